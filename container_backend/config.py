@@ -1,0 +1,134 @@
+"""What a user may set for a run: the backend config, validated; unknown keys are refused."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from container_backend.errors import InvalidConfig
+from container_backend.names import ENV_BASE_IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE_IMAGE = "python:{version}-slim"
+
+# The grammar of image references, with the digest; `name` may start with a registry's host.
+# https://pkg.go.dev/github.com/distribution/reference#pkg-overview
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_REFERENCE = re.compile(
+    rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+
+
+class BackendConfig(BaseModel):
+    """The backend config: ``-c FILE`` or JSON on the command line, ``backend_config`` in Python.
+
+    Attributes:
+        base_image: What environment images are built on; ``{version}`` is replaced by the
+            Python version of the project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or
+            ``python:{version}-slim``.
+        docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
+            a flag is to be repeated.
+        grace: Seconds that a cancelled program has between SIGTERM and SIGKILL.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_image: str = DEFAULT_BASE_IMAGE
+    docker_args: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
+    grace: float = Field(default=10.0, ge=0, le=86_400)
+
+    @field_validator("base_image")
+    @classmethod
+    def _is_image_reference(cls, value: str) -> str:
+        if not is_image_reference(value.replace("{version}", "3.11")):
+            raise ValueError(
+                f"'{value}' is not an image reference; one looks like "
+                "'python:3.11-slim' or 'registry.example:5000/team/python:{version}'"
+            )
+        return value
+
+
+def is_image_reference(text: str) -> bool:
+    """Whether a text is a well-formed image reference (``[host/]name[:tag][@digest]``)."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def parse_config(
+    values: Mapping[str, Any],
+    *,
+    source: str = "the backend config",
+    environ: Mapping[str, str] = os.environ,
+) -> BackendConfig:
+    """Validate the keys and values of a backend config.
+
+    Args:
+        values: The keys as given; the caller's mapping is not changed.
+        source: Where they came from, for messages.
+        environ: Where defaults are looked up.
+
+    Raises:
+        InvalidConfig: An unknown key or a wrong value; all of them are named.
+    """
+    merged = dict(values)
+    if (base_image := environ.get(ENV_BASE_IMAGE)) and "base_image" not in merged:
+        merged["base_image"] = base_image
+        source = f"{source} (base_image from the variable {ENV_BASE_IMAGE})"
+    try:
+        return BackendConfig.model_validate(merged)
+    except ValidationError as error:
+        problems = [_problem(dict(detail)) for detail in error.errors()]
+        raise InvalidConfig(
+            f"In {source}: " + "; ".join(problems) + ".",
+            remedy=f"Known keys: {', '.join(sorted(BackendConfig.model_fields))}.",
+        ) from error
+
+
+def read_config(text: str) -> dict[str, Any]:
+    """Read what ``-c`` was given: the name of a JSON file, or JSON itself.
+
+    Raises:
+        InvalidConfig: No such file, not JSON, or not an object.
+    """
+    if text.lstrip().startswith("{"):
+        return _parse_json(text, "the backend config on the command line")
+    try:
+        content = Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(
+            f"The backend config '{text}' cannot be read: {_os_reason(error)}.",
+            remedy="Give the name of a JSON file, or a JSON object.",
+        ) from error
+    return _parse_json(content, f"the backend config '{text}'")
+
+
+def _parse_json(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InvalidConfig(f"In {source}: not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise InvalidConfig(f"In {source}: an object ({{…}}) is needed, not {type(values).__name__}.")
+    return values
+
+
+def _os_reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "(the whole)"
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, BackendConfig.model_fields, n=1)
+        return f"unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else "")
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"key '{key}': {message}"

@@ -1,0 +1,217 @@
+"""The Docker engine: which one, where it is, what it can do. The one place that connects."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import docker
+from docker.context import ContextAPI
+from docker.errors import DockerException
+from docker.tls import TLSConfig
+
+from container_backend.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+# BuildKit answers `POST /build?version=2` since API 1.39, and its session since 1.39 as well.
+# https://docs.docker.com/reference/api/engine/version-history/#v139-api-changes
+MINIMUM_API_VERSION = (1, 39)
+# Streams may be silent for hours, answers to single questions may not: see `Engine`.
+REQUEST_TIMEOUT_SECONDS = 120
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """The address of an engine, before anything is asked of it.
+
+    Attributes:
+        url: ``unix://…``, ``tcp://host:port``, ``ssh://user@host`` or ``npipe://…``.
+        tls: Certificates for ``tcp://``, or None for a connection without TLS.
+    """
+
+    url: str
+    tls: TLSConfig | None = None
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether the address is a socket file or pipe of this machine."""
+        return self.url.startswith(("unix://", "npipe://"))
+
+
+def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
+    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context.
+
+    Args:
+        environ: Where ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH`` and
+            ``DOCKER_CONTEXT`` are looked up.
+
+    Raises:
+        EngineUnavailable: ``DOCKER_CONTEXT`` or the Docker config names a context that is not
+            there, or certificates are missing.
+    """
+    if url := environ.get("DOCKER_HOST"):
+        return EngineHost(_normalise(url), _tls_from_environment(environ))
+    name = environ.get("DOCKER_CONTEXT")
+    try:
+        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    except (DockerException, OSError, ValueError) as error:
+        raise EngineUnavailable(
+            f"The Docker context cannot be read: {error}",
+            remedy="List the contexts with `docker context ls`, or set DOCKER_HOST.",
+        ) from error
+    if context is None:
+        if name:
+            raise EngineUnavailable(
+                f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
+                remedy="List the contexts with `docker context ls`.",
+            )
+        return EngineHost(DEFAULT_HOST)
+    return EngineHost(_normalise(context.Host or DEFAULT_HOST), context.TLSConfig or None)
+
+
+def _normalise(url: str) -> str:
+    """``http+unix://`` and friends, which the SDK uses inside, as everybody writes them."""
+    return url.replace("http+unix://", "unix://", 1) if url.startswith("http+unix://") else url
+
+
+def _tls_from_environment(environ: Mapping[str, str]) -> TLSConfig | None:
+    """The TLS settings as the docker command reads them.
+
+    https://docs.docker.com/reference/cli/docker/#environment-variables
+    """
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    folder = environ.get("DOCKER_CERT_PATH") or (
+        os.path.join(os.path.expanduser("~"), ".docker") if verify else ""
+    )
+    if not folder:
+        return None
+    try:
+        return TLSConfig(
+            client_cert=(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")),
+            ca_cert=os.path.join(folder, "ca.pem"),
+            verify=verify,
+        )
+    except DockerException as error:
+        raise EngineUnavailable(
+            f"The TLS certificates of the Docker engine in '{folder}' cannot be used: {error}",
+            remedy="Correct DOCKER_CERT_PATH, or unset DOCKER_TLS_VERIFY.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that has answered.
+
+    Attributes:
+        host: Where it is.
+        client: For questions that are answered at once (a read timeout applies).
+        streams: For logs, waits and builds, which may be silent for hours (no read timeout).
+        version: The engine's version, for messages.
+        platform: ``os/architecture``, e.g. ``linux/amd64``.
+        is_local: Whether paths of this machine mean the same to the engine.
+        is_desktop: Whether it is Docker Desktop, where ``host`` networking is not this machine's.
+    """
+
+    host: EngineHost
+    client: docker.DockerClient
+    streams: docker.DockerClient
+    version: str
+    platform: str
+    is_local: bool
+    is_desktop: bool
+
+    def close(self) -> None:
+        """Close the connections. The engine itself is not touched."""
+        self.client.close()
+        self.streams.close()
+
+
+def connect(host: EngineHost | None = None) -> Engine:
+    """Connect to an engine and make sure that it can do what is needed.
+
+    Args:
+        host: Which engine; the one that the docker command would use by default.
+
+    Raises:
+        EngineUnavailable: It does not answer, refuses, or is too old for BuildKit.
+    """
+    host = host or find_host()
+    try:
+        client = _client(host, REQUEST_TIMEOUT_SECONDS)
+        version = client.version()
+        info = client.info()
+        streams = _client(host, None)
+    except (DockerException, OSError) as error:
+        raise EngineUnavailable(
+            f"No Docker engine answers at {host.url}: {_reason(error)}",
+            remedy=_connection_advice(host, error),
+        ) from error
+    api = tuple(int(part) for part in str(version.get("ApiVersion", "0")).split("."))
+    if api < MINIMUM_API_VERSION:
+        raise EngineUnavailable(
+            f"The Docker engine at {host.url} is too old: version {version.get('Version')} "
+            f"(API {version.get('ApiVersion')}) has no BuildKit.",
+            remedy="Docker Engine 18.09 (API 1.39) or newer is needed; install a current one.",
+        )
+    desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
+    return Engine(
+        host=host,
+        client=client,
+        streams=streams,
+        version=str(version.get("Version", "unknown")),
+        platform=f"{version.get('Os', 'linux')}/{version.get('Arch', 'amd64')}",
+        is_local=desktop or _is_this_machine(host, str(info.get("Name", ""))),
+        is_desktop=desktop,
+    )
+
+
+def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
+    return docker.DockerClient(
+        base_url=host.url,
+        tls=host.tls or False,
+        timeout=timeout,
+        version="auto",
+        use_ssh_client=host.url.startswith("ssh://"),
+    )
+
+
+def _is_this_machine(host: EngineHost, engine_name: str) -> bool:
+    """A socket file is this machine's. A loopback address may be a tunnel: compare the names."""
+    if host.is_socket:
+        return True
+    return urlsplit(host.url).hostname in _LOOPBACK and engine_name == socket.gethostname()
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: what the operating system said, without the SDK's wrapping."""
+    seen: BaseException = error
+    while (cause := seen.__cause__ or seen.__context__) is not None and cause is not seen:
+        seen = cause
+    if isinstance(seen, OSError) and seen.strerror:
+        return seen.strerror
+    return str(seen) or type(seen).__name__
+
+
+def _connection_advice(host: EngineHost, error: BaseException) -> str:
+    reason = _reason(error).lower()
+    if host.is_socket and "permission denied" in reason:
+        return (
+            "You may not use the socket. Add yourself to its group and log in again:\n"
+            "    sudo usermod -aG docker $USER"
+        )
+    if not host.is_socket:
+        return "Check DOCKER_HOST (or the current `docker context`) and that the host is up."
+    if platform.system() == "Linux":
+        return (
+            "Start it (`sudo systemctl start docker`) or install one:\n"
+            "    https://docs.docker.com/engine/install/"
+        )
+    return "Start Docker Desktop (or your engine of choice), or set DOCKER_HOST."

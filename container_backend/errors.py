@@ -1,0 +1,97 @@
+"""The exception tree. Each error says what happened, where, and what to do about it.
+
+::
+
+    ContainerBackendError            1   anything below; catch this one
+    ├── InvalidInput                 2   refused before anything was created or built
+    │   ├── InvalidConfig            2   the backend config or a command line option
+    │   ├── InvalidProject           2   the MLproject file, an entry point, a parameter
+    │   └── InvalidEnvironment       2   python_env.yaml, requirements.txt
+    ├── EngineUnavailable            3   no Docker engine answers, or one too old
+    ├── TrackingUnreachable          4   the container could not reach the tracking store
+    ├── ImageUnavailable             5   a base image that is neither here nor in its registry
+    ├── BuildError                   6   the environment image could not be built
+    ├── ContainerError               7   the container could not be created, filled or started
+    └── RunFailed                    1   the program ended, and not well
+        └── RunKilled              130   the run was cancelled
+
+The number is the exit code of the command ``container-backend``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ContainerBackendError(Exception):
+    """The base class of every error that this package raises on purpose.
+
+    Args:
+        message: What happened and where (file, key, line).
+        remedy: What to do about it; a sentence, or several lines.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(message if remedy is None else f"{message}\n{remedy}")
+
+
+class InvalidInput(ContainerBackendError):
+    """Something the caller gave is wrong. No run was created, nothing was built."""
+
+    exit_code = 2
+
+
+class InvalidConfig(InvalidInput):
+    """A backend config key, an option or a docker argument is wrong."""
+
+
+class InvalidProject(InvalidInput):
+    """The project, its MLproject file, an entry point or a parameter is wrong."""
+
+
+class InvalidEnvironment(InvalidInput):
+    """An environment file of the project is wrong."""
+
+
+class EngineUnavailable(ContainerBackendError):
+    """No Docker engine answers, or the one that does cannot do what is needed."""
+
+    exit_code = 3
+
+
+class TrackingUnreachable(ContainerBackendError):
+    """A container on this engine could not reach the tracking or artifact store."""
+
+    exit_code = 4
+
+
+class ImageUnavailable(ContainerBackendError):
+    """A base image is neither on the engine nor to be had from its registry."""
+
+    exit_code = 5
+
+
+class BuildError(ContainerBackendError):
+    """The environment image could not be built."""
+
+    exit_code = 6
+
+
+class ContainerError(ContainerBackendError):
+    """The container could not be created, filled or started."""
+
+    exit_code = 7
+
+
+class RunFailed(ContainerBackendError):
+    """The program in the container failed. Its exit code is in the message and the run's tags."""
+
+
+class RunKilled(RunFailed):
+    """The run was cancelled, by ``cancel()`` or by an interrupt."""
+
+    exit_code = 130

@@ -1,0 +1,49 @@
+"""Names that are written down outside this process: labels, tags, environment variables, paths.
+
+They are an interface: other processes and other versions read them. Change none without need.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Labels of images and containers. All of ours start alike, and nobody else may set them.
+LABEL_PREFIX: Final = "container-backend."
+LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
+LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
+LABEL_BASE_DIGEST: Final = LABEL_PREFIX + "base-digest"
+LABEL_PYTHON: Final = LABEL_PREFIX + "python"
+LABEL_VERSION: Final = LABEL_PREFIX + "version"
+LABEL_RUN_ID: Final = LABEL_PREFIX + "run-id"
+LABEL_EXPERIMENT_ID: Final = LABEL_PREFIX + "experiment-id"
+LABEL_TRACKING_URI: Final = LABEL_PREFIX + "tracking-uri"
+LABEL_PROJECT: Final = LABEL_PREFIX + "project"
+LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
+
+# Tags of MLflow runs.
+TAG_PREFIX: Final = "container_backend."
+TAG_CONTAINER_ID: Final = TAG_PREFIX + "container_id"
+TAG_IMAGE: Final = TAG_PREFIX + "image"
+TAG_IMAGE_DIGEST: Final = TAG_PREFIX + "image_digest"
+TAG_ENVIRONMENT_HASH: Final = TAG_PREFIX + "environment_hash"
+TAG_ENGINE: Final = TAG_PREFIX + "engine"
+TAG_REASON: Final = TAG_PREFIX + "reason"
+TAG_EXIT_CODE: Final = TAG_PREFIX + "exit_code"
+TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
+
+# Settings from the environment.
+ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
+
+# Where things are in a container.
+CODE_DIRECTORY: Final = "/mlflow/projects/code"
+HOME_DIRECTORY: Final = "/mlflow/home"
+ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
+
+# The repository of environment images on an engine; the tag is the hash's first digits.
+IMAGE_REPOSITORY: Final = "container-backend/python{python}"
+HASH_DIGITS_IN_TAG: Final = 12
+
+
+def container_name(run_id: str) -> str:
+    """The name of the container of a run: known before the engine has answered with an id."""
+    return f"mlflow-run-{run_id}"

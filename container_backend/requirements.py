@@ -1,0 +1,263 @@
+"""Requirements files, as pip reads them: includes, constraints, options, one requirement a line.
+
+The format is described at https://pip.pypa.io/en/stable/reference/requirements-file-format/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from container_backend.errors import InvalidEnvironment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
+_CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
+# Options that say how to install, and that uv reads from a requirements file as pip does.
+_PASSED_ON = frozenset({"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"})
+_IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a requirements file and where it stands, for messages."""
+
+    text: str
+    file: Path
+    number: int
+
+    @property
+    def where(self) -> str:
+        """``FILE, line N``."""
+        return f"{self.file}, line {self.number}"
+
+
+@dataclass
+class Requirements:
+    """What requirements files say, includes resolved. Filled while reading, then only read.
+
+    Attributes:
+        requirements: What to install: one requirement a line, or an option on how to.
+        constraints: Versions for whatever gets installed.
+        index_url: The index instead of the default one; may contain credentials.
+        extra_index_urls: Further indexes; may contain credentials.
+        find_links: Pages with links to packages.
+        trusted_hosts: Hosts whose certificates are not checked.
+    """
+
+    requirements: list[Line] = field(default_factory=list)
+    constraints: list[Line] = field(default_factory=list)
+    index_url: str | None = None
+    extra_index_urls: list[str] = field(default_factory=list)
+    find_links: list[str] = field(default_factory=list)
+    trusted_hosts: list[str] = field(default_factory=list)
+
+
+def read_requirements(
+    lines: Sequence[Line],
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+) -> Requirements:
+    """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
+
+    Args:
+        lines: The lines, comments and all.
+        root: The project's folder; files outside of it are not read.
+        environ: For ``${NAME}``, which pip expands.
+
+    Raises:
+        InvalidEnvironment: A file that is not there, a line that is not a requirement, an option
+            that is not known, or two pins that contradict each other.
+    """
+    found = Requirements()
+    for line in lines:
+        _read_line(line, found, root, environ, seen=(), into=found.requirements)
+    _refuse_contradictions(found.requirements)
+    return found
+
+
+def lines_of(file: Path, text: str) -> Iterator[Line]:
+    """The logical lines of a file: continuations joined, comments and blank lines left out."""
+    joined = ""
+    start = 0
+    for number, raw in enumerate(text.splitlines(), start=1):
+        start = start or number
+        is_comment = raw.lstrip().startswith("#")
+        if raw.endswith("\\") and not is_comment:
+            joined += raw.rstrip("\\")
+            continue
+        content = _COMMENT.sub("", joined + ("" if is_comment else raw)).strip()
+        if content:
+            yield Line(content, file, start)
+        joined, start = "", 0
+    if content := _COMMENT.sub("", joined).strip():
+        yield Line(content, file, start)
+
+
+def _read_line(
+    line: Line,
+    found: Requirements,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    seen: tuple[Path, ...],
+    into: list[Line],
+) -> None:
+    text = _expand(_COMMENT.sub("", line.text).strip(), environ)
+    if not text:
+        return
+    if not text.startswith("-"):
+        into.append(Line(_requirement(text, line), line.file, line.number))
+        return
+    option, value = _split_option(text, line)
+    if option in {"-r", "--requirement", "-c", "--constraint"}:
+        target = into if option in {"-r", "--requirement"} else found.constraints
+        _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
+    elif option in {"-i", "--index-url", "--pypi-url"}:
+        found.index_url = value
+    elif option == "--extra-index-url":
+        found.extra_index_urls.append(value)
+    elif option in {"-f", "--find-links"}:
+        found.find_links.append(value)
+    elif option == "--trusted-host":
+        found.trusted_hosts.append(value)
+    elif option in _PASSED_ON:
+        into.append(Line(f"{option} {value}".strip(), line.file, line.number))
+    elif option in {"-e", "--editable"}:
+        raise _local_requirement(line, value)
+    elif option not in _IGNORED:
+        raise InvalidEnvironment(
+            f"{line.where}: the option '{option}' is not supported in a requirements file."
+        )
+
+
+def _split_option(text: str, line: Line) -> tuple[str, str]:
+    """``--name value``, ``--name=value``, ``-r value``, ``-rvalue``."""
+    if not text.startswith("--"):
+        option, value = text[:2], text[2:].strip()
+    else:
+        match = re.match(r"(--[a-z0-9-]+)(?:\s*=\s*|\s+|$)(.*)", text)
+        if match is None:
+            raise InvalidEnvironment(f"{line.where}: '{text}' is not an option.")
+        option, value = match.group(1), match.group(2).strip()
+    if value[:1] in {"'", '"'}:
+        try:
+            value = " ".join(shlex.split(value))
+        except ValueError as error:
+            raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
+    if not value and option not in _PASSED_ON | _IGNORED:
+        raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
+    return option, value
+
+
+def _included(value: str, line: Line, root: Path) -> Path:
+    if "://" in value:
+        raise InvalidEnvironment(
+            f"{line.where}: '{value}' is an address; only files of the project are included.",
+            remedy="Put the file into the project.",
+        )
+    file = (line.file.parent / value).resolve()
+    if not file.is_relative_to(root.resolve()):
+        raise InvalidEnvironment(f"{line.where}: '{value}' is outside of the project '{root}'.")
+    return file
+
+
+def _read_file(
+    file: Path,
+    line: Line,
+    found: Requirements,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    seen: tuple[Path, ...],
+    into: list[Line],
+) -> None:
+    if file in seen:
+        circle = " → ".join(path.name for path in (*seen, file))
+        raise InvalidEnvironment(f"{line.where}: the files include each other: {circle}.")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidEnvironment(f"{file}: not UTF-8 text.") from error
+    except OSError as error:
+        raise InvalidEnvironment(
+            f"{line.where}: '{file}' cannot be read: {error.strerror}.",
+            remedy="Correct the name, or add the file to the project.",
+        ) from error
+    for inner in lines_of(file, text):
+        _read_line(inner, found, root, environ, seen=(*seen, file), into=into)
+
+
+def _expand(text: str, environ: Mapping[str, str]) -> str:
+    """``${NAME}`` → the variable's value; unset ones stay, as with pip."""
+    return _VARIABLE.sub(lambda match: environ.get(match.group(1), match.group(0)), text)
+
+
+def _requirement(text: str, line: Line) -> str:
+    """The requirement in one canonical spelling, so that spelling does not change the hash."""
+    requirement, *options = re.split(r"\s+(?=--)", text)
+    if _is_local(requirement, line.file.parent):
+        raise _local_requirement(line, requirement)
+    if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
+        return text
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement as error:
+        remedy = None
+        if _CONDA_PIN.match(requirement):
+            remedy = f"That is conda's way; write '{requirement.replace('=', '==', 1)}'."
+        first = str(error).splitlines()[0]
+        raise InvalidEnvironment(
+            f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
+        ) from error
+    if parsed.url and parsed.url.startswith("file:"):
+        raise _local_requirement(line, parsed.url)
+    parsed.name = canonicalize_name(parsed.name)
+    return " ".join([str(parsed), *(option.strip() for option in options)])
+
+
+def _is_local(requirement: str, directory: Path) -> bool:
+    if requirement.startswith((".", "/", "~", "file:")):
+        return True
+    if requirement.endswith((".whl", ".tar.gz", ".zip")) and "://" not in requirement:
+        return True
+    return os.sep in requirement.split("@")[0].split(";")[0] and (directory / requirement).exists()
+
+
+def _local_requirement(line: Line, value: str) -> InvalidEnvironment:
+    return InvalidEnvironment(
+        f"{line.where}: '{value}' is a package on this disk; these cannot be installed into an "
+        "environment image yet.",
+        remedy="Name a released version, or import it from the project's folder.",
+    )
+
+
+def _refuse_contradictions(lines: Sequence[Line]) -> None:
+    """Two exact and different pins of one package, neither of them conditional."""
+    pins: dict[str, tuple[str, Line]] = {}
+    for line in lines:
+        try:
+            parsed = Requirement(line.text.split(" --")[0])
+        except InvalidRequirement:
+            continue
+        versions = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
+        if parsed.marker or len(versions) != 1 or "*" in versions[0]:
+            continue
+        known = pins.setdefault(parsed.name, (versions[0], line))
+        if known[0] != versions[0]:
+            raise InvalidEnvironment(
+                f"{line.where}: '{parsed.name}=={versions[0]}' contradicts "
+                f"'{parsed.name}=={known[0]}' ({known[1].where}).",
+                remedy="Keep one of them.",
+            )

@@ -1,0 +1,109 @@
+"""Where a project comes from: a folder, a git repository, a zip file → a folder on this disk."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container_backend.errors import ContainerBackendError, InvalidProject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_logger = logging.getLogger(__name__)
+
+# What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
+_ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
+_URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@contextmanager
+def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
+    """The project's folder, for as long as the context lasts; what was downloaded goes with it.
+
+    The fetching is MLflow's own (``mlflow.projects.utils``), except that a ``version`` of a
+    repository on this disk is fetched into a folder of its own: MLflow checks it out in the
+    caller's working tree.
+
+    Args:
+        uri: A folder, ``file://``, git or zip address, with an optional ``#subdirectory``.
+        version: A branch, tag or commit, for git.
+
+    Raises:
+        InvalidProject: There is no such project or version, or it cannot be fetched.
+    """
+    from mlflow.projects import utils
+
+    location, subdirectory = utils._parse_subdirectory(uri)  # noqa: SLF001 the rule is MLflow's
+    is_zip = utils._is_zip_uri(location) is not None  # noqa: SLF001
+    path = Path(utils._parse_file_uri(location))  # noqa: SLF001
+    if not _ADDRESS.match(location) and not path.exists():
+        raise InvalidProject(
+            f"There is no project at '{location}'.",
+            remedy="Give a folder, a zip file, or the address of a git repository.",
+        )
+    if path.exists() and not is_zip and version is None:
+        yield _inside(path.resolve(), subdirectory, uri)
+        return
+    if path.is_file() and not is_zip:
+        raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
+    with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+        root = Path(temporary).resolve()
+        _logger.info("=== Fetching project from %s ===", without_credentials(uri))
+        try:
+            if is_zip:
+                _unzip(location, path, root)
+            else:
+                if path.exists() and not utils._is_git_repo(path):  # noqa: SLF001
+                    raise InvalidProject(
+                        f"'{location}' is not a git repository, so it has no version '{version}'."
+                    )
+                address = str(path.resolve()) if path.exists() else location
+                utils._fetch_git_repo(address, version, str(root))  # noqa: SLF001
+        except ContainerBackendError:
+            raise
+        except Exception as error:
+            # MLflow, GitPython, zipfile and requests each raise their own kind.
+            raise InvalidProject(
+                f"The project '{without_credentials(uri)}'"
+                + (f" at version '{version}'" if version else "")
+                + f" cannot be fetched: {_last_lines(error)}"
+            ) from error
+        yield _inside(root, subdirectory, uri)
+
+
+def _unzip(location: str, path: Path, root: Path) -> None:
+    from mlflow.projects import utils
+
+    archive = path if path.exists() else utils._fetch_zip_repo(location)  # noqa: SLF001
+    utils._unzip_repo(archive, root)  # noqa: SLF001
+    entries = list(root.iterdir())
+    # Archives of forges hold one folder, named after the repository, and everything in it.
+    if len(entries) == 1 and entries[0].is_dir():
+        for entry in list(entries[0].iterdir()):
+            shutil.move(entry, root / entry.name)
+
+
+def _inside(root: Path, subdirectory: str, uri: str) -> Path:
+    folder = (root / subdirectory).resolve()
+    if not folder.is_relative_to(root):
+        raise InvalidProject(f"The subdirectory '{subdirectory}' of '{uri}' is outside of it.")
+    if not folder.is_dir():
+        raise InvalidProject(f"There is no folder '{subdirectory or root}' in the project '{uri}'.")
+    return folder
+
+
+def without_credentials(text: str) -> str:
+    """The text with user names and passwords of addresses left out."""
+    return _URL_USERINFO.sub("", text)
+
+
+def _last_lines(error: Exception, count: int = 4) -> str:
+    """The end of an error's text: git says first what was run and last what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return without_credentials("\n".join(lines[-count:])) or type(error).__name__
