@@ -1,0 +1,41 @@
+"""Run MLflow projects in containers of their own environment.
+
+The public surface: :func:`run`, :func:`build` and the errors.
+"""
+
+from __future__ import annotations
+
+from container_backend._version import __version__
+from container_backend.api import build, run
+from container_backend.errors import (
+    BuildError,
+    ContainerBackendError,
+    ContainerError,
+    EngineUnavailable,
+    ImageUnavailable,
+    InvalidConfig,
+    InvalidEnvironment,
+    InvalidInput,
+    InvalidProject,
+    RunFailed,
+    RunKilled,
+    TrackingUnreachable,
+)
+
+__all__ = [
+    "BuildError",
+    "ContainerBackendError",
+    "ContainerError",
+    "EngineUnavailable",
+    "ImageUnavailable",
+    "InvalidConfig",
+    "InvalidEnvironment",
+    "InvalidInput",
+    "InvalidProject",
+    "RunFailed",
+    "RunKilled",
+    "TrackingUnreachable",
+    "__version__",
+    "build",
+    "run",
+]

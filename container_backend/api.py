@@ -1,0 +1,127 @@
+"""The Python interface: ``container_backend.run`` and ``container_backend.build``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend.config import parse_config, read_config
+from container_backend.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow.projects.submitted_run import SubmittedRun
+
+DOCKER: Final = "docker"
+# What MLflow's own local backend knows (mlflow.utils.env_manager).
+MLFLOW_ENV_MANAGERS: Final = ("local", "virtualenv", "uv", "conda")
+
+
+def run(  # noqa: PLR0913 the parameters of mlflow.projects.run
+    uri: str,
+    entry_point: str = "main",
+    version: str | None = None,
+    parameters: Mapping[str, object] | None = None,
+    docker_args: Mapping[str, Any] | None = None,
+    experiment_name: str | None = None,
+    experiment_id: str | None = None,
+    backend_config: Mapping[str, Any] | str | None = None,
+    synchronous: bool = True,
+    run_name: str | None = None,
+    env_manager: str = DOCKER,
+    docker_auth: Mapping[str, Any] | None = None,
+) -> SubmittedRun:
+    """Run a project. The arguments are those of ``mlflow.projects.run``.
+
+    Args:
+        uri: A folder, a git address or a zip file, with an optional ``#subdirectory``.
+        entry_point: One of the project's, or a ``.py`` or ``.sh`` file in it.
+        version: A branch, tag or commit, for git.
+        parameters: Name → value.
+        docker_args: Arguments of ``docker run``; a list for one given more than once.
+        experiment_name: Where the run goes; made where it is not there.
+        experiment_id: Instead of the name.
+        backend_config: A mapping, JSON, or the name of a JSON file.
+        synchronous: Whether to wait for the end and raise if the run fails.
+        run_name: A name for the run.
+        env_manager: ``docker``, or one of MLflow's own, to whose local backend the run is handed
+            over unchanged.
+        docker_auth: A login for a registry: ``username``, ``password``, ``registry``.
+
+    Returns:
+        The submitted run: ``run_id``, ``wait()``, ``get_status()``, ``cancel()``.
+
+    Raises:
+        ContainerBackendError: Something is wrong, or the run failed.
+    """
+    if env_manager != DOCKER:
+        return _run_with_mlflow(
+            env_manager,
+            uri=uri,
+            entry_point=entry_point,
+            version=version,
+            parameters=dict(parameters or {}),
+            docker_args=dict(docker_args or {}),
+            experiment_name=experiment_name,
+            experiment_id=experiment_id,
+            synchronous=synchronous,
+            run_name=run_name,
+            docker_auth=dict(docker_auth) if docker_auth else None,
+        )
+    from container_backend.backend import configure_logging, run_to_end
+    from container_backend.launch import Submission, launch
+    from container_backend.record import Experiment
+
+    configure_logging()
+    submission = Submission(
+        uri=str(uri),
+        entry_point=entry_point,
+        parameters=parameters or {},
+        version=version,
+        config=parse_config(_config(backend_config)),
+        docker_args=docker_args or {},
+        docker_auth=docker_auth,
+        experiment=Experiment(experiment_id, experiment_name),
+        run_name=run_name,
+    )
+    return run_to_end(submission) if synchronous else launch(submission)
+
+
+def build(
+    uri: str,
+    version: str | None = None,
+    backend_config: Mapping[str, Any] | str | None = None,
+    docker_auth: Mapping[str, Any] | None = None,
+) -> str:
+    """Find or build the environment image of a project.
+
+    Returns:
+        The image's reference.
+
+    Raises:
+        ContainerBackendError: The project or its environment is wrong, or the build fails.
+    """
+    from container_backend.backend import configure_logging
+    from container_backend.launch import Submission, build_environment
+
+    configure_logging()
+    submission = Submission(
+        uri=str(uri),
+        version=version,
+        config=parse_config(_config(backend_config)),
+        docker_auth=docker_auth,
+    )
+    return build_environment(submission).reference
+
+
+def _config(given: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
+    return read_config(given) if isinstance(given, str) else given or {}
+
+
+def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401
+    if env_manager not in MLFLOW_ENV_MANAGERS:
+        known = ", ".join((DOCKER, *MLFLOW_ENV_MANAGERS))
+        raise InvalidConfig(f"Unknown environment manager '{env_manager}'. Known: {known}.")
+    import mlflow.projects
+
+    return mlflow.projects.run(backend="local", env_manager=env_manager, **arguments)

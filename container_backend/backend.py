@@ -1,0 +1,105 @@
+"""The MLflow plugin: ``mlflow run URI --backend docker`` and ``mlflow.projects.run(…)``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from mlflow.exceptions import ExecutionException
+from mlflow.projects.backend.abstract_backend import AbstractBackend
+from mlflow.utils.logging_utils import _configure_mlflow_loggers
+
+from container_backend.config import parse_config
+from container_backend.errors import ContainerBackendError
+from container_backend.interrupts import termination_interrupts
+from container_backend.launch import Submission, launch
+from container_backend.record import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.submitted import ContainerRun
+
+_logger = logging.getLogger(__name__)
+
+# What MLflow writes into the backend config of its callers (mlflow.projects._run).
+_ENV_MANAGER: Final = "ENV_MANAGER"
+_SYNCHRONOUS: Final = "SYNCHRONOUS"
+_DOCKER_ARGS: Final = "DOCKER_ARGS"
+_DOCKER_AUTH: Final = "docker_auth"
+_MLFLOW_KEYS: Final = (
+    _ENV_MANAGER, _SYNCHRONOUS, _DOCKER_ARGS, _DOCKER_AUTH, "STORAGE_DIR", "build_image"
+)  # fmt: skip
+
+
+class DockerBackend(AbstractBackend):  # type: ignore[misc]  # MLflow has no types
+    """The backend that MLflow knows as ``docker``."""
+
+    def run(  # noqa: PLR0913 the signature is MLflow's
+        self,
+        project_uri: str,
+        entry_point: str,
+        params: Mapping[str, object] | None,
+        version: str | None,
+        backend_config: Mapping[str, Any],
+        tracking_uri: str,
+        experiment_id: str,
+    ) -> ContainerRun:
+        """Run a project in a container; see ``AbstractBackend.run``.
+
+        Blocks for a synchronous call, and under the command ``mlflow run``, which calls every
+        plugin asynchronously and would exit with 0 whatever became of the run.
+
+        Raises:
+            ExecutionException: The run could not be started, or, when blocking, failed.
+        """
+        configure_logging()
+        if env_manager := backend_config.get(_ENV_MANAGER):
+            _logger.warning(
+                "The environment manager '%s' is not used: the backend 'docker' makes an image",
+                env_manager,
+            )
+        try:
+            submission = Submission(
+                uri=project_uri,
+                entry_point=entry_point,
+                parameters=params or {},
+                version=version,
+                config=parse_config(
+                    {key: value for key, value in backend_config.items() if key not in _MLFLOW_KEYS}
+                ),
+                docker_args=backend_config.get(_DOCKER_ARGS) or {},
+                docker_auth=backend_config.get(_DOCKER_AUTH),
+                tracking_uri=tracking_uri,
+                experiment=Experiment(id=experiment_id),
+            )
+            blocking = bool(backend_config.get(_SYNCHRONOUS)) or _is_mlflow_run()
+            return run_to_end(submission) if blocking else launch(submission)
+        except ContainerBackendError as error:
+            raise ExecutionException(str(error)) from error
+
+
+def run_to_end(submission: Submission) -> ContainerRun:
+    """Launch, stream the output, and wait.
+
+    Raises:
+        ContainerBackendError: The run could not be started, or failed.
+        KeyboardInterrupt: On an interrupt, SIGTERM or SIGHUP; the run has ended as KILLED.
+    """
+    with termination_interrupts():
+        run = launch(submission)
+        run.result()
+    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
+    return run
+
+
+def configure_logging() -> None:
+    """Log as MLflow does, unless the application has set up logging for this package itself."""
+    if not logging.getLogger("container_backend").handlers:
+        _configure_mlflow_loggers(root_module_name="container_backend")
+
+
+def _is_mlflow_run() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.command_path.split()[-1:] == ["run"]

@@ -1,0 +1,263 @@
+"""The command ``container-backend``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import get_completion_class
+
+from container_backend._version import __version__
+from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
+from container_backend.config import parse_config, read_config
+from container_backend.errors import ContainerBackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.launch import DryRun
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; every error of ours is one message and an exit code."""
+    try:
+        cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except ContainerBackendError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(_INTERRUPTED)
+
+
+def _pairs(
+    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, str]:
+    """``name=value``, each name once."""
+    pairs: dict[str, str] = {}
+    for given in values:
+        name, equals, value = given.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"'{given}': write it as name=value.", param=parameter)
+        if name in pairs:
+            raise click.BadParameter(f"'{name}' is given twice.", param=parameter)
+        pairs[name] = value
+    return pairs
+
+
+def _docker_args(
+    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, Any]:
+    """``name=value`` or ``name``; a name given twice becomes a list."""
+    collected: dict[str, list[Any]] = {}
+    for given in values:
+        name, equals, value = given.partition("=")
+        if not name:
+            raise click.BadParameter(f"'{given}': write it as name=value.", param=parameter)
+        collected.setdefault(name, []).append(value if equals else True)
+    return {name: found[0] if len(found) == 1 else found for name, found in collected.items()}
+
+
+def _config(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> dict[str, Any]:
+    return read_config(value) if value else {}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="container-backend")
+def cli() -> None:
+    """Run MLflow projects in containers of their own environment."""
+
+
+_version = click.option(
+    "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
+)
+_backend_config = click.option(
+    "-c",
+    "--backend-config",
+    "backend_config",
+    metavar="FILE|JSON",
+    callback=_config,
+    help="Backend config: a JSON file, or JSON.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+@cli.command()
+@click.argument("uri")
+@click.option(
+    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="What to run."
+)
+@click.option(
+    "-P",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="A parameter. One that the entry point does not declare is passed as --NAME VALUE.",
+)
+@click.option(
+    "-A",
+    "--docker-args",
+    "docker_args",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    callback=_docker_args,
+    help="An argument of `docker run`, e.g. -A gpus=all -A memory=4g. May be repeated.",
+)
+@click.option("--experiment-name", envvar="MLFLOW_EXPERIMENT_NAME", metavar="NAME")
+@click.option("--experiment-id", envvar="MLFLOW_EXPERIMENT_ID", metavar="ID")
+@click.option("--run-name", metavar="NAME", help="A name for the run.")
+@_version
+@_backend_config
+@click.option(
+    "--env-manager",
+    type=click.Choice([DOCKER, *MLFLOW_ENV_MANAGERS]),
+    default=DOCKER,
+    show_default=True,
+    help="docker, or one of MLflow's own, which MLflow then runs on this machine.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@_json
+def run(  # noqa: PLR0913 one per option
+    uri: str,
+    entry_point: str,
+    parameters: dict[str, str],
+    docker_args: dict[str, Any],
+    experiment_name: str | None,
+    experiment_id: str | None,
+    run_name: str | None,
+    version: str | None,
+    backend_config: dict[str, Any],
+    env_manager: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run the project at URI: a folder, a git address or a zip file.
+
+    Waits, shows the program's output, and exits with 0 only if the run finished.
+    """
+    if experiment_name and experiment_id:
+        raise click.UsageError("Give --experiment-name or --experiment-id, not both.")
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run.")
+    if dry_run and env_manager != DOCKER:
+        raise click.UsageError(f"--dry-run goes with --env-manager {DOCKER}.")
+    config = parse_config(backend_config)
+    # Imported here: MLflow takes seconds, and a wrong option should not.
+    from container_backend import backend
+    from container_backend.launch import Submission
+    from container_backend.launch import dry_run as plan
+    from container_backend.record import Experiment
+
+    if env_manager != DOCKER:
+        _run_with_mlflow(
+            env_manager=env_manager,
+            uri=uri,
+            entry_point=entry_point,
+            version=version,
+            parameters=parameters,
+            docker_args=docker_args,
+            experiment_name=experiment_name,
+            experiment_id=experiment_id,
+            run_name=run_name,
+        )
+        return
+    backend.configure_logging()
+    submission = Submission(
+        uri=uri,
+        entry_point=entry_point,
+        parameters=parameters,
+        version=version,
+        config=config,
+        docker_args=docker_args,
+        experiment=Experiment(experiment_id, experiment_name),
+        run_name=run_name,
+    )
+    if not dry_run:
+        backend.run_to_end(submission)
+        return
+    planned = plan(submission)
+    click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))
+
+
+def _run_with_mlflow(**arguments: Any) -> None:  # noqa: ANN401 MLflow's
+    from mlflow.exceptions import MlflowException
+
+    from container_backend import api
+
+    try:
+        api.run(**arguments)
+    except MlflowException as error:
+        raise ContainerBackendError(str(error)) from error
+
+
+def _as_dict(planned: DryRun) -> dict[str, Any]:
+    return {
+        "dockerfile": planned.image.dockerfile,
+        "environment_hash": planned.image.hash,
+        "image": planned.image.tag,
+        "image_exists": planned.is_built,
+        "base_image": planned.image.base.reference,
+        "base_digest": planned.image.base.digest,
+        "command": planned.container.command,
+        "container": planned.container.describe(),
+    }
+
+
+def _as_text(planned: DryRun) -> str:
+    there = "there already" if planned.is_built else "to be built"
+    return "\n".join(
+        [
+            "# Dockerfile",
+            planned.image.dockerfile.rstrip(),
+            "",
+            "# Environment hash",
+            planned.image.hash,
+            "",
+            f"# Image ({there})",
+            planned.image.tag,
+            "",
+            "# Container (the project's files are copied into it before it starts)",
+            planned.container.describe(),
+        ]
+    )
+
+
+@cli.command()
+@click.argument("uri")
+@_version
+@_backend_config
+@_json
+def build(
+    uri: str, version: str | None, backend_config: dict[str, Any], as_json: bool
+) -> None:
+    """Find or build the environment image of the project at URI, and print its reference."""
+    config = parse_config(backend_config)
+    from container_backend import backend
+    from container_backend.launch import Submission, build_environment
+
+    backend.configure_logging()
+    image = build_environment(Submission(uri=uri, version=version, config=config))
+    answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
+    click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script, e.g. for `eval "$(container-backend completion bash)"`."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"There is no completion for {shell}.")
+    click.echo(kind(cli, {}, "container-backend", "_CONTAINER_BACKEND_COMPLETE").source())
+
+

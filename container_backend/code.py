@@ -1,0 +1,127 @@
+"""A project's files → an archive for the container. ``.dockerignore`` is honoured."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Final
+
+from docker.utils.build import PatternMatcher
+
+from container_backend.errors import InvalidProject
+from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IGNORE_FILE: Final = ".dockerignore"
+# What no run needs: histories, caches, environments of this machine, and stores that the
+# container reaches at their own path. `!pattern` in .dockerignore brings one back.
+IGNORED_BY_DEFAULT: Final = (
+    ".git",
+    "**/__pycache__",
+    "**/*.pyc",
+    "**/.ipynb_checkpoints",
+    ".venv",
+    "mlruns",
+    "mlartifacts",
+    "mlflow.db",
+    "mlflow.db-*",
+)
+_SPOOL_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose the files in the container are, by number."""
+
+    uid: int
+    gid: int
+
+
+ROOT: Final = Owner(0, 0)
+
+
+def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
+    """A tar of a project's files and an empty home folder, to be unpacked at ``/``.
+
+    Args:
+        directory: The project.
+        owner: Who may write there: the user that the program runs as.
+
+    Returns:
+        An open file at its start; in memory while small, on disk otherwise.
+
+    Raises:
+        InvalidProject: A file cannot be read.
+    """
+    spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 the caller's
+    with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
+            tar.addfile(_folder(str(parent), ROOT))
+        tar.addfile(_folder(HOME_DIRECTORY, owner))
+        tar.addfile(_folder(CODE_DIRECTORY, owner))
+        for relative in included_files(directory):
+            _add(tar, directory / relative, relative, owner)
+    spool.seek(0)
+    return spool
+
+
+def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner.uid, owner.gid
+    return entry
+
+
+def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
+    name = f"{CODE_DIRECTORY.lstrip('/')}/{relative}"
+    try:
+        entry = tar.gettarinfo(path, name)
+        if entry is None or not (entry.isfile() or entry.isdir() or entry.issym()):
+            return  # sockets, pipes and devices are not project files
+        entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
+        if entry.islnk():  # a second name of a file is a file of its own
+            entry.type, entry.linkname = tarfile.REGTYPE, ""
+        if not entry.isfile():
+            tar.addfile(entry)
+            return
+        with path.open("rb") as content:
+            tar.addfile(entry, content)
+    except FileNotFoundError:
+        return  # gone since it was listed, as an editor's swap files are
+    except OSError as error:
+        raise InvalidProject(
+            f"The project's file '{path}' cannot be read: {error.strerror}.",
+            remedy=f"Make it readable, or name it in {IGNORE_FILE}.",
+        ) from error
+
+
+def included_files(directory: Path) -> Iterator[str]:
+    """Paths of what is sent, relative to the project, sorted: files, links and folders.
+
+    Raises:
+        InvalidProject: ``.dockerignore`` or a folder cannot be read.
+    """
+    matcher = PatternMatcher([*IGNORED_BY_DEFAULT, *_ignore_patterns(directory)])
+    try:
+        yield from sorted(matcher.walk(str(directory)))
+    except OSError as error:
+        raise InvalidProject(
+            f"The project's folder '{error.filename or directory}' cannot be read: "
+            f"{error.strerror}."
+        ) from error
+
+
+def _ignore_patterns(directory: Path) -> list[str]:
+    """https://docs.docker.com/build/concepts/context/#dockerignore-files."""
+    try:
+        text = (directory / IGNORE_FILE).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidProject(f"{directory / IGNORE_FILE}: cannot be read: {error}.") from error
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,203 @@
+"""What to run → a created and filled container, ready to start."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, DockerException, NotFound
+
+from container_backend.code import Owner, archive_code
+from container_backend.errors import ContainerError
+from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from container_backend.docker_args import DockerArgs
+    from container_backend.engine import Engine
+    from container_backend.tracking import Mount, TrackingAccess
+
+# The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
+_SHELL: Final = ("sh", "-c", 'exec "$(command -v bash || echo sh)" -c "$0"')
+# Who programs are when a person of that number is not needed: nobody's number on most systems.
+_UNPRIVILEGED: Final = Owner(1000, 1000)
+_SECRET_WORDS: Final = ("PASSWORD", "TOKEN", "SECRET", "KEY", "CREDENTIAL", "CONNECTION_STRING")
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container to be.
+
+    Attributes:
+        name: Known beforehand, so that it can be found even if the answer to its creation is lost.
+        image: Reference or id.
+        command: For a shell in the container.
+        environment: Variables; may hold credentials.
+        labels: All that is needed to finish the run's bookkeeping.
+        mounts: Folders of this machine, at their own paths.
+        owner: The user that the program runs as, by number, and whose the code is.
+        user: What the engine is told, where it is not the owner.
+        network: Name of a network, or None for the engine's default.
+        groups: Further groups of the user, by number.
+        args: What the caller set beyond that.
+    """
+
+    name: str
+    image: str
+    command: str
+    environment: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    owner: Owner
+    network: str | None
+    groups: tuple[int, ...]
+    args: DockerArgs = field(repr=False)
+
+    def describe(self) -> str:
+        """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
+        words = ["docker", "run", "--rm", "--init", "--name", self.name]
+        words += ["--user", self.args.user or f"{self.owner.uid}:{self.owner.gid}"]
+        words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
+        if self.network:
+            words += ["--network", self.network]
+        for mount in self.mounts:
+            words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
+        for bind in self.args.binds:
+            words += ["--volume", bind]
+        for name, value in sorted(self.environment.items()):
+            words += ["--env", f"{name}={_shown(name, value)}"]
+        return shlex.join([*words, self.image, "bash", "-c", self.command])
+
+
+def _shown(name: str, value: str) -> str:
+    return "***" if any(word in name.upper() for word in _SECRET_WORDS) else value
+
+
+def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owner:
+    """Who the program runs as.
+
+    The invoking user, so that what it writes to a folder of this machine belongs to them. Fetched
+    code does not get root for nothing: where root invokes and no folder is written to, it runs as
+    an ordinary user.
+
+    Args:
+        access: Whose mounts are looked at.
+        environ_uid: Instead of this process's user, for tests.
+    """
+    if not hasattr(os, "getuid"):
+        return _UNPRIVILEGED
+    uid = os.getuid() if environ_uid is None else environ_uid
+    writes = any(not mount.read_only for mount in access.mounts)
+    if uid == 0 and not writes:
+        return _UNPRIVILEGED
+    return Owner(uid, os.getgid())
+
+
+def base_environment(owner: Owner) -> dict[str, str]:
+    """What a program may expect of any home: a number without an entry in passwd has none."""
+    name = "root" if owner.uid == 0 else f"user{owner.uid}"
+    return {"HOME": HOME_DIRECTORY, "USER": name, "LOGNAME": name}
+
+
+def create(engine: Engine, spec: ContainerSpec, project: Path) -> str:
+    """Create a container and put the project's code into it.
+
+    Args:
+        engine: Where.
+        spec: What.
+        project: The folder whose files go in.
+
+    Returns:
+        The container's id. On any error no container stays behind.
+
+    Raises:
+        ContainerError: The engine refuses.
+        InvalidProject: A file of the project cannot be read.
+    """
+    for mount in spec.mounts:
+        _ensure_folder(mount)
+    api = engine.client.api
+    binds = [
+        f"{mount.path}:{mount.path}:{'ro' if mount.read_only else 'rw'}" for mount in spec.mounts
+    ]
+    options: dict[str, Any] = {
+        "init": True,
+        "security_opt": ["no-new-privileges"],
+        **spec.args.host_config,
+        "binds": [*binds, *spec.args.binds],
+    }
+    if spec.args.host_config.get("privileged"):
+        options.pop("security_opt")
+    if spec.groups:
+        options["group_add"] = list(spec.groups)
+    if spec.network:
+        options["network_mode"] = spec.network
+    try:
+        host_config = api.create_host_config(**options)
+        created = api.create_container(
+            spec.image,
+            command=[*_SHELL, spec.command],
+            name=spec.name,
+            environment=dict(spec.environment),
+            labels=dict(spec.labels),
+            user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
+            host_config=host_config,
+            **{"working_dir": CODE_DIRECTORY, **spec.args.container},
+        )
+        container_id = str(created["Id"])
+        with archive_code(project, spec.owner) as archive:
+            api.put_archive(container_id, "/", archive)
+    except BaseException as error:
+        remove(engine, spec.name)
+        if isinstance(error, (DockerException, OSError)):
+            raise ContainerError(
+                f"The container could not be created: {explain(error)}"
+            ) from error
+        raise
+    return container_id
+
+
+def start(engine: Engine, container_id: str) -> None:
+    """Start a container.
+
+    Raises:
+        ContainerError: The engine refuses: no such command, device, port or mount.
+    """
+    try:
+        engine.client.api.start(container_id)
+    except (DockerException, OSError) as error:
+        raise ContainerError(f"The container could not be started: {explain(error)}") from error
+
+
+def remove(engine: Engine, container: str) -> None:
+    """Remove a container, running or not, by name or id. One that is gone already is fine."""
+    try:
+        engine.client.api.remove_container(container, force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != 409:  # noqa: PLR2004 "removal is already in progress"
+            raise
+
+
+def _ensure_folder(mount: Mount) -> None:
+    """A folder that is not there would be made by the engine, as root's."""
+    if mount.read_only or mount.path.exists():
+        return
+    try:
+        mount.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ContainerError(
+            f"The store's folder '{mount.path}' cannot be made: {error.strerror}."
+        ) from error
+
+
+def explain(error: BaseException) -> str:
+    """What the engine said, without the SDK's wrapping."""
+    if isinstance(error, APIError):
+        return str(error.explanation or error).strip()
+    return str(error)

@@ -1,0 +1,247 @@
+"""Environment images: find the one of a hash, or build it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from container_backend import registry
+from container_backend._version import __version__
+from container_backend.build_hints import hint_for
+from container_backend.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.dockerfile import BaseImage, ImagePlan
+from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.indexes import netrc_file, with_netrc
+from container_backend.names import (
+    LABEL_BASE_DIGEST,
+    LABEL_BASE_IMAGE,
+    LABEL_ENVIRONMENT_HASH,
+    LABEL_PYTHON,
+    LABEL_VERSION,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from container_backend.buildkit import StepEvent
+    from container_backend.engine import Engine
+    from container_backend.indexes import Indexes
+
+_logger = logging.getLogger(__name__)
+
+# Where this machine's certificates may be, in the order in which tools look.
+_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
+# https://docs.docker.com/reference/dockerfile/#predefined-args
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+@dataclass(frozen=True)
+class EnvironmentImage:
+    """An environment image on an engine.
+
+    Attributes:
+        reference: Its name.
+        id: ``sha256:…``; what a container is created from, so that a moved name cannot matter.
+        digest: The repository digest where it came from a registry, else the id.
+        hash: The environment hash.
+    """
+
+    reference: str
+    id: str
+    digest: str
+    hash: str
+
+
+def resolve_base(
+    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
+) -> BaseImage:
+    """Find out which image a base's name stands for, without downloading it.
+
+    The one on the engine if there is one, otherwise the registry's.
+
+    Raises:
+        ImageUnavailable: Neither has it, or the registry cannot be asked.
+    """
+    try:
+        return _base_of(reference, engine.client.api.inspect_image(reference))
+    except ImageNotFound:
+        pass
+    try:
+        told = engine.client.api.inspect_distribution(
+            reference, auth_config=registry.auth_config(engine, reference, docker_auth)
+        )
+    except APIError as error:
+        raise ImageUnavailable(
+            f"The base image '{reference}' is not on the engine, and its registry does not "
+            f"have it or cannot be asked: {_explanation(error)}",
+            remedy="Check the name and the login (`docker login`), or set another base_image in "
+            "the backend config.",
+        ) from error
+    digest = str(told["Descriptor"]["digest"])
+    return BaseImage(reference, digest, f"{reference.partition('@')[0]}@{digest}")
+
+
+def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
+    """Pinned by its repository digest; an image made on this engine has none, just a name."""
+    repository = _repository(reference)
+    for entry in inspected.get("RepoDigests") or []:
+        name, _, digest = str(entry).partition("@")
+        if _repository(name) == repository:
+            return BaseImage(reference, digest, f"{reference.partition('@')[0]}@{digest}")
+    return BaseImage(reference, str(inspected["Id"]), reference)
+
+
+def _repository(reference: str) -> str:
+    """The name without tag and digest, and without what stands for Docker Hub."""
+    name = reference.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    name = head + slash + tail.partition(":")[0]
+    return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
+    """The image of a plan's hash on the engine, whatever it is called there."""
+    try:
+        inspected = engine.client.api.inspect_image(plan.tag)
+    except NotFound:
+        inspected = None
+    if inspected is None or _hash_of(inspected) != plan.hash:
+        listed = engine.client.api.images(
+            filters={"label": f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"}
+        )
+        if not listed:
+            return None
+        inspected = engine.client.api.inspect_image(listed[0]["Id"])
+    return _environment_image(plan, inspected)
+
+
+def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> EnvironmentImage:
+    names = inspected.get("RepoTags") or []
+    digests = inspected.get("RepoDigests") or []
+    return EnvironmentImage(
+        reference=plan.tag if plan.tag in names or not names else str(names[0]),
+        id=str(inspected["Id"]),
+        digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
+        hash=plan.hash,
+    )
+
+
+def _hash_of(inspected: Mapping[str, Any]) -> str | None:
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    return labels.get(LABEL_ENVIRONMENT_HASH)
+
+
+def find_or_build(
+    engine: Engine,
+    plan: ImagePlan,
+    indexes: Indexes,
+    *,
+    docker_auth: Mapping[str, Any] | None = None,
+    on_progress: Callable[[StepEvent], None] | None = None,
+) -> EnvironmentImage:
+    """The image of a plan; built only where it is not on the engine yet.
+
+    Raises:
+        ImageUnavailable: The base cannot be had.
+        BuildError: The build failed; the message has the step, its output and a hint.
+    """
+    if (found := find_image(engine, plan)) is not None:
+        _logger.info("=== Using environment image %s ===", found.reference)
+        return found
+    _logger.info(
+        "=== Building environment image %s on %s (Python %s) ===",
+        plan.tag,
+        plan.base.reference,
+        plan.python,
+    )
+    started = time.monotonic()
+    image = build(engine, plan, indexes, docker_auth=docker_auth, on_progress=on_progress)
+    _logger.info("=== Built %s in %.0f s ===", image.reference, time.monotonic() - started)
+    return image
+
+
+def build(
+    engine: Engine,
+    plan: ImagePlan,
+    indexes: Indexes,
+    *,
+    docker_auth: Mapping[str, Any] | None = None,
+    on_progress: Callable[[StepEvent], None] | None = None,
+) -> EnvironmentImage:
+    """Build the image of a plan. Raises as :func:`find_or_build`."""
+    request = BuildRequest(
+        context=plan.context,
+        tags=(plan.tag,),
+        labels={
+            LABEL_ENVIRONMENT_HASH: plan.hash,
+            LABEL_BASE_IMAGE: plan.base.reference,
+            LABEL_BASE_DIGEST: plan.base.digest,
+            LABEL_PYTHON: plan.python,
+            LABEL_VERSION: __version__,
+        },
+        build_args=_proxies(os.environ),
+        secrets=build_secrets(indexes),
+        credentials=registry.credentials_of(engine, docker_auth),
+    )
+    try:
+        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+        inspected = engine.client.api.inspect_image(image_id)
+    except BuildFailed as error:
+        raise BuildError(_build_message(error), remedy=hint_for(error)) from error
+    except (DockerException, OSError) as error:
+        raise BuildError(
+            f"The engine went away while the environment image was built: {error}",
+            remedy="See whether it runs (`docker info`) and try again.",
+        ) from error
+    return _environment_image(plan, inspected)
+
+
+def _build_message(error: BuildFailed) -> str:
+    lines = [f"The environment image could not be built: {error.message}"]
+    if error.step:
+        lines.append(f"Failed step: {error.step}")
+    lines += [f"    {line}" for line in error.output]
+    return "\n".join(lines)
+
+
+def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
+    """What a build needs to reach packages and must not keep: certificates and logins.
+
+    Args:
+        indexes: Whose logins; the user's netrc file is asked for the rest.
+        environ: Where the certificates' file is named.
+    """
+    secrets = {}
+    if (bundle := _ca_bundle(environ)) is not None:
+        secrets["ca-bundle"] = bundle
+    if logins := with_netrc(indexes, environ).logins:
+        secrets["netrc"] = netrc_file(logins)
+    return secrets
+
+
+def _ca_bundle(environ: Mapping[str, str]) -> bytes | None:
+    default = ssl.get_default_verify_paths().openssl_cafile
+    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
+    for name in [*named, "/etc/ssl/certs/ca-certificates.crt", default]:
+        try:
+            return Path(name).read_bytes()
+        except OSError:
+            continue
+    return None
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
+def _explanation(error: APIError) -> str:
+    return str(error.explanation or error).strip()

@@ -1,0 +1,198 @@
+"""The MLflow run of a project: created, described, and brought to an end."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils import mlflow_tags as names
+from mlflow.utils.validation import _validate_param_name
+
+from container_backend import state
+from container_backend.errors import ContainerBackendError, InvalidConfig, InvalidProject
+from container_backend.names import TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
+from container_backend.source import without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from container_backend.state import Outcome
+
+_logger = logging.getLogger(__name__)
+
+# https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters a request.
+_PARAMS_PER_REQUEST = 100
+# A tag's value may have 8000 characters (mlflow.utils.validation.MAX_TAG_VAL_LENGTH).
+_TAG_CHARACTERS = 5000
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run in the tracking store."""
+
+    client: MlflowClient
+    run_id: str
+    experiment_id: str
+
+    def set_status(self, status: str) -> None:
+        """Set a status that is not the last."""
+        self.client.update_run(self.run_id, status=status)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, in one request."""
+        self.client.log_batch(
+            self.run_id, tags=[RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
+        )
+
+    def finish(self, outcome: Outcome) -> None:
+        """Bring the run to its end: reason and exit code as tags, then the status."""
+        tags = {}
+        if outcome.reason:
+            tags[TAG_REASON] = outcome.reason
+        if outcome.exit_code is not None:
+            tags[TAG_EXIT_CODE] = str(outcome.exit_code)
+        if outcome.out_of_memory:
+            tags[TAG_OUT_OF_MEMORY] = "true"
+        if tags:
+            self.set_tags(tags)
+        self.client.set_terminated(self.run_id, status=outcome.status)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Where the run goes: by id or by name; MLflow's default when neither is given."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+def find_experiment(
+    client: MlflowClient, wanted: Experiment, *, create: bool
+) -> tuple[str | None, str | None]:
+    """The id of an experiment and where its artifacts go.
+
+    Args:
+        client: Of the tracking store.
+        wanted: Which.
+        create: Whether one that is named and not there is made.
+
+    Returns:
+        (None, None) for one that is not there and not made.
+
+    Raises:
+        InvalidConfig: Both id and name are given, or there is no experiment of that id.
+    """
+    if wanted.id and wanted.name:
+        raise InvalidConfig(
+            "Both an experiment's id and a name are given.", remedy="Give one of them."
+        )
+    if wanted.name:
+        found = client.get_experiment_by_name(wanted.name)
+        if found is None and create:
+            _logger.info("=== Creating experiment '%s' ===", wanted.name)
+            found = client.get_experiment(client.create_experiment(wanted.name))
+        return (found.experiment_id, found.artifact_location) if found else (None, None)
+    from mlflow.tracking.fluent import _get_experiment_id
+
+    identifier = wanted.id or str(_get_experiment_id())
+    try:
+        found = client.get_experiment(identifier)
+    except MlflowException as error:
+        raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
+    return found.experiment_id, found.artifact_location
+
+
+def check_parameters(parameters: Mapping[str, str]) -> None:
+    """Refuse names that MLflow cannot log, before there is a run.
+
+    Raises:
+        InvalidProject: A name is not one that MLflow takes.
+    """
+    for name in parameters:
+        try:
+            _validate_param_name(name)
+        except MlflowException as error:
+            raise InvalidProject(
+                f"The parameter '{name}' cannot be logged: {error.message}"
+            ) from error
+
+
+def create_run(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    uri: str,
+    work_dir: Path,
+    version: str | None,
+    entry_point: str,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+    run_name: str | None = None,
+) -> RunRecord:
+    """Create a scheduled run that looks as one made by MLflow does.
+
+    The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
+    one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
+    """
+    run = client.create_run(
+        experiment_id,
+        tags={**_source_tags(uri, str(work_dir), version, entry_point), **tags},
+        run_name=run_name,
+    )
+    record = RunRecord(client, run.info.run_id, experiment_id)
+    with ending_on_error(record):
+        record.set_status(state.SCHEDULED)
+        items = [Param(name, value) for name, value in parameters.items()]
+        for start in range(0, len(items), _PARAMS_PER_REQUEST):
+            client.log_batch(record.run_id, params=items[start : start + _PARAMS_PER_REQUEST])
+    return record
+
+
+def _source_tags(
+    uri: str, work_dir: str, version: str | None, entry_point: str
+) -> dict[str, str]:
+    from mlflow.entities import SourceType
+    from mlflow.projects import utils
+    from mlflow.tracking import fluent
+    from mlflow.tracking._tracking_service.utils import _get_git_url_if_present
+    from mlflow.tracking.context.default_context import _get_user
+    from mlflow.utils.git_utils import get_git_commit, get_git_repo_url
+
+    source = utils._expand_uri(uri)  # noqa: SLF001 the rule is MLflow's
+    if utils._is_local_uri(uri):  # noqa: SLF001
+        source = _get_git_url_if_present(source)
+    tags: dict[str, Any] = {
+        names.MLFLOW_USER: _get_user(),
+        names.MLFLOW_SOURCE_NAME: without_credentials(source),
+        names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
+        names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
+        names.MLFLOW_GIT_COMMIT: get_git_commit(work_dir),
+        names.MLFLOW_GIT_REPO_URL: get_git_repo_url(work_dir),
+    }
+    if (active := fluent.active_run()) is not None:
+        tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
+    if utils._is_valid_branch_name(work_dir, version):  # noqa: SLF001
+        tags[names.MLFLOW_GIT_BRANCH] = version
+    return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+@contextmanager
+def ending_on_error(record: RunRecord) -> Iterator[None]:
+    """Whatever goes wrong inside ends the run, with the reason: none stays scheduled."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        record.finish(state.Outcome(state.KILLED, "interrupted before the program was started"))
+        raise
+    except ContainerBackendError as error:
+        record.finish(state.Outcome(state.FAILED, str(error)))
+        raise
+    except BaseException as error:
+        record.finish(state.Outcome(state.FAILED, f"{type(error).__name__}: {error}"))
+        raise

@@ -1,0 +1,9 @@
+# install.sh ENVIRONMENT LOCK: install what a lock names, nothing else, and compile its bytecode.
+. /build/access.sh
+
+if ! grep -q '^\[\[packages\]\]' "$2"; then
+    echo "nothing in this layer"
+    exit 0
+fi
+/installer/uv pip install --no-deps --compile-bytecode --python "$1/bin/python" \
+    --index-strategy unsafe-best-match --requirements "$2"
