@@ -17,7 +17,7 @@ DOCKER: Final = "docker"
 MLFLOW_ENV_MANAGERS: Final = ("local", "virtualenv", "uv", "conda")
 
 
-def run(  # noqa: PLR0913 the parameters of mlflow.projects.run
+def run(
     uri: str,
     entry_point: str = "main",
     version: str | None = None,
@@ -124,4 +124,7 @@ def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noq
         raise InvalidConfig(f"Unknown environment manager '{env_manager}'. Known: {known}.")
     import mlflow.projects
 
-    return mlflow.projects.run(backend="local", env_manager=env_manager, **arguments)
+    submitted: SubmittedRun = mlflow.projects.run(
+        backend="local", env_manager=env_manager, **arguments
+    )
+    return submitted

@@ -33,10 +33,10 @@ _MLFLOW_KEYS: Final = (
 )  # fmt: skip
 
 
-class DockerBackend(AbstractBackend):  # type: ignore[misc]  # MLflow has no types
+class DockerBackend(AbstractBackend):
     """The backend that MLflow knows as ``docker``."""
 
-    def run(  # noqa: PLR0913 the signature is MLflow's
+    def run(
         self,
         project_uri: str,
         entry_point: str,

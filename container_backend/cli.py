@@ -127,7 +127,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer a
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @_json
-def run(  # noqa: PLR0913 one per option
+def run(
     uri: str,
     entry_point: str,
     parameters: dict[str, str],
@@ -237,9 +237,7 @@ def _as_text(planned: DryRun) -> str:
 @_version
 @_backend_config
 @_json
-def build(
-    uri: str, version: str | None, backend_config: dict[str, Any], as_json: bool
-) -> None:
+def build(uri: str, version: str | None, backend_config: dict[str, Any], as_json: bool) -> None:
     """Find or build the environment image of the project at URI, and print its reference."""
     config = parse_config(backend_config)
     from container_backend import backend
@@ -259,5 +257,3 @@ def completion(shell: str) -> None:
     if kind is None:
         raise click.UsageError(f"There is no completion for {shell}.")
     click.echo(kind(cli, {}, "container-backend", "_CONTAINER_BACKEND_COMPLETE").source())
-
-

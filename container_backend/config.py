@@ -117,7 +117,9 @@ def _parse_json(text: str, source: str) -> dict[str, Any]:
     except ValueError as error:
         raise InvalidConfig(f"In {source}: not JSON: {error}.") from error
     if not isinstance(values, dict):
-        raise InvalidConfig(f"In {source}: an object ({{…}}) is needed, not {type(values).__name__}.")
+        raise InvalidConfig(
+            f"In {source}: an object ({{…}}) is needed, not {type(values).__name__}."
+        )
     return values
 
 

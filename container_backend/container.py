@@ -154,9 +154,7 @@ def create(engine: Engine, spec: ContainerSpec, project: Path) -> str:
     except BaseException as error:
         remove(engine, spec.name)
         if isinstance(error, (DockerException, OSError)):
-            raise ContainerError(
-                f"The container could not be created: {explain(error)}"
-            ) from error
+            raise ContainerError(f"The container could not be created: {explain(error)}") from error
         raise
     return container_id
 

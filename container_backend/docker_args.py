@@ -72,12 +72,16 @@ def parse_docker_args(
         if parser is None:
             raise _unknown(raw)
         try:
-            parser(args, [str(item) for item in value] if isinstance(value, list) else [value], environ)
+            parser(
+                args, [str(item) for item in value] if isinstance(value, list) else [value], environ
+            )
         except InvalidConfig:
             raise
         except (DockerException, ValueError, OSError) as error:
             shown = value if name not in {"env", "e"} else "…"
-            raise InvalidConfig(f"docker argument '{raw}': '{shown}' cannot be read: {error}.") from error
+            raise InvalidConfig(
+                f"docker argument '{raw}': '{shown}' cannot be read: {error}."
+            ) from error
     return args
 
 
@@ -85,7 +89,8 @@ def _unknown(name: str) -> InvalidConfig:
     known = sorted(_PARSERS)
     near = difflib.get_close_matches(name.lstrip("-"), known, n=1)
     return InvalidConfig(
-        f"docker argument '{name}' is not supported." + (f" Did you mean '{near[0]}'?" if near else ""),
+        f"docker argument '{name}' is not supported."
+        + (f" Did you mean '{near[0]}'?" if near else ""),
         remedy=f"Supported: {', '.join(known)}.",
     )
 

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -88,15 +89,14 @@ def _tls_from_environment(environ: Mapping[str, str]) -> TLSConfig | None:
     https://docs.docker.com/reference/cli/docker/#environment-variables
     """
     verify = bool(environ.get("DOCKER_TLS_VERIFY"))
-    folder = environ.get("DOCKER_CERT_PATH") or (
-        os.path.join(os.path.expanduser("~"), ".docker") if verify else ""
-    )
-    if not folder:
+    named = environ.get("DOCKER_CERT_PATH")
+    if not (named or verify):
         return None
+    folder = Path(named) if named else Path.home() / ".docker"
     try:
         return TLSConfig(
-            client_cert=(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")),
-            ca_cert=os.path.join(folder, "ca.pem"),
+            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+            ca_cert=str(folder / "ca.pem"),
             verify=verify,
         )
     except DockerException as error:
@@ -177,7 +177,7 @@ def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
     return docker.DockerClient(
         base_url=host.url,
         tls=host.tls or False,
-        timeout=timeout,
+        timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"
         version="auto",
         use_ssh_client=host.url.startswith("ssh://"),
     )

@@ -12,7 +12,7 @@ import yaml
 from container_backend.errors import InvalidEnvironment
 from container_backend.indexes import Indexes, machine_indexes, project_indexes, split_credentials
 from container_backend.project import describe_yaml_error
-from container_backend.requirements import Line, lines_of, read_requirements
+from container_backend.requirements import Line, read_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,8 @@ def _read_python_env(file: Path, root: Path) -> EnvironmentSpec:
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise InvalidEnvironment(f"{file}, key '{key}': a list of requirements is needed.")
         lines += [
-            Line(item, file, number) for item, number in zip(items, numbers.get(key, []), strict=False)
+            Line(item, file, number)
+            for item, number in zip(items, numbers.get(key, []), strict=False)
         ]
     python = content.get("python") or None
     if python is not None and (

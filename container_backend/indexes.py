@@ -129,11 +129,12 @@ def with_netrc(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> Ind
         _logger.warning("The file %s cannot be read: %s", file, error.msg)
         return indexes
     known = {login.host for login in indexes.logins}
-    found = []
-    for host in sorted(indexes.hosts() - known):
-        if entry := entries.hosts.get(host):
-            found.append(Login(host, entry[0], entry[2] or ""))
-    return replace(indexes, logins=indexes.logins + tuple(found))
+    found = (
+        Login(host, entry[0], entry[2] or "")
+        for host in sorted(indexes.hosts() - known)
+        if (entry := entries.hosts.get(host))
+    )
+    return replace(indexes, logins=(*indexes.logins, *found))
 
 
 def netrc_file(logins: Sequence[Login]) -> bytes:

@@ -25,7 +25,13 @@ from container_backend.project import Command, EntryPoint, Project, compute_comm
 from container_backend.record import Experiment
 from container_backend.source import fetched, without_credentials
 from container_backend.submitted import ContainerRun
-from container_backend.tracking import Mount, TrackingAccess, absolute_uri, plan_access, without_nested
+from container_backend.tracking import (
+    Mount,
+    TrackingAccess,
+    absolute_uri,
+    plan_access,
+    without_nested,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -126,9 +132,7 @@ def _plan_image(
     return plan_image(environment, base, connected.platform)
 
 
-def launch(
-    submission: Submission, *, write: Callable[[Chunk], None] | None = None
-) -> ContainerRun:
+def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = None) -> ContainerRun:
     """Start a run. It is followed by a thread of this process.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests.exceptions
 import urllib3.exceptions
@@ -44,13 +44,14 @@ def follow(engine: Engine, container_id: str, *, is_tty: bool = False) -> Iterat
         docker.errors.APIError: There is no such container, or its log driver keeps nothing.
         STREAM_ERRORS: The engine went away.
     """
-    api = engine.streams.api
-    response = api._get(  # noqa: SLF001 the SDK's `logs` mixes the two streams
-        api._url("/containers/{0}/logs", container_id),  # noqa: SLF001
+    # The SDK's own `logs` mixes the two streams; what it is made of does not.
+    api: Any = engine.streams.api
+    response = api._get(
+        api._url("/containers/{0}/logs", container_id),
         params={"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 0, "tail": "all"},
         stream=True,
     )
-    api._raise_for_status(response)  # noqa: SLF001
+    api._raise_for_status(response)
     with response:
         chunks = response.raw.stream(_CHUNK_BYTES, decode_content=True)
         if is_tty:

@@ -106,7 +106,9 @@ def read_project(directory: Path) -> Project:
     content = _load_yaml(file)
     for key in ("name",):
         _expect(file, key, content.get(key), (str, type(None)), "text")
-    entry_points = _expect(file, "entry_points", content.get("entry_points") or {}, dict, "a mapping")
+    entry_points = _expect(
+        file, "entry_points", content.get("entry_points") or {}, dict, "a mapping"
+    )
     return Project(
         name=content.get("name"),
         directory=directory,
@@ -122,7 +124,9 @@ def _find_mlproject(directory: Path) -> Path | None:
     try:
         names = sorted(entry.name for entry in directory.iterdir())
     except OSError as error:
-        raise InvalidProject(f"The project '{directory}' cannot be read: {error.strerror}.") from error
+        raise InvalidProject(
+            f"The project '{directory}' cannot be read: {error.strerror}."
+        ) from error
     return next((directory / name for name in names if name.lower() == MLPROJECT.lower()), None)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from mlflow.utils import mlflow_tags as names
 from mlflow.utils.validation import _validate_param_name
 
@@ -21,6 +20,8 @@ from container_backend.source import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from mlflow.tracking import MlflowClient
 
     from container_backend.state import Outcome
 
@@ -154,9 +155,7 @@ def create_run(
     return record
 
 
-def _source_tags(
-    uri: str, work_dir: str, version: str | None, entry_point: str
-) -> dict[str, str]:
+def _source_tags(uri: str, work_dir: str, version: str | None, entry_point: str) -> dict[str, str]:
     from mlflow.entities import SourceType
     from mlflow.projects import utils
     from mlflow.tracking import fluent
@@ -164,8 +163,8 @@ def _source_tags(
     from mlflow.tracking.context.default_context import _get_user
     from mlflow.utils.git_utils import get_git_commit, get_git_repo_url
 
-    source = utils._expand_uri(uri)  # noqa: SLF001 the rule is MLflow's
-    if utils._is_local_uri(uri):  # noqa: SLF001
+    source = utils._expand_uri(uri)
+    if utils._is_local_uri(uri):
         source = _get_git_url_if_present(source)
     tags: dict[str, Any] = {
         names.MLFLOW_USER: _get_user(),
@@ -177,7 +176,7 @@ def _source_tags(
     }
     if (active := fluent.active_run()) is not None:
         tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
-    if utils._is_valid_branch_name(work_dir, version):  # noqa: SLF001
+    if utils._is_valid_branch_name(work_dir, version):
         tags[names.MLFLOW_GIT_BRANCH] = version
     return {key: str(value) for key, value in tags.items() if value is not None}
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 # BuildKit and the Docker config file call Docker Hub by different names.
-_HUB_NAMES = frozenset({"registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com"})
+_HUB_NAMES = frozenset(
+    {"registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com"}
+)
 
 
 def credentials_of(
@@ -28,6 +30,8 @@ def credentials_of(
         docker_auth: What ``mlflow.projects.run(docker_auth=…)`` was given: ``username``,
             ``password`` and ``registry``, as for ``docker login``.
     """
+    # Read by the SDK when it connected; it has no public name for it.
+    configs: Any = getattr(engine.client.api, "_auth_configs")  # noqa: B009
 
     def lookup(host: str) -> RegistryCredentials | None:
         hub = host in _HUB_NAMES
@@ -39,9 +43,7 @@ def credentials_of(
                     str(docker_auth["username"]), str(docker_auth.get("password") or "")
                 )
         try:
-            known = engine.client.api._auth_configs.resolve_authconfig(  # noqa: SLF001
-                docker.auth.INDEX_NAME if hub else host
-            )
+            known = configs.resolve_authconfig(docker.auth.INDEX_NAME if hub else host)
         except DockerException:
             return None  # a helper that is missing or refuses: anonymous, as the docker command
         if not known:

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -19,13 +18,23 @@ from container_backend.errors import InvalidEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
 _CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
 # Options that say how to install, and that uv reads from a requirements file as pip does.
-_PASSED_ON = frozenset({"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"})
+_PASSED_ON = frozenset(
+    {"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"}
+)
+# Options that may be given more than once, and where their values go.
+_COLLECTED = {
+    "--extra-index-url": "extra_index_urls",
+    "-f": "find_links",
+    "--find-links": "find_links",
+    "--trusted-host": "trusted_hosts",
+}
 _IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
 
@@ -126,12 +135,8 @@ def _read_line(
         _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
     elif option in {"-i", "--index-url", "--pypi-url"}:
         found.index_url = value
-    elif option == "--extra-index-url":
-        found.extra_index_urls.append(value)
-    elif option in {"-f", "--find-links"}:
-        found.find_links.append(value)
-    elif option == "--trusted-host":
-        found.trusted_hosts.append(value)
+    elif option in _COLLECTED:
+        getattr(found, _COLLECTED[option]).append(value)
     elif option in _PASSED_ON:
         into.append(Line(f"{option} {value}".strip(), line.file, line.number))
     elif option in {"-e", "--editable"}:
@@ -232,7 +237,10 @@ def _is_local(requirement: str, directory: Path) -> bool:
         return True
     if requirement.endswith((".whl", ".tar.gz", ".zip")) and "://" not in requirement:
         return True
-    return os.sep in requirement.split("@")[0].split(";")[0] and (directory / requirement).exists()
+    return (
+        os.sep in requirement.split("@", maxsplit=1)[0].split(";", maxsplit=1)[0]
+        and (directory / requirement).exists()
+    )
 
 
 def _local_requirement(line: Line, value: str) -> InvalidEnvironment:

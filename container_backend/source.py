@@ -39,9 +39,9 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
     """
     from mlflow.projects import utils
 
-    location, subdirectory = utils._parse_subdirectory(uri)  # noqa: SLF001 the rule is MLflow's
-    is_zip = utils._is_zip_uri(location) is not None  # noqa: SLF001
-    path = Path(utils._parse_file_uri(location))  # noqa: SLF001
+    location, subdirectory = utils._parse_subdirectory(uri)
+    is_zip = utils._is_zip_uri(location) is not None
+    path = Path(utils._parse_file_uri(location))
     if not _ADDRESS.match(location) and not path.exists():
         raise InvalidProject(
             f"There is no project at '{location}'.",
@@ -59,12 +59,12 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
             if is_zip:
                 _unzip(location, path, root)
             else:
-                if path.exists() and not utils._is_git_repo(path):  # noqa: SLF001
+                if path.exists() and not utils._is_git_repo(path):
                     raise InvalidProject(
                         f"'{location}' is not a git repository, so it has no version '{version}'."
                     )
                 address = str(path.resolve()) if path.exists() else location
-                utils._fetch_git_repo(address, version, str(root))  # noqa: SLF001
+                utils._fetch_git_repo(address, version, str(root))
         except ContainerBackendError:
             raise
         except Exception as error:
@@ -80,8 +80,8 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
 def _unzip(location: str, path: Path, root: Path) -> None:
     from mlflow.projects import utils
 
-    archive = path if path.exists() else utils._fetch_zip_repo(location)  # noqa: SLF001
-    utils._unzip_repo(archive, root)  # noqa: SLF001
+    archive = path if path.exists() else utils._fetch_zip_repo(location)
+    utils._unzip_repo(archive, root)
     entries = list(root.iterdir())
     # Archives of forges hold one folder, named after the repository, and everything in it.
     if len(entries) == 1 and entries[0].is_dir():

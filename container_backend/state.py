@@ -52,9 +52,7 @@ def outcome_of(state: Mapping[str, Any], *, cancelled: bool = False) -> Outcome:
     if cancelled:
         return Outcome(KILLED, "cancelled", code)
     if state.get("OOMKilled"):
-        return Outcome(
-            FAILED, f"out of memory: the kernel ended it (exit code {code})", code, True
-        )
+        return Outcome(FAILED, f"out of memory: the kernel ended it (exit code {code})", code, True)
     if code == 0:
         return Outcome(FINISHED, "", 0)
     return Outcome(FAILED, _reason(code, str(state.get("Error") or "")), code)

@@ -30,7 +30,7 @@ _ENGINE_PATIENCE_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
 
 
-class ContainerRun(SubmittedRun):  # type: ignore[misc]  # MLflow has no types
+class ContainerRun(SubmittedRun):
     """A run whose container was started.
 
     Once :meth:`follow` was called, a thread follows the container to its end, writes the run's

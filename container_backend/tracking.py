@@ -193,8 +193,7 @@ def without_nested(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
     for mount in sorted(mounts, key=lambda mount: (mount.path, mount.read_only)):
         _refuse_taken(mount.path)
         inside = any(
-            mount.path.is_relative_to(other.path) and not other.read_only
-            for other in kept.values()
+            mount.path.is_relative_to(other.path) and not other.read_only for other in kept.values()
         )
         if not inside:
             kept.setdefault(mount.path, mount)
