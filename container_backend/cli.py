@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from container_backend.launch import DryRun
 
 _INTERRUPTED = 130
+_DEBUG = "CONTAINER_BACKEND_DEBUG"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 the last resort: one message, not a traceback
+        # What the tracking server, the engine or the disk said and nobody foresaw.
+        if os.environ.get(_DEBUG):
+            raise
+        click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+        click.echo(f"Set {_DEBUG}=1 to see where it came from.", err=True)
+        sys.exit(1)
 
 
 def _pairs(

@@ -89,12 +89,12 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
     dockerfile = render(spec, base)
     digest = environment_hash(spec, base.digest, platform, scripts)
     files = {
-        **scripts,
         "Dockerfile": dockerfile,
-        "requirements.txt": _lines(spec.requirements),
-        "constraints.txt": _lines(spec.constraints),
-        "uv.toml": uv_settings(spec.indexes),
-        "pip.conf": pip_settings(spec.indexes),
+        **{f"build/{name}": text for name, text in scripts.items()},
+        "build/uv.toml": uv_settings(spec.indexes),
+        "build/pip.conf": pip_settings(spec.indexes),
+        "declared/requirements.txt": _lines(spec.requirements),
+        "declared/constraints.txt": _lines(spec.constraints),
     }
     return ImagePlan(
         hash=digest,

@@ -29,6 +29,7 @@ from container_backend.tracking import (
     Mount,
     TrackingAccess,
     absolute_uri,
+    local_path,
     plan_access,
     without_nested,
 )
@@ -84,7 +85,6 @@ class Plan:
     docker_args: DockerArgs
     image: ImagePlan
     engine: Engine
-    client: MlflowClient
     tracking_uri: str
 
 
@@ -114,7 +114,6 @@ def planned(submission: Submission) -> Iterator[Plan]:
             docker_args=docker_args,
             image=image,
             engine=connected,
-            client=MlflowClient(tracking_uri),
             tracking_uri=tracking_uri,
         )
 
@@ -145,12 +144,13 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
     with planned(submission) as plan:
+        client = MlflowClient(plan.tracking_uri)
         experiment_id, artifacts = record.find_experiment(
-            plan.client, submission.experiment, create=True
+            client, submission.experiment, create=True
         )
         access = plan_access(plan.tracking_uri, artifacts, plan.engine)
         run = record.create_run(
-            plan.client,
+            client,
             str(experiment_id),
             uri=submission.uri,
             work_dir=plan.project.directory,
@@ -298,9 +298,12 @@ def dry_run(submission: Submission) -> DryRun:
         ContainerBackendError: What ``launch`` would raise before it makes anything.
     """
     with planned(submission) as plan:
-        experiment_id, artifacts = record.find_experiment(
-            plan.client, submission.experiment, create=False
-        )
+        experiment_id, artifacts = None, None
+        store = local_path(plan.tracking_uri)
+        if store is None or store.exists():  # MLflow makes a local store by looking at it
+            experiment_id, artifacts = record.find_experiment(
+                MlflowClient(plan.tracking_uri), submission.experiment, create=False
+            )
         access = plan_access(plan.tracking_uri, artifacts, plan.engine)
         found = find_image(plan.engine, plan.image)
         image = found or EnvironmentImage(plan.image.tag, plan.image.tag, "", plan.image.hash)

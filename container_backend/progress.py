@@ -17,7 +17,7 @@ _STEPS: tuple[tuple[str, str], ...] = (
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
-    (r"/build/install\.sh \S+ /build/pylock\.(\S+)\.toml", "installing the {0} packages"),
+    (r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml", "installing the {0} packages"),
     (r"\] FROM (\S+)", "getting {0}"),
     (r"^exporting to image", "writing the image"),
 )

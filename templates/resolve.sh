@@ -1,12 +1,13 @@
-# resolve.sh ENVIRONMENT FOLDER LAYER…: lock the requirements, and split the lock into layers.
+# resolve.sh ENVIRONMENT DECLARED FOLDER LAYER…: lock what is declared, split it into layers.
 . /build/access.sh
 
 environment=$1
-folder=$2
-shift 2
+declared=$2
+folder=$3
+shift 3
 mkdir -p "$folder"
 /installer/uv pip compile --quiet --format pylock.toml --output-file "$folder/pylock.toml" \
     --python "$environment/bin/python" --index-strategy unsafe-best-match \
-    --constraints /build/constraints.txt --custom-compile-command container-backend \
-    /build/requirements.txt
+    --constraints "$declared/constraints.txt" --custom-compile-command container-backend \
+    "$declared/requirements.txt"
 "$environment/bin/python" /build/split_lock.py "$folder" "$@"

@@ -1,0 +1,83 @@
+"""As much of the protocol buffers' wire format as BuildKit's few messages need.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VARINT: Final = 0
+_FIXED64: Final = 1
+_BYTES: Final = 2
+_FIXED32: Final = 5
+_FIXED_LENGTHS: Final = {_FIXED64: 8, _FIXED32: 4}
+
+
+def encode_varint(value: int) -> bytes:
+    """A non-negative number, seven bits a byte, the least first."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def encode_bytes(field: int, value: bytes) -> bytes:
+    """A field of bytes, a text or a message."""
+    return encode_varint(field << 3 | _BYTES) + encode_varint(len(value)) + value
+
+
+def encode_number(field: int, value: int) -> bytes:
+    """A field with a non-negative number."""
+    return encode_varint(field << 3 | _VARINT) + encode_varint(value)
+
+
+def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a message in their order: number and value.
+
+    Raises:
+        ValueError: The message is cut off, or not one.
+    """
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, position = _varint(message, position)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            length, position = _varint(message, position)
+        elif kind in _FIXED_LENGTHS:
+            length = _FIXED_LENGTHS[kind]
+        else:
+            raise ValueError(f"wire type {kind} is not known")
+        if position + length > len(message):
+            raise ValueError("the message is cut off")
+        yield number, message[position : position + length]
+        position += length
+
+
+def first_text(message: bytes, field: int) -> str:
+    """The first value of a text field; empty where there is none."""
+    for number, value in fields(message):
+        if number == field and isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+    return ""
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(message):
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 the sign that more follows
+            return value, position
+        shift += 7
+    raise ValueError("the message is cut off")

@@ -1,0 +1,171 @@
+"""BuildKit's account of a build: which steps there are, what they print, how they end. Pure.
+
+Messages: ``moby.buildkit.v1.StatusResponse`` in ``api/services/control/control.proto`` of
+https://github.com/moby/buildkit; the engine sends them base64-encoded in a line of JSON each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from container_backend.buildkit import protobuf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KEPT_LINES: Final = 40
+_NANOSECONDS: Final = 1_000_000_000
+
+STARTED: Final = "started"
+OUTPUT: Final = "output"
+COMPLETED: Final = "completed"
+CACHED: Final = "cached"
+FAILED: Final = "failed"
+
+
+class StepEvent(NamedTuple):
+    """Something happened to a step.
+
+    Attributes:
+        step: Its name: the Dockerfile's instruction.
+        kind: ``started``, ``output``, ``completed``, ``cached`` or ``failed``.
+        seconds: How long it took, when it is over.
+        text: A line that it printed, or its error.
+    """
+
+    step: str
+    kind: str
+    seconds: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A step, as far as one message tells of it. Times in seconds since 1970."""
+
+    digest: str
+    name: str
+    cached: bool
+    started: float | None
+    completed: float | None
+    error: str
+
+
+@dataclass(frozen=True)
+class VertexLog:
+    """Some bytes that a step printed; they may end within a line."""
+
+    vertex: str
+    data: bytes
+
+
+@dataclass
+class Step:
+    """A step, as far as all messages told of it."""
+
+    name: str
+    started: float | None = None
+    completed: float | None = None
+    cached: bool = False
+    error: str = ""
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    unfinished: bytes = b""
+
+    def output(self) -> tuple[str, ...]:
+        """The last lines that it printed."""
+        rest = self.unfinished.decode("utf-8", "replace").rstrip()
+        return (*self.lines, rest) if rest else tuple(self.lines)
+
+
+def decode(message: bytes) -> Iterator[Vertex | VertexLog]:
+    """The steps and outputs that a ``StatusResponse`` tells of.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    for number, value in protobuf.fields(message):
+        if number == 1 and isinstance(value, bytes):
+            yield _vertex(value)
+        elif number == 3 and isinstance(value, bytes):  # noqa: PLR2004 logs
+            yield _log(value)
+
+
+def _vertex(message: bytes) -> Vertex:
+    values = dict(protobuf.fields(message))
+    return Vertex(
+        digest=_text(values.get(1)),
+        name=_text(values.get(3)),
+        cached=bool(values.get(4)),
+        started=_time(values.get(5)),
+        completed=_time(values.get(6)),
+        error=_text(values.get(7)),
+    )
+
+
+def _log(message: bytes) -> VertexLog:
+    values = dict(protobuf.fields(message))
+    data = values.get(4, b"")
+    return VertexLog(_text(values.get(1)), data if isinstance(data, bytes) else b"")
+
+
+def _text(value: int | bytes | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _time(value: int | bytes | None) -> float | None:
+    """A ``google.protobuf.Timestamp``: seconds and nanoseconds."""
+    if not isinstance(value, bytes):
+        return None
+    parts = dict(protobuf.fields(value))
+    seconds, nanoseconds = parts.get(1, 0), parts.get(2, 0)
+    if not isinstance(seconds, int) or not isinstance(nanoseconds, int):
+        return None
+    return seconds + nanoseconds / _NANOSECONDS
+
+
+class BuildLog:
+    """All that was told of a build so far, in bounded memory."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._steps: dict[str, Step] = {}
+
+    def add(self, message: bytes) -> Iterator[StepEvent]:
+        """Take in a ``StatusResponse``; yields what is new in it."""
+        for item in decode(message):
+            if isinstance(item, Vertex):
+                yield from self._add_vertex(item)
+            elif item.vertex in self._steps:
+                yield from self._add_output(self._steps[item.vertex], item.data)
+
+    def failed_step(self, message: str) -> Step | None:
+        """The step that ended the build: whose error is contained in the final one.
+
+        Others may have errors, too: they were cancelled because of it.
+        """
+        errors = [step for step in self._steps.values() if step.error]
+        return next((step for step in errors if step.error in message), None)
+
+    def _add_vertex(self, vertex: Vertex) -> Iterator[StepEvent]:
+        step = self._steps.setdefault(vertex.digest, Step(vertex.name))
+        if vertex.started is not None and step.started is None:
+            step.started = vertex.started
+            yield StepEvent(step.name, STARTED)
+        if vertex.completed is None or step.completed is not None:
+            return
+        step.completed, step.cached, step.error = vertex.completed, vertex.cached, vertex.error
+        seconds = max(0.0, vertex.completed - (step.started or vertex.completed))
+        if step.error:
+            yield StepEvent(step.name, FAILED, seconds, step.error)
+        else:
+            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, seconds)
+
+    def _add_output(self, step: Step, data: bytes) -> Iterator[StepEvent]:
+        *complete, step.unfinished = (step.unfinished + data).split(b"\n")
+        for raw in complete:
+            # What a progress bar wrote over is gone on a terminal, too.
+            line = raw.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+            step.lines.append(line)
+            yield StepEvent(step.name, OUTPUT, text=line)

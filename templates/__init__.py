@@ -1,0 +1,1 @@
+"""The Dockerfile templates and the scripts of their steps, as package data."""
