@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 the last resort: one message, not a traceback
+    except Exception as error:
         # What the tracking server, the engine or the disk said and nobody foresaw.
         if os.environ.get(_DEBUG):
             raise

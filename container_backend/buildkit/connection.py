@@ -86,8 +86,8 @@ def _dial_ssh(parts: SplitResult) -> socket.socket:
         # It ends when either side closes the connection.
         subprocess.Popen(  # noqa: S603 words, no shell
             [*arguments, "--", str(parts.hostname), "docker", "system", "dial-stdio"],
-            stdin=theirs,
-            stdout=theirs,
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -20,7 +20,7 @@ _FIXED_LENGTHS: Final = {_FIXED64: 8, _FIXED32: 4}
 def encode_varint(value: int) -> bytes:
     """A non-negative number, seven bits a byte, the least first."""
     encoded = bytearray()
-    while value > 0x7F:
+    while value > 0x7F:  # noqa: PLR2004 what fits into seven bits
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     encoded.append(value)

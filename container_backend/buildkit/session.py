@@ -14,7 +14,6 @@ import struct
 import threading
 import uuid
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import h2.config
@@ -28,6 +27,9 @@ from container_backend.buildkit.errors import SessionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
 
     from container_backend.engine import EngineHost
 
@@ -75,7 +77,7 @@ class BuildSession:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> BuildSession:
+    def __enter__(self) -> Self:
         """Open it.
 
         Raises:
@@ -226,9 +228,7 @@ class _Server:
         call = self._calls[stream_id]
         # A message is preceded by a byte (compressed or not) and its length.
         answer = self._ask(call.method, bytes(call.received[5:]))
-        self._h2.send_headers(
-            stream_id, [(":status", "200"), ("content-type", "application/grpc")]
-        )
+        self._h2.send_headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
         if isinstance(answer, _Refusal):
             call.trailers = (
                 ("grpc-status", str(answer.code)),
