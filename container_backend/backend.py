@@ -74,13 +74,23 @@ class DockerBackend(AbstractBackend):
                 tracking_uri=tracking_uri,
                 experiment=Experiment(id=experiment_id),
             )
-            blocking = bool(backend_config.get(_SYNCHRONOUS)) or _is_mlflow_run()
-            return run_to_end(submission) if blocking else launch(submission)
+            if _is_mlflow_run():
+                return run_to_end(submission)
+            if backend_config.get(_SYNCHRONOUS):
+                return launch_and_wait(submission)  # MLflow says that it succeeded
+            return launch(submission)
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
 
 
 def run_to_end(submission: Submission) -> ContainerRun:
+    """As :func:`launch_and_wait`, and say that it succeeded."""
+    run = launch_and_wait(submission)
+    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
+    return run
+
+
+def launch_and_wait(submission: Submission) -> ContainerRun:
     """Launch, stream the output, and wait.
 
     Raises:
@@ -90,7 +100,6 @@ def run_to_end(submission: Submission) -> ContainerRun:
     with termination_interrupts():
         run = launch(submission)
         run.result()
-    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
     return run
 
 

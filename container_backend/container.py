@@ -98,9 +98,17 @@ def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owne
 
 
 def base_environment(owner: Owner) -> dict[str, str]:
-    """What a program may expect of any home: a number without an entry in passwd has none."""
+    """What a program may expect anywhere, and a number without an entry in passwd has not.
+
+    The last one spares people a page of warnings from MLflow in images without git.
+    """
     name = "root" if owner.uid == 0 else f"user{owner.uid}"
-    return {"HOME": HOME_DIRECTORY, "USER": name, "LOGNAME": name}
+    return {
+        "HOME": HOME_DIRECTORY,
+        "USER": name,
+        "LOGNAME": name,
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
 
 
 def create(engine: Engine, spec: ContainerSpec, project: Path) -> str:

@@ -1,0 +1,53 @@
+"""Train a linear regression of salary on experience, age and interview score."""
+
+from __future__ import annotations
+
+import argparse
+
+import mlflow
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+import salary_data
+
+
+def parse_bool(text: str) -> bool:
+    """``True``, ``false``, ``1``, ``no``…; Python's own ``bool("False")`` is True."""
+    word = text.strip().lower()
+    if word in {"true", "1", "yes"}:
+        return True
+    if word in {"false", "0", "no"}:
+        return False
+    raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--fit-intercept", type=parse_bool, default=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, and log parameters, metrics and the model."""
+    arguments = parse_arguments()
+    mlflow.sklearn.autolog()
+    x_train, x_test, y_train, y_test = salary_data.load()
+    with mlflow.start_run():
+        model = LinearRegression(
+            n_jobs=arguments.n_jobs, fit_intercept=arguments.fit_intercept
+        ).fit(x_train, y_train)
+        predicted = model.predict(x_test)
+        metrics = {
+            "test_rmse": root_mean_squared_error(y_test, predicted),
+            "test_mae": mean_absolute_error(y_test, predicted),
+            "test_r2": r2_score(y_test, predicted),
+        }
+        mlflow.log_metrics(metrics)
+    for name, value in metrics.items():
+        print(f"{name}: {value:.3f}")
+
+
+if __name__ == "__main__":
+    main()
