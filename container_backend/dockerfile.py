@@ -92,7 +92,7 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         "Dockerfile": dockerfile,
         **{f"build/{name}": text for name, text in scripts.items()},
         "build/uv.toml": uv_settings(spec.indexes),
-        "build/pip.conf": pip_settings(spec.indexes),
+        "build/pip.conf": pip_settings(spec.installer_indexes),
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import yaml
@@ -36,7 +36,9 @@ class EnvironmentSpec:
         python_source: Who said so, for messages; not part of the environment.
         requirements: Sorted lines for the installer.
         constraints: Sorted lines for the installer.
-        indexes: Where packages come from.
+        indexes: Where packages come from: this machine's settings and the project's.
+        installer_indexes: Where the installer itself comes from: this machine's settings alone.
+            Not part of the environment.
     """
 
     python: str
@@ -44,6 +46,7 @@ class EnvironmentSpec:
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     indexes: Indexes = field(default_factory=Indexes)
+    installer_indexes: Indexes = field(default_factory=Indexes)
 
 
 def read_environment(project: Project) -> EnvironmentSpec:
@@ -165,19 +168,15 @@ def _specify(
     logins: list[Login] = []
     requirements = _without_logins(read.requirements, logins)
     constraints = _without_logins(read.constraints, logins)
-    indexes = project_indexes(machine_indexes(), read)
+    machine = machine_indexes()
+    indexes = project_indexes(machine, read)
     return EnvironmentSpec(
         python=python or f"{sys.version_info.major}.{sys.version_info.minor}",
         python_source=source if python else "this interpreter",
         requirements=requirements,
         constraints=constraints,
-        indexes=Indexes(
-            indexes.default,
-            indexes.extra,
-            indexes.find_links,
-            indexes.trusted_hosts,
-            (*indexes.logins, *logins),
-        ),
+        indexes=replace(indexes, logins=(*indexes.logins, *logins)),
+        installer_indexes=machine,
     )
 
 

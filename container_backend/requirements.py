@@ -35,6 +35,10 @@ _COLLECTED = {
     "--find-links": "find_links",
     "--trusted-host": "trusted_hosts",
 }
+_INCLUDES = frozenset({"-r", "--requirement", "-c", "--constraint"})
+_INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
+_EDITABLE = frozenset({"-e", "--editable"})
+_WITH_VALUE = _INCLUDES | _INDEX | _EDITABLE | frozenset(_COLLECTED)
 _IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
 
@@ -130,16 +134,16 @@ def _read_line(
         into.append(Line(_requirement(text, line), line.file, line.number))
         return
     option, value = _split_option(text, line)
-    if option in {"-r", "--requirement", "-c", "--constraint"}:
-        target = into if option in {"-r", "--requirement"} else found.constraints
+    if option in _INCLUDES:
+        target = found.constraints if option in {"-c", "--constraint"} else into
         _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
-    elif option in {"-i", "--index-url", "--pypi-url"}:
+    elif option in _INDEX:
         found.index_url = value
     elif option in _COLLECTED:
         getattr(found, _COLLECTED[option]).append(value)
     elif option in _PASSED_ON:
         into.append(Line(f"{option} {value}".strip(), line.file, line.number))
-    elif option in {"-e", "--editable"}:
+    elif option in _EDITABLE:
         raise _local_requirement(line, value)
     elif option not in _IGNORED:
         raise InvalidEnvironment(
@@ -161,7 +165,7 @@ def _split_option(text: str, line: Line) -> tuple[str, str]:
             value = " ".join(shlex.split(value))
         except ValueError as error:
             raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
-    if not value and option not in _PASSED_ON | _IGNORED:
+    if not value and option in _WITH_VALUE:
         raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
     return option, value
 
@@ -228,8 +232,18 @@ def _requirement(text: str, line: Line) -> str:
         ) from error
     if parsed.url and parsed.url.startswith("file:"):
         raise _local_requirement(line, parsed.url)
-    parsed.name = canonicalize_name(parsed.name)
-    return " ".join([str(parsed), *(option.strip() for option in options)])
+    return " ".join([_spell(parsed), *(option.strip() for option in options)])
+
+
+def _spell(parsed: Requirement) -> str:
+    """Ours, not ``str(parsed)``: that one changed between versions of ``packaging``."""
+    spelled = canonicalize_name(parsed.name)
+    if parsed.extras:
+        spelled += f"[{','.join(sorted(parsed.extras))}]"
+    spelled += ",".join(sorted(str(specifier) for specifier in parsed.specifier))
+    if parsed.url:
+        spelled += f" @ {parsed.url}"
+    return f"{spelled} ; {parsed.marker}" if parsed.marker else spelled
 
 
 def _is_local(requirement: str, directory: Path) -> bool:

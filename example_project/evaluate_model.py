@@ -12,10 +12,9 @@ import matplotlib.pyplot as plt
 import mlflow
 import numpy as np
 import pandas as pd
+import salary_data
 from matplotlib.figure import Figure
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-import salary_data
 
 PLOT = "predicted_vs_actual.png"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 import mlflow
+import salary_data
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-import salary_data
 
 
 def parse_bool(text: str) -> bool:

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Sourced by the steps that use the network: how packages are reached from behind a company's
 # proxy or a private index, without anything of it staying in a layer.
 set -eu

@@ -1,4 +1,6 @@
+#!/bin/sh
 # install.sh ENVIRONMENT LOCK: install what a lock names, nothing else, and compile its bytecode.
+# shellcheck source=templates/access.sh
 . /build/access.sh
 
 if ! grep -q '^\[\[packages\]\]' "$2"; then

@@ -1,4 +1,6 @@
+#!/bin/sh
 # installer.sh FOLDER: put uv into a folder, with whatever pip the base image has.
+# shellcheck source=templates/access.sh
 . /build/access.sh
 
 python=$(command -v python3 || command -v python)

@@ -1,3 +1,4 @@
+#!/bin/sh
 # prepare.sh VERSION FOLDER: check the base's interpreter and make an environment of it.
 set -eu
 

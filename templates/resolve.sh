@@ -1,4 +1,6 @@
+#!/bin/sh
 # resolve.sh ENVIRONMENT DECLARED FOLDER LAYER…: lock what is declared, split it into layers.
+# shellcheck source=templates/access.sh
 . /build/access.sh
 
 environment=$1

@@ -21,7 +21,7 @@ def size(package: str) -> int:
 
 def main(folder: Path, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
-    files = {layer: header for layer in layers}
+    files = dict.fromkeys(layers, header)
     for package in packages:
         rank = sum(size(package) < least for least in LEAST_SIZES)
         files[layers[min(rank, len(layers) - 1)]] += BEGIN + package

@@ -1,0 +1,72 @@
+"""The backend config is validated before anything happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from container_backend.config import is_image_reference, parse_config, read_config
+from container_backend.errors import InvalidConfig
+
+
+def test_defaults():
+    config = parse_config({}, environ={})
+    assert config.base_image == "python:{version}-slim"
+    assert config.grace == 10
+
+
+def test_the_variable_is_a_default_and_the_config_comes_first():
+    environ = {"CONTAINER_BACKEND_BASE_IMAGE": "mine:{version}"}
+    assert parse_config({}, environ=environ).base_image == "mine:{version}"
+    assert parse_config({"base_image": "other"}, environ=environ).base_image == "other"
+
+
+def test_the_mapping_of_the_caller_is_not_changed():
+    given = {"grace": 1}
+    parse_config(given, environ={"CONTAINER_BACKEND_BASE_IMAGE": "mine"})
+    assert given == {"grace": 1}
+
+
+def test_all_problems_are_named_at_once():
+    with pytest.raises(InvalidConfig) as caught:
+        parse_config({"base_imag": "x", "grace": -1}, source="'c.json'", environ={})
+    text = str(caught.value)
+    assert "In 'c.json'" in text
+    assert "unknown key 'base_imag' (did you mean 'base_image'?)" in text
+    assert "key 'grace'" in text
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["python", "python:3.11-slim", "registry.test:5000/a/b_c:1.0", "a/b@sha256:" + "0" * 64],
+)
+def test_image_references(reference):
+    assert is_image_reference(reference)
+
+
+@pytest.mark.parametrize(
+    "reference", ["", "Python", "a b", "python:3.11\nRUN x", "x:", "a@sha256:1", "-x", "a//b"]
+)
+def test_what_is_no_image_reference_never_reaches_a_dockerfile(reference):
+    assert not is_image_reference(reference)
+    with pytest.raises(InvalidConfig, match="key 'base_image'"):
+        parse_config({"base_image": reference}, environ={})
+
+
+def test_json_and_files_of_it(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"grace": 3}')
+    assert read_config(str(file)) == {"grace": 3}
+    assert read_config(' {"grace": 3}') == {"grace": 3}
+
+
+@pytest.mark.parametrize("text", ["{grace: 3}", "no/such/file.json"])
+def test_what_cannot_be_read(text):
+    with pytest.raises(InvalidConfig):
+        read_config(text)
+
+
+def test_json_that_is_not_an_object(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text("[1]")
+    with pytest.raises(InvalidConfig, match=r"an object \(\{…\}\) is needed, not list"):
+        read_config(str(file))

@@ -1,0 +1,142 @@
+"""Requirements files are read as pip reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container_backend.errors import InvalidEnvironment
+from container_backend.requirements import Line, lines_of, read_requirements
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(root: Path, text: str, **environ: str):
+    file = root / "requirements.txt"
+    file.write_text(text, encoding="utf-8")
+    return read_requirements([Line("-r requirements.txt", root / "MLproject", 1)], root, environ)
+
+
+def texts(lines) -> list[str]:
+    return [line.text for line in lines]
+
+
+def test_comments_blank_lines_and_continuations(tmp_path):
+    found = read(tmp_path, "# all of it\n\npandas  # frames\nscipy \\\n  >=1.10\n  # indented\n")
+    assert texts(found.requirements) == ["pandas", "scipy>=1.10"]
+
+
+def test_a_hash_sign_within_an_address_is_no_comment(tmp_path):
+    found = read(tmp_path, "thing @ https://example.test/thing-1.0.zip#sha256=abc\n")
+    assert texts(found.requirements) == ["thing @ https://example.test/thing-1.0.zip#sha256=abc"]
+
+
+def test_the_spelling_of_a_requirement_does_not_matter(tmp_path):
+    one = read(tmp_path, "Scikit_Learn [a,b] >= 1.0 , <2 ; python_version<'3.12'\n")
+    other = read(tmp_path, 'scikit-learn[b,a]<2,>=1.0;python_version < "3.12"\n')
+    assert texts(one.requirements) == texts(other.requirements)
+
+
+def test_included_files_are_read_from_where_they_stand(tmp_path):
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "deps" / "base.txt").write_text("-r more.txt\nnumpy\n")
+    (tmp_path / "deps" / "more.txt").write_text("scipy\n")
+    (tmp_path / "limits.txt").write_text("numpy<3\n")
+    found = read(tmp_path, "-r deps/base.txt\n--constraint=limits.txt\nmlflow\n")
+    assert texts(found.requirements) == ["scipy", "numpy", "mlflow"]
+    assert texts(found.constraints) == ["numpy<3"]
+
+
+def test_a_file_may_be_included_twice(tmp_path):
+    (tmp_path / "base.txt").write_text("numpy\n")
+    found = read(tmp_path, "-r base.txt\n-r base.txt\n")
+    assert texts(found.requirements) == ["numpy", "numpy"]
+
+
+def test_index_options_in_all_spellings(tmp_path):
+    found = read(
+        tmp_path,
+        "-i https://one.test/simple\n--extra-index-url=https://two.test/simple\n"
+        "--extra-index-url 'https://three.test/simple'\n-f https://four.test/\n"
+        "--trusted-host five.test\n--no-binary :all:\n",
+    )
+    assert found.index_url == "https://one.test/simple"
+    assert found.extra_index_urls == ["https://two.test/simple", "https://three.test/simple"]
+    assert found.find_links == ["https://four.test/"]
+    assert found.trusted_hosts == ["five.test"]
+    assert texts(found.requirements) == ["--no-binary :all:"]
+
+
+def test_hashes_stay_with_their_requirement(tmp_path):
+    found = read(tmp_path, "pip==24.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n")
+    assert texts(found.requirements) == ["pip==24.0 --hash=sha256:aa --hash=sha256:bb"]
+
+
+def test_variables_are_expanded(tmp_path):
+    found = read(tmp_path, "-i https://${TOKEN}@one.test/simple\n", TOKEN="abc")
+    assert found.index_url == "https://abc@one.test/simple"
+
+
+def test_version_control_addresses_are_taken_as_they_are(tmp_path):
+    found = read(tmp_path, "git+https://example.test/a/b.git@main#egg=b\n")
+    assert texts(found.requirements) == ["git+https://example.test/a/b.git@main#egg=b"]
+
+
+def test_a_file_that_is_not_there_is_named_with_the_line_that_names_it(tmp_path):
+    with pytest.raises(InvalidEnvironment, match=r"requirements.txt, line 2: .*missing.txt"):
+        read(tmp_path, "numpy\n-r missing.txt\n")
+
+
+def test_files_that_include_each_other(tmp_path):
+    (tmp_path / "other.txt").write_text("-r requirements.txt\n")
+    with pytest.raises(InvalidEnvironment, match="requirements.txt → other.txt → requirements.txt"):
+        read(tmp_path, "-r other.txt\n")
+
+
+def test_a_file_outside_of_the_project_is_not_read(tmp_path):
+    (tmp_path / "outside.txt").write_text("numpy\n")
+    (tmp_path / "project").mkdir()
+    with pytest.raises(InvalidEnvironment, match=r"'../outside.txt' is outside of the project"):
+        read(tmp_path / "project", "-r ../outside.txt\n")
+
+
+def test_contradicting_pins_are_both_named(tmp_path):
+    with pytest.raises(InvalidEnvironment) as caught:
+        read(tmp_path, "pandas==1.0\nnumpy\nPandas==2.0\n")
+    assert "line 3: 'pandas==2.0' contradicts 'pandas==1.0'" in str(caught.value)
+    assert "line 1" in str(caught.value)
+
+
+def test_pins_for_different_platforms_do_not_contradict(tmp_path):
+    found = read(
+        tmp_path, "a==1 ; sys_platform == 'linux'\na==2 ; sys_platform == 'darwin'\na>=1\n"
+    )
+    assert len(found.requirements) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pandas=2.1.3", "write 'pandas==2.1.3'"),
+        ("pandas==2.1 oops", "is not a requirement"),
+        ("./local", "is a package on this disk"),
+        ("-e .", "is a package on this disk"),
+        ("thing-1.0-py3-none-any.whl", "is a package on this disk"),
+        ("thing @ file:///thing.whl", "is a package on this disk"),
+        ("--frobnicate", "the option '--frobnicate' is not supported"),
+        ("-r https://example.test/requirements.txt", "only files of the project"),
+        ("--index-url", "needs a value"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_file_and_line(tmp_path, line, message):
+    with pytest.raises(InvalidEnvironment) as caught:
+        read(tmp_path, f"numpy\n{line}\n")
+    assert message in str(caught.value)
+    assert "requirements.txt, line 2" in str(caught.value)
+
+
+def test_line_numbers_of_continued_lines_are_those_of_their_beginning(tmp_path):
+    lines = list(lines_of(tmp_path / "x", "a\nb \\\n==1\nc\n"))
+    assert [(line.text, line.number) for line in lines] == [("a", 1), ("b ==1", 2), ("c", 4)]
