@@ -80,11 +80,11 @@ def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
     name = f"{CODE_DIRECTORY.lstrip('/')}/{relative}"
     try:
         entry = tar.gettarinfo(path, name)
+        if entry is not None and entry.islnk():  # a second name of a file is a file of its own
+            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
         if entry is None or not (entry.isfile() or entry.isdir() or entry.issym()):
             return  # sockets, pipes and devices are not project files
         entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
-        if entry.islnk():  # a second name of a file is a file of its own
-            entry.type, entry.linkname = tarfile.REGTYPE, ""
         if not entry.isfile():
             tar.addfile(entry)
             return
@@ -94,7 +94,7 @@ def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
         raise InvalidProject(
-            f"The project's file '{path}' cannot be read: {error.strerror}.",
+            f"The project's file '{path}' cannot be read: {error.strerror or error}.",
             remedy=f"Make it readable, or name it in {IGNORE_FILE}.",
         ) from error
 

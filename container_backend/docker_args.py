@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "m": "memory",
                  "u": "user", "v": "volume", "w": "workdir", "net": "network"}  # fmt: skip
 # Names of `docker run` that say what every run here does anyway.
-_IMPLIED: Final = frozenset({"rm", "init", "d", "detach", "i", "interactive", "a", "attach"})
+_IMPLIED: Final = frozenset(
+    {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach"}
+)
 
 
 @dataclass

@@ -79,7 +79,9 @@ def test_a_path_is_made_absolute_and_shown_to_the_container(tmp_path, monkeypatc
     extra=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
 )
 def test_any_text_reaches_the_program_as_it_was_given(tmp_path_factory, value, extra):
-    entry_point = EntryPoint("main", f'"{sys.executable}" -c \'{ECHO}\' {{v}}', {"v": Parameter("v")})
+    entry_point = EntryPoint(
+        "main", f"\"{sys.executable}\" -c '{ECHO}' {{v}}", {"v": Parameter("v")}
+    )
     read = Project(None, tmp_path_factory.getbasetemp(), None, {"main": entry_point}, {})
     made = compute_command(read, entry_point, {"v": value, "extra": extra})
     assert made.parameters == {"v": value, "extra": extra}

@@ -1,0 +1,126 @@
+"""The parts of building that need no engine."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container_backend.buildkit import protobuf
+from container_backend.buildkit.build import BuildRequest, _mask
+from container_backend.buildkit.context import pack
+from container_backend.buildkit.trace import BuildLog, StepEvent
+
+numbers = st.integers(min_value=0, max_value=2**64 - 1)
+messages = st.lists(st.tuples(st.integers(1, 2**20), st.one_of(numbers, st.binary(max_size=300))))
+
+
+@given(messages)
+def test_what_is_written_is_read(message):
+    encoded = b"".join(
+        protobuf.encode_bytes(field, value)
+        if isinstance(value, bytes)
+        else protobuf.encode_number(field, value)
+        for field, value in message
+    )
+    assert list(protobuf.fields(encoded)) == message
+
+
+@given(st.binary(min_size=1, max_size=50))
+def test_a_message_that_is_cut_off_is_refused(content):
+    encoded = protobuf.encode_bytes(1, content)
+    with pytest.raises(ValueError, match="cut off"):
+        list(protobuf.fields(encoded[:-1]))
+
+
+def time(seconds: int) -> bytes:
+    return protobuf.encode_number(1, seconds) + protobuf.encode_number(2, 500_000_000)
+
+
+def vertex(digest: str, name: str, **parts: object) -> bytes:
+    message = protobuf.encode_bytes(1, digest.encode()) + protobuf.encode_bytes(3, name.encode())
+    if parts.get("cached"):
+        message += protobuf.encode_number(4, 1)
+    for key, field in (("started", 5), ("completed", 6)):
+        if key in parts:
+            message += protobuf.encode_bytes(field, time(parts[key]))
+    if "error" in parts:
+        message += protobuf.encode_bytes(7, str(parts["error"]).encode())
+    return protobuf.encode_bytes(1, message)
+
+
+def output(digest: str, data: bytes) -> bytes:
+    message = protobuf.encode_bytes(1, digest.encode()) + protobuf.encode_bytes(4, data)
+    return protobuf.encode_bytes(3, message)
+
+
+def test_the_life_of_a_step_is_told_once():
+    log = BuildLog()
+    events = list(log.add(vertex("a", "RUN x", started=1)))
+    events += log.add(vertex("a", "RUN x", started=1) + output("a", b"one\ntw"))
+    events += log.add(output("a", b"o\nrest"))
+    events += log.add(vertex("a", "RUN x", started=1, completed=3))
+    events += log.add(vertex("a", "RUN x", started=1, completed=3))
+    assert events == [
+        StepEvent("RUN x", "started"),
+        StepEvent("RUN x", "output", text="one"),
+        StepEvent("RUN x", "output", text="two"),
+        StepEvent("RUN x", "completed", 2.0),
+    ]
+
+
+def test_cached_and_failed_steps():
+    log = BuildLog()
+    (_, cached) = log.add(vertex("a", "A", started=1, completed=1, cached=True))
+    assert cached == StepEvent("A", "cached", 0.0)
+    (_, failed) = log.add(vertex("b", "B", started=1, completed=2, error="boom"))
+    assert failed == StepEvent("B", "failed", 1.0, "boom")
+
+
+def test_the_failed_step_is_the_one_that_the_final_error_names():
+    log = BuildLog()
+    list(log.add(vertex("a", "A", started=1, completed=2, error="context canceled")))
+    list(log.add(vertex("b", "B", started=1) + output("b", b"no such thing")))
+    list(log.add(vertex("b", "B", started=1, completed=2, error="exit code: 1")))
+    step = log.failed_step("executor failed running [x]: exit code: 1")
+    assert (step.name, step.output()) == ("B", ("no such thing",))
+
+
+def test_memory_is_bounded():
+    log = BuildLog()
+    list(log.add(vertex("a", "A", started=1)))
+    for number in range(10_000):
+        list(log.add(output("a", b"%d\n" % number)))
+    list(log.add(vertex("a", "A", started=1, completed=2, error="e")))
+    lines = log.failed_step("e").output()
+    assert (len(lines), lines[-1]) == (40, "9999")
+
+
+def test_the_same_files_make_the_same_bytes():
+    one = pack({"b": b"2", "Dockerfile": b"FROM x", "a": b"1"})
+    assert one == pack({"a": b"1", "Dockerfile": b"FROM x", "b": b"2"})
+    with tarfile.open(fileobj=io.BytesIO(one)) as tar:
+        assert tar.getnames() == ["Dockerfile", "a", "b"]
+
+
+def test_the_first_header_is_a_plain_one_whatever_follows():
+    packed = pack({"Dockerfile": b"FROM x", "ü" * 200: b"long"})
+    assert packed[156:157] == tarfile.REGTYPE
+    assert packed[:10] == b"Dockerfile"
+
+
+def test_a_context_without_a_dockerfile():
+    with pytest.raises(ValueError, match="Dockerfile"):
+        pack({"a": b""})
+
+
+def test_words_of_secrets_are_masked():
+    request = BuildRequest({}, secrets={"netrc": b"machine a.b login me password s3cretpassw0rd\n"})
+    assert _mask("refused: me s3cretpassw0rd", request) == "refused: me ***"
+
+
+def test_a_secret_is_not_in_the_text_of_a_request():
+    assert "s3cret" not in repr(BuildRequest({}, secrets={"x": b"s3cret"}))

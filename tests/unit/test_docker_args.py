@@ -1,0 +1,85 @@
+"""Docker arguments mean what ``docker run`` means."""
+
+from __future__ import annotations
+
+import pytest
+
+from container_backend.docker_args import parse_docker_args
+from container_backend.errors import InvalidConfig
+
+
+def test_sizes_numbers_and_flags():
+    args = parse_docker_args({"m": "1g", "shm-size": "64m", "cpus": "1.5", "privileged": True})
+    assert args.host_config == {
+        "mem_limit": 1024**3,
+        "shm_size": 64 * 1024**2,
+        "nano_cpus": 1_500_000_000,
+        "privileged": True,
+    }
+
+
+def test_names_may_be_short_or_with_dashes():
+    args = parse_docker_args({"-u": "1:2", "--network": "host", "w": "/x"})
+    assert (args.user, args.network, args.container) == ("1:2", "host", {"working_dir": "/x"})
+
+
+def test_variables_with_a_value_from_here_and_from_a_file(tmp_path):
+    file = tmp_path / "vars"
+    file.write_text("# comment\nC=3=4\nD\n")
+    args = parse_docker_args(
+        {"e": ["A=1", "B", "GONE"], "env-file": str(file)}, environ={"B": "2", "D": "5"}
+    )
+    assert args.environment == {"A": "1", "B": "2", "C": "3=4", "D": "5"}
+
+
+def test_volumes_are_absolute_and_named_ones_stay_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = parse_docker_args({"v": ["./data:/data:ro", "cache:/cache", "/a:/b"]})
+    assert args.binds == [f"{tmp_path}/data:/data:ro", "cache:/cache", "/a:/b"]
+
+
+def test_gpus():
+    request = parse_docker_args({"gpus": "all"}).host_config["device_requests"][0]
+    assert (request["Count"], request["Capabilities"]) == (-1, [["gpu"]])
+    request = parse_docker_args({"gpus": "device=0,2"}).host_config["device_requests"][0]
+    assert request["DeviceIDs"] == ["0", "2"]
+
+
+def test_lists():
+    args = parse_docker_args(
+        {"add-host": ["a:1.2.3.4"], "ulimit": "nofile=10:20", "tmpfs": "/x:size=1m", "cap-add": "A"}
+    )
+    assert args.host_config["extra_hosts"] == {"a": "1.2.3.4"}
+    assert args.host_config["ulimits"] == [{"Name": "nofile", "Soft": 10, "Hard": 20}]
+    assert args.host_config["tmpfs"] == {"/x": "size=1m"}
+    assert args.host_config["cap_add"] == ["A"]
+
+
+def test_what_every_run_does_anyway_is_let_pass():
+    assert parse_docker_args({"rm": True, "init": True, "t": True} | {"i": True}).host_config == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("memroy", "1g", "'memroy' is not supported. Did you mean 'memory'?"),
+        ("memory", "many", "docker argument 'memory': 'many' cannot be read"),
+        ("memory", True, "a value is needed"),
+        ("gpus", "some", "docker argument 'gpus'"),
+        ("volume", "/only", "write it as host-folder:/container/folder"),
+        ("env-file", "/no/such", "No such file"),
+        ("label", "container-backend.run-id=x", "are reserved"),
+        ("privileged", "perhaps", "true or false"),
+        ("env", "=x", "a name is needed"),
+    ],
+)
+def test_what_is_wrong_is_said(name, value, message):
+    with pytest.raises(InvalidConfig) as caught:
+        parse_docker_args({name: value})
+    assert message in str(caught.value)
+
+
+def test_the_value_of_a_variable_is_in_no_message():
+    with pytest.raises(InvalidConfig) as caught:
+        parse_docker_args({"env": "=s3cret"})
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,121 @@
+"""Rendering and hashing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container_backend import dockerfile
+from container_backend.dockerfile import BaseImage, plan_image
+from container_backend.environment import EnvironmentSpec
+from container_backend.indexes import Indexes, Login
+
+BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim@sha256:" + "1" * 64)
+SPEC = EnvironmentSpec("3.11", "python_env.yaml", ("mlflow", "numpy==2.0"))
+PLATFORM = "linux/amd64"
+
+
+def hash_of(spec: EnvironmentSpec = SPEC, base: BaseImage = BASE, platform: str = PLATFORM) -> str:
+    return plan_image(spec, base, platform).hash
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SPEC, python="3.11.7"),
+        replace(SPEC, requirements=("mlflow", "numpy==2.1")),
+        replace(SPEC, requirements=()),
+        replace(SPEC, constraints=("numpy<3",)),
+        replace(SPEC, indexes=Indexes(default="https://index.test")),
+        replace(SPEC, indexes=Indexes(extra=("https://index.test",))),
+        replace(SPEC, indexes=Indexes(find_links=("https://index.test",))),
+    ],
+)
+def test_what_may_change_what_gets_installed_changes_the_hash(other):
+    assert hash_of(other) != hash_of()
+
+
+def test_another_base_or_platform_changes_the_hash():
+    assert hash_of(base=replace(BASE, digest="sha256:" + "2" * 64)) != hash_of()
+    assert hash_of(platform="linux/arm64") != hash_of()
+
+
+def test_another_template_or_script_changes_the_hash(monkeypatch):
+    before = hash_of()
+    original = dockerfile.read_template
+    for changed in ("Dockerfile.python.j2", "install.sh"):
+        monkeypatch.setattr(
+            dockerfile,
+            "read_template",
+            lambda name, changed=changed: original(name) + ("#" if name == changed else ""),
+        )
+        assert hash_of() != before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SPEC, python_source="elsewhere"),
+        replace(SPEC, indexes=Indexes(logins=(Login("index.test", "a", "b"),))),
+        replace(SPEC, installer_indexes=Indexes(default="https://index.test")),
+    ],
+)
+def test_what_does_not_matter_does_not_change_the_hash(other):
+    assert hash_of(other) == hash_of()
+
+
+def test_the_name_of_the_base_does_not_matter_only_its_content():
+    assert hash_of(base=replace(BASE, reference="mirror.test/python:3.11")) == hash_of()
+
+
+def test_the_hash_is_the_same_in_every_process():
+    """A change here makes every user build every image again: raise SCHEMA_VERSION on purpose."""
+    scripts = {"a.sh": "echo"}
+    first = dockerfile.environment_hash(SPEC, BASE.digest, PLATFORM, scripts)
+    assert first == dockerfile.environment_hash(SPEC, BASE.digest, PLATFORM, dict(scripts))
+    assert len(first) == 64
+
+
+def test_the_tag_is_readable_and_has_the_first_digits():
+    plan = plan_image(SPEC, BASE, PLATFORM)
+    assert plan.tag == f"container-backend/python3.11:{plan.hash[:12]}"
+
+
+def test_no_credential_is_in_the_context():
+    indexes = Indexes(
+        extra=("https://index.test/simple",), logins=(Login("index.test", "u", "s3c"),)
+    )
+    plan = plan_image(replace(SPEC, indexes=indexes, installer_indexes=indexes), BASE, PLATFORM)
+    assert b"index.test" in plan.context["build/uv.toml"]
+    assert all(b"s3c" not in content for content in plan.context.values())
+    assert "s3c" not in repr(plan)
+
+
+def test_without_requirements_nothing_is_fetched():
+    text = plan_image(replace(SPEC, requirements=()), BASE, PLATFORM).dockerfile
+    assert "installer" not in text
+    assert "WORKDIR /mlflow/projects/code" in text
+
+
+def test_a_dockerfile_reads_as_one():
+    text = plan_image(SPEC, BASE, PLATFORM).dockerfile
+    assert text.startswith(f"FROM {BASE.pinned} AS base\nUSER root\n")
+    assert text.count("\nRUN ") == 6
+    assert "{" not in text.replace("${", "")
+    assert "\n\n\n" not in text
+
+
+@given(st.text())
+def test_settings_survive_toml(text):
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    url = "https://index.test/" + text.encode("ascii", "ignore").decode().replace("\x7f", "")
+    settings = tomllib.loads(dockerfile.uv_settings(Indexes(default=url, extra=(url,))))
+    assert settings == {"index-url": url, "extra-index-url": [url]}
