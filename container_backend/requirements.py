@@ -237,7 +237,7 @@ def _requirement(text: str, line: Line) -> str:
 
 def _spell(parsed: Requirement) -> str:
     """Ours, not ``str(parsed)``: that one changed between versions of ``packaging``."""
-    spelled = canonicalize_name(parsed.name)
+    spelled: str = canonicalize_name(parsed.name)
     if parsed.extras:
         spelled += f"[{','.join(sorted(parsed.extras))}]"
     spelled += ",".join(sorted(str(specifier) for specifier in parsed.specifier))

@@ -91,7 +91,9 @@ def test_a_file_that_is_not_there_is_named_with_the_line_that_names_it(tmp_path)
 
 def test_files_that_include_each_other(tmp_path):
     (tmp_path / "other.txt").write_text("-r requirements.txt\n")
-    with pytest.raises(InvalidEnvironment, match="requirements.txt → other.txt → requirements.txt"):
+    with pytest.raises(
+        InvalidEnvironment, match=r"requirements\.txt → other\.txt → requirements\.txt"
+    ):
         read(tmp_path, "-r other.txt\n")
 
 

@@ -81,7 +81,7 @@ def test_on_desktop_loopback_becomes_an_address_that_mlflow_accepts():
     ],
 )
 def test_a_remote_engine_cannot_reach_what_is_on_this_machine(uri, artifacts):
-    with pytest.raises(TrackingUnreachable, match="tcp://build.test:2375"):
+    with pytest.raises(TrackingUnreachable, match=r"tcp://build\.test:2375"):
         plan_access(uri, artifacts, ELSEWHERE, {})
 
 

@@ -1,0 +1,189 @@
+"""A real engine, a real tracking store, real projects. Nothing is mocked, nothing is skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+from mlflow.tracking import MlflowClient
+
+import container_backend
+from container_backend import engine as engines
+from container_backend import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "example_project"
+BASE = "python:3.11-slim"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> object:
+    """The first true answer; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[engines.Engine]:
+    connected = engines.connect()
+    yield connected
+    connected.close()
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path_factory, monkeypatch) -> Path:
+    """A current directory and a store of its own for each test."""
+    folder = tmp_path_factory.mktemp("work place")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store/mlflow.db")
+    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / "store").mkdir()
+    mlflow.set_tracking_uri(None)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path) -> Callable[..., str]:
+    """Writes a project; gives its folder."""
+
+    def write(mlproject: str | None = None, /, **files: str) -> str:
+        root = tmp_path / "my project"
+        root.mkdir(exist_ok=True)
+        texts = {name.replace("__", "."): text for name, text in files.items()}
+        if mlproject is not None:
+            texts["MLproject"] = mlproject
+        for name, text in texts.items():
+            (root / name).write_text(textwrap.dedent(text), encoding="utf-8")
+        return str(root)
+
+    return write
+
+
+@pytest.fixture
+def script(project) -> Callable[..., str]:
+    """A project with one entry point that runs a Python program."""
+
+    def write(program: str, parameters: str = "{}", command: str = "python main.py") -> str:
+        return project(
+            f"name: test\nentry_points:\n  main:\n    parameters: {parameters}\n"
+            f"    command: {command!r}\n",
+            main__py=program,
+        )
+
+    return write
+
+
+def only_run() -> mlflow.entities.Run:
+    """The one run that there is, in whatever experiment."""
+    client = MlflowClient()
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    assert len(runs) == 1
+    return runs[0]
+
+
+def runs() -> list[mlflow.entities.Run]:
+    client = MlflowClient()
+    return client.search_runs([found.experiment_id for found in client.search_experiments()])
+
+
+def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
+    return engine.client.containers.list(
+        all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}
+    )
+
+
+def all_containers(engine: engines.Engine) -> set[str]:
+    return {found.id for found in engine.client.containers.list(all=True)}
+
+
+def environment_images(engine: engines.Engine) -> set[str]:
+    return {
+        image.id
+        for image in engine.client.images.list(filters={"label": names.LABEL_ENVIRONMENT_HASH})
+    }
+
+
+@contextlib.contextmanager
+def command(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """A command of this environment, running; ended by its pid if the test did not wait."""
+    program = str(Path(sys.executable).with_name(arguments[0]))
+    process = subprocess.Popen(
+        [program, *arguments[1:]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def run_command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """A command of this environment, to its end."""
+    with command(*arguments, **options) as process:
+        out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def tracking_server(folder: Path, host: str) -> Iterator[str]:
+    """A real ``mlflow server``; gives its address."""
+    port = free_port(host)
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("mlflow")),
+            *("server", "--host", host, "--port", str(port), "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+            *("--artifacts-destination", str(folder / "server-artifacts")),
+        ],
+        stdout=(folder / "server.log").open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: _listens(host, port) or process.poll() is not None)
+        assert process.poll() is None, (folder / "server.log").read_text()
+        yield f"http://{host}:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+@pytest.fixture(scope="session")
+def example_image() -> str:
+    """The example's environment, which has MLflow in it; built once."""
+    return container_backend.build(str(EXAMPLE))
