@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -160,14 +161,13 @@ def _source_tags(uri: str, work_dir: str, version: str | None, entry_point: str)
     from mlflow.projects import utils
     from mlflow.tracking import fluent
     from mlflow.tracking._tracking_service.utils import _get_git_url_if_present
-    from mlflow.tracking.context.default_context import _get_user
     from mlflow.utils.git_utils import get_git_commit, get_git_repo_url
 
     source = utils._expand_uri(uri)
     if utils._is_local_uri(uri):
         source = _get_git_url_if_present(source)
     tags: dict[str, Any] = {
-        names.MLFLOW_USER: _get_user(),
+        names.MLFLOW_USER: _user(),
         names.MLFLOW_SOURCE_NAME: without_credentials(source),
         names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
         names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
@@ -179,6 +179,16 @@ def _source_tags(uri: str, work_dir: str, version: str | None, entry_point: str)
     if utils._is_valid_branch_name(work_dir, version):
         tags[names.MLFLOW_GIT_BRANCH] = version
     return {key: str(value) for key, value in tags.items() if value is not None}
+
+
+def _user() -> str:
+    """The user's name as MLflow finds it; the number of one who has none, as in many pods."""
+    from mlflow.tracking.context.default_context import _get_user
+
+    try:
+        return str(_get_user())
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @contextmanager

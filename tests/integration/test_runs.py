@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -422,7 +422,7 @@ def test_no_engine_is_one_message_and_no_run(script, program, monkeypatch):
 
 def test_a_link_is_sent_as_a_link_and_not_followed(script, capfd):
     folder = script("import os; print(os.readlink('link'))")
-    os.symlink("/etc/hostname", f"{folder}/link")
+    Path(folder, "link").symlink_to("/etc/hostname")
     container_backend.run(folder)
     assert capfd.readouterr().out == "/etc/hostname\n"
 

@@ -1,0 +1,288 @@
+"""Environment images: what is in them, what is not, and what is said when they cannot be made."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import tarfile
+import textwrap
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import container_backend
+from container_backend import names
+from tests.integration.conftest import (
+    BASE,
+    command,
+    containers_of,
+    environment_images,
+    only_run,
+    run_command,
+    runs,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USER, PASSWORD = "index-user", "p4ssw0rd-0f-the-index"
+# A package index in a container of its own: HTTP with a login; `/slow` never answers.
+INDEX = f"""
+    import base64, http.server, time
+    LOGIN = "Basic " + base64.b64encode(b"{USER}:{PASSWORD}").decode()
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith("/slow"):
+                time.sleep(600)
+            if self.headers.get("Authorization") != LOGIN:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.end_headers()
+                return
+            super().do_GET()
+    http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
+"""
+
+
+def wheel(name: str, version: str) -> bytes:
+    """The smallest wheel there can be."""
+    content = io.BytesIO()
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(f"{name}.py", f"VERSION = {version!r}\n")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def index(engine) -> Iterator[str]:
+    """The address of a private index, without its login: ``host:port``."""
+    files = {"serve.py": textwrap.dedent(INDEX).encode()}
+    for version in ("1.0", "2.0"):
+        file = f"tinything-{version}-py3-none-any.whl"
+        files[f"simple/tinything/{file}"] = wheel("tinything", version)
+    links = "".join(
+        f'<a href="{Path(path).name}">{Path(path).name}</a>' for path in files if "whl" in path
+    )
+    files["simple/tinything/index.html"] = f"<html><body>{links}</body></html>".encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(f"srv/{path}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    container = engine.client.containers.create(
+        BASE, ["python3", "/srv/serve.py"], working_dir="/srv", name="container-backend-test-index"
+    )
+    try:
+        container.put_archive("/", packed.getvalue())
+        container.start()
+        container.reload()
+        host = container.attrs["NetworkSettings"]["IPAddress"]
+        probe = ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 8000))"]
+        wait_until(lambda: container.exec_run(probe).exit_code == 0)
+        yield f"{host}:8000"
+    finally:
+        container.remove(force=True)
+
+
+@pytest.fixture
+def fresh(engine) -> Iterator[None]:
+    """Images that a test makes go with it."""
+    before = environment_images(engine)
+    yield
+    for image in environment_images(engine) - before:
+        engine.client.api.remove_image(image, force=True)
+
+
+def private(project, index: str, version: str, login: str = f"{USER}:{PASSWORD}@") -> str:
+    return project(
+        "entry_points: {main: {command: 'python -c \"import tinything; print(tinything.VERSION)\"'}}",
+        requirements__txt=f"--extra-index-url http://{login}{index}/simple\ntinything=={version}\n",
+    )
+
+
+def everything(engine, image: str) -> bytes:
+    """All bytes of an image: its layers, its configuration, its history."""
+    exported = io.BytesIO(b"".join(engine.client.images.get(image).save(chunk_size=2**20)))
+    found = [json.dumps(engine.client.api.inspect_image(image)).encode()]
+    found.append(json.dumps(engine.client.api.history(image)).encode())
+    with tarfile.open(fileobj=exported) as outer:
+        for member in outer:
+            content = outer.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            data = content.read()
+            if member.name.endswith("layer.tar"):
+                with tarfile.open(fileobj=io.BytesIO(data)) as layer:
+                    found += [entry.name.encode() for entry in layer]
+            found.append(data)
+    return b"\n".join(found)
+
+
+def test_a_private_index_is_used_and_leaves_no_trace(project, index, engine, fresh, capfd):
+    folder = private(project, index, "1.0")
+    (Path(folder) / "secret_code.py").write_text("CODE_OF_THE_PROJECT = 1\n")
+    container_backend.run(folder)
+    captured = capfd.readouterr()
+    assert captured.out == "1.0\n"
+    found = only_run()
+    content = everything(engine, found.data.tags[names.TAG_IMAGE])
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes().splitlines()
+    host_only = everything(engine, BASE)
+    assert b"tinything" in content
+    assert PASSWORD.encode() not in content
+    assert b"CODE_OF_THE_PROJECT" not in content
+    assert b"secret_code" not in content
+    assert b"installer/bin/uv" not in content
+    added = [line for line in certificates if len(line) == 64 and line not in host_only]
+    assert not [line for line in added if line in content]
+    for text in (captured.err, str(found.data.tags), str(found.data.params)):
+        assert PASSWORD not in text
+
+
+def test_a_login_from_netrc(project, index, fresh, capfd, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {index.partition(':')[0]} login {USER} password {PASSWORD}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    container_backend.run(private(project, index, "2.0", login=""))
+    assert capfd.readouterr().out == "2.0\n"
+
+
+def test_a_refused_login_is_said_without_the_password(project, index, fresh):
+    folder = private(project, index, "1.*", login="me:wr0ng-p4ssword@")
+    done = run_command("container-backend", "build", folder)
+    assert done.returncode == 6
+    assert "resolving the requirements: failed" in done.stderr
+    assert "wr0ng-p4ssword" not in done.stderr + done.stdout
+    assert done.stdout == ""
+
+
+def test_a_requirement_that_does_not_exist_ends_the_run_with_the_reason(project, engine, fresh):
+    folder = project("entry_points: {main: {command: 'true'}}", requirements__txt="pip==0.0.0.1\n")
+    images = environment_images(engine)
+    done = run_command("container-backend", "run", folder)
+    assert done.returncode == 6
+    assert "there is no version of pip==0.0.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+    found = only_run()
+    assert found.info.status == "FAILED"
+    assert "pip==0.0.0.1" in found.data.tags[names.TAG_REASON]
+    assert containers_of(engine, found.info.run_id) == []
+    assert environment_images(engine) == images
+
+
+def test_another_interpreter_than_the_one_declared(project, engine, fresh):
+    folder = project("entry_points: {main: {command: 'true'}}", python_env__yaml="python: '3.12'\n")
+    done = run_command("container-backend", "run", folder, "-c", json.dumps({"base_image": BASE}))
+    assert done.returncode == 6
+    assert "Python 3.12 is wanted, but the base image has Python 3.11." in done.stderr
+    assert "set base_image to an image with Python 3.12" in done.stderr
+    assert only_run().info.status == "FAILED"
+
+
+def test_a_base_without_an_interpreter(project, engine, fresh):
+    image = "container-backend-test/no-python:1"
+    empty = io.BytesIO()
+    with tarfile.open(fileobj=empty, mode="w"):
+        pass
+    built = engine.client.images.build(
+        fileobj=io.BytesIO(
+            f"FROM {BASE}\nRUN rm -f /usr/bin/python3* /usr/local/bin/python3*\n".encode()
+        ),
+        tag=image,
+        rm=True,
+    )[0]
+    try:
+        folder = project("entry_points: {main: {command: 'true'}}")
+        with pytest.raises(container_backend.BuildError, match="has no python3"):
+            container_backend.build(folder, backend_config={"base_image": image})
+    finally:
+        engine.client.images.remove(built.id, force=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_stops_in_the_engine_and_kills_the_run(
+    project, index, engine, fresh, number
+):
+    folder = project(
+        "entry_points: {main: {command: 'true'}}",
+        requirements__txt=f"-i http://{index}/slow{number}\nanything\n",
+    )
+    with command("container-backend", "run", folder) as process:
+        wait_until(lambda: "fetching the installer" in process.stderr.readline(), 120)
+        wait_until(lambda: _processes("pip compile"))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert only_run().info.status == "KILLED"
+    assert only_run().data.tags[names.TAG_REASON]
+    wait_until(lambda: not _processes("pip compile"), 20)
+
+
+def _processes(words: str) -> list[str]:
+    """Command lines of this machine, containers included, that run the installer."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if f"/installer/uv {words}" in line]
+
+
+def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine, fresh):
+    folder = project(python_env__yaml="python: '3.11'\n")
+    first = run_command("container-backend", "build", folder)
+    again = run_command("container-backend", "build", folder, "--json")
+    assert first.returncode == again.returncode == 0, first.stderr
+    told = json.loads(again.stdout)
+    assert told["image"] == first.stdout.strip()
+    assert "Using environment image" in again.stderr
+    labels = engine.client.images.get(told["image"]).labels
+    assert labels[names.LABEL_ENVIRONMENT_HASH] == told["environment_hash"]
+    assert runs() == []
+
+
+def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fresh):
+    folder = project(python_env__yaml="python: '3.11'\nbuild_dependencies: []\n")
+    reference = container_backend.build(folder)
+    engine.client.images.get(reference).tag("container-backend-test/renamed", "1")
+    engine.client.images.remove(reference)
+    assert container_backend.build(folder) == "container-backend-test/renamed:1"
+
+
+def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index, engine, fresh):
+    def layers(requirements: str) -> list[str]:
+        folder = project(
+            requirements__txt=f"--extra-index-url http://{USER}:{PASSWORD}@{index}/simple\n{requirements}"
+        )
+        return engine.client.images.get(container_backend.build(folder)).attrs["RootFS"]["Layers"]
+
+    before = layers("numpy\ntinything==1.0\n")
+    after = layers("numpy\ntinything==2.0\n")
+    differing = [
+        position
+        for position, pair in enumerate(zip(before, after, strict=True))
+        if pair[0] != pair[1]
+    ]
+    # The layers of an image: base, environment, heavy, medium, light, working directory.
+    assert min(differing) == len(before) - 2
+
+
+def test_what_is_installed_can_be_imported_and_is_compiled(project, index, engine, fresh, capfd):
+    folder = private(project, index, "1.0")
+    (Path(folder) / "MLproject").write_text(
+        "entry_points: {main: {command: 'find /mlflow/environment -name tinything*.pyc'}}\n"
+    )
+    container_backend.run(folder)
+    assert "tinything.cpython-311.pyc" in capfd.readouterr().out

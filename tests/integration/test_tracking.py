@@ -1,0 +1,126 @@
+"""Every kind of tracking store, reached from within the container."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+import container_backend
+from tests.integration.conftest import EXAMPLE, only_run, run_command, tracking_server
+from tests.integration.forwarding import forward
+
+LOGS = """
+    import mlflow, pathlib
+    with mlflow.start_run():
+        mlflow.log_metric("answer", 42)
+        pathlib.Path("note.txt").write_text("hello")
+        mlflow.log_artifact("note.txt")
+"""
+
+
+@pytest.fixture
+def logging_project(script, example_image):
+    """A project in the example's environment, so that it is built once."""
+    folder = script(LOGS)
+    for name in ("python_env.yaml", "requirements.txt"):
+        shutil.copy(EXAMPLE / name, folder)
+    return folder
+
+
+def check(run_id: str) -> None:
+    found = mlflow.get_run(run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {"answer": 42}
+    artifact = mlflow.artifacts.load_text(f"{found.info.artifact_uri}/note.txt")
+    assert artifact == "hello"
+
+
+def test_the_store_of_a_fresh_machine(logging_project, monkeypatch, workplace):
+    """MLflow's default: a database and artifacts in the current directory."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    run = container_backend.run(logging_project)
+    check(run.run_id)
+    assert (workplace / "mlflow.db").is_file()
+    assert (workplace / "mlruns").is_dir()
+
+
+def test_a_relative_database(logging_project, monkeypatch, workplace):
+    (workplace / "deep").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///deep/my.db")
+    run = container_backend.run(logging_project)
+    check(run.run_id)
+    assert [path.name for path in (workplace / "deep").iterdir()] == ["my.db"]
+
+
+def test_a_store_of_files(logging_project, monkeypatch, workplace):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(workplace / "files"))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    check(container_backend.run(logging_project).run_id)
+
+
+def test_a_server_on_loopback(logging_project, monkeypatch, workplace):
+    with tracking_server(workplace, "127.0.0.1") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        check(container_backend.run(logging_project).run_id)
+
+
+def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
+    logging_project, monkeypatch, workplace, engine
+):
+    """On the address of the engine's own bridge, which is another host to the container."""
+    bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    with tracking_server(workplace, bridge.get("Gateway", "172.17.0.1")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        planned = run_command("container-backend", "run", logging_project, "--dry-run")
+        assert "--network" not in planned.stdout, planned.stderr
+        check(container_backend.run(logging_project).run_id)
+
+
+def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, workplace):
+    """As an ordinary user who may use the engine's socket, and read this interpreter."""
+    uid = 54321
+    group = Path("/var/run/docker.sock").stat().st_gid
+    for path in (workplace, workplace / "store"):
+        os.chown(path, uid, uid)
+    done = subprocess.run(
+        [
+            *("setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group}"),
+            # The interpreter may be in a folder of root's.
+            *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"),
+            *(sys.executable, "-m", "container_backend", "run", logging_project),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(workplace)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    owners = {path: path.stat().st_uid for path in workplace.rglob("*")}
+    assert set(owners.values()) == {uid}, owners
+    assert any(path.name == "note.txt" for path in owners)
+    check(only_run().info.run_id)
+
+
+def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
+    script, monkeypatch, workplace, capfd
+):
+    with tracking_server(workplace, "127.0.0.1") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        container_backend.run(script("import os; print(os.getuid())"))
+    assert capfd.readouterr().out.splitlines()[0] == str(os.getuid() or 1000)
+
+
+def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, monkeypatch, tmp_path):
+    """An engine behind a forwarded port, which may be anywhere; its name is not this machine's."""
+    with forward("/var/run/docker.sock") as port, monkeypatch.context() as patch:
+        patch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        patch.setattr(socket, "gethostname", lambda: "some-other-name")
+        with pytest.raises(container_backend.TrackingUnreachable, match="MLFLOW_TRACKING_URI"):
+            container_backend.run(script("pass"))
