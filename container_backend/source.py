@@ -47,11 +47,11 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
             f"There is no project at '{location}'.",
             remedy="Give a folder, a zip file, or the address of a git repository.",
         )
+    if path.is_file() and not is_zip:
+        raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
         yield _inside(path.resolve(), subdirectory, uri)
         return
-    if path.is_file() and not is_zip:
-        raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
         root = Path(temporary).resolve()
         _logger.info("=== Fetching project from %s ===", without_credentials(uri))

@@ -1,0 +1,262 @@
+"""BuildKit over the Engine API: sessions, secrets, registries, on every kind of connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import ssl
+import subprocess
+import uuid
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+from docker.tls import TLSConfig
+
+from container_backend.buildkit import (
+    BuildFailed,
+    BuildRequest,
+    BuildSession,
+    RegistryCredentials,
+    build_image,
+)
+from container_backend.engine import EngineHost
+from tests.integration.conftest import BASE, free_port, wait_until
+from tests.integration.forwarding import forward
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SOCKET = "/var/run/docker.sock"
+
+
+def dockerfile(*lines: str, base: str = BASE) -> dict[str, bytes]:
+    return {"Dockerfile": "\n".join([f"FROM {base}", *lines, ""]).encode()}
+
+
+@pytest.fixture
+def build(engine) -> Iterator[object]:
+    """Builds on the engine; what was built is removed in the end."""
+    built = []
+
+    def run(context, host=engine.host, api=engine.streams.api, on_progress=None, **options):
+        image = build_image(api, host, BuildRequest(context, **options), on_progress=on_progress)
+        built.append(image)
+        return image
+
+    yield run
+    for image in built:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.client.api.remove_image(image, force=True)
+
+
+def unique() -> str:
+    """Makes a step one that was never run before."""
+    return f"ENV X={uuid.uuid4()}"
+
+
+def test_tags_labels_and_arguments_reach_the_image(build, engine):
+    image = build(
+        dockerfile("ARG A", "ENV A=$A"),
+        tags=("container-backend-test/a:1", "container-backend-test/a:2"),
+        labels={"l": "ü 1"},
+        build_args={"A": "b c"},
+    )
+    found = engine.client.images.get("container-backend-test/a:2")
+    assert found.id == image
+    assert found.labels["l"] == "ü 1"
+    assert "A=b c" in found.attrs["Config"]["Env"]
+
+
+@pytest.mark.parametrize("size", [1, 70_000, 400_000])
+def test_a_secret_arrives_whole_and_stays_out_of_the_image(build, engine, size):
+    secret = secrets.token_hex(size)[:size].encode()
+    image = build(
+        dockerfile(
+            unique(), "RUN --mount=type=secret,id=s sha256sum < /run/secrets/s | cut -c1-64 > /sum"
+        ),
+        secrets={"s": secret},
+    )
+    import hashlib
+
+    output = engine.client.containers.run(image, ["cat", "/sum"], remove=True)
+    assert output.decode().strip() == hashlib.sha256(secret).hexdigest()
+    if size > 1:
+        content = b"".join(engine.client.images.get(image).save())
+        assert secret[:60] not in content
+
+
+def test_a_required_secret_that_is_missing_is_named(build):
+    step = "RUN --mount=type=secret,id=gone,required=true true"
+    with pytest.raises(BuildFailed, match="gone"):
+        build(dockerfile(unique(), step))
+
+
+def test_a_failed_step_is_named_with_its_last_output(build):
+    step = "RUN echo one; echo two >&2; printf 'no newline'; exit 7"
+    with pytest.raises(BuildFailed) as caught:
+        build(dockerfile(unique(), "RUN echo before", step))
+    assert caught.value.step.endswith(step)
+    assert caught.value.output == ("one", "two", "no newline")
+    assert "exit code: 7" in caught.value.message
+
+
+def test_a_dockerfile_that_cannot_be_read(build):
+    with pytest.raises(BuildFailed, match="unknown instruction"):
+        build(dockerfile("FROBNICATE"))
+
+
+def test_a_wrong_tag_is_refused_by_the_engine_and_said(build):
+    with pytest.raises(BuildFailed, match="invalid reference format"):
+        build(dockerfile(), tags=("Not A Tag",))
+
+
+def test_steps_are_told_of_as_they_happen(build):
+    events = []
+    marker = unique()
+    build(dockerfile(marker, "RUN echo hello"), on_progress=events.append)
+    told = [(event.kind, event.text) for event in events if "echo hello" in event.step]
+    assert told == [("started", None), ("output", "hello"), ("completed", None)]
+    events.clear()
+    build(dockerfile(marker, "RUN echo hello"), on_progress=events.append)
+    assert "cached" in [event.kind for event in events if "echo hello" in event.step]
+
+
+def test_many_builds_in_a_row(build):
+    context = dockerfile("RUN --mount=type=secret,id=s cat /run/secrets/s")
+    assert len({build(context, secrets={"s": b"x"}) for _ in range(20)}) == 1
+
+
+def test_an_interrupt_stops_the_build_in_the_engine(build):
+    seconds = f"3{secrets.randbelow(10**6):06d}"
+
+    def interrupt(event):
+        if event.kind == "started" and seconds in event.step:
+            wait_until(lambda: _sleeping(seconds))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(dockerfile(unique(), f"RUN sleep {seconds}"), on_progress=interrupt)
+    wait_until(lambda: not _sleeping(seconds), 20)
+
+
+def _sleeping(seconds: str) -> bool:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return f"sleep {seconds}" in listed.stdout.splitlines()
+
+
+def test_over_tcp(build, engine):
+    with forward(SOCKET) as port:
+        url = f"tcp://127.0.0.1:{port}"
+        api = docker.APIClient(base_url=url, version="auto", timeout=None)
+        step = "RUN --mount=type=secret,id=s test $(cat /run/secrets/s) = x"
+        build(dockerfile(unique(), step), EngineHost(url), api, secrets={"s": b"x"})
+        api.close()
+
+
+def test_over_tls_with_certificates_of_both_sides(build, tmp_path):
+    _make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    context.load_verify_locations(tmp_path / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    tls = TLSConfig(
+        client_cert=(str(tmp_path / "client.pem"), str(tmp_path / "client.key")),
+        ca_cert=str(tmp_path / "ca.pem"),
+        verify=True,
+    )
+    step = "RUN --mount=type=secret,id=s test $(cat /run/secrets/s) = x"
+    with forward(SOCKET, context) as port, pytest.MonkeyPatch.context() as patch:
+        # requests would take the bundle of this variable instead of the engine's own.
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            patch.delenv(name, raising=False)
+        url = f"tcp://127.0.0.1:{port}"
+        api = docker.APIClient(base_url=url, version="auto", timeout=None, tls=tls)
+        build(dockerfile(unique(), step), EngineHost(url, tls), api, secrets={"s": b"x"})
+        api.close()
+        with pytest.raises(ssl.SSLError), BuildSession(EngineHost(url, TLSConfig(verify=True))):
+            pass
+
+
+def _make_certificates(folder: Path) -> None:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem"),
+        *("-days", "2", "-subj", "/CN=test ca"),
+    )
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl(
+            *("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key"),
+            *("-out", f"{name}.csr", "-subj", f"/CN={name}"),
+        )
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+            *("-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "extensions"),
+        )
+
+
+@pytest.fixture
+def registry(tmp_path) -> Iterator[str]:
+    """A real registry with a password; gives ``host:port``."""
+    port = free_port()
+    (tmp_path / "data").mkdir()
+    subprocess.run(
+        ["htpasswd", "-Bbc", str(tmp_path / "htpasswd"), "me", "r3gistry-password"],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "config.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        f"auth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(tmp_path / "config.yml")],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine, registry):
+    reference = f"{registry}/private/base:1"
+    login = {"username": "me", "password": "r3gistry-password"}
+    image = engine.client.images.get(BASE)
+    image.tag(f"{registry}/private/base", "1")
+
+    def push() -> bool:
+        answers = engine.client.api.push(reference, auth_config=login, stream=True, decode=True)
+        return not any("error" in answer for answer in answers)
+
+    wait_until(push)
+    engine.client.images.remove(reference)
+    asked = []
+
+    def credentials(host):
+        asked.append(host)
+        return RegistryCredentials(**login)
+
+    with pytest.raises(BuildFailed) as caught:
+        build(dockerfile(base=reference), credentials=None)
+    assert "authorization" in caught.value.message or "401" in caught.value.message
+    build(dockerfile(unique(), base=reference), credentials=credentials)
+    assert asked[0] == registry
+
+
+def test_a_helper_of_credentials_that_fails_is_said(build, registry):
+    def credentials(_host):
+        raise RuntimeError("the key chain is locked")
+
+    with pytest.raises(BuildFailed):
+        build(dockerfile(base=f"{registry}/private/base:1"), credentials=credentials)
