@@ -28,7 +28,7 @@ demo: $(INSTALLED) engine ## train the example project in a container
 
 test: $(INSTALLED) engine ## all tests
 	@scripts/test-packages
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests/unit tests/integration
 
 test-unit: $(INSTALLED) ## the tests that need no engine
 	$(BIN)/python -m pytest tests/unit

@@ -35,7 +35,7 @@ SMALL_PACKAGES = (
 )
 
 
-def salary_runs(connected: Engine, image: str, rounds: int) -> list[Ratio]:
+def salary_runs(image: str, rounds: int) -> list[Ratio]:
     """The example, from the command line to its exit."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -157,7 +157,7 @@ def main() -> None:
     print(true_runs(connected, 3 * arguments.rounds), flush=True)
     for ratio in builds(connected, arguments.builds):
         print(ratio, flush=True)
-    for ratio in salary_runs(connected, image, arguments.rounds):
+    for ratio in salary_runs(image, arguments.rounds):
         print(ratio, flush=True)
     peers.remove_images(connected, [peers.PLAIN_IMAGE])
 

@@ -7,7 +7,7 @@ import platform
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
@@ -154,13 +154,7 @@ def connect(host: EngineHost | None = None) -> Engine:
             f"No Docker engine answers at {host.url}: {_reason(error)}",
             remedy=_connection_advice(host, error),
         ) from error
-    api = tuple(int(part) for part in str(version.get("ApiVersion", "0")).split("."))
-    if api < MINIMUM_API_VERSION:
-        raise EngineUnavailable(
-            f"The Docker engine at {host.url} is too old: version {version.get('Version')} "
-            f"(API {version.get('ApiVersion')}) has no BuildKit.",
-            remedy="Docker Engine 18.09 (API 1.39) or newer is needed; install a current one.",
-        )
+    require_buildkit(host, version)
     desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     return Engine(
         host=host,
@@ -171,6 +165,25 @@ def connect(host: EngineHost | None = None) -> Engine:
         is_local=desktop or _is_this_machine(host, str(info.get("Name", ""))),
         is_desktop=desktop,
     )
+
+
+def require_buildkit(host: EngineHost, version: Mapping[str, Any]) -> None:
+    """Refuse an engine that cannot build what is needed.
+
+    Args:
+        host: For the message.
+        version: The engine's answer to ``GET /version``.
+
+    Raises:
+        EngineUnavailable: It is too old.
+    """
+    api = tuple(int(part) for part in str(version.get("ApiVersion", "0")).split("."))
+    if api < MINIMUM_API_VERSION:
+        raise EngineUnavailable(
+            f"The Docker engine at {host.url} is too old: version {version.get('Version')} "
+            f"(API {version.get('ApiVersion')}) has no BuildKit.",
+            remedy="Docker Engine 18.09 (API 1.39) or newer is needed; install a current one.",
+        )
 
 
 def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tarfile
 import textwrap
+import uuid
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -240,8 +241,13 @@ def _processes(words: str) -> list[str]:
     return [line for line in listed.stdout.splitlines() if f"/installer/uv {words}" in line]
 
 
+def empty(project) -> str:
+    """A project whose environment nobody else has, and for which nothing is fetched."""
+    return project(requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n")
+
+
 def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine, fresh):
-    folder = project(python_env__yaml="python: '3.11'\n")
+    folder = empty(project)
     first = run_command("container-backend", "build", folder)
     again = run_command("container-backend", "build", folder, "--json")
     assert first.returncode == again.returncode == 0, first.stderr
@@ -254,7 +260,7 @@ def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine
 
 
 def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fresh):
-    folder = project(python_env__yaml="python: '3.11'\nbuild_dependencies: []\n")
+    folder = empty(project)
     reference = container_backend.build(folder)
     engine.client.images.get(reference).tag("container-backend-test/renamed", "1")
     engine.client.images.remove(reference)

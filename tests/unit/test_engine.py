@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.engine import connect, find_host
+from container_backend.engine import EngineHost, connect, find_host, require_buildkit
 from container_backend.errors import EngineUnavailable
 
 
@@ -48,3 +48,17 @@ def test_no_engine_is_one_message_with_the_address_and_the_cause(monkeypatch, ur
         connect()
     assert f"No Docker engine answers at {url}: {reason}" in str(caught.value)
     assert caught.value.remedy
+
+
+def test_an_engine_without_buildkit_is_refused_with_its_version_and_the_one_needed():
+    host = EngineHost("tcp://old.test:2375")
+    with pytest.raises(EngineUnavailable) as caught:
+        require_buildkit(host, {"Version": "17.03.2-ce", "ApiVersion": "1.27"})
+    assert "tcp://old.test:2375 is too old: version 17.03.2-ce" in str(caught.value)
+    assert "18.09" in str(caught.value)
+
+
+def test_engines_with_buildkit_are_taken():
+    host = EngineHost("tcp://new.test:2375")
+    for version in ("1.39", "1.41", "1.51", "2.0"):
+        require_buildkit(host, {"Version": "x", "ApiVersion": version})
