@@ -8,45 +8,46 @@ INSTALLED := .venv/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help demo test test-unit test-integration lint format bench clean engine
 
-help: ## what there is
+help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(INSTALLED): pyproject.toml scripts/install
-	@PYTHON=$(PYTHON) scripts/install
+	@PYTHON="$(PYTHON)" scripts/install
 	@touch $@
 
-engine: ## a Docker engine and a Python base image, where there are none
+engine: ## have a Docker engine and a Python base image
 	@scripts/engine
 	@scripts/base-image 3.11
 
 demo: $(INSTALLED) engine ## train the example project in a container
 	$(BIN)/container-backend run example_project -P n_jobs_param=2 --experiment-name "Salary Model"
 	@echo
-	@echo "Look at the run with:  $(BIN)/mlflow ui"
+	@echo "Look at the run:  $(BIN)/mlflow ui  (then http://127.0.0.1:5000)"
 
-test: $(INSTALLED) engine ## all tests
+test: $(INSTALLED) engine ## run all tests
 	@scripts/test-packages
-	$(BIN)/python -m pytest tests/unit tests/integration
+	$(BIN)/python -m pytest tests
 
-test-unit: $(INSTALLED) ## the tests that need no engine
+test-unit: $(INSTALLED) ## run the tests that need no engine
 	$(BIN)/python -m pytest tests/unit
 
-test-integration: $(INSTALLED) engine ## the tests on a real engine
+test-integration: $(INSTALLED) engine ## run the tests on a real engine
 	@scripts/test-packages
 	$(BIN)/python -m pytest tests/integration
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## check with ruff and mypy (strict)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy --strict
 
 format: $(INSTALLED) ## let ruff rewrite the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(INSTALLED) engine ## measured against peers, as ratios
+bench: $(INSTALLED) engine ## measure against peers, as ratios
 	$(BIN)/python -m bench
 
 clean: ## remove what was installed and made here

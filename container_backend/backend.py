@@ -110,5 +110,7 @@ def configure_logging() -> None:
 
 
 def _is_mlflow_run() -> bool:
+    """Whether this is the command ``mlflow run``, and not another program's ``run``."""
     context = click.get_current_context(silent=True)
-    return context is not None and context.command_path.split()[-1:] == ["run"]
+    callback = context.command.callback if context is not None else None
+    return callback is not None and callback.__module__.startswith("mlflow.cli")

@@ -94,7 +94,7 @@ def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
         raise InvalidProject(
-            f"The project's file '{path}' cannot be read: {error.strerror or error}.",
+            f"The project's file '{path}' cannot be archived: {error.strerror or error}.",
             remedy=f"Make it readable, or name it in {IGNORE_FILE}.",
         ) from error
 

@@ -32,6 +32,7 @@ LAYERS: Final = ("heavy", "medium", "light")
 _SCRIPTS: Final = (
     "access.sh",
     "check_python.py",
+    "compile_bytecode.py",
     "install.sh",
     "installer.sh",
     "prepare.sh",

@@ -187,13 +187,19 @@ def require_buildkit(host: EngineHost, version: Mapping[str, Any]) -> None:
 
 
 def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
-    return docker.DockerClient(
+    client = docker.DockerClient(
         base_url=host.url,
         tls=host.tls or False,
         timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"
-        version="auto",
+        version=".".join(map(str, MINIMUM_API_VERSION)),
         use_ssh_client=host.url.startswith("ssh://"),
     )
+    api: Any = client.api
+    if host.tls is not None:
+        # Otherwise REQUESTS_CA_BUNDLE would be taken instead of the engine's own certificate.
+        api.trust_env = False
+    api._version = api._retrieve_server_version()
+    return client
 
 
 def _is_this_machine(host: EngineHost, engine_name: str) -> bool:

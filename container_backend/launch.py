@@ -104,18 +104,28 @@ def planned(submission: Submission) -> Iterator[Plan]:
         environment = read_environment(project)
         tracking_uri = absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
         connected = engine.connect()
-        image = _plan_image(connected, environment, submission)
-        yield Plan(
-            submission=submission,
-            project=project,
-            entry_point=entry_point,
-            command=command,
-            environment=environment,
-            docker_args=docker_args,
-            image=image,
-            engine=connected,
-            tracking_uri=tracking_uri,
-        )
+        with _closing_on_error(connected):
+            yield Plan(
+                submission=submission,
+                project=project,
+                entry_point=entry_point,
+                command=command,
+                environment=environment,
+                docker_args=docker_args,
+                image=_plan_image(connected, environment, submission),
+                engine=connected,
+                tracking_uri=tracking_uri,
+            )
+
+
+@contextmanager
+def _closing_on_error(connected: Engine) -> Iterator[None]:
+    """A run that was started closes its connection itself."""
+    try:
+        yield
+    except BaseException:
+        connected.close()
+        raise
 
 
 def _plan_image(
@@ -144,22 +154,24 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
     with planned(submission) as plan:
-        client = MlflowClient(plan.tracking_uri)
-        experiment_id, artifacts = record.find_experiment(
-            client, submission.experiment, create=True
-        )
+        with record.reaching(plan.tracking_uri):
+            client = MlflowClient(plan.tracking_uri)
+            experiment_id, artifacts = record.find_experiment(
+                client, submission.experiment, create=True
+            )
         access = plan_access(plan.tracking_uri, artifacts, plan.engine)
-        run = record.create_run(
-            client,
-            str(experiment_id),
-            uri=submission.uri,
-            work_dir=plan.project.directory,
-            version=submission.version,
-            entry_point=submission.entry_point,
-            parameters=plan.command.parameters,
-            tags=_run_tags(plan),
-            run_name=submission.run_name,
-        )
+        with record.reaching(plan.tracking_uri):
+            run = record.create_run(
+                client,
+                str(experiment_id),
+                uri=submission.uri,
+                work_dir=plan.project.directory,
+                version=submission.version,
+                entry_point=submission.entry_point,
+                parameters=plan.command.parameters,
+                tags=_run_tags(plan),
+                run_name=submission.run_name,
+            )
         with record.ending_on_error(run):
             image = find_or_build(
                 plan.engine,
@@ -297,13 +309,14 @@ def dry_run(submission: Submission) -> DryRun:
     Raises:
         ContainerBackendError: What ``launch`` would raise before it makes anything.
     """
-    with planned(submission) as plan:
+    with planned(submission) as plan, closing(plan.engine):
         experiment_id, artifacts = None, None
         store = local_path(plan.tracking_uri)
         if store is None or store.exists():  # MLflow makes a local store by looking at it
-            experiment_id, artifacts = record.find_experiment(
-                MlflowClient(plan.tracking_uri), submission.experiment, create=False
-            )
+            with record.reaching(plan.tracking_uri):
+                experiment_id, artifacts = record.find_experiment(
+                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
+                )
         access = plan_access(plan.tracking_uri, artifacts, plan.engine)
         found = find_image(plan.engine, plan.image)
         image = found or EnvironmentImage(plan.image.tag, plan.image.tag, "", plan.image.hash)

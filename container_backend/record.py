@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils import mlflow_tags as names
 from mlflow.utils.validation import _validate_param_name
 
 from container_backend import state
-from container_backend.errors import ContainerBackendError, InvalidConfig, InvalidProject
+from container_backend.errors import (
+    ContainerBackendError,
+    InvalidConfig,
+    InvalidProject,
+    TrackingUnreachable,
+)
 from container_backend.names import TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
 
@@ -106,6 +112,8 @@ def find_experiment(
     try:
         found = client.get_experiment(identifier)
     except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
         raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
     return found.experiment_id, found.artifact_location
 
@@ -192,16 +200,41 @@ def _user() -> str:
 
 
 @contextmanager
+def reaching(tracking_uri: str) -> Iterator[None]:
+    """What the store refuses inside is said with its address.
+
+    Raises:
+        TrackingUnreachable: MLflow could not read from or write to the store.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise TrackingUnreachable(
+            f"The tracking store '{without_credentials(tracking_uri)}' cannot be used: "
+            f"{str(error).strip()}",
+            remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
+        ) from error
+
+
+@contextmanager
 def ending_on_error(record: RunRecord) -> Iterator[None]:
     """Whatever goes wrong inside ends the run, with the reason: none stays scheduled."""
     try:
         yield
     except KeyboardInterrupt:
-        record.finish(state.Outcome(state.KILLED, "interrupted before the program was started"))
+        _end(record, state.KILLED, "interrupted before the program was started")
         raise
     except ContainerBackendError as error:
-        record.finish(state.Outcome(state.FAILED, str(error)))
+        _end(record, state.FAILED, str(error))
         raise
     except BaseException as error:
-        record.finish(state.Outcome(state.FAILED, f"{type(error).__name__}: {error}"))
+        _end(record, state.FAILED, f"{type(error).__name__}: {error}")
         raise
+
+
+def _end(record: RunRecord, status: str, reason: str) -> None:
+    """A store that cannot be written to must not hide what went wrong before."""
+    try:
+        record.finish(state.Outcome(status, reason))
+    except (MlflowException, OSError) as error:
+        _logger.warning("Run (ID '%s') could not be set to %s: %s", record.run_id, status, error)

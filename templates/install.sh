@@ -7,5 +7,6 @@ if ! grep -q '^\[\[packages\]\]' "$2"; then
     echo "nothing in this layer"
     exit 0
 fi
-/installer/uv pip install --no-deps --compile-bytecode --python "$1/bin/python" \
+/installer/uv pip install --no-deps --python "$1/bin/python" \
     --index-strategy unsafe-best-match --requirements "$2"
+"$1/bin/python" /build/compile_bytecode.py "$2"

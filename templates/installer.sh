@@ -5,8 +5,19 @@
 
 python=$(command -v python3 || command -v python)
 if ! "$python" -m pip --version >/dev/null 2>&1; then
-    "$python" -m venv "$HOME/pip"
-    python=$HOME/pip/bin/python
+    # The pip that every Python brings along in order to make environments. It can be run as it is,
+    # which is much faster than making one.
+    bundled=$("$python" -c '
+import ensurepip, glob
+folders = [ensurepip.__path__[0] + "/_bundled", "/usr/share/python-wheels"]
+print(*[wheel for folder in folders for wheel in glob.glob(folder + "/pip-*.whl")][:1])
+')
+    if [ -z "$bundled" ]; then
+        echo "container-backend: The base image has no pip, which is needed to fetch the installer." >&2
+        exit 3
+    fi
+    PYTHONPATH=$bundled
+    export PYTHONPATH
 fi
 "$python" -m pip install --quiet --no-compile --no-cache-dir --no-warn-script-location \
     --disable-pip-version-check --root-user-action=ignore --target "$1" 'uv>=0.9.17'

@@ -22,7 +22,7 @@ from container_backend.buildkit import (
     RegistryCredentials,
     build_image,
 )
-from container_backend.engine import EngineHost
+from container_backend.engine import EngineHost, connect
 from tests.integration.conftest import BASE, free_port, wait_until
 from tests.integration.forwarding import forward
 
@@ -177,6 +177,8 @@ def test_over_tls_with_certificates_of_both_sides(build, tmp_path):
         api = docker.APIClient(base_url=url, version="auto", timeout=None, tls=tls)
         build(dockerfile(unique(), step), EngineHost(url, tls), api, secrets={"s": b"x"})
         api.close()
+        patch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
+        connect(EngineHost(url, tls)).close()
         with pytest.raises(ssl.SSLError), BuildSession(EngineHost(url, TLSConfig(verify=True))):
             pass
 
