@@ -200,10 +200,11 @@ def _start(
         # Before the start: from here on, whoever finds the run finds the container.
         run.set_tags(_container_tags(plan, container_id, image))
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
+        output = logs.Output(plan.engine, container_id)
         container.start(plan.engine, container_id)
         run.set_status(state.RUNNING)
         submitted = ContainerRun(
-            plan.engine, run, container_id, grace=plan.submission.config.grace, write=write
+            plan.engine, run, container_id, output, grace=plan.submission.config.grace, write=write
         )
         submitted.follow()
     except BaseException:

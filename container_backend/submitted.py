@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from mlflow.projects.submitted_run import SubmittedRun
 
 from container_backend import container, logs, state
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from container_backend.engine import Engine
-    from container_backend.logs import Chunk
+    from container_backend.logs import Chunk, Output
     from container_backend.record import RunRecord
     from container_backend.state import Outcome
 
@@ -42,6 +42,7 @@ class ContainerRun(SubmittedRun):
         engine: Engine,
         record: RunRecord,
         container_id: str,
+        output: Output,
         *,
         grace: float,
         write: Callable[[Chunk], None],
@@ -52,6 +53,7 @@ class ContainerRun(SubmittedRun):
             engine: Where the container is; closed when it has ended.
             record: The run's.
             container_id: The container, started.
+            output: Attached to it.
             grace: Seconds between SIGTERM and SIGKILL when cancelled.
             write: Takes the output.
         """
@@ -59,6 +61,7 @@ class ContainerRun(SubmittedRun):
         self._engine = engine
         self._record = record
         self._container_id = container_id
+        self._output = output
         self._grace = grace
         self._write = write
         self._cancelled = threading.Event()
@@ -158,12 +161,10 @@ class ContainerRun(SubmittedRun):
 
     def _stream_output(self) -> None:
         try:
-            for chunk in logs.follow(self._engine, self._container_id):
+            for chunk in self._output:
                 self._write(chunk)
-        except NotFound:
-            return  # removed; the outcome will say so
-        except (DockerException, *logs.STREAM_ERRORS) as error:
-            # The program goes on without a reader (a closed pipe) or a working log.
+        except logs.STREAM_ERRORS as error:
+            # The program goes on without a reader (a closed pipe) or while the engine restarts.
             _logger.warning("The output of run (ID '%s') is not shown: %s", self.run_id, error)
 
     def _await_outcome(self) -> Outcome:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import salary_data
 from matplotlib.figure import Figure
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 PLOT = "predicted_vs_actual.png"
 
@@ -38,11 +37,7 @@ def main() -> None:
     model = mlflow.sklearn.load_model(f"runs:/{arguments.run_id}/model")
     _, x_test, _, y_test = salary_data.load()
     predicted = model.predict(x_test)
-    metrics = {
-        "rmse": root_mean_squared_error(y_test, predicted),
-        "mae": mean_absolute_error(y_test, predicted),
-        "r2": r2_score(y_test, predicted),
-    }
+    metrics = salary_data.scores(y_test, predicted)
     with mlflow.start_run():
         mlflow.log_metrics(metrics)
         mlflow.log_figure(plot(y_test, predicted), PLOT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import mlflow.projects
 
-PROJECT = str(Path(__file__).parent)
+PROJECT = str(Path(__file__).resolve().parent)
 
 
 def main() -> None:

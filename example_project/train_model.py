@@ -7,7 +7,6 @@ import argparse
 import mlflow
 import salary_data
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 
 def parse_bool(text: str) -> bool:
@@ -37,12 +36,8 @@ def main() -> None:
         model = LinearRegression(
             n_jobs=arguments.n_jobs, fit_intercept=arguments.fit_intercept
         ).fit(x_train, y_train)
-        predicted = model.predict(x_test)
-        metrics = {
-            "test_rmse": root_mean_squared_error(y_test, predicted),
-            "test_mae": mean_absolute_error(y_test, predicted),
-            "test_r2": r2_score(y_test, predicted),
-        }
+        scores = salary_data.scores(y_test, model.predict(x_test))
+        metrics = {f"test_{name}": value for name, value in scores.items()}
         mlflow.log_metrics(metrics)
     for name, value in metrics.items():
         print(f"{name}: {value:.3f}")

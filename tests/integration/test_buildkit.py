@@ -96,7 +96,7 @@ def test_a_required_secret_that_is_missing_is_named(build):
 
 
 def test_a_failed_step_is_named_with_its_last_output(build):
-    step = "RUN echo one; echo two >&2; printf 'no newline'; exit 7"
+    step = "RUN exec 2>&1; echo one; echo two >&2; printf 'no newline'; exit 7"
     with pytest.raises(BuildFailed) as caught:
         build(dockerfile(unique(), "RUN echo before", step))
     assert caught.value.step.endswith(step)

@@ -61,6 +61,21 @@ def test_a_run_finishes_and_its_output_is_shown(script, engine, capfd):
     assert containers_of(engine, run.run_id) == []
 
 
+def test_all_output_arrives_to_the_last_byte(script, capfd):
+    """Much of it, fast, and at once before the end, without a newline."""
+    container_backend.run(
+        script("import sys; sys.stdout.write('0123456789' * 500_000 + 'end'); sys.stdout.flush()")
+    )
+    assert capfd.readouterr().out == "0123456789" * 500_000 + "end"
+
+
+def test_the_output_of_a_program_that_ends_at_once_is_not_lost(project, capfd):
+    folder = project("entry_points: {main: {command: 'echo hello'}}\n")
+    for _ in range(10):
+        container_backend.run(folder)
+    assert capfd.readouterr().out == "hello\n" * 10
+
+
 def test_a_run_says_where_it_ran(script, engine):
     run = container_backend.run(script("pass"))
     tags = mlflow.get_run(run.run_id).data.tags
