@@ -40,7 +40,6 @@ class ContainerSpec:
         labels: All that is needed to finish the run's bookkeeping.
         mounts: Folders of this machine, at their own paths.
         owner: The user that the program runs as, by number, and whose the code is.
-        user: What the engine is told, where it is not the owner.
         network: Name of a network, or None for the engine's default.
         groups: Further groups of the user, by number.
         args: What the caller set beyond that.

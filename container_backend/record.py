@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters a request.
 _PARAMS_PER_REQUEST = 100
-# A tag's value may have 8000 characters (mlflow.utils.validation.MAX_TAG_VAL_LENGTH).
+# The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
 _TAG_CHARACTERS = 5000
 
 
