@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from container_backend.cli import main
+from container_backend.program import run_program
 
 if __name__ == "__main__":
-    main()
+    run_program()

@@ -161,12 +161,6 @@ def run(
     if dry_run and env_manager != DOCKER:
         raise click.UsageError(f"--dry-run goes with --env-manager {DOCKER}.")
     config = parse_config(backend_config)
-    # Imported here: MLflow takes seconds, and a wrong option should not.
-    from container_backend import backend
-    from container_backend.launch import Submission
-    from container_backend.launch import dry_run as plan
-    from container_backend.record import Experiment
-
     if env_manager != DOCKER:
         _run_with_mlflow(
             env_manager=env_manager,
@@ -180,6 +174,12 @@ def run(
             run_name=run_name,
         )
         return
+    # Imported here: MLflow takes seconds, and a wrong option should not.
+    from container_backend import backend
+    from container_backend.launch import Submission
+    from container_backend.launch import dry_run as plan
+    from container_backend.record import Experiment
+
     backend.configure_logging()
     submission = Submission(
         uri=uri,
@@ -199,9 +199,10 @@ def run(
 
 
 def _run_with_mlflow(**arguments: Any) -> None:  # noqa: ANN401 MLflow's
-    from mlflow.exceptions import MlflowException
+    from container_backend import api, lean
 
-    from container_backend import api
+    lean.bring_back()
+    from mlflow.exceptions import MlflowException
 
     try:
         api.run(**arguments)
