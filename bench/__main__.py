@@ -17,8 +17,10 @@ from bench import peers
 from bench.measure import Ratio, medians
 from container_backend import code, engine, images, project, registry
 from container_backend.buildkit import BuildRequest, build_image
+from container_backend.config import BackendConfig
 from container_backend.dockerfile import LAYERS, ImagePlan, plan_image
-from container_backend.environment import EnvironmentSpec, read_environment
+from container_backend.environment import read_environment
+from container_backend.spec import EnvironmentSpec
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
@@ -72,7 +74,9 @@ def salary_runs(image: str, rounds: int) -> list[Ratio]:
 
 def example_environment() -> EnvironmentSpec:
     """The example's, without a change."""
-    return read_environment(project.read_project(peers.EXAMPLE))
+    spec = read_environment(project.read_project(peers.EXAMPLE), None, BackendConfig())
+    assert isinstance(spec, EnvironmentSpec)
+    return spec
 
 
 def plan(connected: Engine, spec: EnvironmentSpec) -> ImagePlan:
@@ -107,7 +111,7 @@ def builds(connected: Engine, rounds: int) -> list[Ratio]:
     """The example's environment: from nothing, and with one small requirement more."""
     spec = example_environment()
     requirements = (peers.EXAMPLE / "requirements.txt").read_text()
-    images.find_or_build(connected, plan(connected, spec), spec.indexes)
+    images.find_or_build(connected, plan(connected, spec))
     added: list[str] = []
 
     def one_more() -> None:
@@ -115,7 +119,7 @@ def builds(connected: Engine, rounds: int) -> list[Ratio]:
         more = replace(spec, requirements=(*spec.requirements, package))
         planned = as_if_new(plan(connected, more))
         added.append(planned.tag)
-        images.build(connected, planned, more.indexes)
+        images.build(connected, planned)
 
     times = medians(
         {

@@ -30,6 +30,8 @@ def run(
     run_name: str | None = None,
     env_manager: str = DOCKER,
     docker_auth: Mapping[str, Any] | None = None,
+    storage_dir: str | None = None,
+    build_image: bool = False,
 ) -> SubmittedRun:
     """Run a project. The arguments are those of ``mlflow.projects.run``.
 
@@ -47,6 +49,8 @@ def run(
         env_manager: ``docker``, or one of MLflow's own, to whose local backend the run is handed
             over unchanged.
         docker_auth: A login for a registry: ``username``, ``password``, ``registry``.
+        storage_dir: Where files of parameters of type ``path`` are downloaded to.
+        build_image: Whether the image of a project with ``docker_env`` gets the project's code.
 
     Returns:
         The submitted run: ``run_id``, ``wait()``, ``get_status()``, ``cancel()``.
@@ -67,9 +71,12 @@ def run(
             synchronous=synchronous,
             run_name=run_name,
             docker_auth=dict(docker_auth) if docker_auth else None,
+            storage_dir=storage_dir,
+            build_image=build_image,
         )
     from container_backend.backend import configure_logging, run_to_end
-    from container_backend.launch import Submission, launch
+    from container_backend.launch import launch
+    from container_backend.plan import Submission
     from container_backend.record import Experiment
 
     configure_logging()
@@ -83,6 +90,8 @@ def run(
         docker_auth=docker_auth,
         experiment=Experiment(experiment_id, experiment_name),
         run_name=run_name,
+        storage_dir=storage_dir,
+        build_image=build_image,
     )
     return run_to_end(submission) if synchronous else launch(submission)
 
@@ -92,8 +101,9 @@ def build(
     version: str | None = None,
     backend_config: Mapping[str, Any] | str | None = None,
     docker_auth: Mapping[str, Any] | None = None,
+    entry_point: str = "main",
 ) -> str:
-    """Find or build the environment image of a project.
+    """Find or build the environment image of a project, or of one of its entry points.
 
     Returns:
         The image's reference.
@@ -102,11 +112,13 @@ def build(
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
     from container_backend.backend import configure_logging
-    from container_backend.launch import Submission, build_environment
+    from container_backend.launch import build_environment
+    from container_backend.plan import Submission
 
     configure_logging()
     submission = Submission(
         uri=str(uri),
+        entry_point=entry_point,
         version=version,
         config=parse_config(_config(backend_config)),
         docker_auth=docker_auth,

@@ -13,7 +13,8 @@ from mlflow.utils.logging_utils import _configure_mlflow_loggers
 from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError
 from container_backend.interrupts import termination_interrupts
-from container_backend.launch import Submission, launch
+from container_backend.launch import launch
+from container_backend.plan import Submission
 from container_backend.record import Experiment
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ _ENV_MANAGER: Final = "ENV_MANAGER"
 _SYNCHRONOUS: Final = "SYNCHRONOUS"
 _DOCKER_ARGS: Final = "DOCKER_ARGS"
 _DOCKER_AUTH: Final = "docker_auth"
+_STORAGE_DIR: Final = "STORAGE_DIR"
+_BUILD_IMAGE: Final = "build_image"
 _MLFLOW_KEYS: Final = (
-    _ENV_MANAGER, _SYNCHRONOUS, _DOCKER_ARGS, _DOCKER_AUTH, "STORAGE_DIR", "build_image"
+    _ENV_MANAGER, _SYNCHRONOUS, _DOCKER_ARGS, _DOCKER_AUTH, _STORAGE_DIR, _BUILD_IMAGE
 )  # fmt: skip
 
 
@@ -73,6 +76,8 @@ class DockerBackend(AbstractBackend):
                 docker_auth=backend_config.get(_DOCKER_AUTH),
                 tracking_uri=tracking_uri,
                 experiment=Experiment(id=experiment_id),
+                storage_dir=backend_config.get(_STORAGE_DIR),
+                build_image=bool(backend_config.get(_BUILD_IMAGE)),
             )
             if _is_mlflow_run():
                 return run_to_end(submission)

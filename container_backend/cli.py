@@ -18,7 +18,7 @@ from container_backend.errors import ContainerBackendError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from container_backend.launch import DryRun
+    from container_backend.plan import DryRun
 
 _INTERRUPTED = 130
 _DEBUG = "CONTAINER_BACKEND_DEBUG"
@@ -100,11 +100,14 @@ _backend_config = click.option(
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
+_entry_point = click.option(
+    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="Which one."
+)
+
+
 @cli.command()
 @click.argument("uri")
-@click.option(
-    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="What to run."
-)
+@_entry_point
 @click.option(
     "-P",
     "parameters",
@@ -128,6 +131,14 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the answer a
 @_version
 @_backend_config
 @click.option(
+    "--storage-dir",
+    metavar="FOLDER",
+    help="Where files of path parameters are downloaded to; by default, somewhere temporary.",
+)
+@click.option(
+    "--build-image", is_flag=True, help="With docker_env: make an image with the code in it."
+)
+@click.option(
     "--env-manager",
     type=click.Choice([DOCKER, *MLFLOW_ENV_MANAGERS]),
     default=DOCKER,
@@ -146,6 +157,8 @@ def run(
     run_name: str | None,
     version: str | None,
     backend_config: dict[str, Any],
+    storage_dir: str | None,
+    build_image: bool,
     env_manager: str,
     dry_run: bool,
     as_json: bool,
@@ -172,12 +185,14 @@ def run(
             experiment_name=experiment_name,
             experiment_id=experiment_id,
             run_name=run_name,
+            storage_dir=storage_dir,
+            build_image=build_image,
         )
         return
     # Imported here: MLflow takes seconds, and a wrong option should not.
     from container_backend import backend
-    from container_backend.launch import Submission
-    from container_backend.launch import dry_run as plan
+    from container_backend.plan import Submission
+    from container_backend.plan import dry_run as plan
     from container_backend.record import Experiment
 
     backend.configure_logging()
@@ -190,6 +205,8 @@ def run(
         docker_args=docker_args,
         experiment=Experiment(experiment_id, experiment_name),
         run_name=run_name,
+        storage_dir=storage_dir,
+        build_image=build_image,
     )
     if not dry_run:
         backend.run_to_end(submission)
@@ -211,50 +228,61 @@ def _run_with_mlflow(**arguments: Any) -> None:  # noqa: ANN401 MLflow's
 
 
 def _as_dict(planned: DryRun) -> dict[str, Any]:
-    return {
-        "dockerfile": planned.image.dockerfile,
-        "environment_hash": planned.image.hash,
-        "image": planned.image.tag,
-        "image_exists": planned.is_built,
-        "base_image": planned.image.base.reference,
-        "base_digest": planned.image.base.digest,
+    from container_backend.ready_image import ReadyImage
+
+    image = planned.image
+    answer: dict[str, Any] = {"image_exists": planned.is_there}
+    if isinstance(image, ReadyImage):
+        answer |= {"image": image.reference}
+    else:
+        answer |= {
+            "dockerfile": image.dockerfile,
+            "environment_hash": image.hash,
+            "image": image.tag,
+            "base_image": image.base.reference,
+            "base_digest": image.base.digest,
+        }
+    return answer | {
         "command": planned.container.command,
         "container": planned.container.describe(),
     }
 
 
 def _as_text(planned: DryRun) -> str:
-    there = "there already" if planned.is_built else "to be built"
-    return "\n".join(
-        [
-            "# Dockerfile",
-            planned.image.dockerfile.rstrip(),
-            "",
-            "# Environment hash",
-            planned.image.hash,
-            "",
-            f"# Image ({there})",
-            planned.image.tag,
-            "",
-            "# Container (the project's files are copied into it before it starts)",
-            planned.container.describe(),
-        ]
-    )
+    said = _as_dict(planned)
+    missing = "to be built" if "dockerfile" in said else "to be pulled"
+    parts = []
+    if "dockerfile" in said:
+        parts += ["# Dockerfile", said["dockerfile"].rstrip(), ""]
+        parts += ["# Environment hash", said["environment_hash"], ""]
+    parts += [f"# Image ({'there already' if planned.is_there else missing})", said["image"], ""]
+    parts += ["# Container (the project's files are copied into it before it starts)"]
+    return "\n".join([*parts, said["container"]])
 
 
 @cli.command()
 @click.argument("uri")
+@_entry_point
 @_version
 @_backend_config
 @_json
-def build(uri: str, version: str | None, backend_config: dict[str, Any], as_json: bool) -> None:
+def build(
+    uri: str,
+    entry_point: str,
+    version: str | None,
+    backend_config: dict[str, Any],
+    as_json: bool,
+) -> None:
     """Find or build the environment image of the project at URI, and print its reference."""
     config = parse_config(backend_config)
     from container_backend import backend
-    from container_backend.launch import Submission, build_environment
+    from container_backend.launch import build_environment
+    from container_backend.plan import Submission
 
     backend.configure_logging()
-    image = build_environment(Submission(uri=uri, version=version, config=config))
+    image = build_environment(
+        Submission(uri=uri, entry_point=entry_point, version=version, config=config)
+    )
     answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
     click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import os
 import tarfile
 import tempfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
 from docker.utils.build import PatternMatcher
 
 from container_backend.errors import InvalidProject
-from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY
+from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
+from container_backend.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 IGNORE_FILE: Final = ".dockerignore"
 # What no run needs: histories, caches, environments of this machine, and stores that the
@@ -31,6 +33,8 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db",
     "mlflow.db-*",
 )
+# Put beside the code, and on the path of every Python program.
+_LAUNCHER: Final = "sitecustomize.py"
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -46,7 +50,7 @@ ROOT: Final = Owner(0, 0)
 
 
 def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
-    """A tar of a project's files and an empty home folder, to be unpacked at ``/``.
+    """A tar of a project's files, the launcher and an empty home folder, to be unpacked at ``/``.
 
     Args:
         directory: The project.
@@ -64,8 +68,9 @@ def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
             tar.addfile(_folder(str(parent), ROOT))
         tar.addfile(_folder(HOME_DIRECTORY, owner))
         tar.addfile(_folder(CODE_DIRECTORY, owner))
+        _add_launcher(tar)
         for relative in included_files(directory):
-            _add(tar, directory / relative, relative, owner)
+            _add(tar, directory, relative, owner)
     spool.seek(0)
     return spool
 
@@ -76,14 +81,25 @@ def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
     return entry
 
 
-def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
+def _add_launcher(tar: tarfile.TarFile) -> None:
+    tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
+    text = read_template(_LAUNCHER).encode()
+    entry = tarfile.TarInfo(f"{LAUNCHER_DIRECTORY.lstrip('/')}/{_LAUNCHER}")
+    entry.size, entry.mode = len(text), 0o644
+    tar.addfile(entry, io.BytesIO(text))
+
+
+def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> None:
+    path = directory / relative
     name = f"{CODE_DIRECTORY.lstrip('/')}/{relative}"
     try:
         entry = tar.gettarinfo(path, name)
-        if entry is not None and entry.islnk():  # a second name of a file is a file of its own
-            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
-        if entry is None or not (entry.isfile() or entry.isdir() or entry.issym()):
+        if entry is None or not (entry.isreg() or entry.islnk() or entry.isdir() or entry.issym()):
             return  # sockets, pipes and devices are not project files
+        if entry.islnk():  # a second name of a file is a file of its own
+            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
+        if entry.issym():
+            entry.linkname = _link_inside(directory, path)
         entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
         if not entry.isfile():
             tar.addfile(entry)
@@ -93,10 +109,49 @@ def _add(tar: tarfile.TarFile, path: Path, relative: str, owner: Owner) -> None:
     except FileNotFoundError:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
-        raise InvalidProject(
-            f"The project's file '{path}' cannot be archived: {error.strerror or error}.",
-            remedy=f"Make it readable, or name it in {IGNORE_FILE}.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidProject:
+    return InvalidProject(
+        f"The project's file '{path}' cannot be archived: {error.strerror or error}.",
+        remedy=f"Make it readable, or name it in {IGNORE_FILE}.",
+    )
+
+
+def _link_inside(directory: Path, path: Path) -> str:
+    """The target of a symbolic link, relative, so that it means the same in the container.
+
+    Raises:
+        InvalidProject: It is not in the project.
+    """
+    target = Path(os.path.normpath(path.parent.resolve() / path.readlink()))
+    for root in {directory, directory.resolve()}:
+        if target.is_relative_to(root):
+            return os.path.relpath(target, path.parent.resolve())
+    raise InvalidProject(
+        f"The project's link '{path}' points out of it, to '{target}', which the container has not.",
+        remedy=f"Hand it over as a parameter of type path, or name it in {IGNORE_FILE}.",
+    )
+
+
+def check_files(directory: Path) -> None:
+    """Make sure that a project can be archived, without reading its files.
+
+    Raises:
+        InvalidProject: A file may not be read, or a link points out of the project.
+    """
+    for relative in included_files(directory):
+        path = directory / relative
+        try:
+            if path.is_symlink():
+                _link_inside(directory, path)
+            elif path.is_file():
+                path.open("rb").close()
+        except FileNotFoundError:
+            continue  # gone since it was listed
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
 
 def included_files(directory: Path) -> Iterator[str]:

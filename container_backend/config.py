@@ -7,7 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_BASE_IMAGE = "python:{version}-slim"
+DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
 
 # The grammar of image references, with the digest; `name` may start with a registry's host.
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview
@@ -36,18 +37,32 @@ class BackendConfig(BaseModel):
         base_image: What environment images are built on; ``{version}`` is replaced by the
             Python version of the project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or
             ``python:{version}-slim``.
+        conda_base_image: The same for environments of conda packages; it needs ``micromamba``.
+        python_match: Whether a patch version in an environment file must match (``exact``), or
+            its minor version is enough (``minor``).
+        system_packages: Debian packages that are installed into the environment image.
         docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
             a flag is to be repeated.
         grace: Seconds that a cancelled program has between SIGTERM and SIGKILL.
+        storage_dir: Where files of parameters of type ``path`` are downloaded to; a temporary
+            folder by default, which goes with the run.
+        trust_project: Whether a project that was fetched may name folders of this machine.
+        allow_engine: Whether the program may use the Docker engine, which is as good as root.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_image: str = DEFAULT_BASE_IMAGE
+    conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
+    python_match: Literal["exact", "minor"] = "exact"
+    system_packages: tuple[str, ...] = ()
     docker_args: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     grace: float = Field(default=10.0, ge=0, le=86_400)
+    storage_dir: str | None = None
+    trust_project: bool = False
+    allow_engine: bool = False
 
-    @field_validator("base_image")
+    @field_validator("base_image", "conda_base_image")
     @classmethod
     def _is_image_reference(cls, value: str) -> str:
         if not is_image_reference(value.replace("{version}", "3.11")):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException, NotFound
 
-from container_backend.code import Owner, archive_code
+from container_backend.code import Owner
 from container_backend.errors import ContainerError
-from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY
+from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
@@ -41,7 +40,7 @@ class ContainerSpec:
         mounts: Folders of this machine, at their own paths.
         owner: The user that the program runs as, by number, and whose the code is.
         network: Name of a network, or None for the engine's default.
-        groups: Further groups of the user, by number.
+        groups: Further groups of the user.
         args: What the caller set beyond that.
     """
 
@@ -53,7 +52,7 @@ class ContainerSpec:
     mounts: tuple[Mount, ...]
     owner: Owner
     network: str | None
-    groups: tuple[int, ...]
+    groups: tuple[str | int, ...]
     args: DockerArgs = field(repr=False)
 
     def describe(self) -> str:
@@ -110,20 +109,19 @@ def base_environment(owner: Owner) -> dict[str, str]:
     }
 
 
-def create(engine: Engine, spec: ContainerSpec, project: Path) -> str:
+def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
     """Create a container and put the project's code into it.
 
     Args:
         engine: Where.
         spec: What.
-        project: The folder whose files go in.
+        code: An archive of what goes in; see :func:`container_backend.code.archive_code`.
 
     Returns:
         The container's id. On any error no container stays behind.
 
     Raises:
         ContainerError: The engine refuses.
-        InvalidProject: A file of the project cannot be read.
     """
     for mount in spec.mounts:
         _ensure_folder(mount)
@@ -149,21 +147,28 @@ def create(engine: Engine, spec: ContainerSpec, project: Path) -> str:
             spec.image,
             command=[*_SHELL, spec.command],
             name=spec.name,
-            environment=dict(spec.environment),
+            environment={**spec.environment, "PYTHONPATH": _python_path(engine, spec)},
             labels=dict(spec.labels),
             user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
             host_config=host_config,
             **{"working_dir": CODE_DIRECTORY, **spec.args.container},
         )
         container_id = str(created["Id"])
-        with archive_code(project, spec.owner) as archive:
-            api.put_archive(container_id, "/", archive)
+        api.put_archive(container_id, "/", code)
     except BaseException as error:
         remove(engine, spec.name)
         if isinstance(error, (DockerException, OSError)):
             raise ContainerError(f"The container could not be created: {explain(error)}") from error
         raise
     return container_id
+
+
+def _python_path(engine: Engine, spec: ContainerSpec) -> str:
+    """The launcher, before what the caller or else the image has on the path."""
+    config = engine.client.api.inspect_image(spec.image).get("Config") or {}
+    image = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    own = spec.environment.get("PYTHONPATH") or image.get("PYTHONPATH")
+    return f"{LAUNCHER_DIRECTORY}:{own}" if own else LAUNCHER_DIRECTORY
 
 
 def start(engine: Engine, container_id: str) -> None:

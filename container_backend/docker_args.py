@@ -41,6 +41,7 @@ class DockerArgs:
         container: Keyword arguments of ``APIClient.create_container``.
         network: Name of a network, or None.
         user: ``user[:group]``, or None for the default.
+        groups: Further groups of the user.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class DockerArgs:
     container: dict[str, Any] = field(default_factory=dict)
     network: str | None = None
     user: str | None = None
+    groups: list[str | int] = field(default_factory=list)
 
 
 def parse_docker_args(

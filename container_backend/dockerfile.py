@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 import jinja2
@@ -17,27 +16,33 @@ from container_backend.names import (
     HASH_DIGITS_IN_TAG,
     IMAGE_REPOSITORY,
 )
+from container_backend.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from container_backend.environment import EnvironmentSpec
     from container_backend.indexes import Indexes
+    from container_backend.spec import CondaPackages, EnvironmentSpec
 
 # Change it when the same declaration shall make another image than before.
 SCHEMA_VERSION: Final = 1
-TEMPLATE: Final = "Dockerfile.python.j2"
+PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
+CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
 LAYERS: Final = ("heavy", "medium", "light")
+# What is installed from the project's own files, after everything else.
+LOCAL_LAYER: Final = "local"
 # The scripts that the template's steps run; they never land in the image.
 _SCRIPTS: Final = (
     "access.sh",
     "check_python.py",
     "compile_bytecode.py",
+    "conda.sh",
     "install.sh",
     "installer.sh",
     "prepare.sh",
     "resolve.sh",
     "split_lock.py",
+    "system.sh",
 )
 
 
@@ -68,6 +73,7 @@ class ImagePlan:
         context: Path → content of the build context, the Dockerfile included.
         base: What it is built on.
         python: The Python version wanted.
+        indexes: Whose logins the build needs; they are in none of the above.
     """
 
     hash: str
@@ -76,6 +82,7 @@ class ImagePlan:
     context: Mapping[str, bytes] = field(repr=False)
     base: BaseImage
     python: str
+    indexes: Indexes
 
 
 def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePlan:
@@ -87,8 +94,9 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         platform: ``os/architecture`` of the engine.
     """
     scripts = {name: read_template(name) for name in _SCRIPTS}
+    templates = {name: read_template(name) for name in _templates(spec)}
     dockerfile = render(spec, base)
-    digest = environment_hash(spec, base.digest, platform, scripts)
+    digest = environment_hash(spec, base.digest, platform, {**templates, **scripts})
     files = {
         "Dockerfile": dockerfile,
         **{f"build/{name}": text for name, text in scripts.items()},
@@ -97,23 +105,34 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
     }
+    if spec.conda is not None:
+        files["declared/conda.yaml"] = conda_settings(spec.conda)
+    context = {path: text.encode() for path, text in files.items()}
+    context |= {f"project/{path}": content for path, content in spec.files.items()}
     return ImagePlan(
         hash=digest,
         tag=f"{IMAGE_REPOSITORY.format(python=spec.python)}:{digest[:HASH_DIGITS_IN_TAG]}",
         dockerfile=dockerfile,
-        context={path: text.encode() for path, text in sorted(files.items())},
+        context=dict(sorted(context.items())),
         base=base,
         python=spec.python,
+        indexes=spec.indexes,
     )
 
 
 def environment_hash(
-    spec: EnvironmentSpec, base_digest: str, platform: str, scripts: Mapping[str, str]
+    spec: EnvironmentSpec, base_digest: str, platform: str, templates: Mapping[str, str]
 ) -> str:
     """sha256 over the canonical JSON of all that is declared, in hex.
 
     In: the specification, the template and its scripts, the base's digest, the platform. Out:
-    names, project code, registries, times, users, secrets.
+    names, project code (unless it is installed as a package), registries, times, users, secrets.
+
+    Args:
+        spec: What is declared.
+        base_digest: Of the image that is built on.
+        platform: ``os/architecture``.
+        templates: Name → text of all that takes part in the build.
     """
     declared = {
         "schema": SCHEMA_VERSION,
@@ -123,40 +142,49 @@ def environment_hash(
         "index": spec.indexes.default,
         "extra_indexes": spec.indexes.extra,
         "find_links": spec.indexes.find_links,
-        "template": read_template(TEMPLATE),
-        "scripts": dict(scripts),
+        "conda": None if spec.conda is None else [spec.conda.channels, spec.conda.packages],
+        "system_packages": spec.system_packages,
+        "files": {path: _digest(content) for path, content in spec.files.items()},
+        "uv_lock": spec.uv_lock,
+        "templates": dict(templates),
         "layers": LAYERS,
         "base": base_digest,
         "platform": platform,
     }
     canonical = json.dumps(declared, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return _digest(canonical.encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _templates(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """The template of an environment, and those that it extends."""
+    return (PYTHON_TEMPLATE,) if spec.conda is None else (CONDA_TEMPLATE, PYTHON_TEMPLATE)
 
 
 def render(spec: EnvironmentSpec, base: BaseImage) -> str:
     """The Dockerfile of an environment."""
     environment = SandboxedEnvironment(
+        loader=jinja2.FunctionLoader(read_template),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # a Dockerfile is not HTML
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.from_string(read_template(TEMPLATE))
-    return template.render(
+    return environment.get_template(_templates(spec)[0]).render(
         base_image=base.pinned,
         python=spec.python,
-        requirements=bool(spec.requirements),
-        layers=LAYERS,
+        system_packages=spec.system_packages,
+        requirements=bool(spec.requirements) or spec.uv_lock,
+        uv_lock=spec.uv_lock,
+        layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
+        local_layer=LOCAL_LAYER,
         environment=ENVIRONMENT_DIRECTORY,
         code=CODE_DIRECTORY,
     )
-
-
-def read_template(name: str) -> str:
-    """The text of a file of ``templates/``, from a wheel or a checkout."""
-    file = resources.files("container_backend.templates") / name
-    return file.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
 def uv_settings(indexes: Indexes) -> str:
@@ -168,6 +196,12 @@ def uv_settings(indexes: Indexes) -> str:
         "allow-insecure-host": list(indexes.trusted_hosts),
     }
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value)
+
+
+def conda_settings(conda: CondaPackages) -> str:
+    """Channels and packages as an environment file. JSON is YAML, too."""
+    content = {"channels": conda.channels, "dependencies": conda.packages}
+    return json.dumps(content, indent=2) + "\n"
 
 
 def pip_settings(indexes: Indexes) -> str:

@@ -1,100 +1,98 @@
-"""What a project needs installed: python_env.yaml, requirements.txt, or nothing."""
+"""Where a project says what it needs installed, and what it says."""
 
 from __future__ import annotations
 
 import re
-import sys
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-import yaml
-
+from container_backend.conda_env import CONDA_FILE, read_conda_env
+from container_backend.docker_env import read_docker_env
 from container_backend.errors import InvalidEnvironment
-from container_backend.indexes import Indexes, machine_indexes, project_indexes, split_credentials
-from container_backend.project import describe_yaml_error
-from container_backend.requirements import Line, read_requirements
+from container_backend.pyproject import is_python_project, read_pyproject
+from container_backend.python_env import PYTHON_ENV_FILE, read_python_env
+from container_backend.requirements import Line
+from container_backend.spec import DockerEnvironment, EnvironmentSpec, specify
+from container_backend.yaml_file import kind_of, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from container_backend.indexes import Login
-    from container_backend.project import Project
+    from container_backend.config import BackendConfig
+    from container_backend.project import EntryPoint, Project
 
-PYTHON_ENV_FILE = "python_env.yaml"
-REQUIREMENTS_FILE = "requirements.txt"
-_PYTHON_VERSION = re.compile(r"3(\.\d+){0,2}")
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class EnvironmentSpec:
-    """All that is declared about an environment, and nothing else.
-
-    Attributes:
-        python: The version wanted: ``3.11``, or exactly ``3.11.7``.
-        python_source: Who said so, for messages; not part of the environment.
-        requirements: Sorted lines for the installer.
-        constraints: Sorted lines for the installer.
-        indexes: Where packages come from: this machine's settings and the project's.
-        installer_indexes: Where the installer itself comes from: this machine's settings alone.
-            Not part of the environment.
-    """
-
-    python: str
-    python_source: str
-    requirements: tuple[str, ...] = ()
-    constraints: tuple[str, ...] = ()
-    indexes: Indexes = field(default_factory=Indexes)
-    installer_indexes: Indexes = field(default_factory=Indexes)
+REQUIREMENTS_FILE: Final = "requirements.txt"
+APT_FILE: Final = "apt.txt"
+_MINOR: Final = "minor"
+# https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, and apt's `name=version`.
+_SYSTEM_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 
 
-def read_environment(project: Project) -> EnvironmentSpec:
-    """Read the environment of a project.
+def read_environment(
+    project: Project, entry_point: EntryPoint | None, config: BackendConfig
+) -> EnvironmentSpec | DockerEnvironment:
+    """Read the environment of an entry point.
 
-    MLflow's order: the file that ``python_env`` names, ``python_env.yaml`` beside the MLproject
-    file, and then, which MLflow leaves out, ``requirements.txt`` alone.
+    What the entry point names, what the project names, and then MLflow's order for what is not
+    named (``python_env.yaml``, ``conda.yaml``), with what MLflow leaves out after it:
+    ``requirements.txt``, ``pyproject.toml``, nothing.
+
+    Args:
+        project: The project.
+        entry_point: Which of its entry points; None for the project's own environment.
+        config: ``system_packages`` and ``python_match`` are taken from it.
 
     Raises:
         InvalidEnvironment: A file that is not there or says something it may not.
     """
-    where = project.file or project.directory
-    if len(project.environment) > 1:
+    found = _read(project, entry_point)
+    if isinstance(found, DockerEnvironment):
+        return found
+    if config.python_match == _MINOR:
+        found = replace(found, python=".".join(found.python.split(".")[:2]))
+    return replace(found, system_packages=_system_packages(project, config))
+
+
+def _read(project: Project, entry_point: EntryPoint | None) -> EnvironmentSpec | DockerEnvironment:
+    root = project.directory
+    declared, where = project.environment, f"{project.file or root}"
+    if entry_point is not None and entry_point.environment:
+        declared = entry_point.environment
+        where = f"{where}, key 'entry_points.{entry_point.name}'"
+    if len(declared) > 1:
         raise InvalidEnvironment(
-            f"{where}: {' and '.join(sorted(project.environment))} contradict each other.",
+            f"{where}: {' and '.join(sorted(declared))} contradict each other.",
             remedy="Keep one of them.",
         )
-    for key in ("conda_env", "docker_env"):
-        if key in project.environment:
-            raise InvalidEnvironment(
-                f"{where}, key '{key}': this kind of environment is not supported yet.",
-                remedy="Use python_env with a python_env.yaml, or `--env-manager local`.",
-            )
-    file = _python_env_file(project)
-    if file is not None:
-        return _read_python_env(file, project.directory)
-    if (project.directory / "conda.yaml").is_file():
-        raise InvalidEnvironment(
-            f"{project.directory / 'conda.yaml'}: conda environments are not supported yet.",
-            remedy=f"Add a {PYTHON_ENV_FILE}; it comes first.",
-        )
-    if (project.directory / REQUIREMENTS_FILE).is_file():
-        include = [Line(f"-r {REQUIREMENTS_FILE}", project.directory / "(project)", 1)]
-        return _specify(None, include, project.directory)
-    return _specify(None, [], project.directory)
+    if declared:
+        ((key, value),) = declared.items()
+        where = f"{where}, key '{key}'"
+        if key == "docker_env":
+            return read_docker_env(where, value)
+        reader = read_python_env if key == "python_env" else read_conda_env
+        return reader(_named_file(root, where, value), root)
+    return _read_undeclared(root)
 
 
-def _python_env_file(project: Project) -> Path | None:
-    named = project.environment.get("python_env")
-    if named is None:
-        default = project.directory / PYTHON_ENV_FILE
-        return default if default.is_file() else None
-    where = f"{project.file}, key 'python_env'"
-    if not isinstance(named, str):
-        raise InvalidEnvironment(f"{where}: the name of a file is needed, not '{named}'.")
-    file = (project.directory / named).resolve()
-    if not file.is_relative_to(project.directory):
-        raise InvalidEnvironment(f"{where}: '{named}' is outside of the project.")
+def _read_undeclared(root: Path) -> EnvironmentSpec:
+    """The environment of a project that names none."""
+    if (root / PYTHON_ENV_FILE).is_file():
+        return read_python_env(root / PYTHON_ENV_FILE, root)
+    if (root / CONDA_FILE).is_file():
+        return read_conda_env(root / CONDA_FILE, root)
+    if (root / REQUIREMENTS_FILE).is_file():
+        return specify(root, [Line(f"-r {REQUIREMENTS_FILE}", root / "(project)", 1)])
+    if is_python_project(root):
+        return read_pyproject(root)
+    return specify(root, [])
+
+
+def _named_file(root: Path, where: str, value: object) -> Path:
+    if not isinstance(value, str):
+        raise InvalidEnvironment(f"{where}: the name of a file is needed, not {kind_of(value)}.")
+    file = (root / value).resolve()
+    if not file.is_relative_to(root):
+        raise InvalidEnvironment(f"{where}: '{value}' is outside of the project.")
     if not file.is_file():
         raise InvalidEnvironment(
             f"{where}: there is no file '{file}'.", remedy="Correct the name, or add the file."
@@ -102,91 +100,14 @@ def _python_env_file(project: Project) -> Path | None:
     return file
 
 
-def _read_python_env(file: Path, root: Path) -> EnvironmentSpec:
-    """``python``, ``build_dependencies``, ``dependencies``: the keys that MLflow knows."""
-    text = _read(file)
-    try:
-        # Every scalar as it is written: 3.10 is a version, not the number 3.1.
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 builds texts only
-    except yaml.YAMLError as error:
-        raise InvalidEnvironment(f"{file}: not YAML: {describe_yaml_error(error)}.") from error
-    if content in (None, ""):
-        content = {}
-    if not isinstance(content, dict):
-        raise InvalidEnvironment(f"{file}: a mapping (key: value) is needed.")
-    known = ("python", "build_dependencies", "dependencies")
-    if unknown := [str(key) for key in content if key not in known]:
-        raise InvalidEnvironment(
-            f"{file}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(known)}."
-        )
-    numbers = _line_numbers(node)
-    lines = []
-    for key in ("build_dependencies", "dependencies"):
-        items = content.get(key) or []
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise InvalidEnvironment(f"{file}, key '{key}': a list of requirements is needed.")
-        lines += [
-            Line(item, file, number)
-            for item, number in zip(items, numbers.get(key, []), strict=False)
-        ]
-    python = content.get("python") or None
-    if python is not None and (
-        not isinstance(python, str) or not _PYTHON_VERSION.fullmatch(python)
-    ):
-        raise InvalidEnvironment(
-            f"{file}, key 'python': '{python}' is not a Python version.",
-            remedy="Write one like '3.11' or '3.11.7'.",
-        )
-    return _specify(python, lines, root, source=str(file))
-
-
-def _line_numbers(node: yaml.Node | None) -> dict[str, list[int]]:
-    """Key → the line of each item of its list."""
-    if not isinstance(node, yaml.MappingNode):
-        return {}
-    return {
-        str(key.value): [item.start_mark.line + 1 for item in value.value]
-        for key, value in node.value
-        if isinstance(value, yaml.SequenceNode)
-    }
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidEnvironment(f"{file}: not UTF-8 text.") from error
-    except OSError as error:
-        raise InvalidEnvironment(f"{file}: cannot be read: {error.strerror}.") from error
-
-
-def _specify(
-    python: str | None, lines: Sequence[Line], root: Path, source: str = ""
-) -> EnvironmentSpec:
-    read = read_requirements(lines, root)
-    logins: list[Login] = []
-    requirements = _without_logins(read.requirements, logins)
-    constraints = _without_logins(read.constraints, logins)
-    machine = machine_indexes()
-    indexes = project_indexes(machine, read)
-    return EnvironmentSpec(
-        python=python or f"{sys.version_info.major}.{sys.version_info.minor}",
-        python_source=source if python else "this interpreter",
-        requirements=requirements,
-        constraints=constraints,
-        indexes=replace(indexes, logins=(*indexes.logins, *logins)),
-        installer_indexes=machine,
-    )
-
-
-def _without_logins(lines: Sequence[Line], logins: list[Login]) -> tuple[str, ...]:
-    """The lines sorted, each once, and the credentials of their addresses apart."""
-
-    def apart(match: re.Match[str]) -> str:
-        address, login = split_credentials(match.group())
-        if login is not None:
-            logins.append(login)
-        return address
-
-    return tuple(sorted({_URL.sub(apart, line.text) for line in lines}))
+def _system_packages(project: Project, config: BackendConfig) -> tuple[str, ...]:
+    """Those of the backend config and of ``apt.txt``, a name a line, ``#`` for comments."""
+    named = [(name, "the backend config, key 'system_packages'") for name in config.system_packages]
+    file = project.directory / APT_FILE
+    if file.is_file():
+        for number, line in enumerate(read_text(file, InvalidEnvironment).splitlines(), start=1):
+            named += [(name, f"{file}, line {number}") for name in line.partition("#")[0].split()]
+    for name, where in named:
+        if not _SYSTEM_PACKAGE.fullmatch(name):
+            raise InvalidEnvironment(f"{where}: '{name}' is not the name of a Debian package.")
+    return tuple(sorted({name for name, _ in named}))

@@ -142,7 +142,6 @@ def _hash_of(inspected: Mapping[str, Any]) -> str | None:
 def find_or_build(
     engine: Engine,
     plan: ImagePlan,
-    indexes: Indexes,
     *,
     docker_auth: Mapping[str, Any] | None = None,
     on_progress: Callable[[StepEvent], None] | None = None,
@@ -163,7 +162,7 @@ def find_or_build(
         plan.python,
     )
     started = time.monotonic()
-    image = build(engine, plan, indexes, docker_auth=docker_auth, on_progress=on_progress)
+    image = build(engine, plan, docker_auth=docker_auth, on_progress=on_progress)
     _logger.info("=== Built %s in %.0f s ===", image.reference, time.monotonic() - started)
     return image
 
@@ -171,7 +170,6 @@ def find_or_build(
 def build(
     engine: Engine,
     plan: ImagePlan,
-    indexes: Indexes,
     *,
     docker_auth: Mapping[str, Any] | None = None,
     on_progress: Callable[[StepEvent], None] | None = None,
@@ -188,7 +186,7 @@ def build(
             LABEL_VERSION: __version__,
         },
         build_args=_proxies(os.environ),
-        secrets=build_secrets(indexes),
+        secrets=build_secrets(plan.indexes),
         credentials=registry.credentials_of(engine, docker_auth),
     )
     try:

@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 from container_backend.errors import InvalidConfig
+from container_backend.names import CODE_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +166,8 @@ def _clean(
         kept = []
         for url in urls:
             address, login = split_credentials(url)
-            if urlsplit(address).scheme not in {"http", "https"}:
+            in_project = address.startswith(CODE_DIRECTORY)
+            if urlsplit(address).scheme not in {"http", "https"} and not in_project:
                 _logger.debug("Left out for builds, on this machine's disk: %s", address)
                 continue
             kept.append(address)

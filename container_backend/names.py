@@ -37,6 +37,7 @@ ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
 # Where things are in a container.
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
 HOME_DIRECTORY: Final = "/mlflow/home"
+LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 
 # The repository of environment images on an engine; the tag is the hash's first digits.

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_WORTH_SAYING_SECONDS = 0.1
 _STEPS: tuple[tuple[str, str], ...] = (
+    (r"/build/system\.sh", "installing the system packages"),
+    (r"/build/conda\.sh (\S+)", "installing the conda packages"),
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
@@ -38,7 +41,7 @@ def log_steps() -> Callable[[StepEvent], None]:
         words = describe_step(event.step)
         if words is None:
             return
-        if event.kind == "completed":
+        if event.kind == "completed" and (event.seconds or 0) >= _WORTH_SAYING_SECONDS:
             _logger.info("    %s: %.1f s", words, event.seconds or 0.0)
         elif event.kind == "cached":
             _logger.info("    %s: cached", words)

@@ -9,16 +9,19 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from container_backend.errors import InvalidEnvironment
+from container_backend.names import CODE_DIRECTORY
+from container_backend.yaml_file import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -38,6 +41,7 @@ _COLLECTED = {
 _INCLUDES = frozenset({"-r", "--requirement", "-c", "--constraint"})
 _INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
 _EDITABLE = frozenset({"-e", "--editable"})
+_FIND_LINKS = frozenset({"-f", "--find-links"})
 _WITH_VALUE = _INCLUDES | _INDEX | _EDITABLE | frozenset(_COLLECTED)
 _IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
@@ -65,8 +69,10 @@ class Requirements:
         constraints: Versions for whatever gets installed.
         index_url: The index instead of the default one; may contain credentials.
         extra_index_urls: Further indexes; may contain credentials.
-        find_links: Pages with links to packages.
+        find_links: Pages with links to packages, or folders of the project, as paths in the
+            container.
         trusted_hosts: Hosts whose certificates are not checked.
+        local: Packages, and folders of packages, of the project: their paths, relative to it.
     """
 
     requirements: list[Line] = field(default_factory=list)
@@ -75,6 +81,7 @@ class Requirements:
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     trusted_hosts: list[str] = field(default_factory=list)
+    local: list[str] = field(default_factory=list)
 
 
 def read_requirements(
@@ -131,7 +138,7 @@ def _read_line(
     if not text:
         return
     if not text.startswith("-"):
-        into.append(Line(_requirement(text, line), line.file, line.number))
+        into.append(Line(_requirement(text, line, found, root), line.file, line.number))
         return
     option, value = _split_option(text, line)
     if option in _INCLUDES:
@@ -139,12 +146,15 @@ def _read_line(
         _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
     elif option in _INDEX:
         found.index_url = value
+    elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
+        found.find_links.append(_in_container(_local(value, line, found, root)))
     elif option in _COLLECTED:
         getattr(found, _COLLECTED[option]).append(value)
     elif option in _PASSED_ON:
         into.append(Line(f"{option} {value}".strip(), line.file, line.number))
     elif option in _EDITABLE:
-        raise _local_requirement(line, value)
+        editable = _local_requirement(value, line, found, root)
+        into.append(Line(f"--editable {editable}", line.file, line.number))
     elif option not in _IGNORED:
         raise InvalidEnvironment(
             f"{line.where}: the option '{option}' is not supported in a requirements file."
@@ -171,15 +181,25 @@ def _split_option(text: str, line: Line) -> tuple[str, str]:
 
 
 def _included(value: str, line: Line, root: Path) -> Path:
+    """The file that a line includes: relative to its own file, as pip reads it.
+
+    MLflow writes the lines of an environment file into a requirements file in the project's folder:
+    there, that one comes first (``mlflow.utils.virtualenv._create_virtualenv``).
+    """
     if "://" in value:
         raise InvalidEnvironment(
             f"{line.where}: '{value}' is an address; only files of the project are included.",
             remedy="Put the file into the project.",
         )
-    file = (line.file.parent / value).resolve()
-    if not file.is_relative_to(root.resolve()):
+    root = root.resolve()
+    folders = [line.file.parent]
+    if line.file.suffix in {".yaml", ".yml"}:
+        folders.insert(0, root)
+    candidates = [(folder / value).resolve() for folder in folders]
+    inside = [file for file in candidates if file.is_relative_to(root)]
+    if not inside:
         raise InvalidEnvironment(f"{line.where}: '{value}' is outside of the project '{root}'.")
-    return file
+    return next((file for file in inside if file.is_file()), inside[0])
 
 
 def _read_file(
@@ -195,15 +215,12 @@ def _read_file(
     if file in seen:
         circle = " → ".join(path.name for path in (*seen, file))
         raise InvalidEnvironment(f"{line.where}: the files include each other: {circle}.")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidEnvironment(f"{file}: not UTF-8 text.") from error
-    except OSError as error:
+    if not file.is_file():
         raise InvalidEnvironment(
-            f"{line.where}: '{file}' cannot be read: {error.strerror}.",
+            f"{line.where}: there is no file '{file}'.",
             remedy="Correct the name, or add the file to the project.",
-        ) from error
+        )
+    text = read_text(file, InvalidEnvironment)
     for inner in lines_of(file, text):
         _read_line(inner, found, root, environ, seen=(*seen, file), into=into)
 
@@ -213,11 +230,11 @@ def _expand(text: str, environ: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: environ.get(match.group(1), match.group(0)), text)
 
 
-def _requirement(text: str, line: Line) -> str:
+def _requirement(text: str, line: Line, found: Requirements, root: Path) -> str:
     """The requirement in one canonical spelling, so that spelling does not change the hash."""
     requirement, *options = re.split(r"\s+(?=--)", text)
-    if _is_local(requirement, line.file.parent):
-        raise _local_requirement(line, requirement)
+    if _is_local(requirement, root, line.file.parent):
+        return _local_requirement(requirement, line, found, root)
     if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
         return text
     try:
@@ -231,7 +248,7 @@ def _requirement(text: str, line: Line) -> str:
             f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
         ) from error
     if parsed.url and parsed.url.startswith("file:"):
-        raise _local_requirement(line, parsed.url)
+        parsed.url = _in_container(_local(parsed.url, line, found, root), url=True)
     return " ".join([_spell(parsed), *(option.strip() for option in options)])
 
 
@@ -246,23 +263,48 @@ def _spell(parsed: Requirement) -> str:
     return f"{spelled} ; {parsed.marker}" if parsed.marker else spelled
 
 
-def _is_local(requirement: str, directory: Path) -> bool:
+def _is_local(requirement: str, *folders: Path) -> bool:
+    """Whether it is the path of a package, as pip tells."""
     if requirement.startswith((".", "/", "~", "file:")):
         return True
-    if requirement.endswith((".whl", ".tar.gz", ".zip")) and "://" not in requirement:
+    path = re.split(r"[@;\[]", requirement, maxsplit=1)[0].strip()
+    if path.endswith((".whl", ".tar.gz", ".zip")) and "://" not in requirement:
         return True
-    return (
-        os.sep in requirement.split("@", maxsplit=1)[0].split(";", maxsplit=1)[0]
-        and (directory / requirement).exists()
-    )
+    return os.sep in path and any((folder / path).exists() for folder in folders)
 
 
-def _local_requirement(line: Line, value: str) -> InvalidEnvironment:
-    return InvalidEnvironment(
-        f"{line.where}: '{value}' is a package on this disk; these cannot be installed into an "
-        "environment image yet.",
-        remedy="Name a released version, or import it from the project's folder.",
-    )
+def _local_requirement(value: str, line: Line, found: Requirements, root: Path) -> str:
+    """``./package[extra] ; marker`` → the same, where it will be in the container."""
+    requirement, semicolon, marker = value.partition(";")
+    path, bracket, extras = requirement.strip().partition("[")
+    address = _in_container(_local(path, line, found, root), url=True)
+    return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
+
+
+def _local(value: str, line: Line, found: Requirements, root: Path) -> str:
+    """A file or folder of the project, relative to it, as it is named in a requirements file.
+
+    Relative to the project's folder, where pip would run, or to the file's own.
+    """
+    named = Path(unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value)
+    root = root.resolve()
+    candidates = [(folder / named).resolve() for folder in (root, line.file.parent)]
+    path = next((path for path in candidates if path.exists()), candidates[0])
+    if not path.is_relative_to(root):
+        raise InvalidEnvironment(
+            f"{line.where}: '{value}' is outside of the project '{root}'.",
+            remedy="Put the package into the project, or name a released version.",
+        )
+    if not path.exists():
+        raise InvalidEnvironment(f"{line.where}: there is no '{path}'.")
+    relative = path.relative_to(root).as_posix()
+    found.local.append(relative)
+    return relative
+
+
+def _in_container(relative: str, *, url: bool = False) -> str:
+    path = CODE_DIRECTORY if relative == "." else f"{CODE_DIRECTORY}/{relative}"
+    return f"file://{quote(path)}" if url else path
 
 
 def _refuse_contradictions(lines: Sequence[Line]) -> None:

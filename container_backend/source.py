@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,21 @@ _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.
 _URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
+@dataclass(frozen=True)
+class Source:
+    """A project's folder.
+
+    Attributes:
+        directory: Absolute.
+        is_fetched: Whether it came from elsewhere: from an address, or out of an archive.
+    """
+
+    directory: Path
+    is_fetched: bool
+
+
 @contextmanager
-def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
+def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
     """The project's folder, for as long as the context lasts; what was downloaded goes with it.
 
     The fetching is MLflow's own (``mlflow.projects.utils``), except that a ``version`` of a
@@ -50,7 +64,7 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
     if path.is_file() and not is_zip:
         raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
-        yield _inside(path.resolve(), subdirectory, uri)
+        yield Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
         return
     with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
         root = Path(temporary).resolve()
@@ -74,7 +88,8 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Path]:
                 + (f" at version '{version}'" if version else "")
                 + f" cannot be fetched: {_last_lines(error)}"
             ) from error
-        yield _inside(root, subdirectory, uri)
+        is_fetched = is_zip or not path.exists()
+        yield Source(_inside(root, subdirectory, uri), is_fetched)
 
 
 def _unzip(location: str, path: Path, root: Path) -> None:

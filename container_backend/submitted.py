@@ -17,6 +17,7 @@ from container_backend.errors import RunFailed, RunKilled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from container_backend.engine import Engine
     from container_backend.logs import Chunk, Output
@@ -46,16 +47,18 @@ class ContainerRun(SubmittedRun):
         *,
         grace: float,
         write: Callable[[Chunk], None],
+        needed: ExitStack,
     ) -> None:
         """Nothing is done yet.
 
         Args:
-            engine: Where the container is; closed when it has ended.
+            engine: Where the container is.
             record: The run's.
             container_id: The container, started.
             output: Attached to it.
             grace: Seconds between SIGTERM and SIGKILL when cancelled.
             write: Takes the output.
+            needed: What the container needs while it runs; closed when it has ended.
         """
         super().__init__()
         self._engine = engine
@@ -64,6 +67,7 @@ class ContainerRun(SubmittedRun):
         self._output = output
         self._grace = grace
         self._write = write
+        self._needed = needed
         self._cancelled = threading.Event()
         self._ended = threading.Event()
         self._outcome: Outcome | None = None
@@ -155,9 +159,9 @@ class ContainerRun(SubmittedRun):
             self._outcome = self._outcome or state.Outcome(state.FAILED, str(error))
             _logger.warning("Run (ID '%s') could not be brought to its end: %s", self.run_id, error)
         finally:
+            self._needed.close()
             self._ended.set()
             _RUNNING.discard(self)
-            self._engine.close()
 
     def _stream_output(self) -> None:
         try:

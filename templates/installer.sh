@@ -1,9 +1,9 @@
 #!/bin/sh
-# installer.sh FOLDER: put uv into a folder, with whatever pip the base image has.
+# installer.sh FOLDER ENVIRONMENT: put uv into a folder, with whatever pip there is.
 # shellcheck source=templates/access.sh
 . /build/access.sh
 
-python=$(command -v python3 || command -v python)
+python=$(command -v python3 || command -v python || echo "$2/bin/python")
 if ! "$python" -m pip --version >/dev/null 2>&1; then
     # The pip that every Python brings along in order to make environments. It can be run as it is,
     # which is much faster than making one.

@@ -1,7 +1,8 @@
 """split_lock.py FOLDER LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
 
-Big packages go into the first layers: they change rarely and take long. Each package's place
-depends on its own size only, so that a change of one moves no other.
+Big packages go into the first layers: they change rarely and take long. Those that are files of the
+project go into the one called "local". Each package's place depends on itself only, so that a
+change of one moves no other.
 """
 
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 # The least size of a package, as downloaded, for each layer but the last, in bytes.
 LEAST_SIZES = (5_000_000, 500_000)
 BEGIN = "[[packages]]\n"
+LOCAL = "local"
 
 
 def size(package: str) -> int:
@@ -19,12 +21,22 @@ def size(package: str) -> int:
     return min(map(int, re.findall(r"\bsize = (\d+)", wheels)), default=0)
 
 
+def is_local(package: str) -> bool:
+    """Whether the package is a folder or an archive of the project."""
+    return bool(
+        re.search(
+            r"^(directory|archive) = {.*\bpath = |\bwheels = .*{.*\bpath = ", package, re.MULTILINE
+        )
+    )
+
+
 def main(folder: Path, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
     files = dict.fromkeys(layers, header)
+    sizes = [layer for layer in layers if layer != LOCAL]
     for package in packages:
         rank = sum(size(package) < least for least in LEAST_SIZES)
-        files[layers[min(rank, len(layers) - 1)]] += BEGIN + package
+        files[LOCAL if is_local(package) else sizes[min(rank, len(sizes) - 1)]] += BEGIN + package
     for layer, text in files.items():
         (folder / f"pylock.{layer}.toml").write_text(text, encoding="utf-8")
         print(f"{layer}: {text.count(BEGIN)} packages")

@@ -22,7 +22,7 @@ sys.path.insert(0, sys.argv[1])
 import container_backend
 assert container_backend.__file__.startswith(sys.argv[1]), container_backend.__file__
 from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.environment import EnvironmentSpec
+from container_backend.spec import EnvironmentSpec
 base = BaseImage("python:3.11-slim", "sha256:0", "python:3.11-slim")
 print(plan_image(EnvironmentSpec("3.11", "test", ("mlflow",)), base, "linux/amd64").hash)
 """

@@ -437,9 +437,17 @@ def test_no_engine_is_one_message_and_no_run(script, program, monkeypatch):
 
 def test_a_link_is_sent_as_a_link_and_not_followed(script, capfd):
     folder = script("import os; print(os.readlink('link'))")
-    Path(folder, "link").symlink_to("/etc/hostname")
+    Path(folder, "link").symlink_to("main.py")
     container_backend.run(folder)
-    assert capfd.readouterr().out == "/etc/hostname\n"
+    assert capfd.readouterr().out == "main.py\n"
+
+
+def test_a_link_out_of_the_project_is_refused_before_there_is_a_run(script):
+    folder = script("pass")
+    Path(folder, "link").symlink_to("/etc/hostname")
+    with pytest.raises(container_backend.InvalidProject, match="points out of it"):
+        container_backend.run(folder)
+    assert runs() == []
 
 
 def test_a_container_that_cannot_be_started(script, engine):

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from container_backend.code import Owner, archive_code, included_files
+from container_backend.code import Owner, archive_code, check_files, included_files
 from container_backend.errors import InvalidProject
 
 CODE = "mlflow/projects/code"
@@ -53,7 +53,8 @@ def test_files_links_and_modes_arrive_and_belong_to_the_user(tmp_path):
     assert members[f"{CODE}/run.sh"].mode & 0o111
     assert members[f"{CODE}/link"].linkname == "a b/ü.py"
     owned = {name for name, member in members.items() if (member.uid, member.gid) == (12, 34)}
-    assert owned == set(members) - {"mlflow", "mlflow/projects"}
+    launcher = {"mlflow/launcher", "mlflow/launcher/sitecustomize.py"}
+    assert owned == set(members) - {"mlflow", "mlflow/projects"} - launcher
     assert "mlflow/home" in members
 
 
@@ -71,10 +72,37 @@ def test_ten_thousand_files(tmp_path):
         for file in range(100):
             (tmp_path / f"d{folder}" / f"{file}.txt").touch()
     with archive_code(tmp_path, Owner(1, 1)) as spool, tarfile.open(fileobj=spool) as tar:
-        assert sum(member.isfile() for member in tar) == 10_000
+        assert (
+            sum(member.name.startswith(f"{CODE}/") for member in tar if member.isfile()) == 10_000
+        )
 
 
 def test_a_dockerignore_that_cannot_be_read(tmp_path):
     (tmp_path / ".dockerignore").write_bytes(b"\xff")
     with pytest.raises(InvalidProject, match=r"\.dockerignore: cannot be read"):
         list(included_files(tmp_path))
+
+
+def test_a_link_to_a_folder_is_a_link_and_not_a_second_folder(tmp_path):
+    files(tmp_path, "data/a.csv")
+    (tmp_path / "other").symlink_to("data")
+    (tmp_path / "data" / "self").symlink_to(".")
+    assert list(included_files(tmp_path)) == ["data", "data/a.csv", "data/self", "other"]
+
+
+def test_an_absolute_link_into_the_project_leads_there_in_the_container_too(tmp_path):
+    files(tmp_path, "data/a.csv", "sub/b")
+    (tmp_path / "sub" / "link").symlink_to(tmp_path / "data" / "a.csv")
+    check_files(tmp_path)
+    with archive_code(tmp_path, Owner(1, 1)) as spool, tarfile.open(fileobj=spool) as tar:
+        assert tar.getmember(f"{CODE}/sub/link").linkname == "../data/a.csv"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "sub/../../outside"])
+def test_a_link_out_of_the_project_is_refused(tmp_path, target):
+    root = files(tmp_path / "project", "sub/a")
+    (root / "link").symlink_to(target)
+    with pytest.raises(InvalidProject, match=r"'.*project/link' points out of it"):
+        check_files(root)
+    (root / ".dockerignore").write_text("link\n")
+    check_files(root)

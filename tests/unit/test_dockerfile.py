@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,8 +12,8 @@ from hypothesis import strategies as st
 
 from container_backend import dockerfile
 from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.environment import EnvironmentSpec
 from container_backend.indexes import Indexes, Login
+from container_backend.spec import CondaPackages, EnvironmentSpec
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim@sha256:" + "1" * 64)
 SPEC = EnvironmentSpec("3.11", "python_env.yaml", ("mlflow", "numpy==2.0"))
@@ -32,6 +34,11 @@ def hash_of(spec: EnvironmentSpec = SPEC, base: BaseImage = BASE, platform: str 
         replace(SPEC, indexes=Indexes(default="https://index.test")),
         replace(SPEC, indexes=Indexes(extra=("https://index.test",))),
         replace(SPEC, indexes=Indexes(find_links=("https://index.test",))),
+        replace(SPEC, system_packages=("git",)),
+        replace(SPEC, files={"a.py": b"1"}),
+        replace(SPEC, files={"a.py": b"2"}),
+        replace(SPEC, conda=CondaPackages(("conda-forge",), ("r-base",))),
+        replace(SPEC, conda=CondaPackages(("other",), ("r-base",))),
     ],
 )
 def test_what_may_change_what_gets_installed_changes_the_hash(other):
@@ -119,3 +126,36 @@ def test_settings_survive_toml(text):
     url = "https://index.test/" + text.encode("ascii", "ignore").decode().replace("\x7f", "")
     settings = tomllib.loads(dockerfile.uv_settings(Indexes(default=url, extra=(url,))))
     assert settings == {"index-url": url, "extra-index-url": [url]}
+
+
+def test_the_steps_of_what_is_declared_and_no_others():
+    plain = plan_image(SPEC, BASE, PLATFORM).dockerfile
+    assert "system.sh" not in plain
+    assert "source=project" not in plain
+    more = plan_image(
+        replace(SPEC, system_packages=("git", "gcc"), files={"lib/a.py": b"1"}), BASE, PLATFORM
+    )
+    assert "sh /build/system.sh git gcc\n" in more.dockerfile
+    assert more.dockerfile.count("source=project,target=/mlflow/projects/code,rw") == 2
+    assert "pylock.local.toml" in more.dockerfile
+    assert more.context["project/lib/a.py"] == b"1"
+
+
+def test_conda_packages_take_the_place_of_the_bases_python():
+    spec = replace(SPEC, conda=CondaPackages(("one", "two"), ("python=3.11", "r-base")))
+    plan = plan_image(spec, BASE, PLATFORM)
+    assert "sh /build/conda.sh 3.11 /mlflow/environment\n" in plan.dockerfile
+    assert "prepare.sh" not in plan.dockerfile
+    assert "VIRTUAL_ENV" not in plan.dockerfile
+    assert json.loads(plan.context["declared/conda.yaml"]) == {
+        "channels": ["one", "two"],
+        "dependencies": ["python=3.11", "r-base"],
+    }
+
+
+def test_every_continued_line_goes_on():
+    """A template that loses a backslash makes another instruction of the rest."""
+    spec = replace(SPEC, system_packages=("git",), files={"a": b""})
+    for conda in (None, CondaPackages(("a",), ("b",))):
+        for line in plan_image(replace(spec, conda=conda), BASE, PLATFORM).dockerfile.splitlines():
+            assert re.match(r"$|#|[A-Z]+ |    (--mount=.* \\|sh /build/.*|[A-Z_]+=.*)$", line), line

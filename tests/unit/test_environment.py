@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from container_backend.config import BackendConfig
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidEnvironment
 from container_backend.indexes import Login
@@ -22,10 +23,15 @@ def no_settings_of_this_machine(monkeypatch, tmp_path_factory):
         monkeypatch.delenv(name, raising=False)
 
 
-def environment(root, **files: str):
+def environment(root, *, entry_point: str | None = None, config=None, **files: str):
     for name, text in files.items():
         (root / name.replace("__", ".")).write_text(text, encoding="utf-8")
-    return read_environment(read_project(root))
+    project = read_project(root)
+    return read_environment(
+        project,
+        project.entry_point(entry_point) if entry_point else None,
+        BackendConfig(**(config or {})),
+    )
 
 
 def test_the_file_that_mlproject_names(tmp_path):
@@ -103,8 +109,26 @@ def test_the_project_does_not_say_where_the_installer_comes_from(tmp_path):
         ({"MLproject": "python_env: gone.yaml\n"}, "key 'python_env': there is no file"),
         ({"MLproject": "python_env: ../out.yaml\n"}, "outside of the project"),
         ({"MLproject": "python_env: [a]\n"}, "the name of a file is needed"),
-        ({"MLproject": "docker_env: {image: x}\n"}, "key 'docker_env'"),
-        ({"conda__yaml": "dependencies: [python=3.11]\n"}, "conda.yaml"),
+        ({"MLproject": "docker_env: Dockerfile\n"}, "A Dockerfile is not built"),
+        ({"MLproject": "docker_env: [x]\n"}, "key 'docker_env': a mapping with 'image' is needed"),
+        ({"MLproject": "docker_env: {image: 'X Y'}\n"}, "is not the name of an image"),
+        ({"MLproject": "docker_env: {image: x, volume: []}\n"}, "unknown key 'volume'"),
+        ({"MLproject": "docker_env: {image: x, volumes: [a]}\n"}, "key 'volumes': 'a' is not"),
+        ({"MLproject": "docker_env: {image: x, environment: [[a]]}\n"}, "key 'environment'"),
+        ({"conda__yaml": "dependencies: [python=3.11, {pip: numpy}]\n"}, "conda.yaml, line 1"),
+        ({"conda__yaml": "dependencies:\n- 'a b[c'\n"}, "conda.yaml, line 2"),
+        ({"conda__yaml": "dependency: []\n"}, "unknown key 'dependency'"),
+        ({"conda__yaml": "dependencies:\n- pip:\n  - pandas=2.1.3\n"}, "write 'pandas==2.1.3'"),
+        ({"apt__txt": "libgomp1\n; rm -rf /\n"}, "apt.txt, line 2: ';' is not the name"),
+        ({"pyproject__toml": "[project\n"}, "pyproject.toml: not TOML"),
+        (
+            {"pyproject__toml": "[project]\nname = 'x'\ndependencies = ['a b']\n"},
+            "pyproject.toml, line 3",
+        ),
+        (
+            {"pyproject__toml": "[project]\nname = 'x'\nrequires-python = '<3'\n"},
+            "key 'project.requires-python'",
+        ),
         ({"python_env__yaml": "python: [\n"}, "python_env.yaml: not YAML: line 2"),
         ({"python_env__yaml": "- numpy\n"}, "a mapping"),
         ({"python_env__yaml": "pyton: '3.11'\n"}, "unknown key 'pyton'"),
@@ -119,3 +143,201 @@ def test_what_is_wrong_is_said_with_file_and_key(tmp_path, files, message):
         environment(tmp_path, **files)
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_the_environment_of_an_entry_point_comes_before_that_of_the_project(tmp_path):
+    files = {
+        "MLproject": "python_env: a.yaml\nentry_points:\n"
+        "  own: {command: x, python_env: b.yaml}\n  main: {command: x}\n"
+        "  docker: {command: x, docker_env: {image: 'team/image:1'}}\n",
+        "a__yaml": "dependencies: [one]\n",
+        "b__yaml": "dependencies: [two]\n",
+    }
+    assert environment(tmp_path, **files).requirements == ("one",)
+    assert environment(tmp_path, entry_point="main").requirements == ("one",)
+    assert environment(tmp_path, entry_point="own").requirements == ("two",)
+    assert environment(tmp_path, entry_point="docker").image == "team/image:1"
+
+
+def test_a_patch_version_counts_unless_only_the_minor_one_shall(tmp_path):
+    files = {"python_env__yaml": "python: 3.11.7\n"}
+    assert environment(tmp_path, **files).python == "3.11.7"
+    assert environment(tmp_path, config={"python_match": "minor"}).python == "3.11"
+
+
+def test_system_packages_come_from_the_config_and_apt_txt(tmp_path):
+    spec = environment(
+        tmp_path,
+        config={"system_packages": ["git", "curl=7.88.1-10"]},
+        apt__txt="# tools\nlibgomp1  git\n",
+    )
+    assert spec.system_packages == ("curl=7.88.1-10", "git", "libgomp1")
+
+
+def test_docker_env_as_mlflow_describes_it(tmp_path):
+    found = environment(
+        tmp_path,
+        MLproject="docker_env:\n  image: registry.test:5000/a/b:1\n"
+        "  volumes: ['/data:/data:ro', './in:/in']\n"
+        "  environment: [['NEW', 'a b'], 'COPIED']\n",
+    )
+    assert found.image == "registry.test:5000/a/b:1"
+    assert found.volumes == ("/data:/data:ro", "./in:/in")
+    assert found.variables == ("NEW=a b", "COPIED")
+
+
+CONDA = """
+channels: [conda-forge]
+dependencies:
+- python=3.11
+- pip<25
+- {package}
+- pip:
+  - mlflow>=3
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "requirement"),
+    [
+        ("numpy", "numpy"),
+        ("numpy=1.26", "numpy==1.26.*"),
+        ("numpy=1.26.*", "numpy==1.26.*"),
+        ("numpy 1.26", "numpy==1.26.*"),
+        ("numpy==1.26.4", "numpy==1.26.4"),
+        ("numpy>=1.2,<2", "numpy<2,>=1.2"),
+        ("numpy >=1.2", "numpy>=1.2"),
+        ("conda-forge::numpy", "numpy"),
+        ("Scikit-Learn=1.5", "scikit-learn==1.5.*"),
+    ],
+)
+def test_conda_packages_that_are_on_the_index_become_requirements(
+    tmp_path, caplog, package, requirement
+):
+    spec = environment(tmp_path, conda__yaml=CONDA.format(package=package))
+    assert spec.conda is None
+    assert spec.python == "3.11"
+    assert spec.requirements == tuple(sorted(["mlflow>=3", "pip<25", requirement]))
+    (warning,) = caplog.messages
+    assert f"{package} as " in warning
+
+
+def test_a_conda_file_of_python_and_pip_needs_no_warning(tmp_path, caplog):
+    spec = environment(
+        tmp_path, conda__yaml="dependencies: [python=3.11.7, {pip: ['numpy', '-r r.txt']}]\n",
+        r__txt="scipy\n",
+    )  # fmt: skip
+    assert (spec.python, spec.requirements, spec.conda) == ("3.11.7", ("numpy", "scipy"), None)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    "package", ["pytorch", "numpy=1.26=py311_0", "numpy 1.26|1.27", "cudatoolkit=11.8", "r-base"]
+)
+def test_anything_else_stays_with_conda(tmp_path, package):
+    spec = environment(tmp_path, conda__yaml=CONDA.format(package=package))
+    assert spec.conda.channels == ("conda-forge",)
+    assert spec.conda.packages == tuple(sorted(["python=3.11", "pip<25", package]))
+    assert spec.requirements == ("mlflow>=3",)
+
+
+def test_conda_gets_a_python_where_none_is_named(tmp_path):
+    spec = environment(tmp_path, conda__yaml="dependencies: [r-base]\n")
+    assert spec.conda.packages == (f"python={OWN_VERSION}", "r-base")
+    assert spec.python == OWN_VERSION
+
+
+@pytest.mark.parametrize("version", [">=3.8", ">=3.8,<4", ""])
+def test_a_range_of_pythons_is_this_interpreters_where_it_is_in_it(tmp_path, version):
+    assert environment(tmp_path, conda__yaml=f"dependencies: ['python{version}']\n").python == (
+        OWN_VERSION
+    )
+
+
+def test_a_range_of_pythons_without_this_one_is_its_newest(tmp_path):
+    spec = environment(tmp_path, conda__yaml="dependencies: ['python>=3.8,<3.10']\n")
+    assert spec.python == "3.9"
+
+
+PYPROJECT = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['Numpy>=1']\n"
+BUILD = "[build-system]\nrequires = ['setuptools']\n"
+
+
+def test_pyproject_alone_where_there_is_nothing_else(tmp_path):
+    spec = environment(tmp_path, pyproject__toml=PYPROJECT)
+    assert (spec.python, spec.requirements, spec.files) == (OWN_VERSION, ("numpy>=1",), {})
+    assert environment(tmp_path, requirements__txt="scipy\n").requirements == ("scipy",)
+
+
+def test_a_pyproject_that_only_sets_up_tools_declares_nothing(tmp_path):
+    assert environment(tmp_path, pyproject__toml="[tool.ruff]\n").requirements == ()
+
+
+def test_a_pyproject_with_a_build_system_is_installed_itself(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "x.py").write_text("1")
+    spec = environment(tmp_path, pyproject__toml=PYPROJECT + BUILD)
+    assert spec.requirements == ("--editable file:///mlflow/projects/code",)
+    assert set(spec.files) == {"pyproject.toml", "src/x.py"}
+
+
+def test_the_python_of_a_pyproject(tmp_path):
+    spec = environment(tmp_path, pyproject__toml=PYPROJECT + "requires-python = '>=3.9,<3.10'\n")
+    assert spec.python == "3.9"
+    (tmp_path / ".python-version").write_text("3.9.18\n")
+    assert environment(tmp_path).python == "3.9.18"
+
+
+LOCK = """
+version = 1
+[[package]]
+name = "x"
+version = "1"
+source = {{ virtual = "." }}
+[package.metadata]
+requires-dist = [{{ name = "numpy", specifier = "{specifier}" }}]
+"""
+
+
+def test_a_uv_lock_says_it_all(tmp_path):
+    spec = environment(tmp_path, pyproject__toml=PYPROJECT, uv__lock=LOCK.format(specifier=">=1"))
+    assert spec.uv_lock
+    assert spec.requirements == ()
+    assert set(spec.files) == {"pyproject.toml", "uv.lock"}
+
+
+def test_a_uv_lock_that_is_older_than_the_pyproject_is_refused(tmp_path):
+    with pytest.raises(InvalidEnvironment, match=r"made before 'Numpy>=1'"):
+        environment(tmp_path, pyproject__toml=PYPROJECT, uv__lock=LOCK.format(specifier=">=2"))
+
+
+def test_local_packages_are_part_of_an_environment(tmp_path):
+    (tmp_path / "lib" / "pkg").mkdir(parents=True)
+    (tmp_path / "lib" / "pkg" / "a.py").write_text("1")
+    (tmp_path / "lib" / "pyproject.toml").write_text(BUILD)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "w-1-py3-none-any.whl").write_bytes(b"w")
+    spec = environment(
+        tmp_path,
+        requirements__txt="-e ./lib[extra]\n./wheels/w-1-py3-none-any.whl ; python_version > '3'\n"
+        "other @ file:./lib\n--find-links ./wheels\n",
+    )
+    assert spec.requirements == (
+        "--editable file:///mlflow/projects/code/lib[extra]",
+        "file:///mlflow/projects/code/wheels/w-1-py3-none-any.whl ; python_version > '3'",
+        "other @ file:///mlflow/projects/code/lib",
+    )
+    assert spec.indexes.find_links == ("/mlflow/projects/code/wheels",)
+    assert set(spec.files) == {
+        "lib/pkg/a.py",
+        "lib/pyproject.toml",
+        "wheels/w-1-py3-none-any.whl",
+    }
+
+
+def test_a_local_package_that_is_not_sent_is_refused(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "pyproject.toml").write_text(BUILD)
+    (tmp_path / ".dockerignore").write_text("lib\n")
+    with pytest.raises(InvalidEnvironment, match=r"\.dockerignore leaves it out"):
+        environment(tmp_path, requirements__txt="./lib\n")

@@ -1,29 +1,17 @@
-"""MLproject files and the commands they make."""
+"""MLproject files."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from container_backend.errors import InvalidProject
-from container_backend.project import EntryPoint, Parameter, Project, compute_command, read_project
-
-ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
+from container_backend.parameters import Parameter
+from container_backend.project import Project, read_project
 
 
 def project(root, text: str) -> Project:
     (root / "MLproject").write_text(text, encoding="utf-8")
     return read_project(root)
-
-
-def command(root, text: str, **values: object):
-    read = project(root, text)
-    return compute_command(read, read.entry_point("main"), values)
 
 
 def test_entry_points_and_parameters(tmp_path):
@@ -50,43 +38,6 @@ def test_a_folder_without_mlproject_is_a_project_of_scripts(tmp_path):
     assert read.entry_point("my script.py").command == "python 'my script.py'"
     with pytest.raises(InvalidProject, match="there is no entry point 'main'"):
         read.entry_point("main")
-
-
-def test_defaults_are_filled_in_and_undeclared_values_are_appended(tmp_path):
-    made = command(
-        tmp_path,
-        "entry_points:\n  main:\n    command: run {a} {b}\n    parameters: {a: int, b: {default: 7}}\n",
-        a=1,
-        other="x y",
-    )
-    assert made.line == "run 1 7 --other 'x y'"
-    assert made.parameters == {"a": "1", "b": "7", "other": "x y"}
-
-
-def test_a_path_is_made_absolute_and_shown_to_the_container(tmp_path, monkeypatch):
-    (tmp_path / "data.csv").touch()
-    monkeypatch.chdir(tmp_path)
-    text = "entry_points:\n  main:\n    command: run {d}\n    parameters: {d: path}\n"
-    made = command(tmp_path, text, d="data.csv")
-    assert made.line == f"run {tmp_path}/data.csv"
-    assert made.paths == (tmp_path / "data.csv",)
-    assert made.parameters == {"d": "data.csv"}
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
-    extra=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
-)
-def test_any_text_reaches_the_program_as_it_was_given(tmp_path_factory, value, extra):
-    entry_point = EntryPoint(
-        "main", f"\"{sys.executable}\" -c '{ECHO}' {{v}}", {"v": Parameter("v")}
-    )
-    read = Project(None, tmp_path_factory.getbasetemp(), None, {"main": entry_point}, {})
-    made = compute_command(read, entry_point, {"v": value, "extra": extra})
-    assert made.parameters == {"v": value, "extra": extra}
-    printed = subprocess.run(["sh", "-c", made.line], capture_output=True, check=True).stdout
-    assert json.loads(printed) == [value, "--extra", extra]
 
 
 @pytest.mark.parametrize(
@@ -126,25 +77,77 @@ def test_an_unknown_entry_point_is_told_from_the_known_ones(tmp_path):
     assert "Did you mean 'train'?" in str(caught.value)
 
 
-def test_all_missing_parameters_are_named(tmp_path):
-    text = "entry_points: {main: {command: x, parameters: {a: int, b: int, c: {default: 1}}}}\n"
-    with pytest.raises(InvalidProject, match=r"no value for the parameters 'a', 'b'"):
-        command(tmp_path, text)
+def test_what_mlflow_ignores_is_said_once_each(tmp_path, caplog):
+    read = project(
+        tmp_path,
+        "name: x\nentry_point: {}\nentry_points:\n  main:\n    command: x\n    cmd: y\n"
+        "    description: does it\n"
+        "    parameters: {a: {type: int, default: 1, description: how many, defualt: 2}}\n",
+    )
+    assert [record.getMessage().partition("key ")[2] for record in caplog.records] == [
+        "'entry_point': not known, and left aside (did you mean 'entry_points'?)",
+        "'entry_points.main.cmd': not known, and left aside (did you mean 'command'?)",
+        "'entry_points.main.parameters.a.defualt': not known, and left aside "
+        "(did you mean 'default'?)",
+    ]
+    entry_point = read.entry_point("main")
+    assert entry_point.description == "does it"
+    assert entry_point.parameters["a"].description == "how many"
 
 
-def test_braces_without_a_parameter(tmp_path):
-    with pytest.raises(InvalidProject, match=r"the command uses \{gone\}"):
-        command(tmp_path, "entry_points: {main: {command: 'x {gone}'}}\n")
-    with pytest.raises(InvalidProject, match="braces cannot be read"):
-        command(tmp_path, "entry_points: {main: {command: 'x {'}}\n")
+def test_an_entry_point_may_have_an_environment_of_its_own(tmp_path):
+    read = project(
+        tmp_path,
+        "python_env: a.yaml\nentry_points: {main: {command: x, python_env: b.yaml}}\n",
+    )
+    assert read.environment == {"python_env": "a.yaml"}
+    assert read.entry_point("main").environment == {"python_env": "b.yaml"}
 
 
-def test_a_character_that_no_program_can_be_passed(tmp_path):
-    with pytest.raises(InvalidProject, match="NUL"):
-        command(tmp_path, "entry_points: {main: {command: x}}\n", a="b\0c")
+def test_a_script_outside_of_the_project_is_no_entry_point(tmp_path):
+    (tmp_path / "outside.py").touch()
+    (tmp_path / "inside").mkdir()
+    with pytest.raises(InvalidProject, match="no entry point"):
+        read_project(tmp_path / "inside").entry_point("../outside.py")
 
 
-def test_a_path_that_is_not_there(tmp_path):
-    text = "entry_points: {main: {command: 'x {d}', parameters: {d: path}}}\n"
-    with pytest.raises(InvalidProject, match="which is not there"):
-        command(tmp_path, text, d="/no/such/file")
+def lines(count: int) -> str:
+    return "".join(f"key{number}: value {number}\n" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (lines(250_000), "bytes are too many"),
+        (
+            "a: &a [x,x,x,x,x,x,x,x,x]\n"
+            + "".join(
+                f"{name}: &{name} [{','.join(f'*{below}' for _ in range(9))}]\n"
+                for below, name in zip("abcdefgh", "bcdefghi", strict=True)
+            ),
+            "its aliases",
+        ),
+        ("a: &a [*a]\n", "its aliases"),
+        ("a: " + "[" * 100_000, "MLproject"),
+    ],
+    ids=["5 MB", "aliases that explode", "an alias in itself", "nested without end"],
+)
+@pytest.mark.timeout(30)  # otherwise it takes minutes, or all memory
+def test_a_file_that_is_made_to_do_harm_is_refused(tmp_path, text, message):
+    with pytest.raises(InvalidProject) as caught:
+        project(tmp_path, text)
+    assert message in str(caught.value)
+    assert str(tmp_path / "MLproject") in str(caught.value)
+
+
+def test_aliases_that_do_no_harm_are_read(tmp_path):
+    read = project(
+        tmp_path,
+        "entry_points:\n  a: &a {command: x}\n  b: *a\n",
+    )
+    assert read.entry_point("b").command == "x"
+
+
+def test_a_databricks_job_is_refused(tmp_path):
+    with pytest.raises(InvalidProject, match="on Databricks only"):
+        project(tmp_path, "databricks_spark_job: {python_file: x.py}\n")

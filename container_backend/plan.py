@@ -1,0 +1,334 @@
+"""What is asked for → all that can be said of a run before anything is made."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.tracking import MlflowClient
+
+from container_backend import engine, names, record
+from container_backend._version import __version__
+from container_backend.code import check_files
+from container_backend.command import Command, compute_command
+from container_backend.config import BackendConfig
+from container_backend.container import ContainerSpec, base_environment, choose_owner
+from container_backend.docker_args import DockerArgs, parse_docker_args
+from container_backend.dockerfile import ImagePlan, plan_image
+from container_backend.downloads import choose_storage
+from container_backend.environment import read_environment
+from container_backend.errors import InvalidConfig, InvalidProject
+from container_backend.images import EnvironmentImage, find_image, resolve_base
+from container_backend.project import MAIN, EntryPoint, Project, read_project
+from container_backend.ready_image import ReadyImage
+from container_backend.record import Experiment
+from container_backend.source import Source, fetched, without_credentials
+from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
+from container_backend.tracking import (
+    Mount,
+    TrackingAccess,
+    absolute_uri,
+    local_path,
+    plan_access,
+    without_nested,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from container_backend.engine import Engine
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a caller asks for.
+
+    Attributes:
+        uri: The project: a folder, a git address, a zip file.
+        entry_point: Which of its entry points.
+        parameters: Name → value.
+        version: A branch, tag or commit, for git.
+        config: The backend config.
+        docker_args: Over those of the config.
+        docker_auth: A login for a registry, as MLflow takes it.
+        tracking_uri: Of the tracking store; MLflow's current one by default.
+        experiment: Where the run goes.
+        run_name: Its name.
+        storage_dir: Where files are downloaded to; over that of the config.
+        build_image: Whether a project's own image gets its code, as with ``--build-image``.
+    """
+
+    uri: str
+    entry_point: str = MAIN
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    version: str | None = None
+    config: BackendConfig = field(default_factory=BackendConfig)
+    docker_args: Mapping[str, Any] = field(default_factory=dict)
+    docker_auth: Mapping[str, Any] | None = field(default=None, repr=False)
+    tracking_uri: str | None = None
+    experiment: Experiment = field(default_factory=Experiment)
+    run_name: str | None = None
+    storage_dir: str | None = None
+    build_image: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that was checked as far as it can be.
+
+    Attributes:
+        submission: What was asked for.
+        project: What was found.
+        entry_point: Of the project.
+        command: With the values of the submission.
+        environment: What the program needs.
+        docker_args: Of the project's ``docker_env``, the config and the submission.
+        image: Which image it will run in.
+        engine: Where.
+        tracking_uri: Absolute.
+        storage: The folder for downloads; not there yet.
+    """
+
+    submission: Submission
+    project: Project
+    entry_point: EntryPoint
+    command: Command
+    environment: EnvironmentSpec | DockerEnvironment
+    docker_args: DockerArgs
+    image: ImagePlan | ReadyImage
+    engine: Engine
+    tracking_uri: str
+    storage: Path
+
+    @property
+    def keeps(self) -> bool:
+        """Whether downloads stay after the run: where the caller said where to put them."""
+        return bool(self.submission.storage_dir or self.submission.config.storage_dir)
+
+
+@contextmanager
+def planned(submission: Submission) -> Iterator[Plan]:
+    """Read and check everything; the plan is good while the context lasts.
+
+    Raises:
+        ContainerBackendError: Something is wrong, or there is no engine. Nothing was made.
+    """
+    config = submission.config
+    docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
+    storage = choose_storage(submission.storage_dir or config.storage_dir)
+    with fetched(submission.uri, submission.version) as source:
+        project = read_project(source.directory)
+        entry_point = project.entry_point(submission.entry_point)
+        command = compute_command(project, entry_point, submission.parameters, storage)
+        record.check_parameters(command.parameters)
+        environment = read_environment(project, entry_point, config)
+        check_files(project.directory)
+        if isinstance(environment, DockerEnvironment):
+            docker_args = _with_project(docker_args, environment, source, config)
+        tracking_uri = absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
+        connected = engine.connect()
+        with _closing_on_error(connected):
+            if config.allow_engine:
+                docker_args = _with_engine(docker_args, connected)
+            yield Plan(
+                submission=submission,
+                project=project,
+                entry_point=entry_point,
+                command=command,
+                environment=environment,
+                docker_args=docker_args,
+                image=which_image(connected, environment, submission),
+                engine=connected,
+                tracking_uri=tracking_uri,
+                storage=storage,
+            )
+
+
+@contextmanager
+def _closing_on_error(connected: Engine) -> Iterator[None]:
+    """A run that was started closes its connection itself."""
+    try:
+        yield
+    except BaseException:
+        connected.close()
+        raise
+
+
+def _with_project(
+    args: DockerArgs, environment: DockerEnvironment, source: Source, config: BackendConfig
+) -> DockerArgs:
+    """What the project's ``docker_env`` asks for, beneath what the caller asks for."""
+    if environment.volumes and source.is_fetched and not config.trust_project:
+        raise InvalidProject(
+            f"{environment.where}, key 'volumes': this project was fetched, and wants to see "
+            f"{', '.join(volume.partition(':')[0] for volume in environment.volumes)} "
+            "of this machine.",
+            remedy="If you trust it, allow it: -c '{\"trust_project\": true}'.",
+        )
+    volumes = [
+        f"{source.directory}/{volume}" if volume.startswith(".") else volume
+        for volume in environment.volumes
+    ]
+    own = parse_docker_args({"volume": volumes, "env": list(environment.variables)})
+    return replace(
+        args,
+        binds=[*own.binds, *args.binds],
+        environment={**own.environment, **args.environment},
+    )
+
+
+def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
+    """The engine's socket for the program, which can then start siblings of its own container."""
+    url = connected.host.url
+    if not url.startswith("unix://"):
+        raise InvalidConfig(
+            f"'allow_engine' needs an engine on a socket of this machine, not {url}."
+        )
+    path = Path(url.removeprefix("unix://"))
+    try:
+        group = path.stat().st_gid
+    except OSError as error:
+        raise InvalidConfig(f"'allow_engine': '{path}': {error.strerror}.") from error
+    return replace(
+        args,
+        binds=[*args.binds, f"{path}:{path}"],
+        environment={**args.environment, "DOCKER_HOST": url},
+        groups=[*args.groups, group],
+    )
+
+
+def which_image(
+    connected: Engine, environment: EnvironmentSpec | DockerEnvironment, submission: Submission
+) -> ImagePlan | ReadyImage:
+    """The image of an environment; nothing is made or downloaded.
+
+    Raises:
+        ImageUnavailable: The image to build on is nowhere to be had.
+    """
+    if isinstance(environment, DockerEnvironment):
+        return ReadyImage(environment.image, with_code=submission.build_image)
+    if environment.python_source == THIS_INTERPRETER:
+        _logger.info(
+            "=== No Python version is declared: taking %s, as of this interpreter ===",
+            environment.python,
+        )
+    config = submission.config
+    reference = config.base_image if environment.conda is None else config.conda_base_image
+    base = resolve_base(
+        connected, reference.replace("{version}", environment.python), submission.docker_auth
+    )
+    return plan_image(environment, base, connected.platform)
+
+
+def container_spec(
+    plan: Plan,
+    access: TrackingAccess,
+    *,
+    image: EnvironmentImage,
+    run_id: str,
+    experiment_id: str,
+) -> ContainerSpec:
+    """The container of a run."""
+    args = plan.docker_args
+    mounts = without_nested(
+        [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
+    )
+    owner = choose_owner(access)
+    network = args.network or ("host" if access.host_network else None)
+    if access.host_network and network != "host":
+        _logger.warning(
+            "The tracking server %s listens on this machine only; from the network '%s' the "
+            "program may not reach it",
+            access.uri,
+            network,
+        )
+    groups = list(os.getgroups()) if access.mounts and hasattr(os, "getgroups") else []
+    labels = {
+        names.LABEL_RUN_ID: run_id,
+        names.LABEL_EXPERIMENT_ID: experiment_id,
+        names.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
+        names.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
+        names.LABEL_ENTRY_POINT: plan.entry_point.name,
+        names.LABEL_VERSION: __version__,
+    }
+    if image.hash:
+        labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
+    return ContainerSpec(
+        name=names.container_name(run_id),
+        image=image.id,
+        command=plan.command.line,
+        environment={
+            **base_environment(owner),
+            **access.environment,
+            **args.environment,
+            "MLFLOW_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": access.uri,
+            "MLFLOW_EXPERIMENT_ID": experiment_id,
+        },
+        labels={**args.labels, **labels},
+        mounts=mounts,
+        owner=owner,
+        network=network,
+        groups=tuple(dict.fromkeys([*groups, *args.groups])),
+        args=args,
+    )
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would be done.
+
+    Attributes:
+        image: The image that would be used.
+        container: The container that would be started, ``<run id>`` in place of the id.
+        is_there: Whether the image is on the engine already.
+    """
+
+    image: ImagePlan | ReadyImage
+    container: ContainerSpec
+    is_there: bool
+
+
+def dry_run(submission: Submission) -> DryRun:
+    """Say what a launch would do, and touch nothing.
+
+    Raises:
+        ContainerBackendError: What the launch would raise before it makes anything.
+    """
+    with planned(submission) as plan, closing(plan.engine):
+        experiment_id, artifacts = None, None
+        store = local_path(plan.tracking_uri)
+        if store is None or store.exists():  # MLflow makes a local store by looking at it
+            with record.reaching(plan.tracking_uri):
+                experiment_id, artifacts = record.find_experiment(
+                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
+                )
+        access = plan_access(plan.tracking_uri, artifacts, plan.engine)
+        reference, is_there = _look_for(plan)
+        spec = container_spec(
+            plan,
+            access,
+            image=EnvironmentImage(reference, reference, "", _hash(plan.image)),
+            run_id="<run id>",
+            experiment_id=experiment_id or "<new experiment>",
+        )
+        return DryRun(plan.image, spec, is_there)
+
+
+def _look_for(plan: Plan) -> tuple[str, bool]:
+    if isinstance(plan.image, ReadyImage):
+        found = plan.engine.client.images.list(plan.image.reference)
+        return plan.image.reference, bool(found)
+    image = find_image(plan.engine, plan.image)
+    return (image.reference if image else plan.image.tag), image is not None
+
+
+def _hash(image: ImagePlan | ReadyImage) -> str:
+    return image.hash if isinstance(image, ImagePlan) else ""

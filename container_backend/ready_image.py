@@ -1,0 +1,131 @@
+"""Images that a project names itself: had from the engine or its registry, with code on request."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from container_backend import registry
+from container_backend.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.images import EnvironmentImage
+from container_backend.names import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
+from container_backend.spec import project_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from container_backend.engine import Engine
+
+_logger = logging.getLogger(__name__)
+
+_REPOSITORY: Final = "container-backend/project-{name}"
+
+
+@dataclass(frozen=True)
+class ReadyImage:
+    """An image that is used as it is.
+
+    Attributes:
+        reference: Its name.
+        with_code: Whether an image with the project's code in it is made of it
+            (``mlflow run --build-image``).
+    """
+
+    reference: str
+    with_code: bool = False
+
+
+def have_image(
+    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
+) -> EnvironmentImage:
+    """The image on the engine; pulled where it is not there yet.
+
+    Raises:
+        ImageUnavailable: Its registry does not have it or cannot be asked.
+    """
+    try:
+        return _image(reference, engine.client.api.inspect_image(reference))
+    except ImageNotFound:
+        _logger.info("=== Pulling image %s ===", reference)
+    name, tag = _name_and_tag(reference)
+    try:
+        lines = engine.streams.api.pull(
+            name,
+            tag=tag,
+            stream=True,
+            decode=True,
+            auth_config=registry.auth_config(engine, reference, docker_auth),
+        )
+        problem = next((line["error"] for line in lines if "error" in line), None)
+        if problem is None:
+            return _image(reference, engine.client.api.inspect_image(reference))
+    except (DockerException, OSError) as error:
+        problem = str(error.explanation if isinstance(error, APIError) else error)
+    raise ImageUnavailable(
+        f"The image '{reference}' is not on the engine, and cannot be pulled: {problem}",
+        remedy="Check the name and the login (`docker login`), or build it on this engine.",
+    )
+
+
+def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
+    digests = inspected.get("RepoDigests") or []
+    digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
+    return EnvironmentImage(reference, str(inspected["Id"]), digest, hash="")
+
+
+def _name_and_tag(reference: str) -> tuple[str, str]:
+    name, at, digest = reference.partition("@")
+    if at:
+        return name, digest
+    head, slash, tail = name.rpartition("/")
+    tail, _, tag = tail.partition(":")
+    return head + slash + tail, tag or "latest"
+
+
+def add_code(
+    engine: Engine, image: EnvironmentImage, name: str, directory: Path
+) -> EnvironmentImage:
+    """An image with a project's code in it, on top of another; MLflow's ``--build-image``.
+
+    Args:
+        engine: Where.
+        image: On that engine.
+        name: The project's.
+        directory: Its code; ``.dockerignore`` is honoured.
+
+    Raises:
+        BuildError: It could not be built.
+        InvalidEnvironment: A file cannot be read.
+    """
+    files = project_files(directory, ["."])
+    digest = hashlib.sha256(image.id.encode())
+    for path, content in files.items():
+        digest.update(f"\0{path}\0{len(content)}\0".encode() + content)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
+    tag = f"{_REPOSITORY.format(name=slug)}:{digest.hexdigest()[:HASH_DIGITS_IN_TAG]}"
+    _logger.info("=== Building image %s with the project's code on %s ===", tag, image.reference)
+    dockerfile = (
+        f"FROM {image.reference}\nCOPY project/ {CODE_DIRECTORY}/\nWORKDIR {CODE_DIRECTORY}\n"
+    )
+    request = BuildRequest(
+        context={
+            "Dockerfile": dockerfile.encode(),
+            **{f"project/{path}": content for path, content in files.items()},
+        },
+        tags=(tag,),
+        credentials=registry.credentials_of(engine),
+    )
+    try:
+        built = build_image(engine.streams.api, engine.host, request)
+        return _image(tag, engine.client.api.inspect_image(built))
+    except BuildFailed as error:
+        raise BuildError(f"The image with the code could not be built: {error.message}") from error
+    except (DockerException, OSError) as error:
+        raise BuildError(f"The engine went away while an image was built: {error}") from error
