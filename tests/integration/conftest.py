@@ -187,3 +187,16 @@ def _listens(host: str, port: int) -> bool:
 def example_image() -> str:
     """The example's environment, which has MLflow in it; built once."""
     return container_backend.build(str(EXAMPLE))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
+    )
+    return next(folder.glob("*.whl"))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.integration.conftest import ROOT
 
@@ -26,19 +23,6 @@ from container_backend.spec import EnvironmentSpec
 base = BaseImage("python:3.11-slim", "sha256:0", "python:3.11-slim")
 print(plan_image(EnvironmentSpec("3.11", "test", ("mlflow",)), base, "linux/amd64").hash)
 """
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel of this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "--outdir", folder, ROOT],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
-    )
-    return next(folder.glob("*.whl"))
 
 
 def render(folder: Path) -> str:

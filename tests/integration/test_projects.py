@@ -6,7 +6,10 @@ looks like from outside. ``expected.yaml`` says what a run is given and what is 
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,20 @@ import yaml
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import ROOT, containers_of, only_run, runs
+from container_backend.buildkit import BuildRequest, build_image
+from tests.integration.conftest import (
+    BASE,
+    ROOT,
+    containers_of,
+    environment_images,
+    only_run,
+    run_command,
+    runs,
+)
 
 PROJECTS = ROOT / "tests" / "projects"
 # Those that need something beside an engine have tests of their own.
-SPECIAL = {"conda", "docker-env", "workflow", "siblings"}
+SPECIAL = {"conda", "docker-env", "siblings", "uv-lock", "workflow"}
 PLAIN = sorted(path.name for path in PROJECTS.iterdir() if path.name not in SPECIAL)
 
 
@@ -85,3 +97,89 @@ def test_changing_the_code_of_an_installed_package_is_seen(fixture_project, capf
     container_backend.run(str(folder), "show.py")
     assert capfd.readouterr().out == "changed\n"
     assert container_backend.build(str(folder)) != first
+
+
+def test_a_uv_lock_is_installed_as_it_is(fixture_project):
+    folder = fixture_project("uv-lock")
+    subprocess.run(
+        [Path(sys.executable).with_name("uv"), "lock", "--quiet"],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
+    )
+    container_backend.run(str(folder), "main.py")
+    (folder / "pyproject.toml").write_text(
+        (folder / "pyproject.toml").read_text().replace('"six"', '"six", "toolz"')
+    )
+    with pytest.raises(container_backend.InvalidEnvironment, match="made before 'toolz'"):
+        container_backend.run(str(folder), "main.py")
+    assert len(runs()) == 1
+
+
+@pytest.fixture
+def own_image(engine):
+    """An image as a project names it: with a path and a start-up module of its own."""
+    tag = "container-backend-test/docker-env:1"
+    dockerfile = f"""
+FROM {BASE}
+RUN mkdir /opt/modules && echo VALUE=1 > /opt/modules/from_image.py \\
+ && echo import from_image_at_start > /opt/modules/sitecustomize.py \\
+ && touch /opt/modules/from_image_at_start.py
+ENV FROM_IMAGE=yes PYTHONPATH=/opt/modules
+"""
+    request = BuildRequest(context={"Dockerfile": dockerfile.encode()}, tags=(tag,))
+    build_image(engine.streams.api, engine.host, request)
+    yield tag
+    engine.client.images.remove(tag, force=True)
+
+
+def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
+    fixture_project, own_image, engine, monkeypatch
+):
+    monkeypatch.setenv("COPIED", "copied")
+    before = environment_images(engine)
+    run = container_backend.run(str(fixture_project("docker-env")))
+    found = only_run()
+    assert found.info.status == "FINISHED"
+    assert found.data.tags[names.TAG_IMAGE] == own_image
+    assert found.data.tags["mlflow.docker.image.uri"] == own_image
+    assert names.TAG_ENVIRONMENT_HASH not in found.data.tags
+    assert environment_images(engine) == before
+    assert containers_of(engine, run.run_id) == []
+
+
+def test_build_image_makes_an_image_with_the_code(fixture_project, own_image, engine):
+    folder = fixture_project("docker-env")
+    done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
+                       "--build-image")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    image = only_run().data.tags[names.TAG_IMAGE]
+    assert image.startswith("container-backend/project-docker-env:")
+    try:
+        answer = engine.client.containers.run(image, ["cat", "answer.txt"], remove=True)
+        assert answer == b"42\n"
+    finally:
+        engine.client.images.remove(image, force=True)
+
+
+def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
+    fixture_project, own_image, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COPIED", "copied")
+    archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))
+    with pytest.raises(container_backend.InvalidProject) as caught:
+        container_backend.run(archive)
+    assert "key 'volumes': this project was fetched, and wants to see ./data" in str(caught.value)
+    assert "trust_project" in str(caught.value)
+    assert runs() == []
+    container_backend.run(archive, backend_config={"trust_project": True})
+    assert only_run().info.status == "FINISHED"
+
+
+def test_an_image_that_is_nowhere_is_said(project):
+    folder = project(
+        "docker_env: {image: '127.0.0.1:1/no/image:1'}\nentry_points: {main: {command: x}}\n"
+    )
+    with pytest.raises(container_backend.ImageUnavailable, match="127.0.0.1:1/no/image:1"):
+        container_backend.run(folder)
+    assert only_run().info.status == "FAILED"
