@@ -151,6 +151,7 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
             labels=dict(spec.labels),
             user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
             host_config=host_config,
+            platform=spec.args.platform,
             **{"working_dir": CODE_DIRECTORY, **spec.args.container},
         )
         container_id = str(created["Id"])

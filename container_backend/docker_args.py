@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import DockerException
-from docker.types import DeviceRequest, Ulimit
+from docker.types import DeviceRequest, Mount, Ulimit
 from docker.utils import parse_bytes, parse_devices
 
 from container_backend.errors import InvalidConfig
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
 
 _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "m": "memory",
                  "u": "user", "v": "volume", "w": "workdir", "net": "network"}  # fmt: skip
-# Names of `docker run` that say what every run here does anyway.
+# Names of `docker run` that say what every run here does anyway, or that are ours to choose.
 _IMPLIED: Final = frozenset(
-    {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach"}
+    {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach", "name"}
 )
+# Names that would take a run out of our hands, and why.
+_REFUSED: Final = {
+    "restart": "a run is started once; start another",
+    "entrypoint": "the command is the entry point's of the project",
+    "cidfile": "the container's id is a tag of the run",
+    "pull": "images are pulled where they are missing",
+}
+_PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 
 @dataclass
@@ -42,6 +51,7 @@ class DockerArgs:
         network: Name of a network, or None.
         user: ``user[:group]``, or None for the default.
         groups: Further groups of the user.
+        platform: ``os/architecture[/variant]`` of image and container, or None for the engine's.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -52,6 +62,7 @@ class DockerArgs:
     network: str | None = None
     user: str | None = None
     groups: list[str | int] = field(default_factory=list)
+    platform: str | None = None
 
 
 def parse_docker_args(
@@ -72,6 +83,8 @@ def parse_docker_args(
         name = _SHORT.get(name, name)
         if name in _IMPLIED:
             continue
+        if name in _REFUSED:
+            raise InvalidConfig(f"docker argument '{raw}' is refused: {_REFUSED[name]}.")
         parser = _PARSERS.get(name)
         if parser is None:
             raise _unknown(raw)
@@ -151,6 +164,36 @@ def _volume(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
         if "/" in source or source.startswith((".", "~")):
             source = str(Path(source).expanduser().absolute())
         args.binds.append(f"{source}:{target}")
+
+
+def _mounts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
+    """``type=bind,source=/here,target=/there,readonly``, as the docker command reads it."""
+    mounts = []
+    for value in values:
+        options = dict(part.partition("=")[::2] for part in _text(value).split(","))
+        kind = options.pop("type", "volume")
+        source = options.pop("source", options.pop("src", None))
+        target = options.pop("target", options.pop("destination", options.pop("dst", None)))
+        read_only = options.pop("readonly", options.pop("ro", "false")) in {"", "true", "1"}
+        if kind not in {"bind", "volume", "tmpfs"} or not target or options:
+            raise ValueError(
+                "write it as type=bind|volume|tmpfs,source=…,target=/container/folder[,readonly]"
+            )
+        if kind == "bind":
+            source = str(Path(source or "").expanduser().absolute())
+        mounts.append(Mount(target, source, kind, read_only=read_only))  # type: ignore[arg-type]
+    args.host_config["mounts"] = mounts
+
+
+def _platform(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
+    platform = _text(values[-1])
+    if not _PLATFORM.fullmatch(platform):
+        raise ValueError("write it as os/architecture, e.g. linux/arm64")
+    args.platform = platform
+
+
+def _groups(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
+    args.groups = [_text(value) for value in values]
 
 
 def _gpus(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
@@ -236,14 +279,17 @@ _PARSERS: Final[dict[str, Callable[[DockerArgs, Sequence[Any], Any], None]]] = {
     "env": _env,
     "env-file": _env_file,
     "gpus": _gpus,
+    "group-add": _groups,
     "hostname": _container("hostname"),
     "ipc": _host("ipc_mode", _text),
     "label": _label,
     "memory": _host("mem_limit", _size),
     "memory-swap": _host("memswap_limit", _size),
+    "mount": _mounts,
     "network": _network,
     "pid": _host("pid_mode", _text),
     "pids-limit": _host("pids_limit", lambda value: int(_text(value))),
+    "platform": _platform,
     "privileged": _host("privileged", _flag),
     "read-only": _host("read_only", _flag),
     "runtime": _host("runtime", _text),

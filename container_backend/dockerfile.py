@@ -73,6 +73,7 @@ class ImagePlan:
         context: Path → content of the build context, the Dockerfile included.
         base: What it is built on.
         python: The Python version wanted.
+        platform: ``os/architecture`` that it is for.
         indexes: Whose logins the build needs; they are in none of the above.
     """
 
@@ -82,6 +83,7 @@ class ImagePlan:
     context: Mapping[str, bytes] = field(repr=False)
     base: BaseImage
     python: str
+    platform: str
     indexes: Indexes
 
 
@@ -91,7 +93,7 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
     Args:
         spec: The environment.
         base: The image to build on.
-        platform: ``os/architecture`` of the engine.
+        platform: ``os/architecture`` that it is for.
     """
     scripts = {name: read_template(name) for name in _SCRIPTS}
     templates = {name: read_template(name) for name in _templates(spec)}
@@ -116,6 +118,7 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         context=dict(sorted(context.items())),
         base=base,
         python=spec.python,
+        platform=platform,
         indexes=spec.indexes,
     )
 

@@ -188,6 +188,7 @@ def build(
         build_args=_proxies(os.environ),
         secrets=build_secrets(plan.indexes),
         credentials=registry.credentials_of(engine, docker_auth),
+        platform=None if plan.platform == engine.platform else plan.platform,
     )
     try:
         image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)

@@ -144,7 +144,7 @@ def planned(submission: Submission) -> Iterator[Plan]:
                 command=command,
                 environment=environment,
                 docker_args=docker_args,
-                image=which_image(connected, environment, submission),
+                image=which_image(connected, environment, submission, docker_args.platform),
                 engine=connected,
                 tracking_uri=tracking_uri,
                 storage=storage,
@@ -205,9 +205,14 @@ def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
 
 
 def which_image(
-    connected: Engine, environment: EnvironmentSpec | DockerEnvironment, submission: Submission
+    connected: Engine,
+    environment: EnvironmentSpec | DockerEnvironment,
+    submission: Submission,
+    platform: str | None = None,
 ) -> ImagePlan | ReadyImage:
-    """The image of an environment; nothing is made or downloaded.
+    """The image of an environment, for the engine's platform or another.
+
+    Nothing is made or downloaded.
 
     Raises:
         ImageUnavailable: The image to build on is nowhere to be had.
@@ -224,7 +229,7 @@ def which_image(
     base = resolve_base(
         connected, reference.replace("{version}", environment.python), submission.docker_auth
     )
-    return plan_image(environment, base, connected.platform)
+    return plan_image(environment, base, platform or connected.platform)
 
 
 def container_spec(

@@ -6,9 +6,10 @@ import logging
 import re
 import shutil
 import tempfile
+import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
@@ -96,6 +97,12 @@ def _unzip(location: str, path: Path, root: Path) -> None:
     from mlflow.projects import utils
 
     archive = path if path.exists() else utils._fetch_zip_repo(location)
+    with zipfile.ZipFile(archive) as opened:
+        for name in opened.namelist():
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise InvalidProject(
+                    f"The archive '{location}' has an entry outside of it: '{name}'."
+                )
     utils._unzip_repo(archive, root)
     entries = list(root.iterdir())
     # Archives of forges hold one folder, named after the repository, and everything in it.

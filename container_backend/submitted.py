@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, NotFound
@@ -14,6 +15,7 @@ from mlflow.projects.submitted_run import SubmittedRun
 
 from container_backend import container, logs, state
 from container_backend.errors import RunFailed, RunKilled
+from container_backend.explanation import TAIL_BYTES, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +70,7 @@ class ContainerRun(SubmittedRun):
         self._grace = grace
         self._write = write
         self._needed = needed
+        self._tail = b""
         self._cancelled = threading.Event()
         self._ended = threading.Event()
         self._outcome: Outcome | None = None
@@ -150,7 +153,7 @@ class ContainerRun(SubmittedRun):
     def _follow(self) -> None:
         try:
             self._stream_output()
-            outcome = self._await_outcome()
+            outcome = self._explained(self._await_outcome())
             self._record.finish(outcome)
             self._outcome = outcome
             container.remove(self._engine, self._container_id)
@@ -166,10 +169,19 @@ class ContainerRun(SubmittedRun):
     def _stream_output(self) -> None:
         try:
             for chunk in self._output:
+                self._tail = (self._tail + chunk.data)[-TAIL_BYTES:]
                 self._write(chunk)
         except logs.STREAM_ERRORS as error:
             # The program goes on without a reader (a closed pipe) or while the engine restarts.
             _logger.warning("The output of run (ID '%s') is not shown: %s", self.run_id, error)
+
+    def _explained(self, outcome: Outcome) -> Outcome:
+        if outcome.status != state.FAILED:
+            return outcome
+        explanation = explain(self._tail, self._engine, self._container_id)
+        return (
+            replace(outcome, reason=f"{outcome.reason}: {explanation}") if explanation else outcome
+        )
 
     def _await_outcome(self) -> Outcome:
         deadline = time.monotonic() + _ENGINE_PATIENCE_SECONDS

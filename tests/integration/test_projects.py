@@ -180,6 +180,6 @@ def test_an_image_that_is_nowhere_is_said(project):
     folder = project(
         "docker_env: {image: '127.0.0.1:1/no/image:1'}\nentry_points: {main: {command: x}}\n"
     )
-    with pytest.raises(container_backend.ImageUnavailable, match="127.0.0.1:1/no/image:1"):
+    with pytest.raises(container_backend.ImageUnavailable, match="no/image:1"):
         container_backend.run(folder)
     assert only_run().info.status == "FAILED"

@@ -13,6 +13,7 @@ import mlflow
 import pytest
 
 import container_backend
+from container_backend import names
 from tests.integration.conftest import EXAMPLE, only_run, run_command, tracking_server
 from tests.integration.forwarding import forward
 
@@ -124,3 +125,19 @@ def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, monkeypat
         patch.setattr(socket, "gethostname", lambda: "some-other-name")
         with pytest.raises(container_backend.TrackingUnreachable, match="MLFLOW_TRACKING_URI"):
             container_backend.run(script("pass"))
+
+
+def test_an_image_whose_mlflow_cannot_read_the_database_is_explained(project):
+    """The oldest MLflow 3 in the image, with the client that it needs for a database and no more."""
+    folder = project(
+        "entry_points: {main: {command: python main.py}}",
+        requirements__txt="mlflow-skinny==3.1.0\nsqlalchemy<2.1\nalembic\nsqlparse\n",
+        main__py="import mlflow\nmlflow.log_metric('m', 1)\n",
+    )
+    with pytest.raises(container_backend.RunFailed) as caught:
+        container_backend.run(folder)
+    assert "MLflow 3.1.0 of the image cannot read the tracking database" in str(caught.value)
+    assert f"mlflow=={mlflow.__version__}" in str(caught.value)
+    found = only_run()
+    assert found.info.status == "FAILED"
+    assert "MLflow 3.1.0" in found.data.tags[names.TAG_REASON]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.docker_args import parse_docker_args
+from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.errors import InvalidConfig
 
 
@@ -56,7 +56,8 @@ def test_lists():
 
 
 def test_what_every_run_does_anyway_is_let_pass():
-    assert parse_docker_args({"rm": True, "init": True, "t": True} | {"i": True}).host_config == {}
+    given = {"rm": True, "init": True, "t": True, "i": True, "name": "mine"}
+    assert parse_docker_args(given) == DockerArgs()
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,37 @@ def test_the_value_of_a_variable_is_in_no_message():
     with pytest.raises(InvalidConfig) as caught:
         parse_docker_args({"env": "=s3cret"})
     assert "s3cret" not in str(caught.value)
+
+
+def test_mounts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args = parse_docker_args(
+        {"mount": ["type=bind,src=data,dst=/data,readonly", "type=volume,source=v,target=/v"]}
+    )
+    first, second = args.host_config["mounts"]
+    assert (first["Type"], first["Source"], first["Target"], first["ReadOnly"]) == (
+        "bind", f"{tmp_path}/data", "/data", True
+    )  # fmt: skip
+    assert (second["Type"], second["Source"], second["ReadOnly"]) == ("volume", "v", False)
+
+
+def test_platform_and_groups():
+    args = parse_docker_args({"platform": "linux/arm64", "group-add": ["audio", "44"]})
+    assert (args.platform, args.groups) == ("linux/arm64", ["audio", "44"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("restart", "always", "'restart' is refused: a run is started once"),
+        ("entrypoint", "x", "'entrypoint' is refused"),
+        ("platform", "arm", "os/architecture"),
+        ("mount", "type=bind", "write it as type=bind"),
+        ("mount", "type=magic,target=/x", "write it as type=bind"),
+        ("memry", "1g", "Did you mean 'memory'?"),
+    ],
+)
+def test_what_is_refused_says_why(name, value, message):
+    with pytest.raises(InvalidConfig) as caught:
+        parse_docker_args({name: value})
+    assert message in str(caught.value)
