@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-integration lint format bench clean engine
+.PHONY: help demo test test-unit test-integration test-matrix lint format bench clean engine
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ test-integration: $(INSTALLED) engine ## run the tests on a real engine
 	@scripts/test-packages
 	$(BIN)/python -m pytest tests/integration
 
+test-matrix: $(INSTALLED) engine ## run the tests that depend on MLflow with the oldest versions
+	@scripts/test-matrix
+
 lint: $(INSTALLED) ## check with ruff and mypy (strict)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -51,4 +54,4 @@ bench: $(INSTALLED) engine ## measure against peers, as ratios
 	$(BIN)/python -m bench
 
 clean: ## remove what was installed and made here
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

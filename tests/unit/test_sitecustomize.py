@@ -1,0 +1,46 @@
+"""What every Python program of a run loads: steps that it starts stay where they are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+DRIVER = """
+import mlflow
+step = mlflow.run(".", "step", parameters={"value": "a b"})
+print(mlflow.get_run(step.run_id).info.status)
+"""
+
+
+def python(folder: Path, *arguments: str, path: str) -> subprocess.CompletedProcess[str]:
+    store = f"sqlite:///{folder}/mlflow.db"
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": store},
+    )
+
+
+def test_a_step_of_the_default_backend_runs_in_this_environment(tmp_path):
+    """Though its project declares one that cannot be made, and an image that is nowhere."""
+    for environment in ("python_env: python_env.yaml", "docker_env: {image: no/where}"):
+        (tmp_path / "MLproject").write_text(
+            f"{environment}\nentry_points:\n  step:\n    parameters: {{value: string}}\n"
+            f"    command: '\"{sys.executable}\" -c \"import sys; print(sys.argv)\" {{value}}'\n"
+        )
+        (tmp_path / "python_env.yaml").write_text("dependencies: [no-such-package-anywhere]\n")
+        done = python(tmp_path, "-c", DRIVER, path=str(TEMPLATES))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "['-c', 'a b']\nFINISHED\n"
+
+
+def test_one_that_the_image_has_is_loaded_too(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("print('mine')")
+    done = python(tmp_path, "-c", "print('end')", path=f"{TEMPLATES}:{tmp_path}")
+    assert (done.stdout, done.stderr) == ("mine\nend\n", "")
