@@ -21,6 +21,7 @@ _logger = logging.getLogger(__name__)
 
 # What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
+_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 _URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -78,8 +79,7 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
                     raise InvalidProject(
                         f"'{location}' is not a git repository, so it has no version '{version}'."
                     )
-                address = str(path.resolve()) if path.exists() else location
-                utils._fetch_git_repo(address, version, str(root))
+                _fetch_repository(str(path.resolve()) if path.exists() else location, version, root)
         except ContainerBackendError:
             raise
         except Exception as error:
@@ -91,6 +91,20 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
             ) from error
         is_fetched = is_zip or not path.exists()
         yield Source(_inside(root, subdirectory, uri), is_fetched)
+
+
+def _fetch_repository(address: str, version: str | None, root: Path) -> None:
+    from mlflow.projects import utils
+
+    if version is None or not _SHORT_COMMIT.fullmatch(version):
+        utils._fetch_git_repo(address, version, str(root))
+        return
+    # Servers give out branches, tags and whole commit ids; the beginning of one takes all of them.
+    import git
+
+    repository = git.Repo.clone_from(address, str(root))
+    repository.git.checkout(version)
+    repository.git.execute(["git", "submodule", "update", "--init", "--recursive"])
 
 
 def _unzip(location: str, path: Path, root: Path) -> None:

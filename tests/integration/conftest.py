@@ -169,7 +169,7 @@ def tracking_server(folder: Path, host: str) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: _listens(host, port) or process.poll() is not None)
+        wait_until(lambda: listens(host, port) or process.poll() is not None)
         assert process.poll() is None, (folder / "server.log").read_text()
         yield f"http://{host}:{port}"
     finally:
@@ -177,7 +177,7 @@ def tracking_server(folder: Path, host: str) -> Iterator[str]:
         process.wait()
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False

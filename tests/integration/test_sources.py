@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 import zipfile
 from typing import TYPE_CHECKING
 
+import mlflow
 import pytest
 
 import container_backend
 from tests.integration.conftest import only_run, runs
+from tests.integration.servers import files_over_http, git_over_https, ssh_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,11 +50,12 @@ def repository(tmp_path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("version", ["v1", "release", "commit"])
+@pytest.mark.parametrize("version", ["v1", "release", "commit", "short commit"])
 def test_a_version_of_a_local_repository(repository, capfd, version):
     commit = git(repository, "rev-parse", "v1")
     (repository / "answer.txt").write_text("edited")
-    container_backend.run(str(repository), version=commit if version == "commit" else version)
+    commits = {"commit": commit, "short commit": commit[:8]}
+    container_backend.run(str(repository), version=commits.get(version, version))
     assert capfd.readouterr().out == "old repo sitory"
     assert (repository / "answer.txt").read_text() == "edited"
     assert git(repository, "branch", "--show-current") == "main"
@@ -69,6 +74,124 @@ def test_a_working_tree_is_run_as_it_is_with_its_commit_on_record(repository, ca
 def test_a_subdirectory(repository, capfd):
     container_backend.run(f"{repository}#sub")
     assert capfd.readouterr().out == "new sub"
+
+
+def test_a_file_address(repository, capfd):
+    container_backend.run(f"file://{repository}#sub")
+    assert capfd.readouterr().out == "new sub"
+
+
+@pytest.fixture
+def served(repository, tmp_path) -> Path:
+    """A bare copy, as servers have it, of a project with a submodule."""
+    folder = tmp_path / "served"
+    git(tmp_path, "clone", "-q", "--bare", str(repository), str(folder / "part.git"))
+    project = tmp_path / "project"
+    git(tmp_path, "init", "-q", "-b", "main", str(project))
+    (project / "MLproject").write_text("entry_points: {main: {command: 'cat part/answer.txt'}}\n")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "add", "-q",
+        str(folder / "part.git"), "part")  # fmt: skip
+    git(project, "config", "-f", ".gitmodules", "submodule.part.url", "../part.git")
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "project")
+    git(project, "tag", "v1")
+    git(tmp_path, "clone", "-q", "--bare", str(project), str(folder / "project.git"))
+    return folder
+
+
+def check_fetched(served: Path, uri: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert capfd.readouterr().out == "new repo sitory"
+    tags = only_run().data.tags
+    assert tags["mlflow.source.name"] == uri
+    assert tags["mlflow.source.git.repoURL"] == uri
+    assert tags["mlflow.source.git.commit"] == git(served / "project.git", "rev-parse", "HEAD")
+    assert tags["mlflow.source.type"] == "PROJECT"
+
+
+@pytest.mark.parametrize("version", [None, "v1", "main"])
+def test_git_over_https_with_submodules(served, tmp_path, capfd, monkeypatch, version):
+    with git_over_https(served, tmp_path) as (address, certificate):
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        uri = f"{address}/project.git"
+        container_backend.run(uri, version=version)
+    check_fetched(served, uri, capfd)
+    assert only_run().data.tags.get("mlflow.source.git.branch") == (
+        "main" if version == "main" else None
+    )
+
+
+def test_git_over_ssh(served, tmp_path, capfd, monkeypatch):
+    with ssh_server(tmp_path / "ssh") as (who, ssh):
+        monkeypatch.setenv("GIT_SSH_COMMAND", ssh)
+        uri = f"{who}:{served}/project.git"
+        container_backend.run(uri)
+    check_fetched(served, uri, capfd)
+
+
+def test_a_server_that_is_not_trusted_is_not_asked(served, tmp_path):
+    with (
+        git_over_https(served, tmp_path) as (address, _),
+        pytest.raises(container_backend.InvalidProject, match="cannot be fetched"),
+    ):
+        container_backend.run(f"{address}/project.git")
+    assert runs() == []
+
+
+def test_a_zip_file_over_http(repository, tmp_path, capfd):
+    (tmp_path / "www").mkdir()
+    shutil.make_archive(str(tmp_path / "www" / "project"), "zip", tmp_path, repository.name)
+    with files_over_http(tmp_path / "www") as address:
+        container_backend.run(f"{address}/project.zip#sub")
+        assert capfd.readouterr().out == "new sub"
+        with pytest.raises(container_backend.InvalidProject, match="404"):
+            container_backend.run(f"{address}/gone.zip")
+    assert only_run().data.tags["mlflow.source.name"] == f"{address}/project.zip#sub"
+
+
+@pytest.mark.parametrize("entry", ["../climbs", "/etc/absolute", "a/../../b"])
+def test_an_archive_that_climbs_is_refused(tmp_path, entry):
+    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+        archive.writestr("MLproject", MLPROJECT)
+        archive.writestr(entry, "x")
+    with pytest.raises(container_backend.InvalidProject) as caught:
+        container_backend.run(str(tmp_path / "project.zip"))
+    assert f"has an entry outside of it: '{entry}'" in str(caught.value)
+
+
+def test_files_that_are_downloaded_for_a_run_go_with_it(script, tmp_path, capfd, monkeypatch):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "a b.csv").write_text("1,2\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    folder = script(
+        "import sys; print(sys.argv[1], open(sys.argv[1]).read())",
+        "{data: path}",
+        "python main.py {data}",
+    )
+    with files_over_http(tmp_path / "www") as address:
+        container_backend.run(folder, parameters={"data": f"{address}/a%20b.csv"})
+        assert capfd.readouterr().out.endswith("/param_0/a b.csv 1,2\n\n")
+        assert list((tmp_path / "temporary").iterdir()) == []
+        container_backend.run(
+            folder,
+            parameters={"data": f"{address}/a%20b.csv"},
+            storage_dir=str(tmp_path / "kept"),
+        )
+        assert [file.read_text() for file in (tmp_path / "kept").rglob("*.csv")] == ["1,2\n"]
+        with pytest.raises(container_backend.InvalidProject, match=r"'data' names .* cannot be"):
+            container_backend.run(folder, parameters={"data": f"{address}/gone.csv"})
+    assert len(runs()) == 2
+    assert runs()[0].data.params == {"data": f"{address}/a%20b.csv"}
+
+
+def test_an_artifact_of_another_run_is_downloaded_for_a_run(script, tmp_path, capfd):
+    with mlflow.start_run() as other:
+        mlflow.log_text("hello", "folder/note.txt")
+    folder = script(
+        "import os, sys; print(os.listdir(sys.argv[1]))", "{data: path}", "python main.py {data}"
+    )
+    container_backend.run(folder, parameters={"data": f"runs:/{other.info.run_id}/folder"})
+    assert capfd.readouterr().out == "['note.txt']\n"
 
 
 def test_a_zip_file(repository, tmp_path, capfd):

@@ -32,7 +32,7 @@ def test_a_step_of_the_default_backend_runs_in_this_environment(tmp_path):
     for environment in ("python_env: python_env.yaml", "docker_env: {image: no/where}"):
         (tmp_path / "MLproject").write_text(
             f"{environment}\nentry_points:\n  step:\n    parameters: {{value: string}}\n"
-            f"    command: '\"{sys.executable}\" -c \"import sys; print(sys.argv)\" {{value}}'\n"
+            f'    command: \'"{sys.executable}" -c "import sys; print(sys.argv)" {{value}}\'\n'
         )
         (tmp_path / "python_env.yaml").write_text("dependencies: [no-such-package-anywhere]\n")
         done = python(tmp_path, "-c", DRIVER, path=str(TEMPLATES))
