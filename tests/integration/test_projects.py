@@ -18,6 +18,7 @@ import yaml
 import container_backend
 from container_backend import names
 from container_backend.buildkit import BuildRequest, build_image
+from tests.integration.conda_channel import image_context
 from tests.integration.conftest import (
     BASE,
     ROOT,
@@ -183,3 +184,34 @@ def test_an_image_that_is_nowhere_is_said(project):
     with pytest.raises(container_backend.ImageUnavailable, match="no/image:1"):
         container_backend.run(folder)
     assert only_run().info.status == "FAILED"
+
+
+@pytest.fixture(scope="session")
+def conda_image(engine, tmp_path_factory):
+    tag = "container-backend-test/conda:1"
+    context = image_context(tmp_path_factory.mktemp("rattler"))
+    build_image(engine.streams.api, engine.host, BuildRequest(context=context, tags=(tag,)))
+    yield tag
+    engine.client.images.remove(tag, force=True)
+
+
+def test_packages_that_only_conda_has_are_installed_by_conda(fixture_project, conda_image, capfd):
+    folder = fixture_project("conda")
+    container_backend.run(str(folder), backend_config={"conda_base_image": conda_image})
+    assert capfd.readouterr().out == "a tool of conda\n"
+    assert only_run().info.status == "FINISHED"
+
+
+def test_a_conda_package_that_is_nowhere_is_said(fixture_project, conda_image):
+    folder = fixture_project("conda")
+    file = folder / "conda.yaml"
+    file.write_text(file.read_text().replace("fixture-tool>=1,<2", "fixture-tool>=2"))
+    with pytest.raises(container_backend.BuildError, match="fixture-tool >=2"):
+        container_backend.run(str(folder), backend_config={"conda_base_image": conda_image})
+
+
+def test_a_base_without_conda_is_said(fixture_project):
+    with pytest.raises(container_backend.BuildError, match="has no micromamba"):
+        container_backend.run(
+            str(fixture_project("conda")), backend_config={"conda_base_image": BASE}
+        )
