@@ -15,6 +15,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "See the lines above for what to change.",
     ),
     (
+        r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused)",
+        "The engine does not have the base image, and does not reach its registry.",
+    ),
+    (
         r"certificate|CERTIFICATE_VERIFY_FAILED|UnknownIssuer|self[- ]signed",
         "The build does not trust the index's certificate. Point SSL_CERT_FILE to the CA bundle "
         "of your network.",
@@ -59,8 +63,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 def hint_for(error: BuildFailed) -> str | None:
     """What to do about a failed build, where that is known."""
-    text = "\n".join([error.message, *error.output])
+    text = "\n".join([error.step or "", error.message, *error.output])
     for pattern, hint in _HINTS:
-        if re.search(pattern, text, re.IGNORECASE):
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return hint
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -63,15 +64,22 @@ def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
         InvalidProject: A file cannot be read.
     """
     spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 the caller's
-    with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
-            tar.addfile(_folder(str(parent), ROOT))
-        tar.addfile(_folder(HOME_DIRECTORY, owner))
-        tar.addfile(_folder(CODE_DIRECTORY, owner))
-        _add_launcher(tar)
-        for relative in included_files(directory):
-            _add(tar, directory, relative, owner)
-    spool.seek(0)
+    try:
+        with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
+                tar.addfile(_folder(str(parent), ROOT))
+            tar.addfile(_folder(HOME_DIRECTORY, owner))
+            tar.addfile(_folder(CODE_DIRECTORY, owner))
+            _add_launcher(tar)
+            for relative in included_files(directory):
+                _add(tar, directory, relative, owner)
+        spool.seek(0)
+    except OSError as error:
+        spool.close()
+        raise _unreadable(directory, error) from error
+    except BaseException:
+        spool.close()
+        raise
     return spool
 
 
@@ -113,6 +121,11 @@ def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> 
 
 
 def _unreadable(path: Path, error: OSError) -> InvalidProject:
+    if error.errno == errno.ENOSPC:
+        return InvalidProject(
+            f"The disk is full: the project's files cannot be collected in '{tempfile.gettempdir()}'.",
+            remedy=f"Free some space, set TMPDIR, or name what no run needs in {IGNORE_FILE}.",
+        )
     return InvalidProject(
         f"The project's file '{path}' cannot be archived: {error.strerror or error}.",
         remedy=f"Make it readable, or name it in {IGNORE_FILE}.",

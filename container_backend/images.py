@@ -65,11 +65,14 @@ def resolve_base(
 ) -> BaseImage:
     """Find out which image a base's name stands for, without downloading it.
 
-    The one on the engine if there is one, otherwise the registry's.
+    The one of the digest in the name; the one on the engine if there is one; the registry's.
 
     Raises:
         ImageUnavailable: Neither has it, or the registry cannot be asked.
     """
+    _, _, digest = reference.partition("@")
+    if digest:
+        return BaseImage(reference, digest, reference)
     try:
         return _base_of(reference, engine.client.api.inspect_image(reference))
     except ImageNotFound:
@@ -86,7 +89,7 @@ def resolve_base(
             "the backend config.",
         ) from error
     digest = str(told["Descriptor"]["digest"])
-    return BaseImage(reference, digest, f"{reference.partition('@')[0]}@{digest}")
+    return BaseImage(reference, digest, f"{reference}@{digest}")
 
 
 def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
@@ -95,7 +98,7 @@ def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
     for entry in inspected.get("RepoDigests") or []:
         name, _, digest = str(entry).partition("@")
         if _repository(name) == repository:
-            return BaseImage(reference, digest, f"{reference.partition('@')[0]}@{digest}")
+            return BaseImage(reference, digest, f"{reference}@{digest}")
     return BaseImage(reference, str(inspected["Id"]), reference)
 
 

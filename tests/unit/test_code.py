@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +108,12 @@ def test_a_link_out_of_the_project_is_refused(tmp_path, target):
         check_files(root)
     (root / ".dockerignore").write_text("link\n")
     check_files(root)
+
+
+def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
+    """A real file on which everything is too much."""
+    full = Path("/dev/full").open("r+b", 0)  # noqa: SIM115 closed by what is tested
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda **_: full)
+    with pytest.raises(InvalidProject, match="The disk is full"):
+        archive_code(tmp_path, Owner(1, 1))
+    assert full.closed
