@@ -1,0 +1,48 @@
+"""What the documentation says is held by a test that is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from container_backend.config import BackendConfig
+from container_backend.docker_args import _PARSERS
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def known_tests() -> set[str]:
+    files = [file.read_text() for file in (ROOT / "tests").rglob("test_*.py")]
+    names = set(re.findall(r"def (test_\w+)", "\n".join(files)))
+    projects = {path.name for path in (ROOT / "tests" / "projects").iterdir()}
+    return names | {f"test_a_project_gets_what_it_declares[{name}]" for name in projects}
+
+
+def test_every_line_about_projects_names_a_test_that_is_there():
+    text = (ROOT / "docs" / "projects.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    rows = [row for row in rows if not row.endswith("| test |")]
+    assert len(rows) > 60
+    known = known_tests()
+    for row in rows:
+        assert re.search(r"`(test_[^`]+)` \|$", row), row
+        assert re.search(r"`(test_[^`]+)` \|$", row)[1] in known, row
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+def test_links_lead_somewhere(file):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
+        assert (file.parent / target).exists(), target
+
+
+def test_every_key_of_the_backend_config_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    assert [key for key in BackendConfig.model_fields if f"`{key}`" not in text] == []
+
+
+def test_every_docker_argument_is_documented():
+    text = (ROOT / "docs" / "running.md").read_text()
+    assert [name for name in _PARSERS if f"`{name}`" not in text] == []
