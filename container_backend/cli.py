@@ -18,7 +18,7 @@ from container_backend.errors import ContainerBackendError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from container_backend.plan import DryRun
+    from container_backend.dry_run import DryRun
 
 _INTERRUPTED = 130
 _DEBUG = "CONTAINER_BACKEND_DEBUG"
@@ -191,8 +191,8 @@ def run(
         return
     # Imported here: MLflow takes seconds, and a wrong option should not.
     from container_backend import backend
+    from container_backend.dry_run import dry_run as plan
     from container_backend.plan import Submission
-    from container_backend.plan import dry_run as plan
     from container_backend.record import Experiment
 
     backend.configure_logging()

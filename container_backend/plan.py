@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.tracking import MlflowClient
 
 from container_backend import engine, names, record
 from container_backend._version import __version__
@@ -23,7 +22,7 @@ from container_backend.dockerfile import ImagePlan, plan_image
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
-from container_backend.images import EnvironmentImage, find_image, resolve_base
+from container_backend.images import EnvironmentImage, resolve_base
 from container_backend.project import MAIN, EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
 from container_backend.record import Experiment
@@ -33,8 +32,6 @@ from container_backend.tracking import (
     Mount,
     TrackingAccess,
     absolute_uri,
-    local_path,
-    plan_access,
     without_nested,
 )
 
@@ -284,56 +281,3 @@ def container_spec(
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
     )
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What would be done.
-
-    Attributes:
-        image: The image that would be used.
-        container: The container that would be started, ``<run id>`` in place of the id.
-        is_there: Whether the image is on the engine already.
-    """
-
-    image: ImagePlan | ReadyImage
-    container: ContainerSpec
-    is_there: bool
-
-
-def dry_run(submission: Submission) -> DryRun:
-    """Say what a launch would do, and touch nothing.
-
-    Raises:
-        ContainerBackendError: What the launch would raise before it makes anything.
-    """
-    with planned(submission) as plan, closing(plan.engine):
-        experiment_id, artifacts = None, None
-        store = local_path(plan.tracking_uri)
-        if store is None or store.exists():  # MLflow makes a local store by looking at it
-            with record.reaching(plan.tracking_uri):
-                experiment_id, artifacts = record.find_experiment(
-                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
-                )
-        access = plan_access(plan.tracking_uri, artifacts, plan.engine)
-        reference, is_there = _look_for(plan)
-        spec = container_spec(
-            plan,
-            access,
-            image=EnvironmentImage(reference, reference, "", _hash(plan.image)),
-            run_id="<run id>",
-            experiment_id=experiment_id or "<new experiment>",
-        )
-        return DryRun(plan.image, spec, is_there)
-
-
-def _look_for(plan: Plan) -> tuple[str, bool]:
-    if isinstance(plan.image, ReadyImage):
-        found = plan.engine.client.images.list(plan.image.reference)
-        return plan.image.reference, bool(found)
-    image = find_image(plan.engine, plan.image)
-    return (image.reference if image else plan.image.tag), image is not None
-
-
-def _hash(image: ImagePlan | ReadyImage) -> str:
-    return image.hash if isinstance(image, ImagePlan) else ""

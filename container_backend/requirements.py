@@ -9,19 +9,23 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from container_backend.errors import InvalidEnvironment
-from container_backend.names import CODE_DIRECTORY
+from container_backend.local_package import (
+    address_in_container,
+    is_local,
+    path_in_container,
+    path_in_project,
+)
 from container_backend.yaml_file import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -147,7 +151,7 @@ def _read_line(
     elif option in _INDEX:
         found.index_url = value
     elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
-        found.find_links.append(_in_container(_local(value, line, found, root)))
+        found.find_links.append(path_in_container(_local(value, line, found, root)))
     elif option in _COLLECTED:
         getattr(found, _COLLECTED[option]).append(value)
     elif option in _PASSED_ON:
@@ -233,7 +237,7 @@ def _expand(text: str, environ: Mapping[str, str]) -> str:
 def _requirement(text: str, line: Line, found: Requirements, root: Path) -> str:
     """The requirement in one canonical spelling, so that spelling does not change the hash."""
     requirement, *options = re.split(r"\s+(?=--)", text)
-    if _is_local(requirement, root, line.file.parent):
+    if is_local(requirement, root, line.file.parent):
         return _local_requirement(requirement, line, found, root)
     if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
         return text
@@ -248,7 +252,7 @@ def _requirement(text: str, line: Line, found: Requirements, root: Path) -> str:
             f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
         ) from error
     if parsed.url and parsed.url.startswith("file:"):
-        parsed.url = _in_container(_local(parsed.url, line, found, root), url=True)
+        parsed.url = address_in_container(_local(parsed.url, line, found, root))
     return " ".join([_spell(parsed), *(option.strip() for option in options)])
 
 
@@ -263,48 +267,19 @@ def _spell(parsed: Requirement) -> str:
     return f"{spelled} ; {parsed.marker}" if parsed.marker else spelled
 
 
-def _is_local(requirement: str, *folders: Path) -> bool:
-    """Whether it is the path of a package, as pip tells."""
-    if requirement.startswith((".", "/", "~", "file:")):
-        return True
-    path = re.split(r"[@;\[]", requirement, maxsplit=1)[0].strip()
-    if path.endswith((".whl", ".tar.gz", ".zip")) and "://" not in requirement:
-        return True
-    return os.sep in path and any((folder / path).exists() for folder in folders)
-
-
 def _local_requirement(value: str, line: Line, found: Requirements, root: Path) -> str:
     """``./package[extra] ; marker`` → the same, where it will be in the container."""
     requirement, semicolon, marker = value.partition(";")
     path, bracket, extras = requirement.strip().partition("[")
-    address = _in_container(_local(path, line, found, root), url=True)
+    address = address_in_container(_local(path, line, found, root))
     return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
 
 
 def _local(value: str, line: Line, found: Requirements, root: Path) -> str:
-    """A file or folder of the project, relative to it, as it is named in a requirements file.
-
-    Relative to the project's folder, where pip would run, or to the file's own.
-    """
-    named = Path(unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value)
-    root = root.resolve()
-    candidates = [(folder / named).resolve() for folder in (root, line.file.parent)]
-    path = next((path for path in candidates if path.exists()), candidates[0])
-    if not path.is_relative_to(root):
-        raise InvalidEnvironment(
-            f"{line.where}: '{value}' is outside of the project '{root}'.",
-            remedy="Put the package into the project, or name a released version.",
-        )
-    if not path.exists():
-        raise InvalidEnvironment(f"{line.where}: there is no '{path}'.")
-    relative = path.relative_to(root).as_posix()
+    """The path in the project; written down as part of the environment."""
+    relative = path_in_project(value, root, line.file.parent, where=line.where)
     found.local.append(relative)
     return relative
-
-
-def _in_container(relative: str, *, url: bool = False) -> str:
-    path = CODE_DIRECTORY if relative == "." else f"{CODE_DIRECTORY}/{relative}"
-    return f"file://{quote(path)}" if url else path
 
 
 def _refuse_contradictions(lines: Sequence[Line]) -> None:

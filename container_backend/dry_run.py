@@ -1,0 +1,72 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow.tracking import MlflowClient
+
+from container_backend import record
+from container_backend.dockerfile import ImagePlan
+from container_backend.images import EnvironmentImage, find_image
+from container_backend.plan import Plan, Submission, container_spec, planned
+from container_backend.ready_image import ReadyImage
+from container_backend.tracking import local_path, plan_access
+
+if TYPE_CHECKING:
+    from container_backend.container import ContainerSpec
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would be done.
+
+    Attributes:
+        image: The image that would be used.
+        container: The container that would be started, ``<run id>`` in place of the id.
+        is_there: Whether the image is on the engine already.
+    """
+
+    image: ImagePlan | ReadyImage
+    container: ContainerSpec
+    is_there: bool
+
+
+def dry_run(submission: Submission) -> DryRun:
+    """Say what a launch would do, and touch nothing.
+
+    Raises:
+        ContainerBackendError: What the launch would raise before it makes anything.
+    """
+    with planned(submission) as plan, closing(plan.engine):
+        experiment_id, artifacts = None, None
+        store = local_path(plan.tracking_uri)
+        if store is None or store.exists():  # MLflow makes a local store by looking at it
+            with record.reaching(plan.tracking_uri):
+                experiment_id, artifacts = record.find_experiment(
+                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
+                )
+        access = plan_access(plan.tracking_uri, artifacts, plan.engine)
+        reference, is_there = _look_for(plan)
+        spec = container_spec(
+            plan,
+            access,
+            image=EnvironmentImage(reference, reference, "", _hash(plan.image)),
+            run_id="<run id>",
+            experiment_id=experiment_id or "<new experiment>",
+        )
+        return DryRun(plan.image, spec, is_there)
+
+
+def _look_for(plan: Plan) -> tuple[str, bool]:
+    if isinstance(plan.image, ReadyImage):
+        found = plan.engine.client.images.list(plan.image.reference)
+        return plan.image.reference, bool(found)
+    image = find_image(plan.engine, plan.image)
+    return (image.reference if image else plan.image.tag), image is not None
+
+
+def _hash(image: ImagePlan | ReadyImage) -> str:
+    return image.hash if isinstance(image, ImagePlan) else ""
