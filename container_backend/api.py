@@ -74,10 +74,9 @@ def run(
             storage_dir=storage_dir,
             build_image=build_image,
         )
-    from container_backend.backend import configure_logging, run_to_end
-    from container_backend.launch import launch
-    from container_backend.plan import Submission
-    from container_backend.record import Experiment
+    from container_backend.console_log import configure_logging
+    from container_backend.launch import launch, run_to_end
+    from container_backend.submission import Experiment, Submission
 
     configure_logging()
     submission = Submission(
@@ -111,9 +110,9 @@ def build(
     Raises:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
-    from container_backend.backend import configure_logging
+    from container_backend.console_log import configure_logging
     from container_backend.launch import build_environment
-    from container_backend.plan import Submission
+    from container_backend.submission import Submission
 
     configure_logging()
     submission = Submission(

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from mlflow.exceptions import ExecutionException
 from mlflow.projects.backend.abstract_backend import AbstractBackend
-from mlflow.utils.logging_utils import _configure_mlflow_loggers
 
 from container_backend.config import parse_config
+from container_backend.console_log import configure_logging
 from container_backend.errors import ContainerBackendError
-from container_backend.interrupts import termination_interrupts
-from container_backend.launch import launch
-from container_backend.plan import Submission
-from container_backend.record import Experiment
+from container_backend.launch import launch, launch_and_wait, run_to_end
+from container_backend.submission import Experiment, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,32 +84,6 @@ class DockerBackend(AbstractBackend):
             return launch(submission)
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
-
-
-def run_to_end(submission: Submission) -> ContainerRun:
-    """As :func:`launch_and_wait`, and say that it succeeded."""
-    run = launch_and_wait(submission)
-    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
-    return run
-
-
-def launch_and_wait(submission: Submission) -> ContainerRun:
-    """Launch, stream the output, and wait.
-
-    Raises:
-        ContainerBackendError: The run could not be started, or failed.
-        KeyboardInterrupt: On an interrupt, SIGTERM or SIGHUP; the run has ended as KILLED.
-    """
-    with termination_interrupts():
-        run = launch(submission)
-        run.result()
-    return run
-
-
-def configure_logging() -> None:
-    """Log as MLflow does, unless the application has set up logging for this package itself."""
-    if not logging.getLogger("container_backend").handlers:
-        _configure_mlflow_loggers(root_module_name="container_backend")
 
 
 def _is_mlflow_run() -> bool:

@@ -189,13 +189,10 @@ def run(
             build_image=build_image,
         )
         return
-    # Imported here: MLflow takes seconds, and a wrong option should not.
-    from container_backend import backend
-    from container_backend.dry_run import dry_run as plan
-    from container_backend.plan import Submission
-    from container_backend.record import Experiment
+    from container_backend.console_log import configure_logging
+    from container_backend.submission import Experiment, Submission
 
-    backend.configure_logging()
+    configure_logging()
     submission = Submission(
         uri=uri,
         entry_point=entry_point,
@@ -209,8 +206,12 @@ def run(
         build_image=build_image,
     )
     if not dry_run:
-        backend.run_to_end(submission)
+        from container_backend.launch import run_to_end
+
+        run_to_end(submission)
         return
+    from container_backend.dry_run import dry_run as plan
+
     planned = plan(submission)
     click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))
 
@@ -275,11 +276,11 @@ def build(
 ) -> None:
     """Find or build the environment image of the project at URI, and print its reference."""
     config = parse_config(backend_config)
-    from container_backend import backend
+    from container_backend.console_log import configure_logging
     from container_backend.launch import build_environment
-    from container_backend.plan import Submission
+    from container_backend.submission import Submission
 
-    backend.configure_logging()
+    configure_logging()
     image = build_environment(
         Submission(uri=uri, entry_point=entry_point, version=version, config=config)
     )

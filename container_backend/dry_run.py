@@ -6,17 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow.tracking import MlflowClient
-
-from container_backend import record
 from container_backend.dockerfile import ImagePlan
 from container_backend.images import EnvironmentImage, find_image
-from container_backend.plan import Plan, Submission, container_spec, planned
+from container_backend.plan import Plan, container_spec, planned
 from container_backend.ready_image import ReadyImage
 from container_backend.tracking import local_path, plan_access
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
+    from container_backend.submission import Submission
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,10 @@ def dry_run(submission: Submission) -> DryRun:
         ContainerBackendError: What the launch would raise before it makes anything.
     """
     with planned(submission) as plan, closing(plan.engine):
+        from mlflow.tracking import MlflowClient
+
+        from container_backend import record
+
         experiment_id, artifacts = None, None
         store = local_path(plan.tracking_uri)
         if store is None or store.exists():  # MLflow makes a local store by looking at it

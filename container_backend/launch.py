@@ -6,10 +6,7 @@ import logging
 from contextlib import ExitStack, closing
 from typing import IO, TYPE_CHECKING
 
-from mlflow.tracking import MlflowClient
-from mlflow.utils import mlflow_tags
-
-from container_backend import container, logs, names, record, state
+from container_backend import container, logs, names, state
 from container_backend.code import archive_code
 from container_backend.container import choose_owner
 from container_backend.dockerfile import ImagePlan
@@ -17,12 +14,12 @@ from container_backend.downloads import fetched_files
 from container_backend.engine import connect
 from container_backend.environment import read_environment
 from container_backend.images import EnvironmentImage, find_or_build
-from container_backend.plan import Plan, Submission, container_spec, planned, which_image
+from container_backend.interrupts import termination_interrupts
+from container_backend.plan import Plan, container_spec, planned, which_image
 from container_backend.progress import log_steps
 from container_backend.project import MAIN, read_project
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.source import fetched
-from container_backend.submitted import ContainerRun
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
@@ -33,8 +30,30 @@ if TYPE_CHECKING:
     from container_backend.logs import Chunk
     from container_backend.project import Project
     from container_backend.record import RunRecord
+    from container_backend.submission import Submission
+    from container_backend.submitted import ContainerRun
 
 _logger = logging.getLogger(__name__)
+
+
+def run_to_end(submission: Submission) -> ContainerRun:
+    """As :func:`launch_and_wait`, and say that it succeeded."""
+    run = launch_and_wait(submission)
+    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
+    return run
+
+
+def launch_and_wait(submission: Submission) -> ContainerRun:
+    """Launch, stream the output, and wait.
+
+    Raises:
+        ContainerBackendError: The run could not be started, or failed.
+        KeyboardInterrupt: On an interrupt, SIGTERM or SIGHUP; the run has ended as KILLED.
+    """
+    with termination_interrupts():
+        run = launch(submission)
+        run.result()
+    return run
 
 
 def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = None) -> ContainerRun:
@@ -50,6 +69,10 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
     with planned(submission) as plan, ExitStack() as needed:
+        from mlflow.tracking import MlflowClient
+
+        from container_backend import record
+
         needed.callback(plan.engine.close)
         needed.enter_context(fetched_files(plan.command.downloads, plan.storage, keep=plan.keeps))
         with record.reaching(plan.tracking_uri):
@@ -105,6 +128,8 @@ def _start(
     needed: ExitStack,
 ) -> ContainerRun:
     """Create, fill and start the container; on any error none is left."""
+    from container_backend.submitted import ContainerRun
+
     submitted: ContainerRun | None = None
     try:
         container_id = container.create(plan.engine, spec, code)
@@ -135,6 +160,8 @@ def _start(
 
 def _run_tags(plan: Plan) -> dict[str, str]:
     """What is known of a run when it is created."""
+    from mlflow.utils import mlflow_tags
+
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
     if isinstance(plan.image, ImagePlan):
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
@@ -143,6 +170,8 @@ def _run_tags(plan: Plan) -> dict[str, str]:
 
 def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> dict[str, str]:
     """Where the run happens. The first two are those of MLflow's own docker runs."""
+    from mlflow.utils import mlflow_tags
+
     return {
         mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
         mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import mlflow
-
-from container_backend import engine, names, record
+from container_backend import engine, names
 from container_backend._version import __version__
 from container_backend.code import check_files
 from container_backend.command import Command, compute_command
-from container_backend.config import BackendConfig
 from container_backend.container import ContainerSpec, base_environment, choose_owner
 from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.dockerfile import ImagePlan, plan_image
@@ -23,9 +20,8 @@ from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.images import EnvironmentImage, resolve_base
-from container_backend.project import MAIN, EntryPoint, Project, read_project
+from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
-from container_backend.record import Experiment
 from container_backend.source import Source, fetched, without_credentials
 from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
@@ -36,44 +32,13 @@ from container_backend.tracking import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from container_backend.config import BackendConfig
     from container_backend.engine import Engine
+    from container_backend.submission import Submission
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a caller asks for.
-
-    Attributes:
-        uri: The project: a folder, a git address, a zip file.
-        entry_point: Which of its entry points.
-        parameters: Name → value.
-        version: A branch, tag or commit, for git.
-        config: The backend config.
-        docker_args: Over those of the config.
-        docker_auth: A login for a registry, as MLflow takes it.
-        tracking_uri: Of the tracking store; MLflow's current one by default.
-        experiment: Where the run goes.
-        run_name: Its name.
-        storage_dir: Where files are downloaded to; over that of the config.
-        build_image: Whether a project's own image gets its code, as with ``--build-image``.
-    """
-
-    uri: str
-    entry_point: str = MAIN
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    version: str | None = None
-    config: BackendConfig = field(default_factory=BackendConfig)
-    docker_args: Mapping[str, Any] = field(default_factory=dict)
-    docker_auth: Mapping[str, Any] | None = field(default=None, repr=False)
-    tracking_uri: str | None = None
-    experiment: Experiment = field(default_factory=Experiment)
-    run_name: str | None = None
-    storage_dir: str | None = None
-    build_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,14 +89,18 @@ def planned(submission: Submission) -> Iterator[Plan]:
         project = read_project(source.directory)
         entry_point = project.entry_point(submission.entry_point)
         command = compute_command(project, entry_point, submission.parameters, storage)
-        record.check_parameters(command.parameters)
         environment = read_environment(project, entry_point, config)
         check_files(project.directory)
         if isinstance(environment, DockerEnvironment):
             docker_args = _with_project(docker_args, environment, source, config)
-        tracking_uri = absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
         connected = engine.connect()
         with _closing_on_error(connected):
+            # MLflow takes seconds to import: what is wrong so far was said without it.
+            import mlflow
+
+            from container_backend.record import check_parameters
+
+            check_parameters(command.parameters)
             if config.allow_engine:
                 docker_args = _with_engine(docker_args, connected)
             yield Plan(
@@ -143,7 +112,7 @@ def planned(submission: Submission) -> Iterator[Plan]:
                 docker_args=docker_args,
                 image=which_image(connected, environment, submission, docker_args.platform),
                 engine=connected,
-                tracking_uri=tracking_uri,
+                tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
                 storage=storage,
             )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from container_backend.state import Outcome
+    from container_backend.submission import Experiment
 
 _logger = logging.getLogger(__name__)
 
@@ -70,14 +71,6 @@ class RunRecord:
         if tags:
             self.set_tags(tags)
         self.client.set_terminated(self.run_id, status=outcome.status)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Where the run goes: by id or by name; MLflow's default when neither is given."""
-
-    id: str | None = None
-    name: str | None = None
 
 
 def find_experiment(

@@ -53,6 +53,9 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
     Raises:
         InvalidProject: There is no such project or version, or it cannot be fetched.
     """
+    if version is None and not _ADDRESS.match(uri) and Path(uri).is_dir():
+        yield Source(Path(uri).resolve(), is_fetched=False)  # the usual case, without MLflow
+        return
     from mlflow.projects import utils
 
     location, subdirectory = utils._parse_subdirectory(uri)

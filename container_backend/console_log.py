@@ -1,0 +1,37 @@
+"""Log lines on a console, in the form of MLflow's own, so that both read as one tool.
+
+MLflow's function for it is not used: importing it imports all of MLflow.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Final
+
+# mlflow.utils.logging_utils.LOGGING_LINE_FORMAT and LOGGING_DATETIME_FORMAT.
+_LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_TIME: Final = "%Y/%m/%d %H:%M:%S"
+
+
+class _StandardError:
+    """Whatever ``sys.stderr`` is when something is written."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def configure_logging() -> None:
+    """Log to the console, unless the application has set up logging for this package itself."""
+    logger = logging.getLogger("container_backend")
+    if logger.handlers:
+        return
+    handler = logging.StreamHandler(_StandardError())
+    handler.setFormatter(logging.Formatter(_LINE, _TIME))
+    logger.addHandler(handler)
+    logger.setLevel((os.environ.get("MLFLOW_LOGGING_LEVEL") or "INFO").upper())
+    logger.propagate = False
