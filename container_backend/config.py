@@ -40,6 +40,8 @@ class BackendConfig(BaseModel):
         conda_base_image: The same for environments of conda packages; it needs ``micromamba``.
         python_match: Whether a patch version in an environment file must match (``exact``), or
             its minor version is enough (``minor``).
+        lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving what is
+            declared; relative to the project's folder.
         system_packages: Debian packages that are installed into the environment image.
         docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
             a flag is to be repeated.
@@ -55,6 +57,7 @@ class BackendConfig(BaseModel):
     base_image: str = DEFAULT_BASE_IMAGE
     conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
     python_match: Literal["exact", "minor"] = "exact"
+    lock: str | None = None
     system_packages: tuple[str, ...] = ()
     docker_args: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     grace: float = Field(default=10.0, ge=0, le=86_400)

@@ -107,6 +107,8 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
     }
+    if spec.lock_text:
+        files["declared/pylock.toml"] = spec.lock_text
     if spec.conda is not None:
         files["declared/conda.yaml"] = conda_settings(spec.conda)
     context = {path: text.encode() for path, text in files.items()}
@@ -148,7 +150,7 @@ def environment_hash(
         "conda": None if spec.conda is None else [spec.conda.channels, spec.conda.packages],
         "system_packages": spec.system_packages,
         "files": {path: _digest(content) for path, content in spec.files.items()},
-        "uv_lock": spec.uv_lock,
+        "lock": [spec.lock, spec.lock_text],
         "templates": dict(templates),
         "layers": LAYERS,
         "base": base_digest,
@@ -181,8 +183,8 @@ def render(spec: EnvironmentSpec, base: BaseImage) -> str:
         base_image=base.pinned,
         python=spec.python,
         system_packages=spec.system_packages,
-        requirements=bool(spec.requirements) or spec.uv_lock,
-        uv_lock=spec.uv_lock,
+        requirements=bool(spec.requirements or spec.lock),
+        source=spec.lock or "requirements",
         layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
         local_layer=LOCAL_LAYER,
         environment=ENVIRONMENT_DIRECTORY,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from container_backend.conda_env import CONDA_FILE, read_conda_env
 from container_backend.docker_env import read_docker_env
 from container_backend.errors import InvalidEnvironment
+from container_backend.lock_file import find_lock, with_lock
 from container_backend.pyproject import is_python_project, read_pyproject
 from container_backend.python_env import PYTHON_ENV_FILE, read_python_env
 from container_backend.requirements import Line
@@ -35,12 +36,12 @@ def read_environment(
 
     What the entry point names, what the project names, and then MLflow's order for what is not
     named (``python_env.yaml``, ``conda.yaml``), with what MLflow leaves out after it:
-    ``requirements.txt``, ``pyproject.toml``, nothing.
+    ``requirements.txt``, ``pyproject.toml``, nothing. A lock comes instead of what is declared.
 
     Args:
         project: The project.
         entry_point: Which of its entry points; None for the project's own environment.
-        config: ``system_packages`` and ``python_match`` are taken from it.
+        config: ``system_packages``, ``python_match`` and ``lock`` are taken from it.
 
     Raises:
         InvalidEnvironment: A file that is not there or says something it may not.
@@ -50,6 +51,8 @@ def read_environment(
         return found
     if config.python_match == _MINOR:
         found = replace(found, python=".".join(found.python.split(".")[:2]))
+    if not found.lock and (lock := find_lock(project.directory, config.lock)) is not None:
+        found = with_lock(found, lock, project.directory)
     return replace(found, system_packages=_system_packages(project, config))
 
 

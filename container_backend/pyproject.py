@@ -71,7 +71,7 @@ def read_pyproject(root: Path) -> EnvironmentSpec:
     files = {**spec.files, LOCK_FILE: text.encode()}
     if not is_package:
         files[PYPROJECT_FILE] = read_text(file, InvalidEnvironment).encode()
-    return replace(spec, requirements=(), files=dict(sorted(files.items())), uv_lock=True)
+    return replace(spec, requirements=(), files=dict(sorted(files.items())), lock=LOCK_FILE)
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -49,7 +49,9 @@ class EnvironmentSpec:
         conda: What conda installs beneath; None for an environment of Python packages alone.
         system_packages: Names of Debian packages, sorted.
         files: Path in the project → content, of what is installed from the project itself.
-        uv_lock: Whether the files are a ``pyproject.toml`` and a ``uv.lock`` that say it all.
+        lock: The kind of lock that says it all: ``requirements.lock`` (its lines are the
+            requirements), ``pylock.toml`` or ``uv.lock`` (among the files); empty for none.
+        lock_text: Of a ``pylock.toml``.
     """
 
     python: str
@@ -61,7 +63,8 @@ class EnvironmentSpec:
     conda: CondaPackages | None = None
     system_packages: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    uv_lock: bool = False
+    lock: str = ""
+    lock_text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# resolve.sh requirements|uv.lock ENVIRONMENT PROJECT FOLDER LAYER…: lock what is declared, split it
-# into layers.
+# resolve.sh requirements|requirements.lock|pylock.toml|uv.lock ENVIRONMENT PROJECT FOLDER LAYER…:
+# lock what is declared, or take the lock that is given; split it into layers.
 # shellcheck source=templates/access.sh
 . /build/access.sh
 
@@ -10,14 +10,28 @@ project=$3
 folder=$4
 shift 4
 mkdir -p "$folder"
-if [ "$source" = uv.lock ]; then
+compile() {
+    /installer/uv pip compile --quiet --format pylock.toml --output-file "$folder/pylock.toml" \
+        --python "$environment/bin/python" --index-strategy unsafe-best-match \
+        --custom-compile-command container-backend "$@"
+}
+case $source in
+uv.lock)
     /installer/uv export --quiet --frozen --no-default-groups --project "$project" \
         --format pylock.toml --output-file "$folder/pylock.toml" \
         --python "$environment/bin/python" >/dev/null
-else
-    /installer/uv pip compile --quiet --format pylock.toml --output-file "$folder/pylock.toml" \
-        --python "$environment/bin/python" --index-strategy unsafe-best-match \
-        --constraints /declared/constraints.txt --custom-compile-command container-backend \
-        /declared/requirements.txt
-fi
-"$environment/bin/python" /build/split_lock.py "$folder" "$@"
+    ;;
+pylock.toml)
+    cp /declared/pylock.toml "$folder/pylock.toml"
+    ;;
+requirements.lock)
+    # For the addresses and sizes of the files; what is in the lock is all there is.
+    compile --no-deps /declared/requirements.txt
+    ;;
+*)
+    compile --constraints /declared/constraints.txt /declared/requirements.txt
+    ;;
+esac
+given=/declared/requirements.txt
+[ "$source" = requirements.lock ] || given=/dev/null
+"$environment/bin/python" /build/split_lock.py "$folder" "$given" "$@"

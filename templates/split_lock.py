@@ -1,8 +1,11 @@
-"""split_lock.py FOLDER LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
+"""split_lock.py FOLDER GIVEN LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
 
 Big packages go into the first layers: they change rarely and take long. Those that are files of the
 project go into the one called "local". Each package's place depends on itself only, so that a
 change of one moves no other.
+
+GIVEN is a requirements file with hashes that the project gave: files with other hashes are left
+out. FOLDER/requirements.lock says all of it in the form of such a file, for people and for pip.
 """
 
 import re
@@ -13,6 +16,12 @@ from pathlib import Path
 LEAST_SIZES = (5_000_000, 500_000)
 BEGIN = "[[packages]]\n"
 LOCAL = "local"
+FILE = re.compile(r'\{ (?:url|path) = [^{}]*hashes = \{ sha256 = "([0-9a-f]{64})" \} \}')
+
+
+def field(package: str, name: str) -> str:
+    found = re.search(rf'^{name} = "(.*)"$', package, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def size(package: str) -> int:
@@ -30,8 +39,58 @@ def is_local(package: str) -> bool:
     )
 
 
-def main(folder: Path, layers: list) -> None:
+def given_hashes(file: Path) -> dict:
+    """Name → hashes, of a requirements file; none where there is no such file."""
+    if not file.is_file():
+        return {}
+    lines = re.sub(r"\\\n", " ", file.read_text(encoding="utf-8")).splitlines()
+    named = {line.partition("==")[0].partition("[")[0].strip().lower(): line for line in lines}
+    return {name: set(re.findall(r"--hash=sha256:(\w+)", line)) for name, line in named.items()}
+
+
+def only_given(package: str, hashes: set) -> str:
+    """The package without files of other hashes.
+
+    Raises:
+        SystemExit: None is left.
+    """
+    if not hashes:
+        return package
+    found = FILE.findall(package)
+    if not hashes & set(found):
+        sys.exit(
+            f"container-backend: The lock's hashes of {field(package, 'name')} are of none of the "
+            "files of the index.\n"
+            f"container-backend: In the lock: {', '.join(sorted(hashes))}\n"
+            f"container-backend: In the index: {', '.join(sorted(set(found)))}"
+        )
+    kept = FILE.sub(lambda match: match[0] if match[1] in hashes else "", package)
+    kept = re.sub(r"^sdist = \n", "", kept, flags=re.MULTILINE)
+    kept = re.sub(r",\s*(?=,|\])", "", kept)
+    return re.sub(r"\[\s*,", "[", kept)
+
+
+def requirement(package: str) -> str:
+    """The package as in a requirements file with hashes."""
+    version = field(package, "version")
+    address = re.search(
+        r'^(?:vcs|archive|directory) = {.*?\b(?:url|path) = "([^"]+)"', package, re.MULTILINE
+    )
+    name = field(package, "name")
+    line = f"{name} @ {address[1]}" if address else f"{name}=={version}"
+    if marker := field(package, "marker"):
+        line += f" ; {marker}"
+    return " \\\n    ".join(
+        [line, *(f"--hash=sha256:{digest}" for digest in sorted(set(FILE.findall(package))))]
+    )
+
+
+def main(folder: Path, given: Path, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
+    hashes = given_hashes(given)
+    packages = [
+        only_given(package, hashes.get(field(package, "name"), set())) for package in packages
+    ]
     files = dict.fromkeys(layers, header)
     sizes = [layer for layer in layers if layer != LOCAL]
     for package in packages:
@@ -40,7 +99,9 @@ def main(folder: Path, layers: list) -> None:
     for layer, text in files.items():
         (folder / f"pylock.{layer}.toml").write_text(text, encoding="utf-8")
         print(f"{layer}: {text.count(BEGIN)} packages")
+    lines = "".join(f"{requirement(package)}\n" for package in packages)
+    (folder / "requirements.lock").write_text(lines, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

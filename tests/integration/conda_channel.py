@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
-from tests.integration.conftest import BASE
+from tests.integration.conftest import BASE, run_uv
 
 MICROMAMBA = """#!/usr/bin/python3
 import argparse, asyncio, json, sys
@@ -106,11 +103,10 @@ def _channel() -> dict[str, bytes]:
 
 def image_context(folder: Path) -> dict[str, bytes]:
     """The build context of an image with the channel, and something that installs from it."""
-    subprocess.run(
-        [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--target", folder,
-         "--python-version", "3.11", "--only-binary", ":all:", "py-rattler"],
-        check=True, env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
-    )  # fmt: skip
+    run_uv(
+        *("pip", "install", "--quiet", "--target", folder, "--python-version", "3.11"),
+        *("--only-binary", ":all:", "py-rattler"),
+    )
     dockerfile = (
         f"FROM {BASE}\nCOPY rattler /opt/rattler\nCOPY channel /channel\n"
         "COPY micromamba /usr/local/bin/micromamba\nRUN chmod +x /usr/local/bin/micromamba\n"

@@ -147,6 +147,16 @@ def run_command(*arguments: str, **options: object) -> subprocess.CompletedProce
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+def run_uv(*arguments: object, cwd: Path | None = None) -> None:
+    """The uv of this environment, with the certificates of this machine."""
+    subprocess.run(
+        [Path(sys.executable).with_name("uv"), *map(str, arguments)],
+        cwd=cwd,
+        check=True,
+        env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
+    )
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((host, 0))

@@ -6,10 +6,7 @@ looks like from outside. ``expected.yaml`` says what a run is given and what is 
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +23,7 @@ from tests.integration.conftest import (
     environment_images,
     only_run,
     run_command,
+    run_uv,
     runs,
 )
 
@@ -102,12 +100,7 @@ def test_changing_the_code_of_an_installed_package_is_seen(fixture_project, capf
 
 def test_a_uv_lock_is_installed_as_it_is(fixture_project):
     folder = fixture_project("uv-lock")
-    subprocess.run(
-        [Path(sys.executable).with_name("uv"), "lock", "--quiet"],
-        cwd=folder,
-        check=True,
-        env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
-    )
+    run_uv("lock", "--quiet", cwd=folder)
     container_backend.run(str(folder), "main.py")
     (folder / "pyproject.toml").write_text(
         (folder / "pyproject.toml").read_text().replace('"six"', '"six", "toolz"')

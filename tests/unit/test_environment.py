@@ -301,7 +301,7 @@ requires-dist = [{{ name = "numpy", specifier = "{specifier}" }}]
 
 def test_a_uv_lock_says_it_all(tmp_path):
     spec = environment(tmp_path, pyproject__toml=PYPROJECT, uv__lock=LOCK.format(specifier=">=1"))
-    assert spec.uv_lock
+    assert spec.lock == "uv.lock"
     assert spec.requirements == ()
     assert set(spec.files) == {"pyproject.toml", "uv.lock"}
 
@@ -341,3 +341,40 @@ def test_a_local_package_that_is_not_sent_is_refused(tmp_path):
     (tmp_path / ".dockerignore").write_text("lib\n")
     with pytest.raises(InvalidEnvironment, match=r"\.dockerignore leaves it out"):
         environment(tmp_path, requirements__txt="./lib\n")
+
+
+def test_a_lock_is_used_instead_of_what_is_declared(tmp_path):
+    spec = environment(
+        tmp_path,
+        requirements__txt="numpy>=1\n",
+        requirements__lock="six==1.17.0 --hash=sha256:aa\nnumpy==2.0 \\\n  --hash=sha256:bb\n",
+    )
+    assert spec.lock == "requirements.lock"
+    assert spec.requirements == ("numpy==2.0 --hash=sha256:bb", "six==1.17.0 --hash=sha256:aa")
+
+
+def test_a_pylock_is_used_as_it_is(tmp_path):
+    text = 'lock-version = "1.0"\r\n[[packages]]\r\nname = "numpy"\r\nversion = "2.0"\r\n'
+    spec = environment(tmp_path, requirements__txt="numpy\n", pylock__toml=text)
+    assert (spec.lock, spec.requirements) == ("pylock.toml", ())
+    assert spec.lock_text == text.replace("\r", "").strip()
+
+
+def test_the_backend_config_names_a_lock(tmp_path):
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "gpu.lock").write_text("numpy==2.0\n")
+    spec = environment(tmp_path, config={"lock": "locks/gpu.lock"}, requirements__txt="numpy\n")
+    assert spec.requirements == ("numpy==2.0",)
+    with pytest.raises(InvalidEnvironment, match="key 'lock': there is no file"):
+        environment(tmp_path, config={"lock": "gone.lock"})
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [("scipy", "'scipy' is declared, but it is not in it"), ("numpy<2", "but it has 2.0")],
+)
+def test_a_lock_that_is_older_than_what_is_declared_is_refused(tmp_path, declared, message):
+    with pytest.raises(InvalidEnvironment) as caught:
+        environment(tmp_path, requirements__txt=declared, requirements__lock="numpy==2.0\n")
+    assert message in str(caught.value)
+    assert "requirements.lock" in str(caught.value)
