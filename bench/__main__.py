@@ -18,8 +18,9 @@ from bench.measure import Ratio, medians
 from container_backend import code, engine, images, project, registry
 from container_backend.buildkit import BuildRequest, build_image
 from container_backend.config import BackendConfig
-from container_backend.dockerfile import LAYERS, ImagePlan, plan_image
+from container_backend.dockerfile import ImagePlan, plan_image
 from container_backend.environment import read_environment
+from container_backend.render import LAYERS
 from container_backend.spec import EnvironmentSpec
 
 if TYPE_CHECKING:

@@ -7,9 +7,17 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from container_backend.errors import InvalidConfig
 from container_backend.names import ENV_BASE_IMAGE
@@ -30,6 +38,40 @@ _REFERENCE = re.compile(
 )
 
 
+SecretId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+
+
+class SecretSource(BaseModel):
+    """Where a secret comes from: a variable of this process, or a file of this machine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env: str | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> SecretSource:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("either 'env' or 'file' is needed")
+        return self
+
+    def read(self, name: str, environ: Mapping[str, str] = os.environ) -> bytes:
+        """The secret.
+
+        Raises:
+            InvalidConfig: There is no such variable, or the file cannot be read.
+        """
+        where = f"The backend config, key 'build_secrets.{name}'"
+        if self.env is not None:
+            if self.env not in environ:
+                raise InvalidConfig(f"{where}: the variable {self.env} is not set.")
+            return environ[self.env].encode()
+        try:
+            return Path(self.file or "").expanduser().read_bytes()
+        except OSError as error:
+            raise InvalidConfig(f"{where}: '{self.file}': {error.strerror}.") from error
+
+
 class BackendConfig(BaseModel):
     """The backend config: ``-c FILE`` or JSON on the command line, ``backend_config`` in Python.
 
@@ -42,6 +84,9 @@ class BackendConfig(BaseModel):
             its minor version is enough (``minor``).
         lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving what is
             declared; relative to the project's folder.
+        template: A Jinja template whose blocks take the place of ours; relative to the project's
+            folder, by default its ``Dockerfile.j2``.
+        build_secrets: Id → ``{"env": NAME}`` or ``{"file": PATH}``, for the steps of a template.
         system_packages: Debian packages that are installed into the environment image.
         docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
             a flag is to be repeated.
@@ -58,6 +103,8 @@ class BackendConfig(BaseModel):
     conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
     python_match: Literal["exact", "minor"] = "exact"
     lock: str | None = None
+    template: str | None = None
+    build_secrets: dict[SecretId, SecretSource] = Field(default_factory=dict)
     system_packages: tuple[str, ...] = ()
     docker_args: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
     grace: float = Field(default=10.0, ge=0, le=86_400)

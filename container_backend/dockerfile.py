@@ -7,15 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import jinja2
-from jinja2.sandbox import SandboxedEnvironment
-
-from container_backend.names import (
-    CODE_DIRECTORY,
-    ENVIRONMENT_DIRECTORY,
-    HASH_DIGITS_IN_TAG,
-    IMAGE_REPOSITORY,
-)
+from container_backend.names import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
+from container_backend.render import LAYERS, render, template_texts
 from container_backend.template import read_template
 
 if TYPE_CHECKING:
@@ -23,14 +16,10 @@ if TYPE_CHECKING:
 
     from container_backend.indexes import Indexes
     from container_backend.spec import CondaPackages, EnvironmentSpec
+    from container_backend.user_template import UserTemplate
 
 # Change it when the same declaration shall make another image than before.
 SCHEMA_VERSION: Final = 1
-PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
-CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
-LAYERS: Final = ("heavy", "medium", "light")
-# What is installed from the project's own files, after everything else.
-LOCAL_LAYER: Final = "local"
 # The scripts that the template's steps run; they never land in the image.
 _SCRIPTS: Final = (
     "access.sh",
@@ -75,6 +64,7 @@ class ImagePlan:
         python: The Python version wanted.
         platform: ``os/architecture`` that it is for.
         indexes: Whose logins the build needs; they are in none of the above.
+        secrets: Further ones, by id.
     """
 
     hash: str
@@ -85,19 +75,32 @@ class ImagePlan:
     python: str
     platform: str
     indexes: Indexes
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
-def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePlan:
+def plan_image(
+    spec: EnvironmentSpec,
+    base: BaseImage,
+    platform: str,
+    *,
+    template: UserTemplate | None = None,
+    secrets: Mapping[str, bytes] | None = None,
+) -> ImagePlan:
     """Say which image an environment needs.
 
     Args:
         spec: The environment.
         base: The image to build on.
         platform: ``os/architecture`` that it is for.
+        template: The user's own, over ours.
+        secrets: Id → content, for the steps of that template; part of no hash.
+
+    Raises:
+        InvalidConfig: The user's template is wrong.
     """
     scripts = {name: read_template(name) for name in _SCRIPTS}
-    templates = {name: read_template(name) for name in _templates(spec)}
-    dockerfile = render(spec, base)
+    templates = template_texts(spec, template)
+    dockerfile = render(spec, base.pinned, template)
     digest = environment_hash(spec, base.digest, platform, {**templates, **scripts})
     files = {
         "Dockerfile": dockerfile,
@@ -122,6 +125,7 @@ def plan_image(spec: EnvironmentSpec, base: BaseImage, platform: str) -> ImagePl
         python=spec.python,
         platform=platform,
         indexes=spec.indexes,
+        secrets=dict(secrets or {}),
     )
 
 
@@ -162,34 +166,6 @@ def environment_hash(
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _templates(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """The template of an environment, and those that it extends."""
-    return (PYTHON_TEMPLATE,) if spec.conda is None else (CONDA_TEMPLATE, PYTHON_TEMPLATE)
-
-
-def render(spec: EnvironmentSpec, base: BaseImage) -> str:
-    """The Dockerfile of an environment."""
-    environment = SandboxedEnvironment(
-        loader=jinja2.FunctionLoader(read_template),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # a Dockerfile is not HTML
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_templates(spec)[0]).render(
-        base_image=base.pinned,
-        python=spec.python,
-        system_packages=spec.system_packages,
-        requirements=bool(spec.requirements or spec.lock),
-        source=spec.lock or "requirements",
-        layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
-        local_layer=LOCAL_LAYER,
-        environment=ENVIRONMENT_DIRECTORY,
-        code=CODE_DIRECTORY,
-    )
 
 
 def uv_settings(indexes: Indexes) -> str:

@@ -189,7 +189,7 @@ def build(
             LABEL_VERSION: __version__,
         },
         build_args=_proxies(os.environ),
-        secrets=build_secrets(plan.indexes),
+        secrets={**plan.secrets, **build_secrets(plan.indexes)},
         credentials=registry.credentials_of(engine, docker_auth),
         platform=None if plan.platform == engine.platform else plan.platform,
     )

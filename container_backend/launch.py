@@ -195,5 +195,5 @@ def build_environment(submission: Submission) -> EnvironmentImage:
         entry_point = project.entry_point(submission.entry_point) if declared else None
         environment = read_environment(project, entry_point, submission.config)
         with closing(connect()) as engine:
-            image = which_image(engine, environment, submission)
+            image = which_image(engine, environment, submission, project)
             return _have_image(engine, image, submission, project)

@@ -30,6 +30,7 @@ from container_backend.tracking import (
     absolute_uri,
     without_nested,
 )
+from container_backend.user_template import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,9 @@ def planned(submission: Submission) -> Iterator[Plan]:
                 command=command,
                 environment=environment,
                 docker_args=docker_args,
-                image=which_image(connected, environment, submission, docker_args.platform),
+                image=which_image(
+                    connected, environment, submission, project, docker_args.platform
+                ),
                 engine=connected,
                 tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
                 storage=storage,
@@ -174,6 +177,7 @@ def which_image(
     connected: Engine,
     environment: EnvironmentSpec | DockerEnvironment,
     submission: Submission,
+    project: Project,
     platform: str | None = None,
 ) -> ImagePlan | ReadyImage:
     """The image of an environment, for the engine's platform or another.
@@ -182,6 +186,7 @@ def which_image(
 
     Raises:
         ImageUnavailable: The image to build on is nowhere to be had.
+        InvalidConfig: A template or a secret of the user's cannot be read.
     """
     if isinstance(environment, DockerEnvironment):
         return ReadyImage(environment.image, with_code=submission.build_image)
@@ -195,7 +200,13 @@ def which_image(
     base = resolve_base(
         connected, reference.replace("{version}", environment.python), submission.docker_auth
     )
-    return plan_image(environment, base, platform or connected.platform)
+    return plan_image(
+        environment,
+        base,
+        platform or connected.platform,
+        template=find_template(project.directory, config.template),
+        secrets={name: source.read(name) for name, source in config.build_secrets.items()},
+    )
 
 
 def container_spec(

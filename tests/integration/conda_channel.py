@@ -12,10 +12,12 @@ import io
 import json
 import tarfile
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.conftest import BASE, run_uv
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MICROMAMBA = """#!/usr/bin/python3
 import argparse, asyncio, json, sys

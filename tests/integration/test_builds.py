@@ -292,3 +292,22 @@ def test_what_is_installed_can_be_imported_and_is_compiled(project, index, engin
     )
     container_backend.run(folder)
     assert "tinything.cpython-311.pyc" in capfd.readouterr().out
+
+
+def test_a_template_of_the_project_and_its_secret(project, engine, fresh, capfd, monkeypatch):
+    """The step sees the secret; the image, its history and its labels do not."""
+    monkeypatch.setenv("TEAM_TOKEN", "t0p-s3cret-token")
+    folder = project("entry_points: {main: {command: 'cat /etc/team; echo $MINE'}}\n")
+    Path(folder, "Dockerfile.j2").write_text(
+        "{% block system %}\n"
+        "RUN --mount=type=secret,id=token wc -c < /run/secrets/token > /etc/team\n"
+        "{% endblock %}\n"
+        "{% block final %}{{ super() }}ENV MINE=yes\n{% endblock %}\n"
+    )
+    config = {"build_secrets": {"token": {"env": "TEAM_TOKEN"}}}
+    container_backend.run(folder, backend_config=config)
+    assert capfd.readouterr().out == "16\nyes\n"
+    reference = container_backend.build(folder, backend_config=config)
+    exported = b"".join(engine.client.images.get(reference).save())
+    assert b"t0p-s3cret" not in exported
+    assert "t0p-s3cret" not in json.dumps(engine.client.api.history(reference))

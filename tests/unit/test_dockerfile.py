@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend import dockerfile
+from container_backend import dockerfile, render
 from container_backend.dockerfile import BaseImage, plan_image
 from container_backend.indexes import Indexes, Login
 from container_backend.spec import CondaPackages, EnvironmentSpec
@@ -56,13 +56,14 @@ def test_another_base_or_platform_changes_the_hash():
 def test_another_template_or_script_changes_the_hash(monkeypatch):
     before = hash_of()
     original = dockerfile.read_template
-    for changed in ("Dockerfile.python.j2", "install.sh"):
-        monkeypatch.setattr(
-            dockerfile,
-            "read_template",
-            lambda name, changed=changed: original(name) + ("#" if name == changed else ""),
-        )
-        assert hash_of() != before
+    for module, changed in ((render, "Dockerfile.python.j2"), (dockerfile, "install.sh")):
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                module,
+                "read_template",
+                lambda name, changed=changed: original(name) + ("#" if name == changed else ""),
+            )
+            assert hash_of() != before
 
 
 @pytest.mark.parametrize(

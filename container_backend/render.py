@@ -1,0 +1,84 @@
+"""An environment → its Dockerfile, by the templates."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from container_backend.errors import InvalidConfig
+from container_backend.names import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
+from container_backend.template import read_template
+from container_backend.user_template import BASE_TEMPLATE_VARIABLE
+
+if TYPE_CHECKING:
+    from container_backend.spec import EnvironmentSpec
+    from container_backend.user_template import UserTemplate
+
+LAYERS: Final = ("heavy", "medium", "light")
+# What is installed from the project's own files, after everything else.
+LOCAL_LAYER: Final = "local"
+_PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
+_CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
+_USER: Final = "user"
+
+
+def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str, str]:
+    """Name → text of the templates that make an environment's Dockerfile."""
+    names = [_PYTHON_TEMPLATE] if spec.conda is None else [_CONDA_TEMPLATE, _PYTHON_TEMPLATE]
+    return {name: read_template(name) for name in names} | ({_USER: user.text} if user else {})
+
+
+def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = None) -> str:
+    """The Dockerfile of an environment.
+
+    Args:
+        spec: What is declared, validated: nothing of it can add an instruction.
+        base_image: What ``FROM`` says.
+        user: A template whose blocks take the place of ours.
+
+    Raises:
+        InvalidConfig: The user's template is wrong; with file and line.
+    """
+
+    def load(name: str) -> tuple[str, str, None] | str:
+        if user is not None and name == _USER:
+            return user.source, str(user.file), None
+        return read_template(name)
+
+    environment = SandboxedEnvironment(
+        loader=jinja2.FunctionLoader(load),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # a Dockerfile is not HTML
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ours = _PYTHON_TEMPLATE if spec.conda is None else _CONDA_TEMPLATE
+    try:
+        return environment.get_template(_USER if user else ours).render(
+            base_image=base_image,
+            python=spec.python,
+            system_packages=spec.system_packages,
+            requirements=bool(spec.requirements or spec.lock),
+            source=spec.lock or "requirements",
+            layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
+            local_layer=LOCAL_LAYER,
+            environment=ENVIRONMENT_DIRECTORY,
+            code=CODE_DIRECTORY,
+            **{BASE_TEMPLATE_VARIABLE: ours},
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        if user is None:
+            raise
+        raise InvalidConfig(f"{_where(user, error)}: {error}") from error
+
+
+def _where(user: UserTemplate, error: Exception) -> str:
+    """``FILE, line N``: of a syntax error, or of the last line of the file that was rendered."""
+    lines = [error.lineno] if isinstance(error, jinja2.TemplateSyntaxError) else []
+    frames = traceback.extract_tb(error.__traceback__)
+    lines += [frame.lineno for frame in frames if frame.filename == str(user.file) and frame.lineno]
+    return f"{user.file}, line {lines[-1]}" if lines else str(user.file)
