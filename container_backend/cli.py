@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +16,7 @@ from container_backend._version import __version__
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
 from container_backend.config import parse_config, read_config
 from container_backend.errors import ContainerBackendError
+from container_backend.tables import human_size, image_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -286,6 +289,56 @@ def build(
     )
     answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
     click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
+
+
+@cli.command()
+@_json
+def images(as_json: bool) -> None:
+    """List the environment images of the engine, the one used last first."""
+    from container_backend.engine import connect
+    from container_backend.prune import list_images
+
+    with closing(connect()) as engine:
+        found = list_images(engine)
+    if as_json:
+        click.echo(json.dumps([asdict(image) for image in found], indent=2))
+    elif not found:
+        click.echo("There are no environment images.", err=True)
+    else:
+        click.echo(image_table(found))
+
+
+@cli.command()
+@click.argument("hashes", nargs=-1, metavar="[HASH]...")
+@click.option("--older-than", metavar="AGE", default="0s", help="Not used for so long, e.g. 30d.")
+@click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, help="Keep so many.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: bool) -> None:
+    """Remove environment images that no container uses and no run needs.
+
+    All of them, or those whose environment hash begins with one of HASH.
+    """
+    from container_backend.engine import connect
+    from container_backend.prune import choose, list_images, parse_age, remove
+
+    age = parse_age(older_than)
+    with closing(connect()) as engine:
+        found = [
+            image for image in list_images(engine) if not hashes or image.hash.startswith(hashes)
+        ]
+        chosen = choose(found, older_than=age, keep_last=keep_last)
+        freed = kept = 0
+        for image in chosen:
+            reason = None if dry_run else remove(engine, image)
+            name = image.names[0] if image.names else image.id
+            if reason is not None:
+                kept += 1
+                click.echo(f"Kept {name}: {reason}", err=True)
+                continue
+            freed += image.size - image.shared
+            click.echo(f"{'Would remove' if dry_run else 'Removed'} {name}")
+    verb = "Would free" if dry_run else "Freed"
+    click.echo(f"{verb} about {human_size(freed)} ({len(chosen) - kept} images).", err=True)
 
 
 @cli.command()

@@ -80,6 +80,9 @@ class BackendConfig(BaseModel):
             Python version of the project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or
             ``python:{version}-slim``.
         conda_base_image: The same for environments of conda packages; it needs ``micromamba``.
+        pull: When the base image's registry is asked for it: when it is ``missing`` on the
+            engine, ``always`` or ``never``.
+        rebuild: Whether the environment image is built although it is there.
         python_match: Whether a patch version in an environment file must match (``exact``), or
             its minor version is enough (``minor``).
         lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving what is
@@ -101,6 +104,8 @@ class BackendConfig(BaseModel):
 
     base_image: str = DEFAULT_BASE_IMAGE
     conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
+    pull: Literal["missing", "always", "never"] = "missing"
+    rebuild: bool = False
     python_match: Literal["exact", "minor"] = "exact"
     lock: str | None = None
     template: str | None = None

@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 
     from container_backend.buildkit import StepEvent
     from container_backend.engine import Engine
+    from container_backend.image_use import ImageLock
     from container_backend.indexes import Indexes
 
 _logger = logging.getLogger(__name__)
+
+# When the registry of a base is asked.
+MISSING, ALWAYS, NEVER = "missing", "always", "never"
 
 # Where this machine's certificates may be, in the order in which tools look.
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -61,11 +65,21 @@ class EnvironmentImage:
 
 
 def resolve_base(
-    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    *,
+    pull: str = MISSING,
 ) -> BaseImage:
     """Find out which image a base's name stands for, without downloading it.
 
     The one of the digest in the name; the one on the engine if there is one; the registry's.
+
+    Args:
+        engine: Where it will be built on.
+        reference: The name.
+        docker_auth: A login for its registry.
+        pull: ``missing``; ``always`` to ask the registry first, ``never`` not to ask it at all.
 
     Raises:
         ImageUnavailable: Neither has it, or the registry cannot be asked.
@@ -73,10 +87,14 @@ def resolve_base(
     _, _, digest = reference.partition("@")
     if digest:
         return BaseImage(reference, digest, reference)
-    try:
-        return _base_of(reference, engine.client.api.inspect_image(reference))
-    except ImageNotFound:
-        pass
+    if pull != ALWAYS:
+        try:
+            return _base_of(reference, engine.client.api.inspect_image(reference))
+        except ImageNotFound as error:
+            if pull == NEVER:
+                raise ImageUnavailable(
+                    f"The base image '{reference}' is not on the engine, and 'pull' is 'never'."
+                ) from error
     try:
         told = engine.client.api.inspect_distribution(
             reference, auth_config=registry.auth_config(engine, reference, docker_auth)
@@ -145,29 +163,49 @@ def _hash_of(inspected: Mapping[str, Any]) -> str | None:
 def find_or_build(
     engine: Engine,
     plan: ImagePlan,
+    lock: ImageLock,
     *,
+    rebuild: bool = False,
     docker_auth: Mapping[str, Any] | None = None,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> EnvironmentImage:
     """The image of a plan; built only where it is not on the engine yet.
 
+    Args:
+        engine: Where.
+        plan: Which.
+        lock: Of that image; shared when this returns, so that nobody removes the image before it
+            is used.
+        docker_auth: A login for the base's registry.
+        rebuild: Whether it is built although it is there, without any step of before.
+        on_progress: Told of each step.
+
     Raises:
         ImageUnavailable: The base cannot be had.
         BuildError: The build failed; the message has the step, its output and a hint.
     """
-    if (found := find_image(engine, plan)) is not None:
+    lock.share()
+    if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
         return found
-    _logger.info(
-        "=== Building environment image %s on %s (Python %s) ===",
-        plan.tag,
-        plan.base.reference,
-        plan.python,
-    )
-    started = time.monotonic()
-    image = build(engine, plan, docker_auth=docker_auth, on_progress=on_progress)
-    _logger.info("=== Built %s in %.0f s ===", image.reference, time.monotonic() - started)
-    return image
+    lock.own()
+    # Somebody else may have built it while this waited.
+    if not rebuild and (found := find_image(engine, plan)) is not None:
+        _logger.info("=== Using environment image %s ===", found.reference)
+    else:
+        _logger.info(
+            "=== Building environment image %s on %s (Python %s) ===",
+            plan.tag,
+            plan.base.reference,
+            plan.python,
+        )
+        started = time.monotonic()
+        found = build(
+            engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
+        )
+        _logger.info("=== Built %s in %.0f s ===", found.reference, time.monotonic() - started)
+    lock.share()
+    return found
 
 
 def build(
@@ -175,6 +213,7 @@ def build(
     plan: ImagePlan,
     *,
     docker_auth: Mapping[str, Any] | None = None,
+    no_cache: bool = False,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> EnvironmentImage:
     """Build the image of a plan. Raises as :func:`find_or_build`."""
@@ -192,6 +231,7 @@ def build(
         secrets={**plan.secrets, **build_secrets(plan.indexes)},
         credentials=registry.credentials_of(engine, docker_auth),
         platform=None if plan.platform == engine.platform else plan.platform,
+        no_cache=no_cache,
     )
     try:
         image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)

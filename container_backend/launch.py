@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from container_backend import container, logs, names, state
@@ -13,6 +13,7 @@ from container_backend.dockerfile import ImagePlan
 from container_backend.downloads import fetched_files
 from container_backend.engine import connect
 from container_backend.environment import read_environment
+from container_backend.image_use import image_lock, record_use
 from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
 from container_backend.plan import Plan, container_spec, planned, which_image
@@ -23,7 +24,7 @@ from container_backend.source import fetched
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
@@ -96,26 +97,35 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         with (
             record.ending_on_error(run),
             archive_code(plan.project.directory, choose_owner(access)) as code,
+            _have_image(plan.engine, plan.image, submission, plan.project) as image,
         ):
-            image = _have_image(plan.engine, plan.image, submission, plan.project)
             spec = container_spec(
                 plan, access, image=image, run_id=run.run_id, experiment_id=run.experiment_id
             )
             return _start(plan, run, spec, image, code, write or logs.console(), needed)
 
 
+@contextmanager
 def _have_image(
     engine: Engine, image: ImagePlan | ReadyImage, submission: Submission, project: Project
-) -> EnvironmentImage:
-    """The image on the engine: found, built or pulled."""
-    if isinstance(image, ImagePlan):
-        return find_or_build(
-            engine, image, docker_auth=submission.docker_auth, on_progress=log_steps()
+) -> Iterator[EnvironmentImage]:
+    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
+    name = project.name or project.directory.name
+    if isinstance(image, ReadyImage):
+        ready = have_image(engine, image.reference, submission.docker_auth)
+        yield add_code(engine, ready, name, project.directory) if image.with_code else ready
+        return
+    with image_lock(engine.host, image.hash) as lock:
+        found = find_or_build(
+            engine,
+            image,
+            lock,
+            docker_auth=submission.docker_auth,
+            rebuild=submission.config.rebuild,
+            on_progress=log_steps(),
         )
-    ready = have_image(engine, image.reference, submission.docker_auth)
-    if not image.with_code:
-        return ready
-    return add_code(engine, ready, project.name or project.directory.name, project.directory)
+        record_use(engine.host, image.hash, name)
+        yield found
 
 
 def _start(
@@ -196,4 +206,5 @@ def build_environment(submission: Submission) -> EnvironmentImage:
         environment = read_environment(project, entry_point, submission.config)
         with closing(connect()) as engine:
             image = which_image(engine, environment, submission, project)
-            return _have_image(engine, image, submission, project)
+            with _have_image(engine, image, submission, project) as found:
+                return found

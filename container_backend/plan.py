@@ -198,7 +198,10 @@ def which_image(
     config = submission.config
     reference = config.base_image if environment.conda is None else config.conda_base_image
     base = resolve_base(
-        connected, reference.replace("{version}", environment.python), submission.docker_auth
+        connected,
+        reference.replace("{version}", environment.python),
+        submission.docker_auth,
+        pull=config.pull,
     )
     return plan_image(
         environment,

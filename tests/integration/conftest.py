@@ -52,6 +52,7 @@ def workplace(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("work place")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store/mlflow.db")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     (folder / "store").mkdir()

@@ -1,0 +1,144 @@
+"""The environment images of an engine: which there are, and which can go."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError
+
+from container_backend.errors import InvalidConfig
+from container_backend.image_use import forget_use, image_lock, use_of
+from container_backend.names import LABEL_ENVIRONMENT_HASH, LABEL_PYTHON
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.engine import Engine
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An environment image on an engine.
+
+    Attributes:
+        hash: The environment hash.
+        id: ``sha256:…``.
+        names: Its references.
+        python: The version that was asked for.
+        size: In bytes.
+        shared: Of these, in layers that other images have too.
+        created: In seconds since 1970.
+        last_used: By a run of this user, in seconds since 1970; None for never.
+        projects: Names of the projects that used it.
+        containers: How many there are of it, running or not.
+    """
+
+    hash: str
+    id: str
+    names: tuple[str, ...]
+    python: str
+    size: int
+    shared: int
+    created: float
+    last_used: float | None
+    projects: tuple[str, ...]
+    containers: int
+
+    @property
+    def age_counts_from(self) -> float:
+        """Its last use, or its creation where it was never used."""
+        return max(self.created, self.last_used or 0)
+
+
+def list_images(engine: Engine) -> list[ListedImage]:
+    """The environment images of an engine, the one used last first."""
+    found = []
+    for image in engine.streams.api.df()["Images"] or []:
+        labels = image.get("Labels") or {}
+        if LABEL_ENVIRONMENT_HASH not in labels:
+            continue
+        environment_hash = str(labels[LABEL_ENVIRONMENT_HASH])
+        use = use_of(engine.host, environment_hash)
+        found.append(
+            ListedImage(
+                hash=environment_hash,
+                id=str(image["Id"]),
+                names=tuple(name for name in image.get("RepoTags") or [] if "<none>" not in name),
+                python=str(labels.get(LABEL_PYTHON, "")),
+                size=int(image["Size"]),
+                shared=max(0, int(image.get("SharedSize") or 0)),
+                created=_seconds(image["Created"]),
+                last_used=use.last,
+                projects=use.projects,
+                containers=max(0, int(image.get("Containers") or 0)),
+            )
+        )
+    return sorted(found, key=lambda image: -image.age_counts_from)
+
+
+def _seconds(created: Any) -> float:  # noqa: ANN401 a number, or a date in newer engines
+    if isinstance(created, (int, float)):
+        return float(created)
+    return datetime.fromisoformat(str(created).replace("Z", "+00:00")).timestamp()
+
+
+def parse_age(text: str) -> float:
+    """``30d``, ``12h``, ``2w`` → seconds.
+
+    Raises:
+        InvalidConfig: It is none of these.
+    """
+    match = re.fullmatch(r"(\d+)([smhdw])", text)
+    if match is None:
+        raise InvalidConfig(f"'{text}' is not an age.", remedy="Write one like 30d, 12h or 2w.")
+    return int(match[1]) * float(_UNITS[match[2]])
+
+
+def choose(
+    images: Sequence[ListedImage],
+    *,
+    older_than: float = 0,
+    keep_last: int = 0,
+    now: float | None = None,
+) -> list[ListedImage]:
+    """Which images can go. Pure.
+
+    Args:
+        images: Those that there are.
+        older_than: Only those that were not used for so many seconds.
+        keep_last: So many of those used last are kept, whatever their age.
+        now: Seconds since 1970.
+    """
+    now = time.time() if now is None else now
+    by_use = sorted(images, key=lambda image: -image.age_counts_from)
+    return [
+        image
+        for image in by_use[keep_last:]
+        if image.containers == 0 and now - image.age_counts_from >= older_than
+    ]
+
+
+def remove(engine: Engine, image: ListedImage) -> str | None:
+    """Remove an image, unless a run needs it: then say why not.
+
+    Returns:
+        None when it is gone, otherwise the reason why it stays.
+    """
+    with image_lock(engine.host, image.hash) as lock:
+        if not lock.try_to_own():
+            return "a run is about to use it"
+        try:
+            for reference in image.names or (image.id,):
+                engine.client.api.remove_image(reference)
+        except APIError as error:
+            if error.status_code == 404:  # noqa: PLR2004 somebody else was quicker
+                return None
+            return str(error.explanation or error)
+        forget_use(engine.host, image.hash)
+    return None

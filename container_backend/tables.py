@@ -1,0 +1,56 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.prune import ListedImage
+
+_THOUSAND: Final = 1000
+_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+
+
+def human_size(size: float) -> str:
+    """Bytes as the docker command writes them: ``1.07 GB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < _THOUSAND:
+            return f"{size:.3g} {unit}"
+        size /= _THOUSAND
+    return f"{size:.3g} TB"
+
+
+def human_age(seconds: float) -> str:
+    """``5 min``, ``3 h``, ``12 d``."""
+    for length, unit in _AGES:
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return "now"
+
+
+def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:
+    """A line for each image."""
+    now = time.time() if now is None else now
+    rows = [("HASH", "PYTHON", "SIZE", "SHARED", "CREATED", "LAST USED", "IN USE", "PROJECTS")]
+    rows += [
+        (
+            image.hash[:12],
+            image.python,
+            human_size(image.size),
+            human_size(image.shared),
+            human_age(now - image.created),
+            "-" if image.last_used is None else human_age(now - image.last_used),
+            str(image.containers),
+            ", ".join(image.projects) or "-",
+        )
+        for image in images
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

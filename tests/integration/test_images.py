@@ -1,0 +1,142 @@
+"""Environment images: built once, built again on request, listed, removed."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+import container_backend
+from container_backend import names
+from container_backend.image_use import image_lock
+from tests.integration.conftest import (
+    BASE,
+    command,
+    containers_of,
+    environment_images,
+    run_command,
+    wait_until,
+)
+
+
+@pytest.fixture
+def mine(project) -> str:
+    """A project whose environment nobody else has, and for which nothing is fetched."""
+    return project(
+        "name: mine\nentry_points: {main: {command: 'sleep {s}', parameters: {s: {default: 0}}}}\n",
+        requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",
+    )
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing(engine):
+    before = environment_images(engine)
+    yield
+    for image in environment_images(engine) - before:
+        engine.client.images.remove(image, force=True)
+
+
+def listed() -> dict[str, dict]:
+    done = run_command("container-backend", "images", "--json")
+    assert done.returncode == 0, done.stderr
+    return {name: image for image in json.loads(done.stdout) for name in image["names"]}
+
+
+def test_two_processes_that_want_the_same_image_build_it_once(project, engine):
+    folder = project("entry_points: {main: {command: 'true'}}\n", requirements__txt="six\n")
+    Path(folder, "Dockerfile.j2").write_text(
+        f"{{% block final %}}{{{{ super() }}}}# {uuid.uuid4()}\n{{% endblock %}}"
+    )
+    with (
+        command("container-backend", "build", folder) as one,
+        command("container-backend", "build", folder) as other,
+    ):
+        answers = [process.communicate(timeout=120) for process in (one, other)]
+    assert [one.returncode, other.returncode] == [0, 0], answers
+    assert answers[0][0] == answers[1][0]
+    said = "".join(error for _, error in answers)
+    assert len(re.findall("=== Built ", said)) == 1
+    assert len(re.findall("=== Using environment image ", said)) == 1
+
+
+def test_a_process_waits_for_one_that_builds_the_same_image(mine, engine):
+    dry = run_command("container-backend", "run", mine, "--dry-run", "--json")
+    with image_lock(engine.host, json.loads(dry.stdout)["environment_hash"]) as lock:
+        lock.own()
+        with command("container-backend", "build", mine) as process:
+            wait_until(lambda: "=== Waiting for another process" in process.stderr.readline())
+            lock.close()
+            out, err = process.communicate(timeout=120)
+    assert (process.returncode, err.count("=== Built ")) == (0, 1)
+    assert out.strip() in listed()
+
+
+def test_rebuild_builds_what_is_there(mine, engine):
+    first = engine.client.images.get(container_backend.build(mine))
+    again = container_backend.build(mine, backend_config={"rebuild": True})
+    assert again == first.tags[0]
+    assert engine.client.images.get(again).id != first.id
+    assert container_backend.build(mine) == again
+
+
+def test_the_registry_of_the_base_is_asked_as_told(mine):
+    assert container_backend.build(mine, backend_config={"pull": "never"})
+    with pytest.raises(container_backend.ImageUnavailable, match="'pull' is 'never'"):
+        container_backend.build(
+            mine, backend_config={"pull": "never", "base_image": "127.0.0.1:1/not/here:1"}
+        )
+    with pytest.raises(container_backend.ImageUnavailable, match="registry does not have it"):
+        container_backend.build(
+            mine, backend_config={"pull": "always", "base_image": "127.0.0.1:1/not/here:1"}
+        )
+
+
+def test_images_says_what_there_is_and_who_used_it(mine, engine):
+    container_backend.run(mine)
+    reference = container_backend.build(mine)
+    found = listed()[reference]
+    assert found["projects"] == ["mine"]
+    assert found["hash"].startswith(reference.rpartition(":")[2])
+    assert found["size"] >= found["shared"] > 0
+    assert found["last_used"] >= found["created"] - 1
+    table = run_command("container-backend", "images").stdout
+    assert re.search(rf"{found['hash'][:12]} +3\.11 .* 0 +mine", table)
+
+
+def test_prune_removes_what_no_run_needs(mine, engine):
+    reference = container_backend.build(mine)
+    dry = run_command("container-backend", "prune", "--dry-run")
+    assert f"Would remove {reference}\n" in dry.stdout
+    assert reference in listed()
+    old = run_command("container-backend", "prune", "--dry-run", "--older-than", "1h")
+    assert reference not in old.stdout
+    running = container_backend.run(mine, parameters={"s": 600}, synchronous=False)
+    try:
+        wait_until(lambda: containers_of(engine, running.run_id))
+        assert reference not in run_command("container-backend", "prune", "--dry-run").stdout
+    finally:
+        running.cancel()
+
+
+def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
+    reference = container_backend.build(mine)
+    environment_hash = engine.client.images.get(reference).labels[names.LABEL_ENVIRONMENT_HASH]
+    with image_lock(engine.host, environment_hash) as lock:
+        lock.share()
+        done = run_command("container-backend", "prune", environment_hash)
+        assert f"Kept {reference}: a run is about to use it" in done.stderr
+        assert reference in listed()
+    others = set(listed()) - {reference}
+    done = run_command("container-backend", "prune", environment_hash[:12])
+    assert done.stdout == f"Removed {reference}\n"
+    assert set(listed()) == others
+    assert engine.client.images.get(BASE)
+
+
+def test_an_age_that_is_none_is_refused():
+    done = run_command("container-backend", "prune", "--older-than", "soon")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'soon' is not an age" in done.stderr
