@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import container_backend
 from bench import peers
-from bench.measure import Ratio, medians
+from bench.measure import Figure, Ratio, medians
 from container_backend import code, engine, images, project, registry
 from container_backend.buildkit import BuildRequest, build_image
 from container_backend.config import BackendConfig
@@ -137,6 +137,16 @@ def builds(connected: Engine, rounds: int) -> list[Ratio]:
     ]
 
 
+def look_up(connected: Engine, rounds: int) -> Figure:
+    """From the project's files to its image, which is there."""
+
+    def found() -> None:
+        assert images.find_image(connected, plan(connected, example_environment())) is not None
+
+    times = medians({"look-up": found}, rounds)
+    return Figure("environment read, hashed, and its image found", times["look-up"], 0.030)
+
+
 def true_runs(connected: Engine, rounds: int) -> Ratio:
     """A command that does nothing, in a process that has everything imported."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -168,6 +178,7 @@ def main() -> None:
     image = container_backend.build(str(peers.EXAMPLE))
     logging.getLogger("container_backend").setLevel(logging.WARNING)
     print(f"engine {connected.version}, {os.cpu_count()} cores; medians", flush=True)
+    print(look_up(connected, 10 * arguments.rounds), flush=True)
     print(true_runs(connected, 3 * arguments.rounds), flush=True)
     for ratio in builds(connected, arguments.builds):
         print(ratio, flush=True)

@@ -37,6 +37,29 @@ class Ratio:
         )
 
 
+@dataclass(frozen=True)
+class Figure:
+    """Something that is not compared with anybody.
+
+    Attributes:
+        what: What was measured.
+        seconds: The median.
+        limit: What must not be exceeded, in seconds.
+    """
+
+    what: str
+    seconds: float
+    limit: float
+
+    def __str__(self) -> str:
+        """One line of the report."""
+        verdict = "ok" if self.seconds <= self.limit else "MISSED"
+        return (
+            f"{self.what:<62} {self.seconds * 1000:7.1f} ms"
+            f"{'':<20}(at most {self.limit * 1000:.0f} ms)  {verdict}"
+        )
+
+
 def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Let all take turns, so that the machine's moods hit all alike; medians in seconds.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import tarfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -182,6 +184,22 @@ def start(engine: Engine, container_id: str) -> None:
         engine.client.api.start(container_id)
     except (DockerException, OSError) as error:
         raise ContainerError(f"The container could not be started: {explain(error)}") from error
+
+
+def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
+    """The content of a file in a container, running or not; None where there is none.
+
+    Raises:
+        DockerException: The container is gone, or the engine.
+    """
+    try:
+        chunks, _ = engine.client.api.get_archive(container_id, path)
+    except NotFound:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        member = archive.next()
+        file = archive.extractfile(member) if member is not None else None
+        return file.read() if file is not None else None
 
 
 def remove(engine: Engine, container: str) -> None:

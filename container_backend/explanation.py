@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 from typing import TYPE_CHECKING, Final
 
 import mlflow
 from docker.errors import DockerException
 
+from container_backend.container import read_file
 from container_backend.names import ENVIRONMENT_DIRECTORY, LABEL_PYTHON
 
 if TYPE_CHECKING:
@@ -47,13 +46,9 @@ def _mlflow_in(engine: Engine, container_id: str) -> str | None:
     try:
         labels = engine.client.api.inspect_container(container_id)["Config"]["Labels"]
         minor = ".".join(str(labels[LABEL_PYTHON]).split(".")[:2])
-        chunks, _ = engine.client.api.get_archive(
-            container_id,
-            f"{ENVIRONMENT_DIRECTORY}/lib/python{minor}/site-packages/mlflow/version.py",
-        )
-        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-            file = archive.extractfile("version.py")
-            match = _VERSION.search(file.read().decode()) if file is not None else None
-    except (DockerException, KeyError, OSError, tarfile.TarError):
+        packages = f"{ENVIRONMENT_DIRECTORY}/lib/python{minor}/site-packages"
+        text = read_file(engine, container_id, f"{packages}/mlflow/version.py")
+    except (DockerException, KeyError, OSError):
         return None
+    match = _VERSION.search((text or b"").decode())
     return match[1] if match else None

@@ -157,6 +157,7 @@ def _start(
             grace=plan.submission.config.grace,
             write=write,
             needed=needed.pop_all(),
+            dockerfile=plan.image.dockerfile if isinstance(plan.image, ImagePlan) else None,
         )
         submitted.follow()
     except BaseException:

@@ -14,6 +14,7 @@ from docker.errors import APIError, NotFound
 from mlflow.projects.submitted_run import SubmittedRun
 
 from container_backend import container, logs, state
+from container_backend.environment_record import log_environment
 from container_backend.errors import RunFailed, RunKilled
 from container_backend.explanation import TAIL_BYTES, explain
 
@@ -31,6 +32,8 @@ _logger = logging.getLogger(__name__)
 # For so long an engine that has gone away may come back.
 _ENGINE_PATIENCE_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 1.0
+# For so long an artifact store may hold up the end of a run whose program has ended.
+_ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
 
 
 class ContainerRun(SubmittedRun):
@@ -50,6 +53,7 @@ class ContainerRun(SubmittedRun):
         grace: float,
         write: Callable[[Chunk], None],
         needed: ExitStack,
+        dockerfile: str | None = None,
     ) -> None:
         """Nothing is done yet.
 
@@ -61,6 +65,7 @@ class ContainerRun(SubmittedRun):
             grace: Seconds between SIGTERM and SIGKILL when cancelled.
             write: Takes the output.
             needed: What the container needs while it runs; closed when it has ended.
+            dockerfile: Of its image, for the record.
         """
         super().__init__()
         self._engine = engine
@@ -70,6 +75,7 @@ class ContainerRun(SubmittedRun):
         self._grace = grace
         self._write = write
         self._needed = needed
+        self._dockerfile = dockerfile
         self._tail = b""
         self._cancelled = threading.Event()
         self._ended = threading.Event()
@@ -152,8 +158,10 @@ class ContainerRun(SubmittedRun):
 
     def _follow(self) -> None:
         try:
+            described = self._describe()
             self._stream_output()
             outcome = self._explained(self._await_outcome())
+            described.join(_ARTIFACTS_PATIENCE_SECONDS)
             self._record.finish(outcome)
             self._outcome = outcome
             container.remove(self._engine, self._container_id)
@@ -165,6 +173,17 @@ class ContainerRun(SubmittedRun):
             self._needed.close()
             self._ended.set()
             _RUNNING.discard(self)
+
+    def _describe(self) -> threading.Thread:
+        """Log the environment while the program runs."""
+        thread = threading.Thread(
+            target=log_environment,
+            args=(self._engine, self._record, self._container_id, self._dockerfile),
+            name=f"environment-{self.run_id}",
+            daemon=True,
+        )
+        thread.start()
+        return thread
 
     def _stream_output(self) -> None:
         try:

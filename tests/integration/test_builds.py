@@ -281,8 +281,8 @@ def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index
         for position, pair in enumerate(zip(before, after, strict=True))
         if pair[0] != pair[1]
     ]
-    # The layers of an image: base, environment, heavy, medium, light, working directory.
-    assert min(differing) == len(before) - 2
+    # The layers of an image: base, environment, heavy, medium, light, lock, working directory.
+    assert min(differing) == len(before) - 3
 
 
 def test_what_is_installed_can_be_imported_and_is_compiled(project, index, engine, fresh, capfd):

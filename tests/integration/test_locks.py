@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pytest
 
 import container_backend
@@ -32,6 +33,24 @@ def test_the_lock_is_in_the_image_and_pip_takes_it(project, capfd, tmp_path):
         check=True,
     )  # fmt: skip
     assert len(list((tmp_path / "files").iterdir())) == 2
+
+
+def test_the_lock_and_the_dockerfile_are_artifacts_of_the_run(project, capfd):
+    folder = project(SHOW, requirements__txt="six\n")
+    run = container_backend.run(folder)
+    printed = capfd.readouterr().out
+    uri = f"runs:/{run.run_id}/environment"
+    assert mlflow.artifacts.load_text(f"{uri}/requirements.lock") == printed
+    assert mlflow.artifacts.load_text(f"{uri}/Dockerfile").startswith("FROM python:3.11-slim")
+
+
+def test_a_store_that_takes_no_artifacts_fails_no_run(project, workplace, capfd):
+    experiment = mlflow.create_experiment("nowhere", artifact_location="s3://no-such-bucket/x")
+    run = container_backend.run(
+        project("entry_points: {main: {command: 'true'}}\n"), experiment_id=experiment
+    )
+    assert run.get_status() == "FINISHED"
+    assert f"run (ID '{run.run_id}') is not among its artifacts" in capfd.readouterr().err
 
 
 def test_a_lock_of_the_project_is_installed_as_it_is(project, capfd):
