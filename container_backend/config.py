@@ -82,6 +82,9 @@ class BackendConfig(BaseModel):
         conda_base_image: The same for environments of conda packages; it needs ``micromamba``.
         pull: When the base image's registry is asked for it: when it is ``missing`` on the
             engine, ``always`` or ``never``.
+        image_repository: Where environment images are looked for before they are built, e.g.
+            ``registry.example/team/environments``.
+        push: Whether images that were built are pushed there.
         rebuild: Whether the environment image is built although it is there.
         python_match: Whether a patch version in an environment file must match (``exact``), or
             its minor version is enough (``minor``).
@@ -105,6 +108,8 @@ class BackendConfig(BaseModel):
     base_image: str = DEFAULT_BASE_IMAGE
     conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
     pull: Literal["missing", "always", "never"] = "missing"
+    image_repository: str | None = None
+    push: bool = False
     rebuild: bool = False
     python_match: Literal["exact", "minor"] = "exact"
     lock: str | None = None
@@ -126,6 +131,22 @@ class BackendConfig(BaseModel):
                 "'python:3.11-slim' or 'registry.example:5000/team/python:{version}'"
             )
         return value
+
+    @model_validator(mode="after")
+    def _has_a_repository_to_push_to(self) -> BackendConfig:
+        if self.image_repository is not None and not is_repository(self.image_repository):
+            raise ValueError(
+                f"'image_repository': '{self.image_repository}' is not the name of a repository; "
+                "one looks like 'registry.example:5000/team/environments'"
+            )
+        if self.push and self.image_repository is None:
+            raise ValueError("'push' needs an 'image_repository' to push to")
+        return self
+
+
+def is_repository(text: str) -> bool:
+    """Whether a text is the name of a repository: a reference without tag and digest."""
+    return is_image_reference(text) and "@" not in text and ":" not in text.rpartition("/")[2]
 
 
 def is_image_reference(text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,9 @@ def _folder(
     host: EngineHost, environment_hash: str, environ: Mapping[str, str] = os.environ
 ) -> Path:
     """https://specifications.freedesktop.org/basedir-spec/latest/: state of a user's programs."""
-    state = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "~", ".local", "state")
+    home = environ.get("HOME")  # a user number without a name, as in many pods, may have none
+    state = environ.get("XDG_STATE_HOME") or (
+        Path(home, ".local", "state") if home else tempfile.gettempdir()
+    )
     engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
-    return Path(state).expanduser() / "container-backend" / "images" / engine / environment_hash
+    return Path(state) / "container-backend" / "images" / engine / environment_hash

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from container_backend import registry
+from container_backend import registry, remote_image
 from container_backend._version import __version__
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
@@ -166,10 +166,12 @@ def find_or_build(
     lock: ImageLock,
     *,
     rebuild: bool = False,
+    repository: str | None = None,
+    push: bool = False,
     docker_auth: Mapping[str, Any] | None = None,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> EnvironmentImage:
-    """The image of a plan; built only where it is not on the engine yet.
+    """The image of a plan: of the engine, else of a registry, else built.
 
     Args:
         engine: Where.
@@ -178,6 +180,8 @@ def find_or_build(
             is used.
         docker_auth: A login for the base's registry.
         rebuild: Whether it is built although it is there, without any step of before.
+        repository: Where it is looked for in a registry.
+        push: Whether it is pushed there when it was built.
         on_progress: Told of each step.
 
     Raises:
@@ -192,6 +196,8 @@ def find_or_build(
     # Somebody else may have built it while this waited.
     if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
+    elif not rebuild and repository and (found := _pulled(engine, plan, repository, docker_auth)):
+        _logger.info("=== Pulled environment image %s ===", found.reference)
     else:
         _logger.info(
             "=== Building environment image %s on %s (Python %s) ===",
@@ -204,8 +210,46 @@ def find_or_build(
             engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
         )
         _logger.info("=== Built %s in %.0f s ===", found.reference, time.monotonic() - started)
+        if push and repository:
+            found = _pushed(engine, plan, repository, docker_auth)
     lock.share()
     return found
+
+
+def _remote(plan: ImagePlan, repository: str) -> str:
+    """The name in the registry: the whole hash, so that no two environments ever meet."""
+    return f"{repository}:{plan.hash}"
+
+
+def _pulled(
+    engine: Engine, plan: ImagePlan, repository: str, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage | None:
+    """The image out of the registry; None where it is not there, or cannot be had."""
+    reference = _remote(plan, repository)
+    if not remote_image.is_there(engine, reference, docker_auth):
+        return None
+    _logger.info("=== Pulling environment image %s ===", reference)
+    try:
+        remote_image.pull(engine, reference, docker_auth)
+    except ImageUnavailable as error:
+        _logger.warning("%s", error.message)
+        return None
+    inspected = engine.client.api.inspect_image(reference)
+    if _hash_of(inspected) != plan.hash:
+        _logger.warning("The image %s is not of the environment that it is named after", reference)
+        return None
+    engine.client.api.tag(reference, *remote_image.split_reference(plan.tag))
+    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+
+
+def _pushed(
+    engine: Engine, plan: ImagePlan, repository: str, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage:
+    reference = _remote(plan, repository)
+    _logger.info("=== Pushing environment image %s ===", reference)
+    engine.client.api.tag(plan.tag, *remote_image.split_reference(reference))
+    remote_image.push(engine, reference, docker_auth)
+    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
 
 
 def build(

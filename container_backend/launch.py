@@ -122,6 +122,8 @@ def _have_image(
             lock,
             docker_auth=submission.docker_auth,
             rebuild=submission.config.rebuild,
+            repository=submission.config.image_repository,
+            push=submission.config.push,
             on_progress=log_steps(),
         )
         record_use(engine.host, image.hash, name)

@@ -8,13 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import DockerException, ImageNotFound
 
 from container_backend import registry
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
-from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.errors import BuildError
 from container_backend.images import EnvironmentImage
 from container_backend.names import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
+from container_backend.remote_image import pull
 from container_backend.spec import project_files
 
 if TYPE_CHECKING:
@@ -54,39 +55,14 @@ def have_image(
         return _image(reference, engine.client.api.inspect_image(reference))
     except ImageNotFound:
         _logger.info("=== Pulling image %s ===", reference)
-    name, tag = _name_and_tag(reference)
-    try:
-        lines = engine.streams.api.pull(
-            name,
-            tag=tag,
-            stream=True,
-            decode=True,
-            auth_config=registry.auth_config(engine, reference, docker_auth),
-        )
-        problem = next((line["error"] for line in lines if "error" in line), None)
-        if problem is None:
-            return _image(reference, engine.client.api.inspect_image(reference))
-    except (DockerException, OSError) as error:
-        problem = str(error.explanation if isinstance(error, APIError) else error)
-    raise ImageUnavailable(
-        f"The image '{reference}' is not on the engine, and cannot be pulled: {problem}",
-        remedy="Check the name and the login (`docker login`), or build it on this engine.",
-    )
+    pull(engine, reference, docker_auth)
+    return _image(reference, engine.client.api.inspect_image(reference))
 
 
 def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
     digests = inspected.get("RepoDigests") or []
     digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
     return EnvironmentImage(reference, str(inspected["Id"]), digest, hash="")
-
-
-def _name_and_tag(reference: str) -> tuple[str, str]:
-    name, at, digest = reference.partition("@")
-    if at:
-        return name, digest
-    head, slash, tail = name.rpartition("/")
-    tail, _, tag = tail.partition(":")
-    return head + slash + tail, tag or "latest"
 
 
 def add_code(

@@ -211,3 +211,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
     )
     return next(folder.glob("*.whl"))
+
+
+@pytest.fixture
+def registry(tmp_path) -> Iterator[str]:
+    """A real registry with a password; gives ``host:port``."""
+    port = free_port()
+    (tmp_path / "data").mkdir()
+    subprocess.run(
+        ["htpasswd", "-Bbc", str(tmp_path / "htpasswd"), "me", "r3gistry-password"],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "config.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        f"auth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(tmp_path / "config.yml")],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait()

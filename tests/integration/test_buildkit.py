@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-import signal
 import ssl
 import subprocess
 import uuid
@@ -23,7 +21,7 @@ from container_backend.buildkit import (
     build_image,
 )
 from container_backend.engine import EngineHost, connect
-from tests.integration.conftest import BASE, free_port, wait_until
+from tests.integration.conftest import BASE, wait_until
 from tests.integration.forwarding import forward
 
 if TYPE_CHECKING:
@@ -201,34 +199,6 @@ def _make_certificates(folder: Path) -> None:
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
             *("-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "extensions"),
         )
-
-
-@pytest.fixture
-def registry(tmp_path) -> Iterator[str]:
-    """A real registry with a password; gives ``host:port``."""
-    port = free_port()
-    (tmp_path / "data").mkdir()
-    subprocess.run(
-        ["htpasswd", "-Bbc", str(tmp_path / "htpasswd"), "me", "r3gistry-password"],
-        check=True,
-        capture_output=True,
-    )
-    (tmp_path / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-        f"auth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n"
-    )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["docker-registry", "serve", str(tmp_path / "config.yml")],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine, registry):

@@ -70,3 +70,18 @@ def test_json_that_is_not_an_object(tmp_path):
     file.write_text("[1]")
     with pytest.raises(InvalidConfig, match=r"an object \(\{…\}\) is needed, not list"):
         read_config(str(file))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"push": True}, "'push' needs an 'image_repository'"),
+        ({"image_repository": "team/x:1"}, "is not the name of a repository"),
+        ({"image_repository": "Team X"}, "is not the name of a repository"),
+    ],
+)
+def test_a_repository_is_a_name_without_a_tag(values, message):
+    with pytest.raises(InvalidConfig) as caught:
+        parse_config(values)
+    assert message in str(caught.value)
+    assert parse_config({"image_repository": "registry.test:5000/team/x", "push": True}).push
