@@ -85,7 +85,7 @@ def index(engine) -> Iterator[str]:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     container = engine.client.containers.create(
-        BASE, ["python3", "/srv/serve.py"], working_dir="/srv", name="container-backend-test-index"
+        BASE, ["python3", "/srv/serve.py"], working_dir="/srv"
     )
     try:
         container.put_archive("/", packed.getvalue())
