@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from container_backend.content import digest_of
 from container_backend.names import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 from container_backend.render import LAYERS, render, template_texts
 from container_backend.template import read_template
@@ -14,6 +14,7 @@ from container_backend.template import read_template
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from container_backend.content import Content
     from container_backend.indexes import Indexes
     from container_backend.spec import CondaPackages, EnvironmentSpec
     from container_backend.user_template import UserTemplate
@@ -70,7 +71,7 @@ class ImagePlan:
     hash: str
     tag: str
     dockerfile: str
-    context: Mapping[str, bytes] = field(repr=False)
+    context: Mapping[str, Content] = field(repr=False)
     base: BaseImage
     python: str
     platform: str
@@ -114,7 +115,7 @@ def plan_image(
         files["declared/pylock.toml"] = spec.lock_text
     if spec.conda is not None:
         files["declared/conda.yaml"] = conda_settings(spec.conda)
-    context = {path: text.encode() for path, text in files.items()}
+    context: dict[str, Content] = {path: text.encode() for path, text in files.items()}
     context |= {f"project/{path}": content for path, content in spec.files.items()}
     return ImagePlan(
         hash=digest,
@@ -153,7 +154,7 @@ def environment_hash(
         "find_links": spec.indexes.find_links,
         "conda": None if spec.conda is None else [spec.conda.channels, spec.conda.packages],
         "system_packages": spec.system_packages,
-        "files": {path: _digest(content) for path, content in spec.files.items()},
+        "files": {path: digest_of(content) for path, content in spec.files.items()},
         "lock": [spec.lock, spec.lock_text],
         "templates": dict(templates),
         "layers": LAYERS,
@@ -161,11 +162,7 @@ def environment_hash(
         "platform": platform,
     }
     canonical = json.dumps(declared, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return _digest(canonical.encode())
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return digest_of(canonical.encode())
 
 
 def uv_settings(indexes: Indexes) -> str:

@@ -12,6 +12,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from container_backend import registry
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.content import digest_of
 from container_backend.errors import BuildError
 from container_backend.images import EnvironmentImage
 from container_backend.names import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
@@ -83,7 +84,7 @@ def add_code(
     files = project_files(directory, ["."])
     digest = hashlib.sha256(image.id.encode())
     for path, content in files.items():
-        digest.update(f"\0{path}\0{len(content)}\0".encode() + content)
+        digest.update(f"\0{path}\0{digest_of(content)}".encode())
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
     tag = f"{_REPOSITORY.format(name=slug)}:{digest.hexdigest()[:HASH_DIGITS_IN_TAG]}"
     _logger.info("=== Building image %s with the project's code on %s ===", tag, image.reference)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.code import included_files
+from container_backend.content import hash_file
 from container_backend.errors import InvalidEnvironment
 from container_backend.indexes import Indexes, machine_indexes, project_indexes, split_credentials
 from container_backend.requirements import read_requirements
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from container_backend.content import Content
     from container_backend.indexes import Login
     from container_backend.requirements import Line
 
 PYTHON_VERSION: Final = re.compile(r"3(\.\d+){0,2}")
 THIS_INTERPRETER: Final = "this interpreter"
 _URL: Final = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
-# Local packages are held in memory while they are sent; more than this is data, not a package.
-_MOST_LOCAL_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class EnvironmentSpec:
             Not part of the environment.
         conda: What conda installs beneath; None for an environment of Python packages alone.
         system_packages: Names of Debian packages, sorted.
-        files: Path in the project → content, of what is installed from the project itself.
+        files: Path in the project → content, of what is installed from the project itself; as
+            it was when it was hashed.
         lock: The kind of lock that says it all: ``requirements.lock`` (its lines are the
             requirements), ``pylock.toml`` or ``uv.lock`` (among the files); empty for none.
         lock_text: Of a ``pylock.toml``.
@@ -62,7 +63,7 @@ class EnvironmentSpec:
     installer_indexes: Indexes = field(default_factory=Indexes)
     conda: CondaPackages | None = None
     system_packages: tuple[str, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    files: Mapping[str, Content] = field(default_factory=dict, repr=False)
     lock: str = ""
     lock_text: str = field(default="", repr=False)
 
@@ -132,7 +133,7 @@ def _without_logins(lines: Sequence[Line], logins: list[Login]) -> tuple[str, ..
     return tuple(sorted({_URL.sub(apart, line.text) for line in lines}))
 
 
-def project_files(root: Path, wanted: Iterable[str]) -> dict[str, bytes]:
+def project_files(root: Path, wanted: Iterable[str]) -> dict[str, Content]:
     """The content of files of a project, and of all files in folders of it.
 
     Args:
@@ -140,14 +141,13 @@ def project_files(root: Path, wanted: Iterable[str]) -> dict[str, bytes]:
         wanted: Paths in it; ``.`` for everything. What ``.dockerignore`` leaves out is left out.
 
     Raises:
-        InvalidEnvironment: A file cannot be read, is left out, or all together are too big.
+        InvalidEnvironment: A file cannot be read, or is left out.
     """
     names = list(wanted)
     if not names:
         return {}
     included = [path for path in included_files(root) if (root / path).is_file()]
-    found: dict[str, bytes] = {}
-    total = 0
+    found: dict[str, Content] = {}
     for name in names:
         inside = [path for path in included if name in {".", path} or path.startswith(f"{name}/")]
         if not inside:
@@ -157,15 +157,9 @@ def project_files(root: Path, wanted: Iterable[str]) -> dict[str, bytes]:
             )
         for path in inside:
             try:
-                found[path] = (root / path).read_bytes()
+                found[path] = hash_file(root / path)
             except OSError as error:
                 raise InvalidEnvironment(
                     f"'{root / path}' is to be installed, but cannot be read: {error.strerror}."
                 ) from error
-            total += len(found[path])
-            if total > _MOST_LOCAL_BYTES:
-                raise InvalidEnvironment(
-                    f"The package in '{root / name}' is bigger than {_MOST_LOCAL_BYTES:,} bytes.",
-                    remedy="Name the data in it in .dockerignore.",
-                )
     return dict(sorted(found.items()))

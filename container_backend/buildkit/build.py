@@ -17,10 +17,11 @@ import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError
 
-from container_backend.buildkit.context import pack
+from container_backend.buildkit.context import packed
 from container_backend.buildkit.errors import BuildFailed, SessionRefused
 from container_backend.buildkit.session import BuildSession, RegistryCredentials
 from container_backend.buildkit.trace import BuildLog, StepEvent
+from container_backend.content import FileChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import docker
     from requests import Response
 
+    from container_backend.content import Content
     from container_backend.engine import EngineHost
 
 _logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class BuildRequest:
     """What to build.
 
     Attributes:
-        context: Path → content, with a ``Dockerfile``.
+        context: Path → content, with a ``Dockerfile``. Files on disk are read when they are sent.
         tags: Names for the image.
         labels: For the image.
         build_args: ``ARG`` values; those of proxies stay out of the image and its history.
@@ -60,7 +62,7 @@ class BuildRequest:
         no_cache: Whether steps are run again that were run before.
     """
 
-    context: Mapping[str, bytes] = field(repr=False)
+    context: Mapping[str, Content] = field(repr=False)
     tags: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -106,6 +108,8 @@ def build_image(
             except BaseException:
                 _cancel(api, build_id)
                 raise
+    except FileChanged as error:
+        raise BuildFailed(f"The files for the build could not be sent: {error}") from error
     except SessionRefused as error:
         raise BuildFailed(f"The engine does not open a build session: {error}") from error
     except _STREAM_ERRORS as error:
@@ -121,7 +125,7 @@ def _build(
 ) -> str:
     response = api._post(
         api._url("/build"),
-        data=pack(request.context),
+        data=packed(request.context),
         params=_parameters(request, session_id, build_id),
         headers={"Content-Type": "application/x-tar"},
         stream=True,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from typing import TYPE_CHECKING, Final
 
+from container_backend.content import chunks, size_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from container_backend.content import Content
 
 DOCKERFILE: Final = "Dockerfile"
 _MODE: Final = 0o644
+# What is sent at once.
+_CHUNK: Final = 256 * 1024
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """A tar of a few files, the Dockerfile first.
+def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
+    """A tar of some files, the Dockerfile first, piece by piece: it is never in memory whole.
 
     The first header must be a plain one: an extended (PAX) header there makes the engine read
     the whole tar as a Dockerfile.
@@ -24,13 +29,29 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
     Raises:
         ValueError: There is no Dockerfile.
+        FileChanged: A file has changed since it was hashed.
     """
     if DOCKERFILE not in files:
         raise ValueError(f"a build context needs a {DOCKERFILE}")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(files, key=lambda path: (path != DOCKERFILE, path)):
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode, entry.mtime = len(files[path]), _MODE, 0
-            tar.addfile(entry, io.BytesIO(files[path]))
-    return packed.getvalue()
+    return _gathered(_pieces(files))
+
+
+def _pieces(files: Mapping[str, Content]) -> Iterator[bytes]:
+    for path in sorted(files, key=lambda path: (path != DOCKERFILE, path)):
+        entry = tarfile.TarInfo(path)
+        entry.size, entry.mode, entry.mtime = size_of(files[path]), _MODE, 0
+        yield entry.tobuf(tarfile.PAX_FORMAT)
+        yield from chunks(files[path])
+        yield b"\0" * (-entry.size % tarfile.BLOCKSIZE)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: each is a write to the engine's socket."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        if len(waiting) >= _CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import tarfile
 
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 
 from container_backend.buildkit import protobuf
 from container_backend.buildkit.build import BuildRequest, _mask
-from container_backend.buildkit.context import pack
+from container_backend.buildkit.context import packed
 from container_backend.buildkit.trace import BuildLog, StepEvent
+from container_backend.content import FileChanged, hash_file
 
 numbers = st.integers(min_value=0, max_value=2**64 - 1)
 messages = st.lists(st.tuples(st.integers(1, 2**20), st.one_of(numbers, st.binary(max_size=300))))
@@ -99,22 +102,50 @@ def test_memory_is_bounded():
     assert (len(lines), lines[-1]) == (40, "9999")
 
 
+def tar_of(files) -> bytes:
+    return b"".join(packed(files))
+
+
 def test_the_same_files_make_the_same_bytes():
-    one = pack({"b": b"2", "Dockerfile": b"FROM x", "a": b"1"})
-    assert one == pack({"a": b"1", "Dockerfile": b"FROM x", "b": b"2"})
+    one = tar_of({"b": b"2", "Dockerfile": b"FROM x", "a": b"1"})
+    assert one == tar_of({"a": b"1", "Dockerfile": b"FROM x", "b": b"2"})
     with tarfile.open(fileobj=io.BytesIO(one)) as tar:
         assert tar.getnames() == ["Dockerfile", "a", "b"]
 
 
 def test_the_first_header_is_a_plain_one_whatever_follows():
-    packed = pack({"Dockerfile": b"FROM x", "ü" * 200: b"long"})
-    assert packed[156:157] == tarfile.REGTYPE
-    assert packed[:10] == b"Dockerfile"
+    sent = tar_of({"Dockerfile": b"FROM x", "ü" * 200: b"long"})
+    assert sent[156:157] == tarfile.REGTYPE
+    assert sent[:10] == b"Dockerfile"
 
 
 def test_a_context_without_a_dockerfile():
     with pytest.raises(ValueError, match="Dockerfile"):
-        pack({"a": b""})
+        packed({"a": b""})
+
+
+def test_a_file_is_sent_in_pieces_and_as_it_was_hashed(tmp_path):
+    content = bytes(range(256)) * 8192 + b"odd"
+    file = tmp_path / "big"
+    file.write_bytes(content)
+    hashed = hash_file(file)
+    assert (hashed.size, hashed.digest) == (len(content), hashlib.sha256(content).hexdigest())
+    pieces = list(packed({"Dockerfile": b"FROM x", "big": hashed}))
+    assert max(map(len, pieces)) < len(content) / 2
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+        assert tar.extractfile("big").read() == content
+
+
+@pytest.mark.parametrize("now", [b"other", b"short", b"as it was and more", None])
+def test_a_file_that_changed_since_it_was_hashed_is_not_sent(tmp_path, now):
+    file = tmp_path / "file"
+    file.write_bytes(b"as it was")
+    hashed = hash_file(file)
+    file.unlink()
+    if now is not None:
+        file.write_bytes(now)
+    with pytest.raises(FileChanged, match=re.escape(str(file))):
+        tar_of({"Dockerfile": b"FROM x", "file": hashed})
 
 
 def test_words_of_secrets_are_masked():
