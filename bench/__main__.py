@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio, medians
-from container_backend import code, engine, images, project, registry
+from container_backend import code, engine, image_build, images, project, registry
 from container_backend.buildkit import BuildRequest, build_image
 from container_backend.config import BackendConfig
 from container_backend.dockerfile import ImagePlan, plan_image
@@ -93,7 +93,7 @@ def build_from_nothing(connected: Engine, spec: EnvironmentSpec) -> None:
     request = BuildRequest(
         context={**planned.context, "Dockerfile": dockerfile.encode()},
         tags=("container-backend-bench/ours:1",),
-        secrets=images.build_secrets(spec.indexes),
+        secrets=image_build.build_secrets(spec.indexes),
         credentials=registry.credentials_of(connected),
         no_cache=True,
     )
@@ -120,7 +120,7 @@ def builds(connected: Engine, rounds: int) -> list[Ratio]:
         more = replace(spec, requirements=(*spec.requirements, package))
         planned = as_if_new(plan(connected, more))
         added.append(planned.tag)
-        images.build(connected, planned)
+        image_build.build(connected, planned)
 
     times = medians(
         {

@@ -111,7 +111,7 @@ def build(
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
     from container_backend.console_log import configure_logging
-    from container_backend.launch import build_environment
+    from container_backend.prepare import build_environment
     from container_backend.submission import Submission
 
     configure_logging()

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -245,6 +246,7 @@ def _as_dict(planned: DryRun) -> dict[str, Any]:
             "image": image.tag,
             "base_image": image.base.reference,
             "base_digest": image.base.digest,
+            "layers": planned.lock.layers if planned.lock else {},
         }
     return answer | {
         "command": planned.container.command,
@@ -259,6 +261,9 @@ def _as_text(planned: DryRun) -> str:
     if "dockerfile" in said:
         parts += ["# Dockerfile", said["dockerfile"].rstrip(), ""]
         parts += ["# Environment hash", said["environment_hash"], ""]
+        parts += ["# Packages, by the layer that each goes into"]
+        parts += [f"{layer}: {', '.join(packages)}" for layer, packages in said["layers"].items()]
+        parts += [""] if said["layers"] else ["none", ""]
     parts += [f"# Image ({'there already' if planned.is_there else missing})", said["image"], ""]
     parts += ["# Container (the project's files are copied into it before it starts)"]
     return "\n".join([*parts, said["container"]])
@@ -280,7 +285,7 @@ def build(
     """Find or build the environment image of the project at URI, and print its reference."""
     config = parse_config(backend_config)
     from container_backend.console_log import configure_logging
-    from container_backend.launch import build_environment
+    from container_backend.prepare import build_environment
     from container_backend.submission import Submission
 
     configure_logging()
@@ -289,6 +294,53 @@ def build(
     )
     answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
     click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
+
+
+@cli.command()
+@click.argument("uri")
+@_entry_point
+@_version
+@_backend_config
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="Where to write it, - for standard output; by default, requirements.lock in the project.",
+)
+@_json
+def lock(
+    uri: str,
+    entry_point: str,
+    version: str | None,
+    backend_config: dict[str, Any],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Resolve what the project at URI declares, and write it down as a lock with hashes.
+
+    Later builds install what the lock says, wherever they happen.
+    """
+    config = parse_config(backend_config)
+    from container_backend.console_log import configure_logging
+    from container_backend.prepare import STANDARD_OUTPUT, lock_environment
+    from container_backend.submission import Submission
+
+    configure_logging()
+    written = lock_environment(
+        Submission(uri=uri, entry_point=entry_point, version=version, config=config), output
+    )
+    answer = {
+        "path": str(written.path),
+        "digest": written.lock.digest,
+        "layers": written.lock.layers,
+    }
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif written.path == STANDARD_OUTPUT:
+        click.echo(written.lock.text, nl=False)
+    else:
+        click.echo(f"Wrote {written.path}: {len(written.lock.packages)} packages.")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.content import digest_of
 from container_backend.names import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
-from container_backend.render import LAYERS, render, template_texts
+from container_backend.render import LAYERS, has_packages, render, template_texts
 from container_backend.template import read_template
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ImagePlan:
         base: What it is built on.
         python: The Python version wanted.
         platform: ``os/architecture`` that it is for.
+        is_locked: Whether the build makes a lock: whether any package is declared.
         indexes: Whose logins the build needs; they are in none of the above.
         secrets: Further ones, by id.
     """
@@ -75,6 +76,7 @@ class ImagePlan:
     base: BaseImage
     python: str
     platform: str
+    is_locked: bool
     indexes: Indexes
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -125,6 +127,7 @@ def plan_image(
         base=base,
         python=spec.python,
         platform=platform,
+        is_locked=has_packages(spec),
         indexes=spec.indexes,
         secrets=dict(secrets or {}),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend.dockerfile import ImagePlan
+from container_backend.image_build import lock_of, resolve
 from container_backend.images import EnvironmentImage, find_image
 from container_backend.plan import Plan, container_spec, planned
 from container_backend.ready_image import ReadyImage
@@ -14,6 +15,7 @@ from container_backend.tracking import local_path, plan_access
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
+    from container_backend.lock import Lock
     from container_backend.submission import Submission
 
 
@@ -25,15 +27,20 @@ class DryRun:
         image: The image that would be used.
         container: The container that would be started, ``<run id>`` in place of the id.
         is_there: Whether the image is on the engine already.
+        lock: What is installed in it, or would be; None for an image that is not built here.
     """
 
     image: ImagePlan | ReadyImage
     container: ContainerSpec
     is_there: bool
+    lock: Lock | None
 
 
 def dry_run(submission: Submission) -> DryRun:
-    """Say what a launch would do, and touch nothing.
+    """Say what a launch would do. Nothing is left of it but what the engine has cached.
+
+    What would be installed is in the image, or the engine finds out: it resolves the
+    requirements as it would for a build.
 
     Raises:
         ContainerBackendError: What the launch would raise before it makes anything.
@@ -59,7 +66,7 @@ def dry_run(submission: Submission) -> DryRun:
             run_id="<run id>",
             experiment_id=experiment_id or "<new experiment>",
         )
-        return DryRun(plan.image, spec, is_there)
+        return DryRun(plan.image, spec, is_there, _lock(plan, reference, is_there=is_there))
 
 
 def _look_for(plan: Plan) -> tuple[str, bool]:
@@ -68,6 +75,14 @@ def _look_for(plan: Plan) -> tuple[str, bool]:
         return plan.image.reference, bool(found)
     image = find_image(plan.engine, plan.image)
     return (image.reference if image else plan.image.tag), image is not None
+
+
+def _lock(plan: Plan, reference: str, *, is_there: bool) -> Lock | None:
+    if isinstance(plan.image, ReadyImage):
+        return None
+    if is_there:
+        return lock_of(plan.engine, reference)
+    return resolve(plan.engine, plan.image, docker_auth=plan.submission.docker_auth)
 
 
 def _hash(image: ImagePlan | ReadyImage) -> str:

@@ -30,7 +30,11 @@ _SYSTEM_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z
 
 
 def read_environment(
-    project: Project, entry_point: EntryPoint | None, config: BackendConfig
+    project: Project,
+    entry_point: EntryPoint | None,
+    config: BackendConfig,
+    *,
+    locked: bool = True,
 ) -> EnvironmentSpec | DockerEnvironment:
     """Read the environment of an entry point.
 
@@ -42,6 +46,7 @@ def read_environment(
         project: The project.
         entry_point: Which of its entry points; None for the project's own environment.
         config: ``system_packages``, ``python_match`` and ``lock`` are taken from it.
+        locked: Whether a lock counts, or what is declared.
 
     Raises:
         InvalidEnvironment: A file that is not there or says something it may not.
@@ -51,8 +56,9 @@ def read_environment(
         return found
     if config.python_match == _MINOR:
         found = replace(found, python=".".join(found.python.split(".")[:2]))
-    if not found.lock and (lock := find_lock(project.directory, config.lock)) is not None:
-        found = with_lock(found, lock, project.directory)
+    if locked and not found.lock:
+        lock = find_lock(project.directory, config.lock)
+        found = with_lock(found, lock, project.directory) if lock else found
     return replace(found, system_packages=_system_packages(project, config))
 
 

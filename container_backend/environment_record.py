@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container import read_file
-from container_backend.names import ENVIRONMENT_DIRECTORY
+from container_backend.lock import LOCK, LOCK_IN_IMAGE
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 FOLDER: Final = "environment"
-LOCK: Final = "requirements.lock"
 DOCKERFILE: Final = "Dockerfile"
 
 
@@ -35,7 +34,7 @@ def log_environment(
     try:
         if dockerfile is not None:
             record.client.log_text(record.run_id, dockerfile, f"{FOLDER}/{DOCKERFILE}")
-        lock = read_file(engine, container_id, f"{ENVIRONMENT_DIRECTORY}/{LOCK}")
+        lock = read_file(engine, container_id, LOCK_IN_IMAGE)
         if lock is not None:
             record.client.log_text(record.run_id, lock.decode(), f"{FOLDER}/{LOCK}")
     except Exception as error:  # noqa: BLE001 each artifact store raises its own kind

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
-import ssl
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from container_backend import registry, remote_image
-from container_backend._version import __version__
-from container_backend.build_hints import hint_for
-from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.dockerfile import BaseImage, ImagePlan
-from container_backend.errors import BuildError, ImageUnavailable
-from container_backend.indexes import netrc_file, with_netrc
-from container_backend.names import (
-    LABEL_BASE_DIGEST,
-    LABEL_BASE_IMAGE,
-    LABEL_ENVIRONMENT_HASH,
-    LABEL_PYTHON,
-    LABEL_VERSION,
-)
+from container_backend.errors import ImageUnavailable
+from container_backend.image_build import build
+from container_backend.names import LABEL_ENVIRONMENT_HASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,18 +21,11 @@ if TYPE_CHECKING:
     from container_backend.buildkit import StepEvent
     from container_backend.engine import Engine
     from container_backend.image_use import ImageLock
-    from container_backend.indexes import Indexes
 
 _logger = logging.getLogger(__name__)
 
 # When the registry of a base is asked.
 MISSING, ALWAYS, NEVER = "missing", "always", "never"
-
-# Where this machine's certificates may be, in the order in which tools look.
-_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
-# https://docs.docker.com/reference/dockerfile/#predefined-args
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True)
@@ -206,10 +187,16 @@ def find_or_build(
             plan.python,
         )
         started = time.monotonic()
-        found = build(
+        locked = build(
             engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
         )
-        _logger.info("=== Built %s in %.0f s ===", found.reference, time.monotonic() - started)
+        found = _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+        _logger.info(
+            "=== Built %s: %d packages in %.0f s ===",
+            found.reference,
+            len(locked.packages) if locked else 0,
+            time.monotonic() - started,
+        )
         if push and repository:
             found = _pushed(engine, plan, repository, docker_auth)
     lock.share()
@@ -250,83 +237,6 @@ def _pushed(
     engine.client.api.tag(plan.tag, *remote_image.split_reference(reference))
     remote_image.push(engine, reference, docker_auth)
     return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
-
-
-def build(
-    engine: Engine,
-    plan: ImagePlan,
-    *,
-    docker_auth: Mapping[str, Any] | None = None,
-    no_cache: bool = False,
-    on_progress: Callable[[StepEvent], None] | None = None,
-) -> EnvironmentImage:
-    """Build the image of a plan. Raises as :func:`find_or_build`."""
-    request = BuildRequest(
-        context=plan.context,
-        tags=(plan.tag,),
-        labels={
-            LABEL_ENVIRONMENT_HASH: plan.hash,
-            LABEL_BASE_IMAGE: plan.base.reference,
-            LABEL_BASE_DIGEST: plan.base.digest,
-            LABEL_PYTHON: plan.python,
-            LABEL_VERSION: __version__,
-        },
-        build_args=_proxies(os.environ),
-        secrets={**plan.secrets, **build_secrets(plan.indexes)},
-        credentials=registry.credentials_of(engine, docker_auth),
-        platform=None if plan.platform == engine.platform else plan.platform,
-        no_cache=no_cache,
-    )
-    try:
-        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
-        inspected = engine.client.api.inspect_image(image_id)
-    except BuildFailed as error:
-        raise BuildError(_build_message(error), remedy=hint_for(error)) from error
-    except (DockerException, OSError) as error:
-        raise BuildError(
-            f"The engine went away while the environment image was built: {error}",
-            remedy="See whether it runs (`docker info`) and try again.",
-        ) from error
-    return _environment_image(plan, inspected)
-
-
-def _build_message(error: BuildFailed) -> str:
-    lines = [f"The environment image could not be built: {error.message}"]
-    if error.step:
-        lines.append(f"Failed step: {error.step}")
-    lines += [f"    {line}" for line in error.output]
-    return "\n".join(lines)
-
-
-def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
-    """What a build needs to reach packages and must not keep: certificates and logins.
-
-    Args:
-        indexes: Whose logins; the user's netrc file is asked for the rest.
-        environ: Where the certificates' file is named.
-    """
-    secrets = {}
-    if (bundle := _ca_bundle(environ)) is not None:
-        secrets["ca-bundle"] = bundle
-    if logins := with_netrc(indexes, environ).logins:
-        secrets["netrc"] = netrc_file(logins)
-    return secrets
-
-
-def _ca_bundle(environ: Mapping[str, str]) -> bytes | None:
-    default = ssl.get_default_verify_paths().openssl_cafile
-    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
-    for name in [*named, "/etc/ssl/certs/ca-certificates.crt", default]:
-        try:
-            return Path(name).read_bytes()
-        except OSError:
-            continue
-    return None
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
-    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _explanation(error: APIError) -> str:

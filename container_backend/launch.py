@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from container_backend import container, logs, names, state
@@ -11,16 +11,12 @@ from container_backend.code import archive_code
 from container_backend.container import choose_owner
 from container_backend.dockerfile import ImagePlan
 from container_backend.downloads import fetched_files
-from container_backend.engine import connect
-from container_backend.environment import read_environment
 from container_backend.image_use import image_lock, record_use
 from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
-from container_backend.plan import Plan, container_spec, planned, which_image
+from container_backend.plan import Plan, container_spec, planned
 from container_backend.progress import log_steps
-from container_backend.project import MAIN, read_project
 from container_backend.ready_image import ReadyImage, add_code, have_image
-from container_backend.source import fetched
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
@@ -97,7 +93,7 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         with (
             record.ending_on_error(run),
             archive_code(plan.project.directory, choose_owner(access)) as code,
-            _have_image(plan.engine, plan.image, submission, plan.project) as image,
+            held_image(plan.engine, plan.image, submission, plan.project) as image,
         ):
             spec = container_spec(
                 plan, access, image=image, run_id=run.run_id, experiment_id=run.experiment_id
@@ -106,7 +102,7 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
 
 
 @contextmanager
-def _have_image(
+def held_image(
     engine: Engine, image: ImagePlan | ReadyImage, submission: Submission, project: Project
 ) -> Iterator[EnvironmentImage]:
     """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
@@ -193,21 +189,3 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
         names.TAG_IMAGE_DIGEST: image.digest,
         names.TAG_ENGINE: plan.engine.host.url,
     }
-
-
-def build_environment(submission: Submission) -> EnvironmentImage:
-    """Have the image of an entry point, and do nothing with it.
-
-    Raises:
-        ContainerBackendError: The project or its environment is wrong, or the build fails.
-    """
-    with fetched(submission.uri, submission.version) as source:
-        project = read_project(source.directory)
-        # A project need not have a "main" for its environment to be built.
-        declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN
-        entry_point = project.entry_point(submission.entry_point) if declared else None
-        environment = read_environment(project, entry_point, submission.config)
-        with closing(connect()) as engine:
-            image = which_image(engine, environment, submission, project)
-            with _have_image(engine, image, submission, project) as found:
-                return found

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from container_backend.errors import InvalidEnvironment
+from container_backend.lock import LOCK
 from container_backend.requirements import lines_of
 from container_backend.spec import EnvironmentSpec, specify
 from container_backend.yaml_file import read_text
@@ -26,7 +27,6 @@ else:
 if TYPE_CHECKING:
     from pathlib import Path
 
-REQUIREMENTS_LOCK: Final = "requirements.lock"
 PYLOCK: Final = "pylock.toml"
 # A lock of a thousand packages has three megabytes.
 _MOST_BYTES: Final = 32 * 1024 * 1024
@@ -47,9 +47,7 @@ def find_lock(root: Path, named: str | None) -> Path | None:
         if not file.is_file():
             raise InvalidEnvironment(f"The backend config, key 'lock': there is no file '{file}'.")
         return file
-    return next(
-        (root / name for name in (REQUIREMENTS_LOCK, PYLOCK) if (root / name).is_file()), None
-    )
+    return next((root / name for name in (LOCK, PYLOCK) if (root / name).is_file()), None)
 
 
 def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
@@ -81,7 +79,7 @@ def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
             extra=tuple(dict.fromkeys(spec.indexes.extra + locked.indexes.extra)),
             logins=spec.indexes.logins + locked.indexes.logins,
         ),
-        lock=REQUIREMENTS_LOCK,
+        lock=LOCK,
     )
 
 

@@ -12,6 +12,7 @@ LABEL_PREFIX: Final = "container-backend."
 LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
 LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
 LABEL_BASE_DIGEST: Final = LABEL_PREFIX + "base-digest"
+LABEL_LOCK_DIGEST: Final = LABEL_PREFIX + "lock-digest"
 LABEL_PYTHON: Final = LABEL_PREFIX + "python"
 LABEL_VERSION: Final = LABEL_PREFIX + "version"
 LABEL_RUN_ID: Final = LABEL_PREFIX + "run-id"
@@ -43,6 +44,8 @@ ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 # The repository of environment images on an engine; the tag is the hash's first digits.
 IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12
+# What an image is called for a moment, before it has its labels and its name.
+UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
 
 
 def container_name(run_id: str) -> str:

@@ -190,6 +190,17 @@ def which_image(
     """
     if isinstance(environment, DockerEnvironment):
         return ReadyImage(environment.image, with_code=submission.build_image)
+    return plan_environment(connected, environment, submission, project, platform)
+
+
+def plan_environment(
+    connected: Engine,
+    environment: EnvironmentSpec,
+    submission: Submission,
+    project: Project,
+    platform: str | None = None,
+) -> ImagePlan:
+    """The image of an environment that is built. Raises as :func:`which_image`."""
     if environment.python_source == THIS_INTERPRETER:
         _logger.info(
             "=== No Python version is declared: taking %s, as of this interpreter ===",

@@ -31,6 +31,11 @@ def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str
     return {name: read_template(name) for name in names} | ({_USER: user.text} if user else {})
 
 
+def has_packages(spec: EnvironmentSpec) -> bool:
+    """Whether Python packages are to be installed, and so a lock is made."""
+    return bool(spec.requirements or spec.lock)
+
+
 def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = None) -> str:
     """The Dockerfile of an environment.
 
@@ -62,7 +67,7 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
             base_image=base_image,
             python=spec.python,
             system_packages=spec.system_packages,
-            requirements=bool(spec.requirements or spec.lock),
+            requirements=has_packages(spec),
             source=spec.lock or "requirements",
             layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
             local_layer=LOCAL_LAYER,

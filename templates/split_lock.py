@@ -1,13 +1,16 @@
-"""split_lock.py FOLDER GIVEN LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
+"""split_lock.py FOLDER GIVEN PROJECT LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
 
 Big packages go into the first layers: they change rarely and take long. Those that are files of the
 project go into the one called "local". Each package's place depends on itself only, so that a
 change of one moves no other.
 
 GIVEN is a requirements file with hashes that the project gave: files with other hashes are left
-out. FOLDER/requirements.lock says all of it in the form of such a file, for people and for pip.
+out. FOLDER/requirements.lock says all of it in the form of such a file, for people and for pip, with
+paths relative to the PROJECT.
 """
 
+import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -31,7 +34,7 @@ def size(package: str) -> int:
 
 
 def is_local(package: str) -> bool:
-    """Whether the package is a folder or an archive of the project."""
+    """Whether the package is a folder or a file of the project."""
     return bool(
         re.search(
             r"^(directory|archive) = {.*\bpath = |\bwheels = .*{.*\bpath = ", package, re.MULTILINE
@@ -70,14 +73,24 @@ def only_given(package: str, hashes: set) -> str:
     return re.sub(r"\[\s*,", "[", kept)
 
 
-def requirement(package: str) -> str:
+def requirement(package: str, folder: Path, project: str) -> str:
     """The package as in a requirements file with hashes."""
-    version = field(package, "version")
-    address = re.search(
-        r'^(?:vcs|archive|directory) = {.*?\b(?:url|path) = "([^"]+)"', package, re.MULTILINE
-    )
     name = field(package, "name")
-    line = f"{name} @ {address[1]}" if address else f"{name}=={version}"
+    if is_local(package):
+        inside = re.search(r'\bpath = "([^"]+)"', package)[1]
+        path = os.path.relpath(os.path.normpath(folder / inside), project)
+        return path if path == "." else f"./{path}"
+    archive = re.search(r'^archive = {.*\burl = "([^"]+)"', package, re.MULTILINE)
+    vcs = re.search(r"^vcs = {(.*)}", package, re.MULTILINE)
+    if vcs:
+        told = dict(re.findall(r'([\w-]+) = "([^"]*)"', vcs[1]))
+        line = f"{name} @ {told['type']}+{told['url']}@{told['commit-id']}"
+        if "subdirectory" in told:
+            line += f"#subdirectory={told['subdirectory']}"
+    elif archive:
+        line = f"{name} @ {archive[1]}"
+    else:
+        line = f"{name}=={field(package, 'version')}"
     if marker := field(package, "marker"):
         line += f" ; {marker}"
     return " \\\n    ".join(
@@ -85,23 +98,35 @@ def requirement(package: str) -> str:
     )
 
 
-def main(folder: Path, given: Path, layers: list) -> None:
+def lock_text(locked: dict) -> str:
+    """A requirements file with hashes, by layers."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    lines = [f"# Locked for Python {version} on {sys.platform}, {platform.machine()}."]
+    for layer, requirements in locked.items():
+        if requirements:
+            lines += [f"# layer: {layer}", *requirements]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def main(folder: Path, given: Path, project: str, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
     hashes = given_hashes(given)
     packages = [
         only_given(package, hashes.get(field(package, "name"), set())) for package in packages
     ]
     files = dict.fromkeys(layers, header)
+    locked = {layer: [] for layer in layers}
     sizes = [layer for layer in layers if layer != LOCAL]
     for package in packages:
         rank = sum(size(package) < least for least in LEAST_SIZES)
-        files[LOCAL if is_local(package) else sizes[min(rank, len(sizes) - 1)]] += BEGIN + package
+        layer = LOCAL if is_local(package) else sizes[min(rank, len(sizes) - 1)]
+        files[layer] += BEGIN + package
+        locked[layer].append(requirement(package, folder, project))
     for layer, text in files.items():
         (folder / f"pylock.{layer}.toml").write_text(text, encoding="utf-8")
         print(f"{layer}: {text.count(BEGIN)} packages")
-    lines = "".join(f"{requirement(package)}\n" for package in packages)
-    (folder / "requirements.lock").write_text(lines, encoding="utf-8")
+    (folder / "requirements.lock").write_text(lock_text(locked), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])

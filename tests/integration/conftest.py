@@ -141,10 +141,13 @@ def command(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str
         process.communicate()
 
 
-def run_command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """A command of this environment, to its end."""
+def run_command(
+    *arguments: str, check: bool = False, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """A command of this environment, to its end; with ``check``, it must not fail."""
     with command(*arguments, **options) as process:
         out, err = process.communicate(timeout=300)
+    assert not check or process.returncode == 0, err
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +13,9 @@ import mlflow
 import pytest
 
 import container_backend
-from tests.integration.conftest import run_uv
+from container_backend import names
+from container_backend.lock import read_lock
+from tests.integration.conftest import environment_images, run_command, run_uv, runs
 
 SHOW = "entry_points: {main: {command: 'cat /mlflow/environment/requirements.lock'}}\n"
 
@@ -76,9 +80,10 @@ def test_a_file_with_another_hash_than_the_locks_is_not_installed(project, capfd
 def test_only_the_files_that_a_lock_allows_are_installed(project, capfd):
     folder = project(SHOW, requirements__txt="six\n")
     lock = lock_of(folder, capfd)
+    (package,) = read_lock(lock).packages
     first = re.search(r"--hash=\S+", lock)[0]
-    Path(folder, "requirements.lock").write_text(f"{lock.split()[0]} {first}\n")
-    assert lock_of(folder, capfd) == f"{lock.split()[0]} \\\n    {first}\n"
+    Path(folder, "requirements.lock").write_text(f"{package} {first}\n")
+    assert lock_of(folder, capfd).endswith(f"\n{package} \\\n    {first}\n")
 
 
 def test_a_pylock_is_installed_as_it_is(project, capfd, tmp_path):
@@ -90,3 +95,89 @@ def test_a_pylock_is_installed_as_it_is(project, capfd, tmp_path):
         cwd=Path(folder),
     )
     assert lock_of(folder, capfd) == expected
+
+
+def test_the_digest_of_the_lock_is_a_label_of_the_image(project, capfd, engine):
+    folder = project(SHOW, requirements__txt="six\n")
+    lock = lock_of(folder, capfd)
+    labels = engine.client.images.get(container_backend.build(folder)).labels
+    expected = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
+    assert labels[names.LABEL_LOCK_DIGEST] == expected
+    assert engine.client.images.list(names.UNFINISHED_REPOSITORY) == []
+
+
+def test_an_image_without_packages_has_no_lock(project, engine):
+    labels = engine.client.images.get(container_backend.build(project(SHOW))).labels
+    assert names.LABEL_LOCK_DIGEST not in labels
+
+
+def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, engine):
+    """Resolved anew although there is one already: an older version is not kept."""
+    folder = project(SHOW, requirements__txt="tabulate\n")
+    lock = Path(folder, "requirements.lock")
+    lock.write_text("tabulate==0.8.10\n")
+    images = {image.id for image in engine.client.images.list(all=True)}
+    done = run_command("container-backend", "lock", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {lock}: 1 packages.\n"
+    assert {image.id for image in engine.client.images.list(all=True)} == images
+    assert runs() == []
+    written = lock.read_text()
+    assert "tabulate==0.8.10" not in written
+    assert lock.stat().st_mode & 0o777 == 0o644
+    assert lock_of(folder, capfd) == written
+
+
+def test_a_lock_with_a_package_of_the_project_is_installed_from_it(project, capfd):
+    folder = project(SHOW, requirements__txt="six\n./the lib\n")
+    library = Path(folder, "the lib")
+    library.mkdir()
+    (library / "pyproject.toml").write_text("[project]\nname = 'mine'\nversion = '1'\n")
+    (library / "mine.py").write_text("VALUE = 1\n")
+    run_command("container-backend", "lock", folder, check=True)
+    assert read_lock(Path(folder, "requirements.lock").read_text()).layers["local"] == ["./the lib"]
+    assert lock_of(folder, capfd) == Path(folder, "requirements.lock").read_text()
+
+
+def test_a_lock_goes_where_it_is_told_to(project, tmp_path):
+    folder = project(SHOW, requirements__txt="six\n")
+    file = tmp_path / "other.lock"
+    told = run_command("container-backend", "lock", folder, "-o", str(file), "--json", check=True)
+    assert json.loads(told.stdout)["path"] == str(file)
+    shown = run_command("container-backend", "lock", folder, "-o", "-", check=True)
+    assert shown.stdout == file.read_text()
+    assert not Path(folder, "requirements.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("requirements", "arguments", "said"),
+    [
+        ("", (), "no Python packages are declared"),
+        ("six==0.0.0.1\n", (), "there is no version of six==0.0.0.1"),
+        ("six\n", ("-o", "/no/such/folder/x.lock"), "'/no/such/folder/x.lock' cannot be written"),
+        ("six\n", ("-o", "pylock.toml"), "not as TOML"),
+    ],
+)
+def test_a_lock_that_cannot_be_made(project, requirements, arguments, said):
+    folder = project(SHOW, requirements__txt=requirements)
+    Path(folder, "requirements.lock").write_text("six==1.15.0\n")
+    done = run_command("container-backend", "lock", folder, *arguments)
+    assert done.returncode not in {0, 1}
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Path(folder, "requirements.lock").read_text() == "six==1.15.0\n"
+
+
+def test_a_dry_run_says_which_layer_each_package_goes_into(project, engine):
+    """Before the image is built, and afterwards."""
+    folder = project(SHOW, requirements__txt="six\nnumpy\ntabulate\n")
+    before = environment_images(engine)
+    planned = run_command("container-backend", "run", folder, "--dry-run", "--json", check=True)
+    assert environment_images(engine) == before
+    layers = json.loads(planned.stdout)["layers"]
+    assert [name.partition("==")[0] for name in layers["heavy"]] == ["numpy"]
+    assert [name.partition("==")[0] for name in layers["light"]] == ["six", "tabulate"]
+    container_backend.build(folder)
+    built = run_command("container-backend", "run", folder, "--dry-run", check=True)
+    assert f"\nheavy: {layers['heavy'][0]}\n" in built.stdout
+    assert f"\nlight: {', '.join(layers['light'])}\n" in built.stdout

@@ -1,0 +1,228 @@
+"""A plan → its image: built, and then named and labelled by what was installed."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import APIError, DockerException
+
+from container_backend import container, registry
+from container_backend._version import __version__
+from container_backend.build_hints import hint_for
+from container_backend.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.errors import BuildError
+from container_backend.indexes import netrc_file, with_netrc
+from container_backend.lock import LOCK_IN_IMAGE, LOCK_IN_STAGE, LOCK_STAGE, Lock, read_lock
+from container_backend.names import (
+    LABEL_BASE_DIGEST,
+    LABEL_BASE_IMAGE,
+    LABEL_ENVIRONMENT_HASH,
+    LABEL_LOCK_DIGEST,
+    LABEL_PYTHON,
+    LABEL_VERSION,
+    UNFINISHED_REPOSITORY,
+)
+from container_backend.remote_image import split_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from container_backend.buildkit import StepEvent
+    from container_backend.dockerfile import ImagePlan
+    from container_backend.engine import Engine
+    from container_backend.indexes import Indexes
+
+# Where this machine's certificates may be, in the order in which tools look.
+_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
+# https://docs.docker.com/reference/dockerfile/#predefined-args
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+def build(
+    engine: Engine,
+    plan: ImagePlan,
+    *,
+    docker_auth: Mapping[str, Any] | None = None,
+    no_cache: bool = False,
+    on_progress: Callable[[StepEvent], None] | None = None,
+) -> Lock | None:
+    """Build the image of a plan. It has its name and its hash only when all of it is there.
+
+    The digest of the lock is known when everything is built; labels that say it are put on the
+    built image by a second build, which adds no layer and takes a tenth of a second.
+
+    Returns:
+        What was installed; None where nothing is locked.
+
+    Raises:
+        BuildError: The build failed; the message has the step, its output and a hint.
+    """
+    request = _request(engine, plan, docker_auth, no_cache=no_cache)
+    with _build_errors():
+        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+        lock = _read_lock(engine, image_id, LOCK_IN_IMAGE)
+        _finish(engine, plan, image_id, lock)
+    return lock
+
+
+def resolve(
+    engine: Engine,
+    plan: ImagePlan,
+    *,
+    docker_auth: Mapping[str, Any] | None = None,
+    anew: bool = False,
+    on_progress: Callable[[StepEvent], None] | None = None,
+) -> Lock | None:
+    """What would be installed; no image is left.
+
+    Args:
+        engine: Where.
+        plan: Which environment.
+        docker_auth: A login for the base's registry.
+        anew: Whether the indexes are asked although the engine knows an answer of before.
+        on_progress: Told of each step.
+
+    Returns:
+        The lock; None where nothing is declared.
+
+    Raises:
+        BuildError: The requirements cannot be met, or the engine cannot find out.
+    """
+    if not plan.is_locked:
+        return None
+    request = _request(engine, plan, docker_auth, target=LOCK_STAGE)
+    if anew:
+        # Only the step that resolves sees this file.
+        now = {"declared/asked-at": str(time.time_ns()).encode()}
+        request = replace(request, context={**request.context, **now})
+    with _build_errors():
+        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+        try:
+            return _read_lock(engine, image_id, LOCK_IN_STAGE)
+        finally:
+            engine.client.api.remove_image(image_id, noprune=True)
+
+
+def lock_of(engine: Engine, reference: str) -> Lock | None:
+    """The lock in an environment image; None where it has none.
+
+    Raises:
+        DockerException: The image is gone, or the engine.
+    """
+    return _read_lock(engine, reference, LOCK_IN_IMAGE)
+
+
+def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
+    """Files of an image are read by way of a container, which is never started."""
+    created = engine.client.api.create_container(image, ["true"])
+    try:
+        content = container.read_file(engine, created["Id"], path)
+    finally:
+        container.remove(engine, created["Id"])
+    return None if content is None else read_lock(content.decode())
+
+
+def _request(
+    engine: Engine,
+    plan: ImagePlan,
+    docker_auth: Mapping[str, Any] | None,
+    *,
+    target: str | None = None,
+    no_cache: bool = False,
+) -> BuildRequest:
+    return BuildRequest(
+        context=plan.context,
+        build_args=_proxies(os.environ),
+        secrets={**plan.secrets, **build_secrets(plan.indexes)},
+        credentials=registry.credentials_of(engine, docker_auth),
+        target=target,
+        platform=None if plan.platform == engine.platform else plan.platform,
+        no_cache=no_cache,
+    )
+
+
+def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None) -> None:
+    """Labels, and with them the name. BuildKit builds on names only: it has one for so long."""
+    labels = {
+        LABEL_ENVIRONMENT_HASH: plan.hash,
+        LABEL_BASE_IMAGE: plan.base.reference,
+        LABEL_BASE_DIGEST: plan.base.digest,
+        LABEL_PYTHON: plan.python,
+        LABEL_VERSION: __version__,
+    }
+    if lock is not None:
+        labels[LABEL_LOCK_DIGEST] = lock.digest
+    unfinished = f"{UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
+    engine.client.api.tag(image_id, *split_reference(unfinished))
+    try:
+        request = BuildRequest(
+            context={"Dockerfile": f"FROM {unfinished}\n".encode()},
+            tags=(plan.tag,),
+            labels=labels,
+            platform=None if plan.platform == engine.platform else plan.platform,
+        )
+        build_image(engine.streams.api, engine.host, request)
+    finally:
+        engine.client.api.remove_image(unfinished, noprune=True)
+
+
+@contextmanager
+def _build_errors() -> Iterator[None]:
+    """What goes wrong while the engine builds, as an error of ours."""
+    try:
+        yield
+    except BuildFailed as error:
+        raise BuildError(_build_message(error), remedy=hint_for(error)) from error
+    except (DockerException, OSError) as error:
+        said = error.explanation if isinstance(error, APIError) else error
+        raise BuildError(
+            f"The engine went away while the environment image was built: {said}",
+            remedy="See whether it runs (`docker info`) and try again.",
+        ) from error
+
+
+def _build_message(error: BuildFailed) -> str:
+    lines = [f"The environment image could not be built: {error.message}"]
+    if error.step:
+        lines.append(f"Failed step: {error.step}")
+    lines += [f"    {line}" for line in error.output]
+    return "\n".join(lines)
+
+
+def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
+    """What a build needs to reach packages and must not keep: certificates and logins.
+
+    Args:
+        indexes: Whose logins; the user's netrc file is asked for the rest.
+        environ: Where the certificates' file is named.
+    """
+    secrets = {}
+    if (bundle := _ca_bundle(environ)) is not None:
+        secrets["ca-bundle"] = bundle
+    if logins := with_netrc(indexes, environ).logins:
+        secrets["netrc"] = netrc_file(logins)
+    return secrets
+
+
+def _ca_bundle(environ: Mapping[str, str]) -> bytes | None:
+    default = ssl.get_default_verify_paths().openssl_cafile
+    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
+    for name in [*named, "/etc/ssl/certs/ca-certificates.crt", default]:
+        try:
+            return Path(name).read_bytes()
+        except OSError:
+            continue
+    return None
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
+    return {name: environ[name] for name in names if environ.get(name)}
