@@ -112,6 +112,7 @@ def plan_image(
         "build/pip.conf": pip_settings(spec.installer_indexes),
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
+        "declared/direct.txt": _lines(spec.direct),
     }
     if spec.lock_text:
         files["declared/pylock.toml"] = spec.lock_text

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from container_backend.spec import EnvironmentSpec
     from container_backend.user_template import UserTemplate
 
-LAYERS: Final = ("heavy", "medium", "light")
+# Where each package is put is decided by templates/split_lock.py.
+LAYERS: Final = ("heavy", "medium", "light", "direct")
 # What is installed from the project's own files, after everything else.
 LOCAL_LAYER: Final = "local"
 _PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"

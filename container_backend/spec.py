@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from container_backend.code import included_files
 from container_backend.content import hash_file
 from container_backend.errors import InvalidEnvironment
@@ -53,6 +56,8 @@ class EnvironmentSpec:
         lock: The kind of lock that says it all: ``requirements.lock`` (its lines are the
             requirements), ``pylock.toml`` or ``uv.lock`` (among the files); empty for none.
         lock_text: Of a ``pylock.toml``.
+        direct: Names of the packages that the project names itself; the others are there because
+            of these. Part of the environment only by way of the requirements.
     """
 
     python: str
@@ -66,6 +71,7 @@ class EnvironmentSpec:
     files: Mapping[str, Content] = field(default_factory=dict, repr=False)
     lock: str = ""
     lock_text: str = field(default="", repr=False)
+    direct: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,19 @@ def specify(
         indexes=replace(indexes, logins=(*indexes.logins, *logins)),
         installer_indexes=machine,
         files=project_files(root, read.local),
+        direct=_names(requirements),
     )
+
+
+def _names(requirements: Sequence[str]) -> tuple[str, ...]:
+    """The names in some lines; options and addresses have none."""
+    found = set()
+    for line in requirements:
+        try:
+            found.add(canonicalize_name(Requirement(line.split(" --")[0]).name))
+        except InvalidRequirement:
+            continue
+    return tuple(sorted(found))
 
 
 def _without_logins(lines: Sequence[Line], logins: list[Login]) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""split_lock.py FOLDER GIVEN PROJECT LAYER…: split FOLDER/pylock.toml into FOLDER/pylock.LAYER.toml.
+"""split_lock.py FOLDER GIVEN DIRECT PROJECT LAYER…: split FOLDER/pylock.toml into layers.
 
-Big packages go into the first layers: they change rarely and take long. Those that are files of the
-project go into the one called "local". Each package's place depends on itself only, so that a
-change of one moves no other.
+Big packages go into the first layers: they change rarely and take long. Small ones that the project
+names itself, a line each in the file DIRECT, go into "direct": these are what people add and
+change. Those that are files of the project go into "local". Each package's place depends on itself
+only, so that a change of one moves no other. FOLDER/pylock.LAYER.toml is what goes into a layer.
 
 GIVEN is a requirements file with hashes that the project gave: files with other hashes are left
 out. FOLDER/requirements.lock says all of it in the form of such a file, for people and for pip, with
@@ -15,10 +16,10 @@ import re
 import sys
 from pathlib import Path
 
-# The least size of a package, as downloaded, for each layer but the last, in bytes.
-LEAST_SIZES = (5_000_000, 500_000)
+# The least size of a package for a layer, as downloaded, in bytes.
+LEAST_SIZES = {"heavy": 5_000_000, "medium": 500_000}
 BEGIN = "[[packages]]\n"
-LOCAL = "local"
+LIGHT, DIRECT, LOCAL = "light", "direct", "local"
 FILE = re.compile(r'\{ (?:url|path) = [^{}]*hashes = \{ sha256 = "([0-9a-f]{64})" \} \}')
 
 
@@ -40,6 +41,16 @@ def is_local(package: str) -> bool:
             r"^(directory|archive) = {.*\bpath = |\bwheels = .*{.*\bpath = ", package, re.MULTILINE
         )
     )
+
+
+def layer_of(package: str, direct: set) -> str:
+    """The layer that a package goes into."""
+    if is_local(package):
+        return LOCAL
+    for layer, least in LEAST_SIZES.items():
+        if size(package) >= least:
+            return layer
+    return DIRECT if field(package, "name") in direct else LIGHT
 
 
 def given_hashes(file: Path) -> dict:
@@ -108,7 +119,7 @@ def lock_text(locked: dict) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def main(folder: Path, given: Path, project: str, layers: list) -> None:
+def main(folder: Path, given: Path, direct: Path, project: str, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
     hashes = given_hashes(given)
     packages = [
@@ -116,10 +127,9 @@ def main(folder: Path, given: Path, project: str, layers: list) -> None:
     ]
     files = dict.fromkeys(layers, header)
     locked = {layer: [] for layer in layers}
-    sizes = [layer for layer in layers if layer != LOCAL]
+    named = set(direct.read_text(encoding="utf-8").split())
     for package in packages:
-        rank = sum(size(package) < least for least in LEAST_SIZES)
-        layer = LOCAL if is_local(package) else sizes[min(rank, len(sizes) - 1)]
+        layer = layer_of(package, named)
         files[layer] += BEGIN + package
         locked[layer].append(requirement(package, folder, project))
     for layer, text in files.items():
@@ -129,4 +139,4 @@ def main(folder: Path, given: Path, project: str, layers: list) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    main(*map(Path, sys.argv[1:4]), sys.argv[4], sys.argv[5:])

@@ -281,7 +281,7 @@ def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index
         for position, pair in enumerate(zip(before, after, strict=True))
         if pair[0] != pair[1]
     ]
-    # The layers of an image: base, environment, heavy, medium, light, lock, working directory.
+    # The layers: base, environment, heavy, medium, light, direct, lock, working directory.
     assert min(differing) == len(before) - 3
 
 

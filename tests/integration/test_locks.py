@@ -176,8 +176,8 @@ def test_a_dry_run_says_which_layer_each_package_goes_into(project, engine):
     assert environment_images(engine) == before
     layers = json.loads(planned.stdout)["layers"]
     assert [name.partition("==")[0] for name in layers["heavy"]] == ["numpy"]
-    assert [name.partition("==")[0] for name in layers["light"]] == ["six", "tabulate"]
+    assert [name.partition("==")[0] for name in layers["direct"]] == ["six", "tabulate"]
     container_backend.build(folder)
     built = run_command("container-backend", "run", folder, "--dry-run", check=True)
     assert f"\nheavy: {layers['heavy'][0]}\n" in built.stdout
-    assert f"\nlight: {', '.join(layers['light'])}\n" in built.stdout
+    assert f"\ndirect: {', '.join(layers['direct'])}\n" in built.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from container_backend.lock import read_lock
+from container_backend.render import LAYERS, LOCAL_LAYER
 
 SCRIPT = Path(__file__).parents[2] / "templates" / "split_lock.py"
 A, B = "a" * 64, "b" * 64
@@ -55,14 +56,15 @@ archive = {{ path = "../code/wheels/wheeled-0.1-py3-none-any.whl", hashes = {{ s
 
 @pytest.fixture
 def split(tmp_path):
-    def run(*packages: str) -> str:
+    def run(*packages: str, direct: str = "") -> str:
         folder = tmp_path / "lock"
         folder.mkdir(exist_ok=True)
         (folder / "pylock.toml").write_text("lock-version = '1.0'\n\n" + "\n".join(packages))
-        layers = ("heavy", "medium", "light", "local")
+        (tmp_path / "direct.txt").write_text(direct)
+        layers = (*LAYERS, LOCAL_LAYER)
         code = tmp_path / "code"
         subprocess.run(
-            [sys.executable, SCRIPT, folder, "/dev/null", code, *layers],
+            [sys.executable, SCRIPT, folder, "/dev/null", tmp_path / "direct.txt", code, *layers],
             check=True,
             capture_output=True,
         )
@@ -77,6 +79,15 @@ def test_packages_are_put_into_layers_by_size_and_kind(split):
         "heavy": ["numpy==2.4.6"],
         "light": ["six==1.17.0"],
         "local": ["./lib ü", "./wheels/wheeled-0.1-py3-none-any.whl"],
+    }
+
+
+def test_a_small_package_that_the_project_names_is_in_a_layer_of_its_own(split):
+    lock = read_lock(split(BIG, SMALL, FROM_ADDRESS, direct="numpy\nsix\n"))
+    assert lock.layers == {
+        "heavy": ["numpy==2.4.6"],
+        "light": ["other @ https://i.test/other.zip"],
+        "direct": ["six==1.17.0"],
     }
 
 
