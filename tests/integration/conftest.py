@@ -28,6 +28,10 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "example_project"
 BASE = "python:3.11-slim"
 
+# Started in the background of a script, this process ignores interrupts, and so would every
+# command that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> object:
     """The first true answer; fails when there is none in time."""
