@@ -51,6 +51,7 @@ format: $(INSTALLED) ## let ruff rewrite the code
 	$(BIN)/ruff format
 
 bench: $(INSTALLED) engine ## measure against peers, as ratios
+	@scripts/test-packages
 	$(BIN)/python -m bench
 
 clean: ## remove what was installed and made here

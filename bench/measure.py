@@ -13,27 +13,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How long ours takes, as a part of a peer's time.
+    """What ours takes, as a part of what a peer takes.
 
     Attributes:
         what: What was measured.
-        ours: Median of ours, in seconds.
-        peer: Median of the peer's, in seconds.
-        limit: The ratio that must not be exceeded.
+        ours: Median of ours.
+        peer: Median of the peer's.
+        limit: The ratio that must not be exceeded; None where there is none.
+        unit: Of both.
     """
 
     what: str
     ours: float
     peer: float
-    limit: float
+    limit: float | None
+    unit: str = "s"
 
     def __str__(self) -> str:
         """One line of the report."""
         ratio = self.ours / self.peer
-        verdict = "ok" if ratio <= self.limit else "MISSED"
         return (
-            f"{self.what:<62} {self.ours:7.2f} s / {self.peer:7.2f} s = {ratio:5.2f}"
-            f"  (at most {self.limit:.2f})  {verdict}"
+            f"{self.what:<62} {self.ours:7.2f} {self.unit} / {self.peer:7.2f} {self.unit}"
+            f" = {ratio:5.2f}  {_verdict(ratio, self.limit, f'{self.limit or 0:.2f}')}"
         )
 
 
@@ -43,21 +44,26 @@ class Figure:
 
     Attributes:
         what: What was measured.
-        seconds: The median.
-        limit: What must not be exceeded, in seconds.
+        value: The median.
+        limit: What must not be exceeded.
+        unit: Of both.
     """
 
     what: str
-    seconds: float
+    value: float
     limit: float
+    unit: str
 
     def __str__(self) -> str:
         """One line of the report."""
-        verdict = "ok" if self.seconds <= self.limit else "MISSED"
-        return (
-            f"{self.what:<62} {self.seconds * 1000:7.1f} ms"
-            f"{'':<20}(at most {self.limit * 1000:.0f} ms)  {verdict}"
-        )
+        verdict = _verdict(self.value, self.limit, f"{self.limit:.0f} {self.unit}")
+        return f"{self.what:<62} {self.value:7.1f} {self.unit}{'':<20}{verdict}"
+
+
+def _verdict(value: float, limit: float | None, said: str) -> str:
+    if limit is None:
+        return "(no limit)"
+    return f"(at most {said})  {'ok' if value <= limit else 'MISSED'}"
 
 
 def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -1,0 +1,201 @@
+"""Images: how fast they are made and changed, how big they are, what of them is sent."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+import tempfile
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import container_backend
+from bench import peers
+from bench.measure import Figure, Ratio, medians
+from container_backend import image_build, images, project, remote_image
+from container_backend.config import BackendConfig
+from container_backend.dockerfile import ImagePlan, plan_image
+from container_backend.environment import read_environment
+from container_backend.render import LAYERS
+from container_backend.spec import EnvironmentSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from container_backend.engine import Engine
+
+CACHE_ID: Final = "id=container-backend-uv"
+# Small packages without dependencies, in two versions: what a person might add to a project.
+SMALL_PACKAGES: Final = (
+    ("humanize", "4.10.0", "4.11.0"),
+    ("tabulate", "0.8.10", "0.9.0"),
+    ("toolz", "0.12.1", "1.0.0"),
+    ("xxhash", "3.4.1", "3.5.0"),
+    ("sortedcontainers", "2.3.0", "2.4.0"),
+    ("termcolor", "2.4.0", "2.5.0"),
+    ("parse", "1.20.1", "1.20.2"),
+)
+MEGABYTE: Final = 1_000_000
+
+
+def example_environment(*more: str) -> EnvironmentSpec:
+    """The example's, with some requirements more."""
+    spec = read_environment(project.read_project(peers.EXAMPLE), None, BackendConfig())
+    assert isinstance(spec, EnvironmentSpec)
+    names = tuple(requirement.partition("==")[0] for requirement in more)
+    return replace(spec, requirements=(*spec.requirements, *more), direct=(*spec.direct, *names))
+
+
+def plan(connected: Engine, spec: EnvironmentSpec) -> ImagePlan:
+    """On the usual base."""
+    base = images.resolve_base(connected, f"python:{spec.python}-slim")
+    return plan_image(spec, base, connected.platform)
+
+
+def with_dockerfile(planned: ImagePlan, dockerfile: str) -> ImagePlan:
+    """The plan with another Dockerfile, and a name that no environment has."""
+    context = {**planned.context, "Dockerfile": dockerfile.encode()}
+    tag = f"container-backend-bench/ours:{uuid.uuid4().hex}"
+    return replace(planned, context=context, hash=f"bench-{uuid.uuid4().hex}", tag=tag)
+
+
+def as_if_new(planned: ImagePlan) -> ImagePlan:
+    """The plan, with the steps that a new requirement repeats as if no bench had run them before."""
+    repeated = rf"sh (?=/build/resolve\.sh |/build/install\.sh .*pylock\.{LAYERS[-1]}\.)"
+    dockerfile, count = re.subn(repeated, f": {uuid.uuid4()}; sh ", planned.dockerfile)
+    assert count == 2  # noqa: PLR2004 the two steps above
+    return with_dockerfile(planned, dockerfile)
+
+
+class Ours:
+    """Environment images as the product makes them."""
+
+    def __init__(self, connected: Engine) -> None:
+        """The example's environment is built, and with it all caches filled."""
+        self.connected = connected
+        self.made: list[str] = []
+        self._packages: Iterator[tuple[str, str, str]] = itertools.cycle(SMALL_PACKAGES)
+        self._changed: Iterator[tuple[str, str, str]] = itertools.cycle(SMALL_PACKAGES)
+        container_backend.build(str(peers.EXAMPLE))
+
+    def _build(self, planned: ImagePlan, *, no_cache: bool = False) -> None:
+        self.made.append(planned.tag)
+        image_build.build(self.connected, planned, no_cache=no_cache)
+
+    def from_nothing(self) -> None:
+        """Without any step, download or wheel of before: caches under another name."""
+        planned = plan(self.connected, example_environment())
+        dockerfile = planned.dockerfile.replace(CACHE_ID, f"id=bench-{uuid.uuid4()}")
+        assert dockerfile != planned.dockerfile
+        self._build(with_dockerfile(planned, dockerfile), no_cache=True)
+
+    def warm(self) -> None:
+        """Without any step of before, but with its downloads."""
+        planned = plan(self.connected, example_environment())
+        self._build(with_dockerfile(planned, planned.dockerfile), no_cache=True)
+
+    def one_more(self) -> None:
+        """With a small package more."""
+        name, _, _ = next(self._packages)
+        self._build(as_if_new(plan(self.connected, example_environment(name))))
+
+    def before_a_change(self) -> str:
+        """Build with a small package in an older version; gives it in a newer one."""
+        name, older, newer = next(self._changed)
+        self._build(as_if_new(plan(self.connected, example_environment(f"{name}=={older}"))))
+        return f"{name}=={newer}"
+
+    def changed(self, requirement: str) -> None:
+        """With that package in the newer version."""
+        self._build(as_if_new(plan(self.connected, example_environment(requirement))))
+
+
+def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
+    """The example's environment against a Dockerfile, and against MLflow's own environments."""
+    ours = Ours(connected)
+    requirements = (peers.EXAMPLE / "requirements.txt").read_text()
+
+    def changed() -> float:
+        requirement = ours.before_a_change()
+        return medians({"": lambda: ours.changed(requirement)}, 1)[""]
+
+    with tempfile.TemporaryDirectory() as folder:
+        managers = {name: peers.Manager(name, Path(folder) / name) for name in ("uv", "virtualenv")}
+        times = medians(
+            {
+                "plain": lambda: peers.build_plain_image(connected, requirements),
+                "nothing": ours.from_nothing,
+                "warm": ours.warm,
+                "more": ours.one_more,
+                "changed": changed,
+                **{f"{name} nothing": it.from_nothing for name, it in managers.items()},
+                **{f"{name} warm": it.warm for name, it in managers.items()},
+                **{f"{name} more": it.one_more for name, it in managers.items()},
+            },
+            rounds,
+        )
+    peers.remove_images(connected, ours.made)
+    yield Ratio("image from nothing / plain Dockerfile", times["nothing"], times["plain"], 0.40)
+    yield Ratio("image with warm caches / plain", times["warm"], times["plain"], 0.30)
+    yield Ratio("one light package more / plain", times["more"], times["plain"], 0.08)
+    yield Ratio("one light package changed / plain", times["changed"], times["plain"], 0.08)
+    # uv puts links into its cache instead of files, and compiles nothing: another thing is made.
+    for name, limits in (("virtualenv", (0.40, 0.30, 0.08)), ("uv", (None, None, None))):
+        for kind, limit in zip(("nothing", "warm", "more"), limits, strict=True):
+            what = {"nothing": "from nothing", "warm": "warm", "more": "one more"}[kind]
+            peer = times[f"{name} {kind}"]
+            yield Ratio(f"{what} / mlflow run --env-manager {name}", times[kind], peer, limit)
+
+
+def size(connected: Engine) -> Ratio:
+    """Of the image; both have bytecode. The plain one is there from the builds."""
+    ours, plain = (
+        connected.client.api.inspect_image(reference)["Size"] / MEGABYTE
+        for reference in (container_backend.build(str(peers.EXAMPLE)), peers.PLAIN_IMAGE)
+    )
+    return Ratio("image's size / plain", ours, plain, 1.0, "MB")
+
+
+def pushed(connected: Engine) -> Ratio:
+    """Bytes that a registry gets for a small package more, of all that it got for the image."""
+    ours = Ours(connected)
+    with peers.registry() as (address, stored):
+        sent = []
+        for requirements in ((), SMALL_PACKAGES[0][:1]):
+            planned = plan(connected, example_environment(*requirements))
+            planned = with_dockerfile(planned, planned.dockerfile)
+            image_build.build(connected, planned)
+            reference = f"{address}/environments:{len(sent)}"
+            connected.client.api.tag(planned.tag, *remote_image.split_reference(reference))
+            before = stored()
+            remote_image.push(connected, reference)
+            sent.append((stored() - before) / MEGABYTE)
+            ours.made += [planned.tag, reference]
+    peers.remove_images(connected, ours.made)
+    return Ratio("bytes pushed for one light package more / for all", sent[1], sent[0], 0.05, "MB")
+
+
+def memory(connected: Engine, rounds: int) -> Figure:
+    """Of the command that builds, over the least that it ever takes: 1 GB of data, 100 MB sent."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = peers.big_project(Path(temporary))
+        start = peers.peak_memory("container-backend", "--version")
+        command = ("container-backend", "build", str(folder), "-c", '{"rebuild": true}')
+        peaks = [peers.peak_memory(*command) for _ in range(rounds)]
+        peers.remove_images(connected, [container_backend.build(str(folder))])
+    grown = (statistics.median(peaks) - start) / MEGABYTE
+    return Figure("memory of a build with 1 GB of data and 100 MB sent", grown, 150, "MB")
+
+
+def look_up(connected: Engine, rounds: int) -> Figure:
+    """From the project's files to its image, which is there."""
+
+    def found() -> None:
+        assert images.find_image(connected, plan(connected, example_environment())) is not None
+
+    times = medians({"look-up": found}, rounds)
+    return Figure(
+        "environment read, hashed, and its image found", times["look-up"] * 1000, 30, "ms"
+    )
