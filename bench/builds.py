@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-CACHE_ID: Final = "id=container-backend-uv"
+CACHE_ID: Final = "id=container-backend-packages"
 # Small packages without dependencies, in two versions: what a person might add to a project.
 SMALL_PACKAGES: Final = (
     ("humanize", "4.10.0", "4.11.0"),

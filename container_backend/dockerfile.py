@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # Change it when the same declaration shall make another image than before.
 SCHEMA_VERSION: Final = 1
+_PUBLIC_INDEX: Final = "https://pypi.org/simple"
+# A file is asked for by its hash; not every index says that it need not be fetched again.
+# https://docs.astral.sh/uv/concepts/indexes/#customizing-cache-control-headers
+_FILES_NEVER_CHANGE: Final = 'cache-control = { files = "max-age=365000000, immutable" }\n'
 # The scripts that the template's steps run; they never land in the image.
 _SCRIPTS: Final = (
     "access.sh",
@@ -113,6 +117,7 @@ def plan_image(
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
         "declared/direct.txt": _lines(spec.direct),
+        "declared/index.txt": _lines((spec.indexes.default or _PUBLIC_INDEX,)),
     }
     if spec.lock_text:
         files["declared/pylock.toml"] = spec.lock_text
@@ -172,12 +177,13 @@ def environment_hash(
 def uv_settings(indexes: Indexes) -> str:
     """Indexes as a ``uv.toml``. JSON's texts and lists are TOML's, too."""
     settings = {
-        "index-url": indexes.default,
-        "extra-index-url": list(indexes.extra),
         "find-links": list(indexes.find_links),
         "allow-insecure-host": list(indexes.trusted_hosts),
     }
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value)
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value]
+    for address in [*indexes.extra, indexes.default or _PUBLIC_INDEX]:
+        lines += ["\n[[index]]\n", f"url = {json.dumps(address)}\n", _FILES_NEVER_CHANGE]
+    return "".join([*lines, "default = true\n"])
 
 
 def conda_settings(conda: CondaPackages) -> str:

@@ -9,4 +9,4 @@ if ! grep -q '^\[\[packages\]\]' "$2"; then
 fi
 /installer/uv pip install --no-deps --python "$1/bin/python" \
     --index-strategy unsafe-best-match --requirements "$2"
-"$1/bin/python" /build/compile_bytecode.py "$2"
+"$1/bin/python" /build/compile_bytecode.py "$2" /cache/bytecode

@@ -34,4 +34,4 @@ requirements.lock)
 esac
 given=/declared/requirements.txt
 [ "$source" = requirements.lock ] || given=/dev/null
-"$environment/bin/python" /build/split_lock.py "$folder" "$given" /declared/direct.txt "$project" "$@"
+"$environment/bin/python" /build/split_lock.py "$folder" /declared "$given" "$project" "$@"

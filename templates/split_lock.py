@@ -1,7 +1,7 @@
-"""split_lock.py FOLDER GIVEN DIRECT PROJECT LAYER…: split FOLDER/pylock.toml into layers.
+"""split_lock.py FOLDER DECLARED GIVEN PROJECT LAYER…: split FOLDER/pylock.toml into layers.
 
 Big packages go into the first layers: they change rarely and take long. Small ones that the project
-names itself, a line each in the file DIRECT, go into "direct": these are what people add and
+names itself, a line each in DECLARED/direct.txt, go into "direct": these are what people add and
 change. Those that are files of the project go into "local". Each package's place depends on itself
 only, so that a change of one moves no other. FOLDER/pylock.LAYER.toml is what goes into a layer.
 
@@ -10,6 +10,7 @@ out. FOLDER/requirements.lock says all of it in the form of such a file, for peo
 paths relative to the PROJECT.
 """
 
+import json
 import os
 import platform
 import re
@@ -84,6 +85,14 @@ def only_given(package: str, hashes: set) -> str:
     return re.sub(r"\[\s*,", "[", kept)
 
 
+def with_index(package: str, index: str) -> str:
+    """The package with the index that it is from, without which uv downloads it again each time."""
+    if re.search(r"^(index|vcs|archive|directory) = ", package, re.MULTILINE) or is_local(package):
+        return package
+    line = f"index = {json.dumps(index)}\n"
+    return re.sub(r'^version = ".*"\n', lambda match: match[0] + line, package, flags=re.MULTILINE)
+
+
 def requirement(package: str, folder: Path, project: str) -> str:
     """The package as in a requirements file with hashes."""
     name = field(package, "name")
@@ -119,7 +128,7 @@ def lock_text(locked: dict) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def main(folder: Path, given: Path, direct: Path, project: str, layers: list) -> None:
+def main(folder: Path, declared: Path, given: Path, project: str, layers: list) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
     hashes = given_hashes(given)
     packages = [
@@ -127,10 +136,11 @@ def main(folder: Path, given: Path, direct: Path, project: str, layers: list) ->
     ]
     files = dict.fromkeys(layers, header)
     locked = {layer: [] for layer in layers}
-    named = set(direct.read_text(encoding="utf-8").split())
+    named = set((declared / "direct.txt").read_text(encoding="utf-8").split())
+    index = (declared / "index.txt").read_text(encoding="utf-8").strip()
     for package in packages:
         layer = layer_of(package, named)
-        files[layer] += BEGIN + package
+        files[layer] += BEGIN + with_index(package, index)
         locked[layer].append(requirement(package, folder, project))
     for layer, text in files.items():
         (folder / f"pylock.{layer}.toml").write_text(text, encoding="utf-8")

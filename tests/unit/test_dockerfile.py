@@ -129,7 +129,9 @@ def test_settings_survive_toml(text):
         import tomli as tomllib
     url = "https://index.test/" + text.encode("ascii", "ignore").decode().replace("\x7f", "")
     settings = tomllib.loads(dockerfile.uv_settings(Indexes(default=url, extra=(url,))))
-    assert settings == {"index-url": url, "extra-index-url": [url]}
+    extra, default = settings["index"]
+    assert extra["url"] == default["url"] == url
+    assert (extra.get("default"), default["default"]) == (None, True)
 
 
 def test_the_steps_of_what_is_declared_and_no_others():

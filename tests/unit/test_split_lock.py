@@ -61,10 +61,11 @@ def split(tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / "pylock.toml").write_text("lock-version = '1.0'\n\n" + "\n".join(packages))
         (tmp_path / "direct.txt").write_text(direct)
+        (tmp_path / "index.txt").write_text("https://i.test/simple\n")
         layers = (*LAYERS, LOCAL_LAYER)
         code = tmp_path / "code"
         subprocess.run(
-            [sys.executable, SCRIPT, folder, "/dev/null", tmp_path / "direct.txt", code, *layers],
+            [sys.executable, SCRIPT, folder, tmp_path, "/dev/null", code, *layers],
             check=True,
             capture_output=True,
         )
@@ -96,6 +97,14 @@ def test_a_package_more_moves_no_other(split):
     after = read_lock(split(BIG, FROM_ADDRESS, SMALL)).layers
     assert after["heavy"] == before["heavy"]
     assert after["light"] == ["other @ https://i.test/other.zip", *before["light"]]
+
+
+def test_packages_of_the_index_are_written_with_it(split, tmp_path):
+    """Otherwise uv does not find them among its downloads of before."""
+    split(BIG, FROM_ADDRESS)
+    heavy = (tmp_path / "lock" / "pylock.heavy.toml").read_text()
+    assert '\nversion = "2.4.6"\nindex = "https://i.test/simple"\n' in heavy
+    assert "index = " not in (tmp_path / "lock" / "pylock.light.toml").read_text()
 
 
 def test_what_comes_from_git_is_locked_by_its_commit(split):

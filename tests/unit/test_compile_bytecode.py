@@ -1,0 +1,106 @@
+"""The script of the build that gives packages their bytecode, in a small environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "templates" / "compile_bytecode.py"
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """An environment with two packages; gives its folder."""
+    root = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", root], check=True)
+    site = next(root.glob("lib/python3*/site-packages"))
+    sources = {
+        "one/__init__.py": "VALUE = 1\n",
+        "one/data.txt": "x",
+        "one/tests/test_it.py": "VALUE = 1\n",
+        "one/template.py": "def {{ name }}(:\n",
+        "two.py": "VALUE = 2\n",
+    }
+    for name, text in sources.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    for name in ("one", "two"):
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        files = [path for path in sources if path.startswith(name)]
+        (info / "RECORD").write_text("".join(f"{path},sha256=x,1\n" for path in files))
+    (tmp_path / "lock.toml").write_text(
+        '[[packages]]\nname = "one"\n[[packages]]\nname = "two"\n[[packages]]\nname = "absent"\n'
+    )
+    return root
+
+
+def finish(environment: Path) -> str:
+    folder = environment.parent
+    return subprocess.run(
+        [environment / "bin" / "python", SCRIPT, folder / "lock.toml", folder / "cache"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def bytecode(environment: Path) -> dict[str, bytes]:
+    found = environment.rglob("*.pyc")
+    return {path.name.partition(".")[0]: path.read_bytes() for path in found}
+
+
+def test_modules_are_compiled_but_not_tests_and_what_is_no_python(environment):
+    assert finish(environment) == "compiled 3 of 3 modules of 3 packages\n"
+    assert set(bytecode(environment)) == {"__init__", "two"}
+
+
+def test_python_takes_the_bytecode_and_does_not_compile_again(environment):
+    finish(environment)
+    shown = subprocess.run(
+        [environment / "bin" / "python", "-v", "-c", "import one, two"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+    for name in ("one/__pycache__/__init__", "__pycache__/two"):
+        assert any("matches" in line and name in line for line in shown.splitlines())
+
+
+def test_what_was_compiled_before_is_taken_from_the_cache_and_is_the_same(environment):
+    finish(environment)
+    first = bytecode(environment)
+    for path in environment.rglob("*.pyc"):
+        path.unlink()
+    assert finish(environment) == "compiled 0 of 3 modules of 3 packages\n"
+    assert bytecode(environment) == first
+
+
+def test_another_file_of_a_package_is_compiled_again(environment):
+    finish(environment)
+    two = next(environment.glob("lib/python3*/site-packages/two.py"))
+    two.write_text("VALUE = 222\n")
+    record = two.parent / "two-1.0.dist-info" / "RECORD"
+    record.write_text("two.py,sha256=y,1\n")
+    assert finish(environment) == "compiled 1 of 3 modules of 3 packages\n"
+    printed = subprocess.run(
+        [environment / "bin" / "python", "-c", "import two; print(two.VALUE)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert printed == "222\n"
+
+
+def test_all_files_get_one_time(environment):
+    finish(environment)
+    site = next(environment.glob("lib/python3*/site-packages"))
+    times = {path.stat().st_mtime for path in (site / "one").rglob("*") if path.is_file()}
+    assert len(times) == 1
+    # Zip archives, which some programs make of packages, know no time before 1980.
+    zipfile.ZipInfo.from_file(site / "one" / "data.txt")
