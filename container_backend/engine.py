@@ -221,6 +221,8 @@ def _reason(error: BaseException) -> str:
 
 def _connection_advice(host: EngineHost, error: BaseException) -> str:
     reason = _reason(error).lower()
+    if host.url.startswith("ssh://") and "paramiko" in str(error):
+        return "Install what is needed for ssh: pip install 'mlflow-container-backend[ssh]'"
     if host.is_socket and "permission denied" in reason:
         return (
             "You may not use the socket. Add yourself to its group and log in again:\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import docker.auth
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from container_backend.engine import Engine
+
+_logger = logging.getLogger(__name__)
 
 # BuildKit and the Docker config file call Docker Hub by different names.
 _HUB_NAMES = frozenset(
@@ -44,8 +47,10 @@ def credentials_of(
                 )
         try:
             known = configs.resolve_authconfig(docker.auth.INDEX_NAME if hub else host)
-        except DockerException:
-            return None  # a helper that is missing or refuses: anonymous, as the docker command
+        except DockerException as error:
+            # The registry may let everybody in.
+            _logger.warning("The Docker config has no login for %s: %s", host, error)
+            return None
         if not known:
             return None
         if token := known.get("IdentityToken") or known.get("identitytoken"):
@@ -59,12 +64,15 @@ def credentials_of(
 
 def auth_config(
     engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None
-) -> dict[str, str] | None:
-    """The login for pulling an image, in the form that the SDK's calls take."""
+) -> dict[str, str]:
+    """The login for an image's registry, in the form that the SDK's calls take; empty for none.
+
+    Not None: the SDK would look for one itself, and raise where a helper is missing.
+    """
     host, _ = docker.auth.resolve_repository_name(reference.partition("@")[0])
     found = credentials_of(engine, docker_auth)(host)
     if found is None:
-        return None
+        return {}
     if not found.username:
         return {"identitytoken": found.password}
     return {"username": found.username, "password": found.password}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 from pathlib import Path
@@ -126,6 +129,24 @@ def environment_images(engine: engines.Engine) -> set[str]:
     }
 
 
+def everything(engine, image: str) -> bytes:
+    """All bytes of an image: its layers, its configuration, its history."""
+    exported = io.BytesIO(b"".join(engine.client.images.get(image).save(chunk_size=2**20)))
+    found = [json.dumps(engine.client.api.inspect_image(image)).encode()]
+    found.append(json.dumps(engine.client.api.history(image)).encode())
+    with tarfile.open(fileobj=exported) as outer:
+        for member in outer:
+            content = outer.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            data = content.read()
+            if member.name.endswith("layer.tar"):
+                with tarfile.open(fileobj=io.BytesIO(data)) as layer:
+                    found += [entry.name.encode() for entry in layer]
+            found.append(data)
+    return b"\n".join(found)
+
+
 @contextlib.contextmanager
 def command(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str]]:
     """A command of this environment, running; ended by its pid if the test did not wait."""
@@ -223,6 +244,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def registry(tmp_path) -> Iterator[str]:
     """A real registry with a password; gives ``host:port``."""
+    with private_registry(tmp_path) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def private_registry(tmp_path: Path) -> Iterator[str]:
+    """A real registry whose data is in a folder; gives ``host:port``."""
     port = free_port()
     (tmp_path / "data").mkdir()
     subprocess.run(

@@ -22,6 +22,7 @@ from tests.integration.conftest import (
     command,
     containers_of,
     environment_images,
+    everything,
     only_run,
     run_command,
     runs,
@@ -113,24 +114,6 @@ def private(project, index: str, version: str, login: str = f"{USER}:{PASSWORD}@
         "entry_points: {main: {command: 'python -c \"import tinything; print(tinything.VERSION)\"'}}",
         requirements__txt=f"--extra-index-url http://{login}{index}/simple\ntinything=={version}\n",
     )
-
-
-def everything(engine, image: str) -> bytes:
-    """All bytes of an image: its layers, its configuration, its history."""
-    exported = io.BytesIO(b"".join(engine.client.images.get(image).save(chunk_size=2**20)))
-    found = [json.dumps(engine.client.api.inspect_image(image)).encode()]
-    found.append(json.dumps(engine.client.api.history(image)).encode())
-    with tarfile.open(fileobj=exported) as outer:
-        for member in outer:
-            content = outer.extractfile(member) if member.isfile() else None
-            if content is None:
-                continue
-            data = content.read()
-            if member.name.endswith("layer.tar"):
-                with tarfile.open(fileobj=io.BytesIO(data)) as layer:
-                    found += [entry.name.encode() for entry in layer]
-            found.append(data)
-    return b"\n".join(found)
 
 
 def test_a_private_index_is_used_and_leaves_no_trace(project, index, engine, fresh, capfd):

@@ -1,0 +1,116 @@
+"""A base image in a registry with a password: who knows it builds, and no image, message or tag has it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+import container_backend
+from container_backend import names
+from tests.integration.conftest import (
+    BASE,
+    environment_images,
+    everything,
+    only_run,
+    private_registry,
+    run_command,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER, PASSWORD = "me", "r3gistry-password"
+
+
+@pytest.fixture(scope="module")
+def private_base(engine, tmp_path_factory):
+    """A base that the engine has to ask the registry for."""
+    with private_registry(tmp_path_factory.mktemp("registry")) as registry:
+        reference = f"{registry}/private/python:3.11"
+        engine.client.images.get(BASE).tag(reference)
+        login = {"username": USER, "password": PASSWORD}
+
+        def push() -> bool:
+            answers = engine.client.api.push(reference, auth_config=login, stream=True, decode=True)
+            return not any("error" in answer for answer in answers)
+
+        wait_until(push)
+        engine.client.images.remove(reference)
+        before = environment_images(engine)
+        yield reference
+        for image in environment_images(engine) - before:
+            engine.client.images.remove(image, force=True)
+
+
+@pytest.fixture
+def mine(project) -> str:
+    return project(
+        "entry_points: {main: {command: 'echo it ran'}}\n",
+        requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",
+    )
+
+
+def in_the_config_file(folder: Path, registry: str, password: str) -> dict[str, str]:
+    login = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {registry: {"auth": login}}}))
+    return {"DOCKER_CONFIG": str(folder)}
+
+
+def in_a_helper(folder: Path, registry: str, password: str) -> dict[str, str]:
+    """https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol"""
+    answer = json.dumps({"ServerURL": registry, "Username": USER, "Secret": password})
+    helper = folder / "docker-credential-test"
+    helper.write_text(f"#!/bin/sh\n[ \"$1\" = get ] && cat >/dev/null && echo '{answer}'\n")
+    helper.chmod(0o755)
+    (folder / "config.json").write_text(json.dumps({"credHelpers": {registry: "test"}}))
+    return {"DOCKER_CONFIG": str(folder), "PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("where", [in_the_config_file, in_a_helper])
+def test_a_run_on_a_private_base_leaves_no_password(mine, private_base, engine, tmp_path, where):
+    environ = where(tmp_path, private_base.partition("/")[0], PASSWORD)
+    config = json.dumps({"base_image": private_base})
+    done = run_command(
+        "container-backend", "run", mine, "-c", config, env={**os.environ, **environ}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "it ran\n"
+    found = only_run()
+    image = found.data.tags[names.TAG_IMAGE]
+    assert engine.client.images.get(image).labels[names.LABEL_BASE_IMAGE] == private_base
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    for secret in (PASSWORD.encode(), login):
+        assert secret not in everything(engine, image)
+        assert secret.decode() not in done.stderr + str(found.data)
+
+
+@pytest.mark.parametrize("where", [in_the_config_file, in_a_helper])
+def test_a_registry_that_refuses_the_password_of_a_base(mine, private_base, tmp_path, where):
+    environ = where(tmp_path, private_base.partition("/")[0], "wr0ng-password")
+    config = json.dumps({"base_image": private_base})
+    done = run_command(
+        "container-backend", "run", mine, "-c", config, env={**os.environ, **environ}
+    )
+    assert done.returncode == container_backend.ImageUnavailable.exit_code
+    assert f"The base image '{private_base}' is not on the engine" in done.stderr
+    assert "docker login" in done.stderr
+    assert "wr0ng-password" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_helper_that_is_not_there_is_as_no_login(mine, private_base, tmp_path):
+    registry = private_base.partition("/")[0]
+    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {registry: "absent"}}))
+    environ = {**os.environ, "DOCKER_CONFIG": str(tmp_path)}
+    config = json.dumps({"base_image": private_base})
+    done = run_command("container-backend", "build", mine, "-c", config, env=environ)
+    assert done.returncode == container_backend.ImageUnavailable.exit_code
+    assert f"The Docker config has no login for {registry}: " in done.stderr
+    assert "docker-credential-absent not installed" in done.stderr
+    assert "Traceback" not in done.stderr
