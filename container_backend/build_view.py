@@ -23,6 +23,8 @@ STOPPED: Final = "stopped"
 _ENDS: Final = {"completed": DONE, "cached": CACHED, "failed": FAILED}
 _WORTH_SAYING_SECONDS: Final = 0.1
 _MINUTE: Final = 60
+# The engine tells of an image's description before it tells of its layers.
+_LEAST_SIZE: Final = 100_000
 # What templates/split_lock.py and templates/install.sh print.
 _COUNT: Final = re.compile(r"^(\w+): (\d+) packages$")
 _NOTHING: Final = "nothing in this layer"
@@ -44,6 +46,7 @@ class StepView:
         state: ``running``, ``done``, ``cached``, ``failed``, or ``stopped`` because of another.
         seconds: How long it took, when it is over.
         detail: How far it is, or what it printed last.
+        size: How much it transfers, in bytes; 0 if nothing.
     """
 
     words: str
@@ -51,6 +54,7 @@ class StepView:
     state: str = RUNNING
     seconds: float = 0.0
     detail: str = ""
+    size: int = 0
     installation: Installation | None = field(default=None, repr=False)
 
     @property
@@ -98,12 +102,19 @@ class BuildView:
             return None
         if event.kind == "output":
             self._add_output(event, step)
-        elif event.kind == "transfer":
+        elif event.kind == "transfer" and event.total >= _LEAST_SIZE:
+            step.size = event.total
             step.detail = f"{size_of(event.current, event.total)} of {size_of(event.total)}"
+            if event.text:
+                step.detail = f"{size_of(event.total)}, unpacking"
+        elif event.kind == "started" and step.state != RUNNING:
+            step.state, step.started = RUNNING, now - step.seconds
         elif event.kind in _ENDS:
             canceled = event.kind == "failed" and _CANCELED in (event.text or "")
             step.state = STOPPED if canceled else _ENDS[event.kind]
             step.seconds = event.seconds or 0.0
+            if step.size:
+                step.detail = size_of(step.size)
         return None if event.step in self._hidden else step
 
     def stop(self, now: float) -> None:

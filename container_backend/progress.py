@@ -44,15 +44,18 @@ def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool
 def log_steps() -> Callable[[StepEvent], None]:
     """A function that logs a line for each step that matters, when it is done."""
     view = BuildView()
+    said: set[str] = set()
 
     def log(event: StepEvent) -> None:
         step = view.add(event, time.monotonic())
-        if step is None or not step.is_worth_saying:
+        if step is None or not step.is_worth_saying or step.state not in (DONE, CACHED, FAILED):
             return
-        if step.state == DONE:
-            _logger.info("    %s: %s", step.words, duration(step.seconds))
-        elif step.state in (CACHED, FAILED):
-            _logger.info("    %s: %s", step.words, step.state)
+        end = duration(step.seconds) if step.state == DONE else step.state
+        line = f"    {step.words}: {end}"
+        # BuildKit repeats itself.
+        if line not in said:
+            said.add(line)
+            _logger.info("%s", line)
 
     return log
 

@@ -26,6 +26,7 @@ _NEGATIVE: Final = 1 << 63
 STARTED: Final = "started"
 OUTPUT: Final = "output"
 TRANSFER: Final = "transfer"
+EXTRACT: Final = "extract"
 COMPLETED: Final = "completed"
 CACHED: Final = "cached"
 FAILED: Final = "failed"
@@ -37,8 +38,8 @@ class StepEvent(NamedTuple):
     Attributes:
         step: Its name: the Dockerfile's instruction.
         kind: ``started``, ``output``, ``transfer``, ``completed``, ``cached`` or ``failed``.
-        seconds: How long it took, when it is over.
-        text: A line that it printed, or its error.
+        seconds: How long it took, when it is over. It may begin again: then, in all.
+        text: A line that it printed, its error, or what it does with what it has transferred.
         current: Bytes that it has transferred so far.
         total: Bytes that it will have, as far as is known yet.
     """
@@ -77,6 +78,7 @@ class VertexStatus:
 
     vertex: str
     id: str
+    name: str
     current: int
     total: int
 
@@ -88,12 +90,14 @@ class Step:
     name: str
     started: float | None = None
     completed: float | None = None
+    seconds: float = 0.0
     cached: bool = False
     error: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     unfinished: bytes = b""
     transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
     told: tuple[int, int] = (0, 0)
+    extracting: bool = False
 
     def output(self) -> tuple[str, ...]:
         """The last lines that it printed."""
@@ -133,6 +137,7 @@ def _status(message: bytes) -> VertexStatus:
     return VertexStatus(
         vertex=_text(values.get(2)),
         id=_text(values.get(1)),
+        name=_text(values.get(3)),
         current=_size(values.get(4)),
         total=_size(values.get(5)),
     )
@@ -193,21 +198,26 @@ class BuildLog:
 
     def _add_vertex(self, vertex: Vertex) -> Iterator[StepEvent]:
         step = self._steps.setdefault(vertex.digest, Step(vertex.name))
-        if vertex.started is not None and step.started is None:
-            step.started = vertex.started
+        begins = step.started is None or step.completed is not None
+        if begins and vertex.started not in (None, step.started):
+            # A base image is looked up, and then, as the same step, downloaded.
+            step.started, step.completed = vertex.started, None
             yield StepEvent(step.name, STARTED)
         if vertex.completed is None or step.completed is not None:
             return
         step.completed, step.cached, step.error = vertex.completed, vertex.cached, vertex.error
-        seconds = max(0.0, vertex.completed - (step.started or vertex.completed))
+        step.seconds += max(0.0, vertex.completed - (step.started or vertex.completed))
         if step.error:
-            yield StepEvent(step.name, FAILED, seconds, step.error)
+            yield StepEvent(step.name, FAILED, step.seconds, step.error)
         else:
-            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, seconds)
+            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, step.seconds)
 
     def _add_status(self, step: Step, status: VertexStatus) -> Iterator[StepEvent]:
         """The sum of a step's transfers, whenever it is a good part further or complete."""
         if not status.total:
+            if status.name.startswith(EXTRACT) and not step.extracting and step.transfers:
+                step.extracting = True
+                yield StepEvent(step.name, TRANSFER, None, EXTRACT, *step.told)
             return
         if status.id in step.transfers or len(step.transfers) < _KEPT_TRANSFERS:
             step.transfers[status.id] = (min(status.current, status.total), status.total)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from container_backend.build_steps import describe_step
 from container_backend.build_view import BuildView, duration, plain_text
 from container_backend.buildkit import StepEvent
+from container_backend.buildkit.trace import BuildLog
 from container_backend.progress import built_line, is_terminal, log_steps
 
 MOUNTS = "--mount=type=bind,source=build,target=/build     --mount=type=secret,id=netrc     "
@@ -78,6 +82,38 @@ def test_the_bytes_of_a_base_image():
     view = view_of(StepEvent("[base 1/2] FROM a", "started"))
     view.add(StepEvent("[base 1/2] FROM a", "transfer", current=45_200_000, total=190_000_000), 0)
     assert said(view) == [("running", "getting a", "0.0 s", "45 of 190 MB")]
+
+
+def test_a_base_image_that_is_looked_up_and_then_downloaded():
+    name = "[base 1/2] FROM a"
+    view = view_of(StepEvent(name, "started"), StepEvent(name, "completed", 0.04))
+    assert said(view) == []
+    view.add(StepEvent(name, "started"), 10.0)
+    view.add(StepEvent(name, "transfer", None, "extract", 150_000_000, 150_000_000), 11.0)
+    assert said(view, 12.0) == [("running", "getting a", "2.0 s", "150 MB, unpacking")]
+    view.add(StepEvent(name, "completed", 2.5), 12.5)
+    assert said(view) == [("done", "getting a", "2.5 s", "150 MB")]
+
+
+def test_a_real_download_of_a_base_image():
+    """Of a layer of 150 MB, from an engine 20.10: what it told until the first step ran."""
+    trace = json.loads(Path(__file__).with_name("traces").joinpath("base-image.json").read_text())
+    log, view = BuildLog(), BuildView()
+    details = []
+    for message in trace:
+        for event in log.add(base64.b64decode(message)):
+            step = view.add(event, 0.0)
+            details += [step.detail] if step and step.words.startswith("getting") else []
+    assert [detail for detail in dict.fromkeys(details) if detail] == [
+        "31 of 150 MB",
+        "62 of 150 MB",
+        "87 of 150 MB",
+        "118 of 150 MB",
+        "150 of 150 MB",
+        "150 MB, unpacking",
+        "150 MB",
+    ]
+    assert said(view)[0] == ("done", "getting 127.0.0.1:5987/base/python:3.11", "1.5 s", "150 MB")
 
 
 def test_a_base_image_that_is_there_is_not_shown():
@@ -162,28 +198,39 @@ def test_the_line_that_is_left():
     assert built_line("a:1", None, 2) == "=== Built a:1 in 2 s ==="
 
 
-def test_log_lines(caplog):
-    caplog.set_level(logging.INFO, logger="container_backend")
-    logging.getLogger("container_backend").addHandler(caplog.handler)
-    try:
-        log = log_steps()
-        for event in (
-            StepEvent(PREPARE, "cached", 0.0),
-            StepEvent(RESOLVE, "started"),
-            StepEvent(RESOLVE, "output", text="heavy: 1 packages"),
-            StepEvent(RESOLVE, "output", text="medium: 0 packages"),
-            StepEvent(RESOLVE, "completed", 1.25),
-            StepEvent(install("heavy"), "started"),
-            StepEvent(install("heavy"), "failed", 61.0, "exit code: 1"),
-            StepEvent(install("medium"), "started"),
-            StepEvent(install("medium"), "completed", 0.3),
-            StepEvent("exporting to image", "started"),
-            StepEvent("exporting to image", "failed", 0.3, "context canceled"),
-        ):
-            log(event)
-    finally:
-        logging.getLogger("container_backend").removeHandler(caplog.handler)
-    assert list(dict.fromkeys(caplog.messages)) == [
+class Lines(logging.Handler):
+    """What is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def test_log_lines(monkeypatch):
+    logger, handler = logging.getLogger("container_backend.progress"), Lines()
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    log = log_steps()
+    for event in (
+        StepEvent(PREPARE, "cached", 0.0),
+        StepEvent(PREPARE, "started"),
+        StepEvent(PREPARE, "cached", 0.0),
+        StepEvent(RESOLVE, "started"),
+        StepEvent(RESOLVE, "output", text="heavy: 1 packages"),
+        StepEvent(RESOLVE, "output", text="medium: 0 packages"),
+        StepEvent(RESOLVE, "completed", 1.25),
+        StepEvent(install("heavy"), "started"),
+        StepEvent(install("heavy"), "failed", 61.0, "exit code: 1"),
+        StepEvent(install("medium"), "started"),
+        StepEvent(install("medium"), "completed", 0.3),
+        StepEvent("exporting to image", "started"),
+        StepEvent("exporting to image", "failed", 0.3, "context canceled"),
+    ):
+        log(event)
+    assert handler.lines == [
         "    checking for Python 3.11: cached",
         "    resolving the requirements: 1.2 s",
         "    installing the heavy packages: failed",

@@ -75,6 +75,19 @@ def test_the_life_of_a_step_is_told_once():
     ]
 
 
+def test_a_step_that_begins_again():
+    log = BuildLog()
+    events = list(log.add(vertex("a", "FROM x", started=1, completed=2)))
+    events += log.add(vertex("a", "FROM x", started=5))
+    events += log.add(vertex("a", "FROM x", started=5, completed=8))
+    assert events == [
+        StepEvent("FROM x", "started"),
+        StepEvent("FROM x", "completed", 1.0),
+        StepEvent("FROM x", "started"),
+        StepEvent("FROM x", "completed", 4.0),
+    ]
+
+
 def test_cached_and_failed_steps():
     log = BuildLog()
     (_, cached) = log.add(vertex("a", "A", started=1, completed=1, cached=True))
@@ -102,9 +115,11 @@ def test_memory_is_bounded():
     assert (len(lines), lines[-1]) == (80, "9999")
 
 
-def status(digest: str, name: str, current: int, total: int) -> bytes:
-    message = protobuf.encode_bytes(1, name.encode()) + protobuf.encode_bytes(2, digest.encode())
-    message += protobuf.encode_bytes(3, b"downloading") + protobuf.encode_number(4, current)
+def status(
+    digest: str, layer: str, current: int, total: int, name: bytes = b"downloading"
+) -> bytes:
+    message = protobuf.encode_bytes(1, layer.encode()) + protobuf.encode_bytes(2, digest.encode())
+    message += protobuf.encode_bytes(3, name) + protobuf.encode_number(4, current)
     return protobuf.encode_bytes(2, message + protobuf.encode_number(5, total))
 
 
@@ -134,6 +149,15 @@ def test_a_transfer_is_told_of_a_hundred_times_and_not_more():
     told = transfers(log, vertex("a", "FROM x", started=1), *steps)
     assert len(told) == 101
     assert told[-1] == (size, size)
+
+
+def test_what_was_transferred_is_unpacked():
+    log = BuildLog()
+    for message in (vertex("a", "FROM x", started=1), status("a", "l", 5, 5)):
+        list(log.add(message))
+    extract = status("a", "l", 0, 0, b"extract")
+    assert list(log.add(extract)) == [StepEvent("FROM x", "transfer", None, "extract", 5, 5)]
+    assert list(log.add(extract)) == []
 
 
 def test_the_memory_for_transfers_is_bounded():
