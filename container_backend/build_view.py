@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from container_backend.build_steps import describe_step, is_base, layer_of
-from container_backend.installation import Installation, size_of
+from container_backend.installation import Installation, count_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ class BuildView:
     def _name_cached(self, name: str, step: StepView, layer: str) -> None:
         """BuildKit does not repeat what a cached step printed: a layer may have been empty."""
         if layer in self._counts:
-            step.detail = packages(self._counts[layer])
+            step.detail = count_of(self._counts[layer])
             return
         step.words = "installing the packages"
         if any(other.words == step.words for other in self._steps.values() if other is not step):
@@ -155,7 +155,7 @@ class BuildView:
         line = plain_text(event.text or "").strip()
         if match := _COUNT.match(line):
             self._counts[match[1]] = int(match[2])
-            step.detail = packages(sum(self._counts.values()))
+            step.detail = count_of(sum(self._counts.values()))
         elif line == _NOTHING:
             self._hidden.add(event.step)
         elif step.installation is not None:
@@ -175,8 +175,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE)
     return f"{minutes} min {rest:02d} s"
-
-
-def packages(count: int) -> str:
-    """``1 package``, ``2 packages``."""
-    return f"{count} package{'s' * (count != 1)}"

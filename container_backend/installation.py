@@ -13,9 +13,9 @@ _ALL: Final = re.compile(r"^(\d+) packages?(?:, ([\d.]+) MB)?$")
 # uv speaks of packages of a megabyte or more only.
 _DOWNLOADING: Final = re.compile(r"^Downloading (\S+) \(([\d.]+)(\w+)\)$")
 _DOWNLOADED: Final = re.compile(r"^Downloaded (\S+)$")
-_DOING: Final = re.compile(r"^(Building \S+|compiling \d+ modules)")
+_DOING: Final = re.compile(r"^(Building \S+|compiling$)")
 _UNPACKING: Final = re.compile(r"^Prepared \d+ packages?")
-_OVER: Final = re.compile(r"^compiled \d+ modules")
+_OVER: Final = re.compile(r"^compiled \d+ ")
 
 
 @dataclass
@@ -23,13 +23,13 @@ class Installation:
     """What an installation has said so far.
 
     Attributes:
-        count: How many packages there are; None where it has not said.
+        count: How many packages there are.
         size: Of all of them, in bytes; 0 where it is not known.
         sizes: Name → bytes, of those that are or were downloaded.
         done: Those that were.
     """
 
-    count: int | None = None
+    count: int = 0
     size: int = 0
     sizes: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
@@ -51,19 +51,27 @@ class Installation:
         return self._so_far() if self.done else self._all()
 
     def _all(self) -> str:
-        if self.count is None:
-            return "packages"
-        count = f"{self.count} package{'s' * (self.count != 1)}"
-        return f"{count}, {size_of(self.size)}" if self.size else count
+        return (
+            f"{count_of(self.count)}, {size_of(self.size)}" if self.size else count_of(self.count)
+        )
 
     def _so_far(self) -> str:
-        if self.count is None:
-            return f"{len(self.done)} of {len(self.sizes)} packages"
-        count = f"{min(len(self.done), self.count)} of {self.count} packages"
+        """As far as uv tells: where most packages are small, that would look like next to none."""
+        count = count_of(self.count)
+        if len(self.sizes) >= self.count:
+            count = f"{min(len(self.done), self.count)} of {count}"
+        told = sum(self.sizes.values())
         if not self.size:
             return count
+        if 2 * told < self.size:
+            return f"{count}, {size_of(self.size)}"
         current = min(self.size, sum(self.sizes.get(name, 0) for name in self.done))
         return f"{count}, {size_of(current, self.size)} of {size_of(self.size)}"
+
+
+def count_of(count: int) -> str:
+    """``1 package``, ``2 packages``."""
+    return f"{count} package{'s' * (count != 1)}"
 
 
 def size_of(size: int, scale: int | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from container_backend import console_log
 from container_backend.build_view import CACHED, DONE, FAILED, BuildView, duration
+from container_backend.installation import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -71,4 +72,4 @@ def built_line(reference: str, packages: int | None, seconds: float) -> str:
     took = f"{seconds:.0f} s"
     if packages is None:
         return f"=== Built {reference} in {took} ==="
-    return f"=== Built {reference}: {packages} package{'s' * (packages != 1)} in {took} ==="
+    return f"=== Built {reference}: {count_of(packages)} in {took} ==="

@@ -17,8 +17,8 @@ LINES = (
     ("Downloaded numpy", "2 of 3 packages, 29 of 65 MB"),
     ("Downloaded scipy", "3 of 3 packages, 65 of 65 MB"),
     ("Prepared 3 packages in 993ms", "3 packages, 65 MB, unpacking"),
-    ("compiling 1134 modules", "3 packages, 65 MB, compiling 1134 modules"),
-    ("compiled 1134 modules of 3 packages", "3 packages, 65 MB"),
+    ("compiling", "3 packages, 65 MB, compiling"),
+    ("compiled 1134 of 1134 modules of 3 packages", "3 packages, 65 MB"),
 )
 
 
@@ -32,7 +32,7 @@ def test_an_index_that_tells_no_sizes():
     assert installation.add("1 package") == "1 package"
     assert installation.add("Building docopt==0.6.2") == "1 package, building docopt==0.6.2"
     installation.add("Downloading a (1.0MiB)")
-    assert installation.add("Downloaded a") == "1 of 1 packages"
+    assert installation.add("Downloaded a") == "1 of 1 package"
 
 
 def test_what_an_installation_needs_besides_does_not_make_it_more_than_all():
@@ -41,7 +41,22 @@ def test_what_an_installation_needs_besides_does_not_make_it_more_than_all():
     for name in ("setuptools", "cython"):
         installation.add(f"Downloading {name} (3.0MiB)")
         said = installation.add(f"Downloaded {name}")
-    assert said == "1 of 1 packages, 0.2 of 0.2 MB"
+    assert said == "1 of 1 package, 0.2 of 0.2 MB"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        ("3 packages, 3.0 MB", "3 packages, 2.0 of 3.0 MB"),
+        ("69 packages, 7.8 MB", "69 packages, 7.8 MB"),
+        ("69 packages", "69 packages"),
+    ],
+)
+def test_packages_that_uv_does_not_name_are_not_taken_for_missing(count, told):
+    installation = Installation()
+    installation.add(count)
+    installation.add("Downloading pygments (1.9MiB)")
+    assert installation.add("Downloaded pygments") == told
 
 
 @pytest.mark.parametrize(
