@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from container_backend.buildkit import BuildFailed
 
-# First match wins. The left side is what uv, pip, the compiler or the engine prints.
-_HINTS: tuple[tuple[str, str], ...] = (
+_NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
+
+
+def _missing(*programs: str) -> str:
+    """What Python or a shell says of a program that is not there, whatever stands before its name."""
+    names = "|".join(map(re.escape, programs))
+    return (
+        rf"No such file or directory: '[\w-]*({names})'"
+        rf"|command '[\w-]*({names})' failed: No such file|({names}): (command )?not found"
+    )
+
+
+# First match wins. The left side is what uv, pip, apt-get, the compiler, git or the engine prints;
+# tests/unit/failures has whole outputs.
+_HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
-        r"container-backend: (Either correct|Set base_image)",
+        r"container-backend: (Either correct|Set (conda_)?base_image)",
         "See the lines above for what to change.",
     ),
     (
-        r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused)",
+        r"toomanyrequests|429 Too Many Requests|pull rate limit",
+        "The registry or index limits downloads. Log in with `docker login`, which raises the limit, or "
+        "try again later.",
+    ),
+    (
+        r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused|TLS handshake)",
         "The engine does not have the base image, and does not reach its registry.",
     ),
     (
-        r"certificate|CERTIFICATE_VERIFY_FAILED|UnknownIssuer|self[- ]signed",
-        "The build does not trust the index's certificate. Point SSL_CERT_FILE to the CA bundle "
+        r"peer certificate|CERTIFICATE_VERIFY_FAILED|UnknownIssuer|self[- ]signed certificate"
+        r"|certificate verification failed|SSL certificate problem|x509: ",
+        "The build does not trust the server's certificate. Point SSL_CERT_FILE to the CA bundle "
         "of your network.",
     ),
     (
         r"no space left on device",
-        "The engine's disk is full. `docker system df` shows what takes the space.",
+        "The engine's disk is full. `docker system df` shows what takes the space; "
+        "`container-backend prune` removes environment images.",
     ),
     (
-        r"toomanyrequests|rate limit",
-        "The registry limits anonymous downloads. Log in with `docker login`.",
+        r"current Python version \(\S+\) does not satisfy",
+        "A version that is wanted needs another Python: choose another version, or another Python "
+        "in the environment file.",
+    ),
+    (
+        r"has no wheels with a matching|we only found wheels for|has no usable wheels",
+        "There is no wheel for this Python or platform: choose another version of the package, or "
+        "another Python in the environment file.",
+    ),
+    (
+        r"there is no version of|was not found in the package registry",
+        "The index has no such package or version. Correct the requirement, or add the index that "
+        "has it: --extra-index-url in the requirements file, pip.conf, or UV_INDEX.",
     ),
     (
         r"No solution found|ResolutionImpossible|unsatisfiable",
-        "The requirements cannot all be met at once, or not with this Python: the lines above "
-        "say which.",
+        "The requirements cannot all be met at once: the lines above say which.",
     ),
     (
         r"401 Unauthorized|403 Forbidden|status code 401|status code 403",
@@ -42,21 +72,51 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "~/.netrc or the Docker config.",
     ),
     (
-        r"(gcc|cc|clang|c\+\+|rustc|cargo)['\"]? ?(failed|not found|: not found|: No such file)"
-        r"|error: command '.*gcc|No such file or directory: '(gcc|cc)'",
-        "A package has no wheel for this Python and needs a compiler. Pin a version that has "
-        "wheels, or set base_image to one with a compiler (python:{version}).",
+        r"can't find Rust compiler|Cargo, the Rust package manager, is not installed",
+        f"{_NO_WHEEL}, from Rust. Choose a version that has wheels, or put a Rust compiler into "
+        "the image with a template of your own (docs/builds.md).",
     ),
     (
-        r"git executable|No such file or directory: 'git'|Git executable not found",
-        "A requirement comes from git, and the base image has none. Set base_image to one that "
-        "has (python:{version}).",
+        rf"{_missing('g++', 'c++', 'clang++')}",
+        f"{_NO_WHEEL}. Choose a version that has wheels, or set system_packages in the backend "
+        'config: ["g++", "libc6-dev", "python3-dev"].',
     ),
     (
-        r"dns error|Temporary failure in name resolution|failed to lookup address"
-        r"|Network is unreachable|error sending request|Connection refused|timed out",
-        "The build does not reach the package index. Behind a proxy, set HTTP_PROXY and "
+        rf"fatal error: (Python|stdio|stdlib|limits)\.h|{_missing('gcc', 'cc', 'clang')}",
+        f"{_NO_WHEEL}. Choose a version that has wheels, or set system_packages in the backend "
+        'config: ["gcc", "libc6-dev", "python3-dev"].',
+    ),
+    (
+        r"fatal error: \S+: No such file|pg_config executable not found",
+        f"{_NO_WHEEL}, with a library that the base image does not have. Choose a version that "
+        "has wheels, or add the library's Debian package (its name ends in -dev) to "
+        "system_packages in the backend config.",
+    ),
+    (
+        r"Unable to locate package|has no installation candidate",
+        "The Debian of the base image has no such package: correct system_packages or apt.txt.",
+    ),
+    (
+        r"No such file or directory: 'git'|Git executable not found",
+        "A requirement comes from git, and the base image has none. Set system_packages in the "
+        'backend config: ["git"].',
+    ),
+    (
+        r"not a trusted or secure host",
+        "pip, which fetches the installer, takes nothing from an index over HTTP. Use HTTPS, or "
+        "set trusted-host in pip.conf.",
+    ),
+    (
+        r"dns error|Temporary failure (in name resolution|resolving)|failed to lookup address"
+        r"|Name or service not known|Could not resolve host|Network is unreachable"
+        r"|error sending request|Connection refused|timed out",
+        "The build does not reach the package index, or the server of a requirement. Behind a proxy, set HTTP_PROXY and "
         "HTTPS_PROXY; with an index of your own, set it in pip.conf or UV_DEFAULT_INDEX.",
+    ),
+    (
+        r"No matching distribution found for uv",
+        "The installer, uv, comes from the index that packages come from. It has no uv for this "
+        "platform, or refuses the login: check pip.conf, uv.toml or ~/.netrc.",
     ),
 )
 
@@ -65,6 +125,6 @@ def hint_for(error: BuildFailed) -> str | None:
     """What to do about a failed build, where that is known."""
     text = "\n".join([error.step or "", error.message, *error.output])
     for pattern, hint in _HINTS:
-        if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL | re.MULTILINE):
             return hint
     return None

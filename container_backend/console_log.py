@@ -25,6 +25,17 @@ class _StandardError:
         sys.stderr.flush()
 
 
+def is_shown(logger: logging.Logger) -> bool:
+    """Whether information goes to the console in our form, and nowhere of the application's own."""
+    package = logging.getLogger("container_backend")
+    ours = [handler for handler in package.handlers if _is_ours(handler)]
+    return bool(ours) and len(ours) == len(package.handlers) and logger.isEnabledFor(logging.INFO)
+
+
+def _is_ours(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, _StandardError)
+
+
 def configure_logging() -> None:
     """Log to the console, unless the application has set up logging for this package itself."""
     logger = logging.getLogger("container_backend")

@@ -30,6 +30,7 @@ _SCRIPTS: Final = (
     "access.sh",
     "check_python.py",
     "compile_bytecode.py",
+    "count_packages.py",
     "conda.sh",
     "install.sh",
     "installer.sh",

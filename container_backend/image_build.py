@@ -15,6 +15,7 @@ from docker.errors import APIError, DockerException
 
 from container_backend import container, registry
 from container_backend._version import __version__
+from container_backend.build_failure import describe_failure
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.errors import BuildError
@@ -180,21 +181,13 @@ def _build_errors() -> Iterator[None]:
     try:
         yield
     except BuildFailed as error:
-        raise BuildError(_build_message(error), remedy=hint_for(error)) from error
+        raise BuildError(describe_failure(error), remedy=hint_for(error)) from error
     except (DockerException, OSError) as error:
         said = error.explanation if isinstance(error, APIError) else error
         raise BuildError(
             f"The engine went away while the environment image was built: {said}",
             remedy="See whether it runs (`docker info`) and try again.",
         ) from error
-
-
-def _build_message(error: BuildFailed) -> str:
-    lines = [f"The environment image could not be built: {error.message}"]
-    if error.step:
-        lines.append(f"Failed step: {error.step}")
-    lines += [f"    {line}" for line in error.output]
-    return "\n".join(lines)
 
 
 def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:

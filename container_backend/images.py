@@ -14,11 +14,11 @@ from container_backend.dockerfile import BaseImage, ImagePlan
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
 from container_backend.names import LABEL_ENVIRONMENT_HASH
+from container_backend.progress import built_line, shown_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from container_backend.buildkit import StepEvent
     from container_backend.engine import Engine
     from container_backend.image_use import ImageLock
 
@@ -150,7 +150,6 @@ def find_or_build(
     repository: str | None = None,
     push: bool = False,
     docker_auth: Mapping[str, Any] | None = None,
-    on_progress: Callable[[StepEvent], None] | None = None,
 ) -> EnvironmentImage:
     """The image of a plan: of the engine, else of a registry, else built.
 
@@ -163,7 +162,6 @@ def find_or_build(
         rebuild: Whether it is built although it is there, without any step of before.
         repository: Where it is looked for in a registry.
         push: Whether it is pushed there when it was built.
-        on_progress: Told of each step.
 
     Raises:
         ImageUnavailable: The base cannot be had.
@@ -187,16 +185,13 @@ def find_or_build(
             plan.python,
         )
         started = time.monotonic()
-        locked = build(
-            engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
-        )
+        with shown_steps() as on_progress:
+            locked = build(
+                engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
+            )
         found = _environment_image(plan, engine.client.api.inspect_image(plan.tag))
-        _logger.info(
-            "=== Built %s: %d packages in %.0f s ===",
-            found.reference,
-            len(locked.packages) if locked else 0,
-            time.monotonic() - started,
-        )
+        packages = len(locked.packages) if locked else None
+        _logger.info(built_line(found.reference, packages, time.monotonic() - started))
         if push and repository:
             found = _pushed(engine, plan, repository, docker_auth)
     lock.share()

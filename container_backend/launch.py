@@ -15,7 +15,6 @@ from container_backend.image_use import image_lock, record_use
 from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
 from container_backend.plan import Plan, container_spec, planned
-from container_backend.progress import log_steps
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.tracking import plan_access
 
@@ -120,7 +119,6 @@ def held_image(
             rebuild=submission.config.rebuild,
             repository=submission.config.image_repository,
             push=submission.config.push,
-            on_progress=log_steps(),
         )
         record_use(engine.host, image.hash, name)
         yield found

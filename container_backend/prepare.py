@@ -17,7 +17,7 @@ from container_backend.image_build import resolve
 from container_backend.launch import held_image
 from container_backend.lock import LOCK, Lock
 from container_backend.plan import plan_environment, which_image
-from container_backend.progress import log_steps
+from container_backend.progress import shown_steps
 from container_backend.project import MAIN, read_project
 from container_backend.source import fetched
 from container_backend.spec import DockerEnvironment
@@ -88,13 +88,14 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
                 image.python,
                 image.platform,
             )
-            lock = resolve(
-                engine,
-                image,
-                docker_auth=submission.docker_auth,
-                anew=True,
-                on_progress=log_steps(),
-            )
+            with shown_steps() as on_progress:
+                lock = resolve(
+                    engine,
+                    image,
+                    docker_auth=submission.docker_auth,
+                    anew=True,
+                    on_progress=on_progress,
+                )
         if lock is None:
             raise InvalidEnvironment(
                 f"{project.directory}: no Python packages are declared; there is nothing to lock."

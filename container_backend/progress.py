@@ -1,51 +1,75 @@
-"""The steps of a build in words, for people who do not read Dockerfiles."""
+"""What is shown of a build: live lines on a terminal, log lines otherwise."""
 
 from __future__ import annotations
 
 import logging
-import re
+import os
+import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from container_backend import console_log
+from container_backend.build_view import CACHED, DONE, FAILED, BuildView, duration
+from container_backend.installation import count_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TextIO
 
     from container_backend.buildkit import StepEvent
 
 _logger = logging.getLogger(__name__)
 
-_WORTH_SAYING_SECONDS = 0.1
-_STEPS: tuple[tuple[str, str], ...] = (
-    (r"/build/system\.sh", "installing the system packages"),
-    (r"/build/conda\.sh (\S+)", "installing the conda packages"),
-    (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
-    (r"/build/installer\.sh", "fetching the installer"),
-    (r"/build/resolve\.sh", "resolving the requirements"),
-    (r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml", "installing the {0} packages"),
-    (r"\] FROM (\S+)", "getting {0}"),
-    (r"^exporting to image", "writing the image"),
-)
+
+@contextmanager
+def shown_steps() -> Iterator[Callable[[StepEvent], None]]:
+    """A function that shows what it is told of a build, which lasts as long as the context."""
+    if not (is_terminal(sys.stderr) and console_log.is_shown(_logger)):
+        yield log_steps()
+        return
+    # Only here: a run that finds its image does not wait for the import.
+    from container_backend.live import live_steps
+
+    with live_steps() as show:
+        yield show
 
 
-def describe_step(name: str) -> str | None:
-    """What a step does, in words; None for one that nobody needs to know of."""
-    for pattern, words in _STEPS:
-        if match := re.search(pattern, name):
-            return words.format(*match.groups())
-    return None
+def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether lines can be written over there; not in a CI's log, whatever it pretends to be."""
+    return (
+        stream.isatty() and environ.get("TERM") not in ("dumb", "unknown") and not environ.get("CI")
+    )
 
 
 def log_steps() -> Callable[[StepEvent], None]:
     """A function that logs a line for each step that matters, when it is done."""
+    view = BuildView()
+    said: set[str] = set()
 
     def log(event: StepEvent) -> None:
-        words = describe_step(event.step)
-        if words is None:
+        step = view.add(event, time.monotonic())
+        if step is None or not step.is_worth_saying or step.state not in (DONE, CACHED, FAILED):
             return
-        if event.kind == "completed" and (event.seconds or 0) >= _WORTH_SAYING_SECONDS:
-            _logger.info("    %s: %.1f s", words, event.seconds or 0.0)
-        elif event.kind == "cached":
-            _logger.info("    %s: cached", words)
-        elif event.kind == "failed":
-            _logger.info("    %s: failed", words)
+        end = duration(step.seconds) if step.state == DONE else step.state
+        line = f"    {step.words}: {end}"
+        # BuildKit repeats itself.
+        if line not in said:
+            said.add(line)
+            _logger.info("%s", line)
 
     return log
+
+
+def built_line(reference: str, packages: int | None, seconds: float) -> str:
+    """What is left of a build to say, as a log line.
+
+    Args:
+        reference: Of the image.
+        packages: How many of the Python index are in it, where that is known.
+        seconds: How long it took.
+    """
+    took = f"{seconds:.0f} s"
+    if packages is None:
+        return f"=== Built {reference} in {took} ==="
+    return f"=== Built {reference}: {count_of(packages)} in {took} ==="

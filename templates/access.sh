@@ -19,6 +19,7 @@ if [ -s /run/secrets/ca-bundle ]; then
     GIT_SSL_CAINFO=$SSL_CERT_FILE
     export SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO
 fi
+# Without progress bars, uv prints a line when it begins and ends to download a big package.
 export HOME \
     PIP_CONFIG_FILE=/build/pip.conf \
     UV_CONFIG_FILE=/build/uv.toml \

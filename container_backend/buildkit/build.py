@@ -168,7 +168,7 @@ def _read(
         if line.get("id") == _TRACE:
             for event in log.add(base64.b64decode(line["aux"])):
                 if on_progress is not None:
-                    on_progress(event)
+                    on_progress(_masked(event, request))
         elif line.get("id") == _IMAGE_ID:
             image_id = str(line["aux"]["ID"])
         elif "error" in line or "errorDetail" in line:
@@ -197,6 +197,10 @@ def _failure(line: Mapping[str, Any], log: BuildLog, request: BuildRequest) -> B
         step=step.name if step else None,
         output=tuple(_mask(text, request) for text in step.output()) if step else (),
     )
+
+
+def _masked(event: StepEvent, request: BuildRequest) -> StepEvent:
+    return event._replace(text=_mask(event.text, request)) if event.text else event
 
 
 def _mask(text: str, request: BuildRequest) -> str:

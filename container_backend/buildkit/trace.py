@@ -15,11 +15,18 @@ from container_backend.buildkit import protobuf
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEPT_LINES: Final = 40
+# A compiler's complaints begin with the package's name.
+_KEPT_LINES: Final = 80
+_KEPT_TRANSFERS: Final = 200
+# How much further a transfer must be for it to be told: so there are not many more events than this.
+_TOLD_PARTS: Final = 100
 _NANOSECONDS: Final = 1_000_000_000
+_NEGATIVE: Final = 1 << 63
 
 STARTED: Final = "started"
 OUTPUT: Final = "output"
+TRANSFER: Final = "transfer"
+EXTRACT: Final = "extract"
 COMPLETED: Final = "completed"
 CACHED: Final = "cached"
 FAILED: Final = "failed"
@@ -30,15 +37,19 @@ class StepEvent(NamedTuple):
 
     Attributes:
         step: Its name: the Dockerfile's instruction.
-        kind: ``started``, ``output``, ``completed``, ``cached`` or ``failed``.
-        seconds: How long it took, when it is over.
-        text: A line that it printed, or its error.
+        kind: ``started``, ``output``, ``transfer``, ``completed``, ``cached`` or ``failed``.
+        seconds: How long it took, when it is over. It may begin again: then, in all.
+        text: A line that it printed, its error, or what it does with what it has transferred.
+        current: Bytes that it has transferred so far.
+        total: Bytes that it will have, as far as is known yet.
     """
 
     step: str
     kind: str
     seconds: float | None = None
     text: str | None = None
+    current: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,17 @@ class VertexLog:
     data: bytes
 
 
+@dataclass(frozen=True)
+class VertexStatus:
+    """How far something is that a step does, such as the download of a layer; mostly in bytes."""
+
+    vertex: str
+    id: str
+    name: str
+    current: int
+    total: int
+
+
 @dataclass
 class Step:
     """A step, as far as all messages told of it."""
@@ -68,10 +90,14 @@ class Step:
     name: str
     started: float | None = None
     completed: float | None = None
+    seconds: float = 0.0
     cached: bool = False
     error: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     unfinished: bytes = b""
+    transfers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    told: tuple[int, int] = (0, 0)
+    extracting: bool = False
 
     def output(self) -> tuple[str, ...]:
         """The last lines that it printed."""
@@ -79,8 +105,8 @@ class Step:
         return (*self.lines, rest) if rest else tuple(self.lines)
 
 
-def decode(message: bytes) -> Iterator[Vertex | VertexLog]:
-    """The steps and outputs that a ``StatusResponse`` tells of.
+def decode(message: bytes) -> Iterator[Vertex | VertexStatus | VertexLog]:
+    """The steps, transfers and outputs that a ``StatusResponse`` tells of.
 
     Raises:
         ValueError: It is not one.
@@ -88,6 +114,8 @@ def decode(message: bytes) -> Iterator[Vertex | VertexLog]:
     for number, value in protobuf.fields(message):
         if number == 1 and isinstance(value, bytes):
             yield _vertex(value)
+        elif number == 2 and isinstance(value, bytes):  # noqa: PLR2004 statuses
+            yield _status(value)
         elif number == 3 and isinstance(value, bytes):  # noqa: PLR2004 logs
             yield _log(value)
 
@@ -104,6 +132,17 @@ def _vertex(message: bytes) -> Vertex:
     )
 
 
+def _status(message: bytes) -> VertexStatus:
+    values = dict(protobuf.fields(message))
+    return VertexStatus(
+        vertex=_text(values.get(2)),
+        id=_text(values.get(1)),
+        name=_text(values.get(3)),
+        current=_size(values.get(4)),
+        total=_size(values.get(5)),
+    )
+
+
 def _log(message: bytes) -> VertexLog:
     values = dict(protobuf.fields(message))
     data = values.get(4, b"")
@@ -112,6 +151,11 @@ def _log(message: bytes) -> VertexLog:
 
 def _text(value: int | bytes | None) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _size(value: int | bytes | None) -> int:
+    """An ``int64`` of bytes; a negative one, which stands for an unknown one, is none."""
+    return value if isinstance(value, int) and value < _NEGATIVE else 0
 
 
 def _time(value: int | bytes | None) -> float | None:
@@ -137,7 +181,11 @@ class BuildLog:
         for item in decode(message):
             if isinstance(item, Vertex):
                 yield from self._add_vertex(item)
-            elif item.vertex in self._steps:
+            elif item.vertex not in self._steps:
+                continue
+            elif isinstance(item, VertexStatus):
+                yield from self._add_status(self._steps[item.vertex], item)
+            else:
                 yield from self._add_output(self._steps[item.vertex], item.data)
 
     def failed_step(self, message: str) -> Step | None:
@@ -150,17 +198,36 @@ class BuildLog:
 
     def _add_vertex(self, vertex: Vertex) -> Iterator[StepEvent]:
         step = self._steps.setdefault(vertex.digest, Step(vertex.name))
-        if vertex.started is not None and step.started is None:
-            step.started = vertex.started
+        begins = step.started is None or step.completed is not None
+        if begins and vertex.started not in (None, step.started):
+            # A base image is looked up, and then, as the same step, downloaded.
+            step.started, step.completed = vertex.started, None
             yield StepEvent(step.name, STARTED)
         if vertex.completed is None or step.completed is not None:
             return
         step.completed, step.cached, step.error = vertex.completed, vertex.cached, vertex.error
-        seconds = max(0.0, vertex.completed - (step.started or vertex.completed))
+        step.seconds += max(0.0, vertex.completed - (step.started or vertex.completed))
         if step.error:
-            yield StepEvent(step.name, FAILED, seconds, step.error)
+            yield StepEvent(step.name, FAILED, step.seconds, step.error)
         else:
-            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, seconds)
+            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, step.seconds)
+
+    def _add_status(self, step: Step, status: VertexStatus) -> Iterator[StepEvent]:
+        """The sum of a step's transfers, whenever it is a good part further or complete."""
+        if not status.total:
+            if status.name.startswith(EXTRACT) and not step.extracting and step.transfers:
+                step.extracting = True
+                yield StepEvent(step.name, TRANSFER, None, EXTRACT, *step.told)
+            return
+        if status.id in step.transfers or len(step.transfers) < _KEPT_TRANSFERS:
+            step.transfers[status.id] = (min(status.current, status.total), status.total)
+        current = sum(done for done, _ in step.transfers.values())
+        total = sum(size for _, size in step.transfers.values())
+        told, told_total = step.told
+        part = (current - told) * _TOLD_PARTS >= total
+        if (current, total) != step.told and (part or total != told_total or current == total):
+            step.told = (current, total)
+            yield StepEvent(step.name, TRANSFER, current=current, total=total)
 
     def _add_output(self, step: Step, data: bytes) -> Iterator[StepEvent]:
         *complete, step.unfinished = (step.unfinished + data).split(b"\n")

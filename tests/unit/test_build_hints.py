@@ -1,30 +1,116 @@
-"""What is said about a failed build beside its own words."""
+"""What is said about a failed build. The failures are what real builds said, in ``failures/``."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from container_backend.build_failure import describe_failure
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed
 
+FAILURES = Path(__file__).with_name("failures")
+COMPILER = 'system_packages in the backend config: ["gcc", "libc6-dev", "python3-dev"]'
+INDEX = "does not reach the package index"
+
+# File → the step in words, and a part of the hint.
+EXPECTED = {
+    "another-python": ("resolving the requirements", "needs another Python"),
+    "certificate-pip": ("fetching the installer", "SSL_CERT_FILE"),
+    "certificate-uv": ("resolving the requirements", "SSL_CERT_FILE"),
+    "conflict": ("resolving the requirements", "cannot all be met"),
+    "git-no-network": ("resolving the requirements", INDEX),
+    "installer-http": ("fetching the installer", "set trusted-host in pip.conf"),
+    "installer-no-dns": ("fetching the installer", INDEX),
+    "installer-no-network": ("fetching the installer", INDEX),
+    "installer-refused": ("fetching the installer", "or refuses the login"),
+    "no-cxx": ("installing the light packages", '["g++", "libc6-dev", "python3-dev"]'),
+    "no-debian-package": ("installing the system packages", "correct system_packages or apt.txt"),
+    "no-dns": ("resolving the requirements", INDEX),
+    "no-gcc": ("installing the light packages", COMPILER),
+    "no-git": ("resolving the requirements", '["git"]'),
+    "no-library-header": ("installing the light packages", "its name ends in -dev"),
+    "no-network": ("resolving the requirements", INDEX),
+    "no-pg-config": ("installing the light packages", "its name ends in -dev"),
+    "no-python-header": ("installing the light packages", COMPILER),
+    "no-registry": ("looking up 127.0.0.1:9/python", "does not reach its registry"),
+    "no-rust": ("installing the light packages", "a Rust compiler"),
+    "no-space": (
+        'RUN echo "a long instruction of a template" && dd if=/dev/zero of=/dev/shm/full bs=1M '
+        "status=none",
+        "disk is full",
+    ),
+    "no-such-package": ("resolving the requirements", "no such package or version"),
+    "no-such-version": ("resolving the requirements", "no such package or version"),
+    "no-wheel": ("resolving the requirements", "no wheel for this Python"),
+    "rate-limit": ("looking up 127.0.0.1:8472/python", "docker login"),
+    "something-else": ("installing the light packages", None),
+}
+
+
+def failure(name: str) -> BuildFailed:
+    said = json.loads((FAILURES / f"{name}.json").read_text(encoding="utf-8"))
+    return BuildFailed(said["message"], step=said["step"], output=tuple(said["output"]))
+
+
+def test_every_failure_is_looked_at():
+    assert sorted(EXPECTED) == sorted(file.stem for file in FAILURES.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_usual_causes(name):
+    found = hint_for(failure(name))
+    hint = EXPECTED[name][1]
+    assert (hint in found) if hint else found is None
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_failed_step_is_said_in_words_and_its_output_shown(name):
+    error = failure(name)
+    first, second, *lines = describe_failure(error).splitlines()
+    assert first == "The environment image could not be built."
+    assert second.partition(" (exit code ")[0] == f"Failed step: {EXPECTED[name][0]}"
+    assert all(line.startswith("    ") for line in lines)
+    assert lines[-1].strip() == (error.output or (error.message,))[-1].strip()
+
 
 @pytest.mark.parametrize(
-    ("step", "said", "hint"),
+    ("output", "hint"),
     [
+        # uv on a full file system, and the engine's.
         (
-            "[internal] load metadata for registry.test/a:1",
-            "failed to do request: Head ...: dial tcp 127.0.0.1:1: connect: connection refused",
-            "does not reach its registry",
+            "cause: failed to write to file `/cache/a`: No space left on device (os error 28)",
+            "full",
         ),
-        ("RUN sh /build/resolve.sh", "error sending request: connection refused", "package index"),
-        ("RUN sh /build/resolve.sh", "invalid peer certificate: UnknownIssuer", "SSL_CERT_FILE"),
-        ("RUN sh /build/resolve.sh", "No solution found when resolving", "cannot all be met"),
-        ("RUN sh /build/install.sh", "error: command 'gcc' failed", "needs a compiler"),
-        ("RUN sh /build/resolve.sh", "Git executable not found", "comes from git"),
-        ("RUN sh /build/install.sh", "No space left on device (os error 28)", "disk is full"),
-        ("RUN sh /build/install.sh", "something never seen", None),
+        ("write /var/lib/docker/tmp/a: no space left on device", "full"),
+        # Older distutils, and a shell.
+        ("error: command 'gcc' failed: No such file or directory", COMPILER),
+        ("/bin/sh: 1: gcc: not found", COMPILER),
+        ("make: cc: No such file or directory", None),
+        # There is a compiler, and it does not like the code.
+        ("error: command '/usr/bin/gcc' failed with exit code 1", None),
     ],
 )
-def test_the_usual_causes(step, said, hint):
-    found = hint_for(BuildFailed(said, step=step))
+def test_other_words_for_it(output, hint):
+    found = hint_for(BuildFailed("exit code: 1", step="RUN x", output=(output,)))
     assert (hint in found) if hint else found is None
+
+
+def test_an_engine_that_is_newer():
+    error = BuildFailed(
+        'process "/bin/sh -c sh /build/resolve.sh x" did not complete successfully: exit code: 2',
+        step="[lock 1/1] RUN sh /build/resolve.sh x",
+        output=("\x1b[31mno\x1b[0m",),
+    )
+    assert describe_failure(error).splitlines()[1:] == [
+        "Failed step: resolving the requirements (exit code 2)",
+        "    no",
+    ]
+
+
+def test_a_build_that_failed_in_no_step():
+    assert describe_failure(BuildFailed("The engine went away")) == (
+        "The environment image could not be built: The engine went away"
+    )

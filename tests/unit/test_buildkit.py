@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container_backend.buildkit import protobuf
-from container_backend.buildkit.build import BuildRequest, _mask
+from container_backend.buildkit.build import BuildRequest, _mask, _masked
 from container_backend.buildkit.context import packed
 from container_backend.buildkit.trace import BuildLog, StepEvent
 from container_backend.content import FileChanged, hash_file
@@ -75,6 +75,19 @@ def test_the_life_of_a_step_is_told_once():
     ]
 
 
+def test_a_step_that_begins_again():
+    log = BuildLog()
+    events = list(log.add(vertex("a", "FROM x", started=1, completed=2)))
+    events += log.add(vertex("a", "FROM x", started=5))
+    events += log.add(vertex("a", "FROM x", started=5, completed=8))
+    assert events == [
+        StepEvent("FROM x", "started"),
+        StepEvent("FROM x", "completed", 1.0),
+        StepEvent("FROM x", "started"),
+        StepEvent("FROM x", "completed", 4.0),
+    ]
+
+
 def test_cached_and_failed_steps():
     log = BuildLog()
     (_, cached) = log.add(vertex("a", "A", started=1, completed=1, cached=True))
@@ -99,7 +112,58 @@ def test_memory_is_bounded():
         list(log.add(output("a", b"%d\n" % number)))
     list(log.add(vertex("a", "A", started=1, completed=2, error="e")))
     lines = log.failed_step("e").output()
-    assert (len(lines), lines[-1]) == (40, "9999")
+    assert (len(lines), lines[-1]) == (80, "9999")
+
+
+def status(
+    digest: str, layer: str, current: int, total: int, name: bytes = b"downloading"
+) -> bytes:
+    message = protobuf.encode_bytes(1, layer.encode()) + protobuf.encode_bytes(2, digest.encode())
+    message += protobuf.encode_bytes(3, name) + protobuf.encode_number(4, current)
+    return protobuf.encode_bytes(2, message + protobuf.encode_number(5, total))
+
+
+def transfers(log: BuildLog, *messages: bytes) -> list[tuple[int, int]]:
+    events = [event for message in messages for event in log.add(message)]
+    return [(event.current, event.total) for event in events if event.kind == "transfer"]
+
+
+def test_the_transfers_of_a_step_are_added_up():
+    log = BuildLog()
+    begun = vertex("a", "FROM x", started=1)
+    messages = (status("a", "l1", 0, 100), status("a", "l2", 50, 200), status("a", "l1", 100, 100))
+    assert transfers(log, begun, *messages) == [(0, 100), (50, 300), (150, 300)]
+
+
+def test_transfers_of_unknown_steps_and_sizes_are_passed_over():
+    log = BuildLog()
+    begun = vertex("a", "FROM x", started=1)
+    assert transfers(log, begun, status("b", "l", 1, 2), status("a", "l", 5, 0)) == []
+    assert transfers(log, status("a", "l", 2**64 - 1, 2**64 - 1)) == []
+
+
+def test_a_transfer_is_told_of_a_hundred_times_and_not_more():
+    log = BuildLog()
+    size = 1_000_000
+    steps = (status("a", "l", current, size) for current in range(0, size + 1, 100))
+    told = transfers(log, vertex("a", "FROM x", started=1), *steps)
+    assert len(told) == 101
+    assert told[-1] == (size, size)
+
+
+def test_what_was_transferred_is_unpacked():
+    log = BuildLog()
+    for message in (vertex("a", "FROM x", started=1), status("a", "l", 5, 5)):
+        list(log.add(message))
+    extract = status("a", "l", 0, 0, b"extract")
+    assert list(log.add(extract)) == [StepEvent("FROM x", "transfer", None, "extract", 5, 5)]
+    assert list(log.add(extract)) == []
+
+
+def test_the_memory_for_transfers_is_bounded():
+    log = BuildLog()
+    layers = (status("a", f"layer {number}", 10, 10) for number in range(1000))
+    assert transfers(log, vertex("a", "FROM x", started=1), *layers)[-1] == (2000, 2000)
 
 
 def tar_of(files) -> bytes:
@@ -151,6 +215,11 @@ def test_a_file_that_changed_since_it_was_hashed_is_not_sent(tmp_path, now):
 def test_words_of_secrets_are_masked():
     request = BuildRequest({}, secrets={"netrc": b"machine a.b login me password s3cretpassw0rd\n"})
     assert _mask("refused: me s3cretpassw0rd", request) == "refused: me ***"
+
+
+def test_words_of_secrets_are_masked_in_what_is_shown():
+    request = BuildRequest({}, secrets={"s": b"sup3rs3cret"})
+    assert _masked(StepEvent("a", "output", text="is sup3rs3cret"), request).text == "is ***"
 
 
 def test_a_secret_is_not_in_the_text_of_a_request():

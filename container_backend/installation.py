@@ -1,0 +1,85 @@
+"""How far an installation of packages is, by what ``templates/install.sh`` and uv print. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+_MEGABYTE: Final = 1_000_000
+_UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+# templates/count_packages.py prints it; megabytes are left out where the index tells no sizes.
+_ALL: Final = re.compile(r"^(\d+) packages?(?:, ([\d.]+) MB)?$")
+# uv speaks of packages of a megabyte or more only.
+_DOWNLOADING: Final = re.compile(r"^Downloading (\S+) \(([\d.]+)(\w+)\)$")
+_DOWNLOADED: Final = re.compile(r"^Downloaded (\S+)$")
+_DOING: Final = re.compile(r"^(Building \S+|compiling$)")
+_UNPACKING: Final = re.compile(r"^Prepared \d+ packages?")
+_OVER: Final = re.compile(r"^compiled \d+ ")
+
+
+@dataclass
+class Installation:
+    """What an installation has said so far.
+
+    Attributes:
+        count: How many packages there are.
+        size: Of all of them, in bytes; 0 where it is not known.
+        sizes: Name → bytes, of those that are or were downloaded.
+        done: Those that were.
+    """
+
+    count: int = 0
+    size: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    def add(self, line: str) -> str:
+        """Take in a line; gives what it amounts to: ``2 of 3 packages, 50 of 62 MB``."""
+        if match := _ALL.match(line):
+            self.count, self.size = int(match[1]), int(float(match[2] or 0) * _MEGABYTE)
+        elif match := _DOWNLOADING.match(line):
+            self.sizes[match[1]] = int(float(match[2]) * _UNITS.get(match[3], 1))
+        elif match := _DOWNLOADED.match(line):
+            self.done.add(match[1])
+        elif match := _DOING.match(line):
+            return f"{self._all()}, {match[1].lower()}"
+        elif _UNPACKING.match(line):
+            return f"{self._all()}, unpacking"
+        elif _OVER.match(line):
+            return self._all()
+        return self._so_far() if self.done else self._all()
+
+    def _all(self) -> str:
+        return (
+            f"{count_of(self.count)}, {size_of(self.size)}" if self.size else count_of(self.count)
+        )
+
+    def _so_far(self) -> str:
+        """As far as uv tells: where most packages are small, that would look like next to none."""
+        count = count_of(self.count)
+        if len(self.sizes) >= self.count:
+            count = f"{min(len(self.done), self.count)} of {count}"
+        told = sum(self.sizes.values())
+        if not self.size:
+            return count
+        if 2 * told < self.size:
+            return f"{count}, {size_of(self.size)}"
+        current = min(self.size, sum(self.sizes.get(name, 0) for name in self.done))
+        return f"{count}, {size_of(current, self.size)} of {size_of(self.size)}"
+
+
+def count_of(count: int) -> str:
+    """``1 package``, ``2 packages``."""
+    return f"{count} package{'s' * (count != 1)}"
+
+
+def size_of(size: int, scale: int | None = None) -> str:
+    """Bytes in megabytes: ``62 MB``, ``0.3 MB``; a bare number, to be followed by ``of …``.
+
+    Args:
+        size: Bytes.
+        scale: The bytes that it is a part of, whose unit then follows.
+    """
+    digits = 1 if (scale or size) < 10 * _MEGABYTE else 0
+    return f"{size / _MEGABYTE:.{digits}f}{'' if scale is not None else ' MB'}"
