@@ -9,8 +9,12 @@ from container_backend.build_steps import describe_step, instruction_of
 from container_backend.build_view import plain_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from container_backend.buildkit import BuildFailed
 
+_SHOWN_LINES: Final = 80
+_EXPLANATION: Final = "No solution found"
 # What engines say of a program that failed, around the whole command line: 20.10, and newer ones.
 _EXITED: Final = re.compile(
     r"(?:executor failed running \[.*\]:|process \".*\" did not complete successfully:) "
@@ -21,7 +25,15 @@ _EXITED: Final = re.compile(
 
 def describe_failure(error: BuildFailed) -> str:
     """What failed, and the last lines of its output, indented."""
-    return "\n".join([_summary(error), *(f"    {plain_text(line)}" for line in error.output)])
+    return "\n".join(
+        [_summary(error), *(f"    {plain_text(line)}" for line in _shown(error.output))]
+    )
+
+
+def _shown(output: Sequence[str]) -> Sequence[str]:
+    """The last lines, but an explanation of uv's from its beginning."""
+    begin = next((place for place, line in enumerate(output) if _EXPLANATION in line), len(output))
+    return output[min(begin, max(0, len(output) - _SHOWN_LINES)) :]
 
 
 def _summary(error: BuildFailed) -> str:

@@ -32,6 +32,9 @@ requirements.lock)
     compile --constraints /declared/constraints.txt /declared/requirements.txt
     ;;
 esac
-given=/declared/requirements.txt
-[ "$source" = requirements.lock ] || given=/dev/null
+# Hashes that are declared hold, in a lock or not.
+case $source in
+requirements*) given=/declared/requirements.txt ;;
+*) given=/dev/null ;;
+esac
 "$environment/bin/python" /build/split_lock.py "$folder" /declared "$given" "$project" "$@"

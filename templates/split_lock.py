@@ -59,8 +59,11 @@ def given_hashes(file: Path) -> dict:
     if not file.is_file():
         return {}
     lines = re.sub(r"\\\n", " ", file.read_text(encoding="utf-8")).splitlines()
-    named = {line.partition("==")[0].partition("[")[0].strip().lower(): line for line in lines}
-    return {name: set(re.findall(r"--hash=sha256:(\w+)", line)) for name, line in named.items()}
+    hashes = {}
+    for line in lines:
+        name = re.sub(r"[-_.]+", "-", line.partition("==")[0].partition("[")[0].strip()).lower()
+        hashes[name] = set(re.findall(r"--hash=sha256:(\w+)", line))
+    return hashes
 
 
 def only_given(package: str, hashes: set) -> str:
@@ -74,9 +77,9 @@ def only_given(package: str, hashes: set) -> str:
     found = FILE.findall(package)
     if not hashes & set(found):
         sys.exit(
-            f"container-backend: The lock's hashes of {field(package, 'name')} are of none of the "
+            f"container-backend: The hashes declared for {field(package, 'name')} are of none of the "
             "files of the index.\n"
-            f"container-backend: In the lock: {', '.join(sorted(hashes))}\n"
+            f"container-backend: Declared: {', '.join(sorted(hashes))}\n"
             f"container-backend: In the index: {', '.join(sorted(set(found)))}"
         )
     kept = FILE.sub(lambda match: match[0] if match[1] in hashes else "", package)

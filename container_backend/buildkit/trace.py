@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A compiler's complaints begin with the package's name.
-_KEPT_LINES: Final = 80
+_KEPT_LINES: Final = 400
 _KEPT_TRANSFERS: Final = 200
 # How much further a transfer must be for it to be told: so there are not many more events than this.
 _TOLD_PARTS: Final = 100

@@ -169,6 +169,23 @@ def test_a_requirement_that_does_not_exist_ends_the_run_with_the_reason(project,
     assert environment_images(engine) == images
 
 
+def test_requirements_that_contradict_each_other_are_explained_whole(project, engine, fresh):
+    folder = project(
+        "entry_points: {main: {command: 'true'}}",
+        requirements__txt="pandas==2.2.2\nnumpy==1.20\nscipy==1.17.1\n",
+    )
+    images = environment_images(engine)
+    done = run_command("container-backend", "run", folder)
+    assert done.returncode == 6
+    for part in ("No solution found", "pandas==2.2.2 depends on numpy", "you require numpy==1.20",
+                 "your requirements are unsatisfiable."):  # fmt: skip
+        assert part in done.stderr
+    assert "cannot all be met at once" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "you require numpy==1.20" in only_run().data.tags[names.TAG_REASON]
+    assert environment_images(engine) == images
+
+
 def test_another_interpreter_than_the_one_declared(project, engine, fresh):
     folder = project("entry_points: {main: {command: 'true'}}", python_env__yaml="python: '3.12'\n")
     done = run_command("container-backend", "run", folder, "-c", json.dumps({"base_image": BASE}))

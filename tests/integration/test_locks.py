@@ -74,7 +74,14 @@ def test_a_file_with_another_hash_than_the_locks_is_not_installed(project, capfd
     Path(folder, "requirements.lock").write_text(re.sub(r"sha256:\w{4}", "sha256:0000", lock))
     with pytest.raises(container_backend.BuildError) as caught:
         container_backend.run(folder)
-    assert "hashes of six are of none of the files of the index" in str(caught.value)
+    assert "hashes declared for six are of none of the files of the index" in str(caught.value)
+
+
+def test_a_hash_in_a_requirements_file_holds(project):
+    folder = project(SHOW, requirements__txt=f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(container_backend.BuildError) as caught:
+        container_backend.run(folder)
+    assert "hashes declared for six are of none of the files of the index" in str(caught.value)
 
 
 def test_only_the_files_that_a_lock_allows_are_installed(project, capfd):

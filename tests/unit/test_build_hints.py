@@ -114,3 +114,15 @@ def test_a_build_that_failed_in_no_step():
     assert describe_failure(BuildFailed("The engine went away")) == (
         "The environment image could not be built: The engine went away"
     )
+
+
+def test_an_explanation_is_shown_whole_and_of_anything_else_the_end():
+    explained = ("Using Python", "error: No solution found", *(f"because {n}" for n in range(200)))
+    shown = describe_failure(BuildFailed("x", step="RUN x", output=explained))
+    assert "because 0\n" in shown
+    assert "because 199" in shown
+    assert "Using Python" not in shown
+    compiled = tuple(f"line {n}" for n in range(200))
+    shown = describe_failure(BuildFailed("x", step="RUN x", output=compiled))
+    assert "line 119" not in shown
+    assert shown.endswith("\n".join(f"    line {n}" for n in range(120, 200)))

@@ -112,7 +112,7 @@ def test_memory_is_bounded():
         list(log.add(output("a", b"%d\n" % number)))
     list(log.add(vertex("a", "A", started=1, completed=2, error="e")))
     lines = log.failed_step("e").output()
-    assert (len(lines), lines[-1]) == (80, "9999")
+    assert (len(lines), lines[-1]) == (400, "9999")
 
 
 def status(
