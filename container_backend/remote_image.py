@@ -11,7 +11,7 @@ from container_backend import registry
 from container_backend.errors import ImageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from container_backend.engine import Engine
 
@@ -50,13 +50,7 @@ def pull(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None =
     Raises:
         ImageUnavailable: The registry does not have it, refuses, or went away.
     """
-    name, tag = split_reference(reference)
-    problem = _problem(
-        engine.streams.api.pull,
-        name,
-        tag=tag,
-        auth_config=registry.auth_config(engine, reference, docker_auth),
-    )
+    problem = _problem(engine, engine.streams.api.pull, reference, docker_auth)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pulled: {problem}",
@@ -70,13 +64,7 @@ def push(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None =
     Raises:
         ImageUnavailable: The registry refuses, or went away.
     """
-    name, tag = split_reference(reference)
-    problem = _problem(
-        engine.streams.api.push,
-        name,
-        tag=tag,
-        auth_config=registry.auth_config(engine, reference, docker_auth),
-    )
+    problem = _problem(engine, engine.streams.api.push, reference, docker_auth)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pushed: {problem}",
@@ -84,15 +72,31 @@ def push(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None =
         )
 
 
-def _problem(transfer: Any, *arguments: str, **options: Any) -> str | None:  # noqa: ANN401 the SDK's
+def _problem(
+    engine: Engine,
+    transfer: Any,  # noqa: ANN401 the SDK's
+    reference: str,
+    docker_auth: Mapping[str, Any] | None,
+) -> str | None:
     """What went wrong; None for nothing. The SDK's own ``images.pull`` swallows errors."""
+    name, tag = split_reference(reference)
+    auth = registry.auth_config(engine, reference, docker_auth)
+    waits = False
     try:
-        answers: Iterable[dict[str, Any]] = transfer(
-            *arguments, stream=True, decode=True, **options
-        )
-        return next((str(answer["error"]) for answer in answers if "error" in answer), None)
+        for answer in transfer(name, tag=tag, auth_config=auth, stream=True, decode=True):
+            if "error" in answer:
+                return str(answer["error"])
+            retries = str(answer.get("status", "")).startswith("Retrying in ")
+            if retries and not waits:
+                _logger.warning(
+                    "The connection to the registry of %s was lost; the engine tries again for "
+                    "about a minute",
+                    reference,
+                )
+            waits = waits or retries
     except (DockerException, OSError) as error:
         return str(error.explanation if isinstance(error, APIError) else error)
+    return None
 
 
 def split_reference(reference: str) -> tuple[str, str]:

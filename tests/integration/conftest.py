@@ -270,6 +270,8 @@ def private_registry(tmp_path: Path) -> Iterator[str]:
             stderr=log,
         )
     try:
+        wait_until(lambda: listens("127.0.0.1", port) or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
         yield f"127.0.0.1:{port}"
     finally:
         os.kill(process.pid, signal.SIGTERM)

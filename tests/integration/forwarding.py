@@ -49,3 +49,57 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+
+
+class Failing:
+    """A TCP port of loopback that leads to another one, and is gone after so many bytes.
+
+    It takes connections as soon as it is made.
+    """
+
+    def __init__(self, port: int, limit: int) -> None:
+        """Make it.
+
+        Args:
+            port: Where it leads to.
+            limit: How many bytes it takes in either direction before it is gone.
+        """
+        self._target, self._left = port, limit
+        self._lock = threading.Lock()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self.port: int = self._listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether all bytes were used up."""
+        return self._left <= 0
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                outer, _ = self._listening.accept()
+                inner = socket.create_connection(("127.0.0.1", self._target))
+                self._open |= {outer, inner}
+                for pair in ((outer, inner), (inner, outer)):
+                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(64 * 1024):
+                with self._lock:
+                    self._left -= len(data)
+                if self.is_gone:
+                    self.close()
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Be gone."""
+        # Only a shutdown wakes up an accept.
+        for connection in (self._listening, *self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
