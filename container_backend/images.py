@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.engine import Engine
-    from container_backend.image_use import ImageLock
+    from container_backend.file_lock import FileLock
 
 _logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _hash_of(inspected: Mapping[str, Any]) -> str | None:
 def find_or_build(
     engine: Engine,
     plan: ImagePlan,
-    lock: ImageLock,
+    lock: FileLock,
     *,
     rebuild: bool = False,
     repository: str | None = None,

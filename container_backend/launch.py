@@ -71,7 +71,7 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
 
         needed.callback(plan.engine.close)
         needed.enter_context(fetched_files(plan.command.downloads, plan.storage, keep=plan.keeps))
-        with record.reaching(plan.tracking_uri):
+        with record.reaching(plan.tracking_uri), record.alone_in_store(plan.tracking_uri):
             client = MlflowClient(plan.tracking_uri)
             experiment_id, artifacts = record.find_experiment(
                 client, submission.experiment, create=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from contextlib import contextmanager
@@ -21,8 +22,10 @@ from container_backend.errors import (
     InvalidProject,
     TrackingUnreachable,
 )
+from container_backend.file_lock import FileLock, state_folder
 from container_backend.names import TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
+from container_backend.tracking import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,6 +74,21 @@ class RunRecord:
         if tags:
             self.set_tags(tags)
         self.client.set_terminated(self.run_id, status=outcome.status)
+
+
+@contextmanager
+def alone_in_store(tracking_uri: str) -> Iterator[None]:
+    """Keep other processes of this user from a store on this machine's disk for a moment.
+
+    MLflow makes such a store by looking at it; two processes at once get in each other's way.
+    """
+    if local_path(tracking_uri) is None:
+        yield
+        return
+    name = hashlib.sha256(tracking_uri.encode()).hexdigest()[:12]
+    with FileLock(state_folder() / "stores" / name, "another process that opens the store") as lock:
+        lock.own()
+        yield
 
 
 def find_experiment(

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
@@ -14,7 +15,14 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import EXAMPLE, only_run, run_command, tracking_server
+from tests.integration.conftest import (
+    EXAMPLE,
+    command,
+    only_run,
+    run_command,
+    runs,
+    tracking_server,
+)
 from tests.integration.forwarding import forward
 
 LOGS = """
@@ -50,6 +58,18 @@ def test_the_store_of_a_fresh_machine(logging_project, monkeypatch, workplace):
     check(run.run_id)
     assert (workplace / "mlflow.db").is_file()
     assert (workplace / "mlruns").is_dir()
+
+
+def test_first_runs_at_once_make_the_store_once(project):
+    """And the experiment, which none of them finds."""
+    folder = project("entry_points: {main: {command: 'true'}}\n")
+    container_backend.build(folder)
+    arguments = ("container-backend", "run", folder, "--experiment-name", "new")
+    with ExitStack() as stack:
+        started = [stack.enter_context(command(*arguments)) for _ in range(3)]
+        ends = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], ends
+    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
 
 
 def test_a_relative_database(logging_project, monkeypatch, workplace):
