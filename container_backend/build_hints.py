@@ -28,6 +28,11 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "See the lines above for what to change.",
     ),
     (
+        r"Hash mismatch for|hashes declared for",
+        "What the index has under that name is not the one that was locked: the file was replaced, or "
+        "the lock was changed. If you trust the index, make the lock again.",
+    ),
+    (
         r"toomanyrequests|429 Too Many Requests|pull rate limit",
         "The registry or index limits downloads. Log in with `docker login`, which raises the limit, or "
         "try again later.",

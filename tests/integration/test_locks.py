@@ -26,6 +26,15 @@ def lock_of(folder: str, capfd) -> str:
     return capfd.readouterr().out
 
 
+def pylock(folder: str) -> None:
+    """Lock a project's requirements as people do with uv."""
+    run_uv(
+        *("pip", "compile", "--quiet", "--format", "pylock.toml", "--python-version", "3.11"),
+        *("--output-file", "pylock.toml", "requirements.txt"),
+        cwd=Path(folder),
+    )
+
+
 def test_the_lock_is_in_the_image_and_pip_takes_it(project, capfd, tmp_path):
     lock = lock_of(project(SHOW, requirements__txt="six\ntabulate<1\n"), capfd)
     assert re.findall(r"(?m)^(\w+)==", lock) == ["six", "tabulate"]
@@ -84,6 +93,18 @@ def test_a_hash_in_a_requirements_file_holds(project):
     assert "hashes declared for six are of none of the files of the index" in str(caught.value)
 
 
+def test_a_file_that_is_not_what_a_pylock_says_is_not_installed(project):
+    """The index has the file, but its content has another hash."""
+    folder = project(SHOW, requirements__txt="six\n")
+    pylock(folder)
+    lock = Path(folder, "pylock.toml")
+    lock.write_text(re.sub(r'sha256 = "\w{4}', 'sha256 = "0000', lock.read_text()))
+    with pytest.raises(container_backend.BuildError) as caught:
+        container_backend.run(folder)
+    assert "Hash mismatch for `six==" in str(caught.value)
+    assert "is not the one that was locked" in str(caught.value)
+
+
 def test_only_the_files_that_a_lock_allows_are_installed(project, capfd):
     folder = project(SHOW, requirements__txt="six\n")
     lock = lock_of(folder, capfd)
@@ -96,11 +117,7 @@ def test_only_the_files_that_a_lock_allows_are_installed(project, capfd):
 def test_a_pylock_is_installed_as_it_is(project, capfd, tmp_path):
     folder = project(SHOW, requirements__txt="six\n")
     expected = lock_of(folder, capfd)
-    run_uv(
-        *("pip", "compile", "--quiet", "--format", "pylock.toml", "--python-version", "3.11"),
-        *("--output-file", "pylock.toml", "requirements.txt"),
-        cwd=Path(folder),
-    )
+    pylock(folder)
     assert lock_of(folder, capfd) == expected
 
 
