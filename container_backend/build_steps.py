@@ -7,6 +7,9 @@ import textwrap
 from typing import Final
 
 _NAME: Final = r"(?:docker\.io/)?(?:library/)?([^\s@]+)"
+# Steps that are the engine's, not BuildKit's.
+PULLING: Final = "pulling the image"
+PUSHING: Final = "pushing the image"
 _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"/build/system\.sh", "installing the system packages"),
     (r"/build/conda\.sh (\S+)", "installing the conda packages"),
@@ -17,6 +20,7 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (rf"load metadata for {_NAME}", "looking up {0}"),
     (rf"\] FROM {_NAME}", "getting {0}"),
     (r"^exporting to image", "writing the image"),
+    (rf"^({PULLING}|{PUSHING})$", "{0}"),
     # Done at once, and nobody's business.
     (r"\] COPY --from=lock |\] WORKDIR /mlflow/|\] USER ", None),
 )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException
 
 from container_backend import registry
+from container_backend.build_steps import PULLING, PUSHING
+from container_backend.buildkit import StepEvent
 from container_backend.errors import ImageUnavailable
+from container_backend.progress import shown_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from container_backend.engine import Engine
 
 _logger = logging.getLogger(__name__)
 
 _NOT_FOUND: Final = 404
+# What the engine says of a layer of which bytes move.
+_MOVING: Final = frozenset({"Downloading", "Pushing"})
 
 
 def is_there(
@@ -45,12 +51,12 @@ def is_there(
 
 
 def pull(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None) -> None:
-    """Pull an image.
+    """Pull an image, and show how far it is.
 
     Raises:
         ImageUnavailable: The registry does not have it, refuses, or went away.
     """
-    problem = _problem(engine, engine.streams.api.pull, reference, docker_auth)
+    problem = _transfer(engine, engine.streams.api.pull, reference, docker_auth, PULLING)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pulled: {problem}",
@@ -59,12 +65,14 @@ def pull(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None =
 
 
 def push(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None) -> None:
-    """Push an image. A registry shows it under its name only when all of it is there.
+    """Push an image, and show how far it is.
+
+    A registry shows it under its name only when all of it is there.
 
     Raises:
         ImageUnavailable: The registry refuses, or went away.
     """
-    problem = _problem(engine, engine.streams.api.push, reference, docker_auth)
+    problem = _transfer(engine, engine.streams.api.push, reference, docker_auth, PUSHING)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pushed: {problem}",
@@ -72,30 +80,50 @@ def push(engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None =
         )
 
 
-def _problem(
+def _transfer(
     engine: Engine,
-    transfer: Any,  # noqa: ANN401 the SDK's
+    call: Any,  # noqa: ANN401 the SDK's
     reference: str,
     docker_auth: Mapping[str, Any] | None,
+    step: str,
 ) -> str | None:
     """What went wrong; None for nothing. The SDK's own ``images.pull`` swallows errors."""
     name, tag = split_reference(reference)
     auth = registry.auth_config(engine, reference, docker_auth)
+    started = time.monotonic()
+    with shown_steps() as show:
+        show(StepEvent(step, "started"))
+        try:
+            answers = call(name, tag=tag, auth_config=auth, stream=True, decode=True)
+            problem = _follow(answers, reference, lambda event: show(event._replace(step=step)))
+        except (DockerException, OSError) as error:
+            problem = str(error.explanation if isinstance(error, APIError) else error)
+        end = "completed" if problem is None else "failed"
+        show(StepEvent(step, end, time.monotonic() - started, problem))
+    return problem
+
+
+def _follow(
+    answers: Iterable[Mapping[str, Any]], reference: str, show: Callable[[StepEvent], None]
+) -> str | None:
+    """The error among the engine's answers. Each is of a layer: how far it is, or that it waits."""
+    layers: dict[str, tuple[int, int]] = {}
     waits = False
-    try:
-        for answer in transfer(name, tag=tag, auth_config=auth, stream=True, decode=True):
-            if "error" in answer:
-                return str(answer["error"])
-            retries = str(answer.get("status", "")).startswith("Retrying in ")
-            if retries and not waits:
-                _logger.warning(
-                    "The connection to the registry of %s was lost; the engine tries again for "
-                    "about a minute",
-                    reference,
-                )
-            waits = waits or retries
-    except (DockerException, OSError) as error:
-        return str(error.explanation if isinstance(error, APIError) else error)
+    for answer in answers:
+        if "error" in answer:
+            return str(answer["error"])
+        status, detail = str(answer.get("status", "")), answer.get("progressDetail") or {}
+        if status.startswith("Retrying in ") and not waits:
+            waits = True
+            _logger.warning(
+                "The connection to the registry of %s was lost; the engine tries again for "
+                "about a minute",
+                reference,
+            )
+        if status in _MOVING and detail.get("total"):
+            layers[str(answer.get("id"))] = (int(detail["current"]), int(detail["total"]))
+            current, total = (sum(numbers) for numbers in zip(*layers.values(), strict=True))
+            show(StepEvent("", "transfer", current=min(current, total), total=total))
     return None
 
 

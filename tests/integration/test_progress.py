@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import sys
 import uuid
@@ -147,3 +149,18 @@ def test_a_run_that_finds_its_image_does_not_import_what_shows_a_build(project):
     shown = run_on_terminal([sys.executable, "-c", program])
     assert "=== Using environment image" in shown.last
     assert shown.last.endswith("False")
+
+
+def test_an_image_that_is_pushed_on_a_terminal(project, registry, tmp_path):
+    login = base64.b64encode(b"me:r3gistry-password").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": login}}}))
+    folder = write(project, f"--find-links https://{uuid.uuid4()}.test/\n")
+    config = json.dumps({"image_repository": f"{registry}/team/x", "push": True})
+    shown = build(folder, "-c", config, DOCKER_CONFIG=str(tmp_path))
+    assert shown.exit_code == 0, shown.last
+    told = [
+        int(match[1]) for match in seen(shown, r"pushing the image +\d+\.\d s  (\d+) of \d+ MB")
+    ]
+    assert told == sorted(told)
+    assert len(set(told)) >= 5
+    assert "of 2" not in shown.last
