@@ -141,10 +141,12 @@ def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
     yield Ratio("image with warm caches / plain", times["warm"], times["plain"], 0.30)
     yield Ratio("one light package more / plain", times["more"], times["plain"], 0.08)
     yield Ratio("one light package changed / plain", times["changed"], times["plain"], 0.08)
-    # uv puts links into its cache instead of files, and compiles nothing: another thing is made.
-    for name, limits in (("virtualenv", (0.40, 0.30, 0.08)), ("uv", (None, None, None))):
-        for kind, limit in zip(("nothing", "warm", "more"), limits, strict=True):
-            what = {"nothing": "from nothing", "warm": "warm", "more": "one more"}[kind]
+    for name in ("virtualenv", "uv"):
+        for kind, what, limit in (
+            ("nothing", "from nothing", 0.40),
+            ("warm", "with warm caches", 0.30),
+            ("more", "one light package more", 0.08),
+        ):
             peer = times[f"{name} {kind}"]
             yield Ratio(f"{what} / mlflow run --env-manager {name}", times[kind], peer, limit)
 

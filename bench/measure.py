@@ -19,14 +19,14 @@ class Ratio:
         what: What was measured.
         ours: Median of ours.
         peer: Median of the peer's.
-        limit: The ratio that must not be exceeded; None where there is none.
+        limit: The ratio that must not be exceeded.
         unit: Of both.
     """
 
     what: str
     ours: float
     peer: float
-    limit: float | None
+    limit: float
     unit: str = "s"
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Ratio:
         ratio = self.ours / self.peer
         return (
             f"{self.what:<62} {self.ours:7.2f} {self.unit} / {self.peer:7.2f} {self.unit}"
-            f" = {ratio:5.2f}  {_verdict(ratio, self.limit, f'{self.limit or 0:.2f}')}"
+            f" = {ratio:5.2f}  {_verdict(ratio, self.limit, f'{self.limit:.2f}')}"
         )
 
 
@@ -60,9 +60,7 @@ class Figure:
         return f"{self.what:<62} {self.value:7.1f} {self.unit}{'':<20}{verdict}"
 
 
-def _verdict(value: float, limit: float | None, said: str) -> str:
-    if limit is None:
-        return "(no limit)"
+def _verdict(value: float, limit: float, said: str) -> str:
     return f"(at most {said})  {'ok' if value <= limit else 'MISSED'}"
 
 
