@@ -19,13 +19,19 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "The engine does not have the base image, and does not reach its registry.",
     ),
     (
+        r"engine went away during the build",
+        "See whether it runs (`docker info`) and why it ended (its log), and try again.",
+    ),
+    (
         r"certificate|CERTIFICATE_VERIFY_FAILED|UnknownIssuer|self[- ]signed",
         "The build does not trust the index's certificate. Point SSL_CERT_FILE to the CA bundle "
         "of your network.",
     ),
     (
         r"no space left on device",
-        "The engine's disk is full. `docker system df` shows what takes the space.",
+        "The engine's disk is full. `docker system df` shows what takes the space; "
+        "`container-backend prune` removes environments that no run needs, "
+        "`docker builder prune` what builds have kept.",
     ),
     (
         r"toomanyrequests|rate limit",
