@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import names
+from container_backend import launch, names
 from tests.integration.conftest import BASE, command, only_run, run_command, runs, wait_until
 from tests.integration.engines import OwnEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from container_backend.buildkit import StepEvent
 
 # The base takes a third of it.
 DISK_BYTES = 700_000_000
@@ -105,6 +107,24 @@ def test_a_disk_that_is_full_while_the_image_is_written(own, project):
     folder = with_steps(project(MAIN), "final", f"RUN {many} && {FILL % 500_000}")
     done = run_command("container-backend", "run", folder)
     assert_one_message(done, "\nFailed step: exporting to image", FULL, ROOM)
+    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+
+
+@small
+def test_a_disk_that_is_full_before_the_image_has_its_name(own, project, monkeypatch):
+    """Filled when the image is written, before anything else is asked of the engine."""
+    folder = project(MAIN)
+
+    def fill_up(event: StepEvent) -> None:
+        if (event.step, event.kind) == ("exporting to image", "completed"):
+            own.fill_up()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "log_steps", lambda: fill_up)
+        with pytest.raises(container_backend.BuildError) as caught:
+            container_backend.run(folder)
+    assert "no space left on device" in str(caught.value)
+    assert "went away" not in str(caught.value)
     assert_failed_and_left_nothing(own, folder, FULL, ROOM)
 
 
