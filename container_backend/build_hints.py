@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from container_backend.buildkit import BuildFailed
 
+_FULL_DISK = (
+    r"no space left on device",
+    "The engine's disk is full. `docker system df` shows what takes the space; "
+    "`container-backend prune` removes environments that no run needs, "
+    "`docker builder prune` what builds have kept.",
+)
 # First match wins. The left side is what uv, pip, the compiler or the engine prints.
 _HINTS: tuple[tuple[str, str], ...] = (
     (
@@ -27,12 +33,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "The build does not trust the index's certificate. Point SSL_CERT_FILE to the CA bundle "
         "of your network.",
     ),
-    (
-        r"no space left on device",
-        "The engine's disk is full. `docker system df` shows what takes the space; "
-        "`container-backend prune` removes environments that no run needs, "
-        "`docker builder prune` what builds have kept.",
-    ),
+    _FULL_DISK,
     (
         r"toomanyrequests|rate limit",
         "The registry limits anonymous downloads. Log in with `docker login`.",
@@ -74,3 +75,9 @@ def hint_for(error: BuildFailed) -> str | None:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL):
             return hint
     return None
+
+
+def hint_for_refusal(said: str) -> str | None:
+    """What to do about an engine that refuses something other than a build, where that is known."""
+    pattern, hint = _FULL_DISK
+    return hint if re.search(pattern, said, re.IGNORECASE) else None

@@ -141,3 +141,42 @@ def test_an_engine_that_is_killed_during_a_build(own, project):
     Path(folder, "Dockerfile.j2").unlink()
     run_command("container-backend", "run", folder, check=True)
     assert sorted(run.info.status for run in runs()) == ["FAILED", "FINISHED"]
+
+
+def test_an_engine_that_is_killed_before_the_container_is_created(own, project, monkeypatch):
+    folder = project(MAIN)
+    container_spec = launch.container_spec
+
+    def kill_first(*arguments: object, **options: object) -> object:
+        own.kill()
+        return container_spec(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "container_spec", kill_first)
+        with pytest.raises(container_backend.ContainerError, match="could not be created"):
+            container_backend.run(folder)
+    found = only_run()
+    assert found.info.status == "FAILED"
+    assert "The container could not be created" in found.data.tags[names.TAG_REASON]
+    own.start()
+    container_backend.run(folder)
+
+
+@small
+def test_a_full_disk_when_code_is_put_into_an_image(own, project):
+    folder = project(f"name: mine\ndocker_env: {{image: '{BASE}'}}\n{MAIN.partition(chr(10))[2]}")
+    own.fill_up()
+    done = run_command("container-backend", "run", folder, "--build-image")
+    assert_one_message(done, "The image with the code could not be built", FULL, ROOM)
+    assert FULL in only_run().data.tags[names.TAG_REASON]
+
+
+@small
+def test_a_full_disk_when_the_container_is_created(own, project):
+    folder = project(MAIN)
+    run_command("container-backend", "build", folder, check=True)
+    own.fill_up()
+    with pytest.raises(container_backend.ContainerError) as caught:
+        container_backend.run(folder)
+    assert FULL in str(caught.value)
+    assert FULL in only_run().data.tags[names.TAG_REASON]
