@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from container_backend.buildkit import BuildFailed
 
+_FULL_DISK: Final = (
+    r"no space left on device",
+    "The engine's disk is full. `docker system df` shows what takes the space; "
+    "`container-backend prune` removes environments that no run needs, "
+    "`docker builder prune` what builds have kept.",
+)
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
 
@@ -48,10 +54,10 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "of your network.",
     ),
     (
-        r"no space left on device",
-        "The engine's disk is full. `docker system df` shows what takes the space; "
-        "`container-backend prune` removes environment images.",
+        r"engine went away during the build",
+        "See whether it runs (`docker info`) and why it ended (its log), and try again.",
     ),
+    _FULL_DISK,
     (
         r"current Python version \(\S+\) does not satisfy",
         "A version that is wanted needs another Python: choose another version, or another Python "
@@ -133,3 +139,9 @@ def hint_for(error: BuildFailed) -> str | None:
         if re.search(pattern, text, re.IGNORECASE | re.DOTALL | re.MULTILINE):
             return hint
     return None
+
+
+def hint_for_refusal(said: str) -> str | None:
+    """What to do about an engine that refuses something other than a build, where that is known."""
+    pattern, hint = _FULL_DISK
+    return hint if re.search(pattern, said, re.IGNORECASE) else None

@@ -6,11 +6,13 @@ import io
 import os
 import shlex
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException, NotFound
 
+from container_backend.build_hints import hint_for_refusal
 from container_backend.code import Owner
 from container_backend.errors import ContainerError
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
@@ -159,9 +161,12 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
         container_id = str(created["Id"])
         api.put_archive(container_id, "/", code)
     except BaseException as error:
-        remove(engine, spec.name)
+        give_up(engine, spec.name)
         if isinstance(error, (DockerException, OSError)):
-            raise ContainerError(f"The container could not be created: {explain(error)}") from error
+            said = explain(error)
+            raise ContainerError(
+                f"The container could not be created: {said}", remedy=hint_for_refusal(said)
+            ) from error
         raise
     return container_id
 
@@ -183,7 +188,10 @@ def start(engine: Engine, container_id: str) -> None:
     try:
         engine.client.api.start(container_id)
     except (DockerException, OSError) as error:
-        raise ContainerError(f"The container could not be started: {explain(error)}") from error
+        said = explain(error)
+        raise ContainerError(
+            f"The container could not be started: {said}", remedy=hint_for_refusal(said)
+        ) from error
 
 
 def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
@@ -211,6 +219,12 @@ def remove(engine: Engine, container: str) -> None:
     except APIError as error:
         if error.status_code != 409:  # noqa: PLR2004 "removal is already in progress"
             raise
+
+
+def give_up(engine: Engine, container: str) -> None:
+    """As :func:`remove`, after an error: an engine that is gone must not hide it by one more."""
+    with suppress(DockerException, OSError):
+        remove(engine, container)
 
 
 def _ensure_folder(mount: Mount) -> None:

@@ -6,7 +6,7 @@ import os
 import ssl
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,8 +69,12 @@ def build(
     request = _request(engine, plan, docker_auth, no_cache=no_cache)
     with _build_errors():
         image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
-        lock = _read_lock(engine, image_id, LOCK_IN_IMAGE)
-        _finish(engine, plan, image_id, lock)
+        try:
+            lock = _read_lock(engine, image_id, LOCK_IN_IMAGE)
+            _finish(engine, plan, image_id, lock)
+        except BaseException:
+            _discard(engine, image_id)
+            raise
     return lock
 
 
@@ -131,6 +135,13 @@ def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
     return None if content is None else read_lock(content.decode())
 
 
+def _discard(engine: Engine, image_id: str) -> None:
+    """Nobody would find an image that has no name, but the disk would be fuller by it."""
+    with suppress(DockerException, OSError):
+        if not engine.client.api.inspect_image(image_id)["RepoTags"]:
+            engine.client.api.remove_image(image_id, noprune=True)
+
+
 def _request(
     engine: Engine,
     plan: ImagePlan,
@@ -182,10 +193,12 @@ def _build_errors() -> Iterator[None]:
         yield
     except BuildFailed as error:
         raise BuildError(describe_failure(error), remedy=hint_for(error)) from error
+    except APIError as error:
+        refused = BuildFailed(str(error.explanation or error))
+        raise BuildError(describe_failure(refused), remedy=hint_for(refused)) from error
     except (DockerException, OSError) as error:
-        said = error.explanation if isinstance(error, APIError) else error
         raise BuildError(
-            f"The engine went away while the environment image was built: {said}",
+            f"The engine went away while the environment image was built: {error}",
             remedy="See whether it runs (`docker info`) and try again.",
         ) from error
 

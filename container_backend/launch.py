@@ -158,7 +158,7 @@ def _start(
         submitted.follow()
     except BaseException:
         if submitted is None:
-            container.remove(plan.engine, spec.name)
+            container.give_up(plan.engine, spec.name)
         else:
             submitted.cancel()
         raise

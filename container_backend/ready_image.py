@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.errors import DockerException, ImageNotFound
 
 from container_backend import registry
+from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.content import digest_of
 from container_backend.errors import BuildError
@@ -103,6 +104,8 @@ def add_code(
         built = build_image(engine.streams.api, engine.host, request)
         return _image(tag, engine.client.api.inspect_image(built))
     except BuildFailed as error:
-        raise BuildError(f"The image with the code could not be built: {error.message}") from error
+        raise BuildError(
+            f"The image with the code could not be built: {error.message}", remedy=hint_for(error)
+        ) from error
     except (DockerException, OSError) as error:
         raise BuildError(f"The engine went away while an image was built: {error}") from error

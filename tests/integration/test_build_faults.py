@@ -1,0 +1,183 @@
+"""What is said, and what is left, when an engine fails while it builds; each time one of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import container_backend
+from container_backend import images, launch, names
+from tests.integration.conftest import BASE, command, only_run, run_command, runs, wait_until
+from tests.integration.engines import OwnEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from container_backend.buildkit import StepEvent
+
+# The base takes a third of it.
+DISK_BYTES = 700_000_000
+MAIN = "name: mine\nentry_points: {main: {command: 'true'}}\n"
+# Of the free bytes, leave as many.
+FILL = 'fallocate -l "$(($(df --output=avail -B 1 / | tail -n 1) - %d))" /filler'
+
+
+@pytest.fixture
+def own(engine, request, monkeypatch) -> Iterator[OwnEngine]:
+    """An engine that has the base and nothing else; that of all commands."""
+    with OwnEngine(getattr(request, "param", None)) as started:
+        started.take(BASE, engine)
+        monkeypatch.setenv("DOCKER_HOST", started.host)
+        yield started
+
+
+small = pytest.mark.parametrize("own", [DISK_BYTES], indirect=True, ids=["small disk"])
+
+
+def with_steps(folder: str, block: str, steps: str) -> str:
+    """The project with steps of its own in its template."""
+    template = f"{{% block {block} %}}\n{steps}\n{{% endblock %}}\n"
+    Path(folder, "Dockerfile.j2").write_text(template)
+    return folder
+
+
+def assert_failed_and_left_nothing(own: OwnEngine, folder: str, *words: str) -> None:
+    """The one run says why it failed; on the engine are the images of before, and no others."""
+    found = only_run()
+    assert found.info.status == "FAILED"
+    for said in words:
+        assert said in found.data.tags[names.TAG_REASON]
+    dry = run_command("container-backend", "run", folder, "--dry-run", "--json", check=True)
+    plan = json.loads(dry.stdout)
+    assert plan["image_exists"] is False
+    with own.connected() as second:
+        found_images = second.client.images.list(all=True)
+        assert [image.tags for image in found_images] == [[BASE]]
+        assert second.client.containers.list(all=True) == []
+    assert plan["environment_hash"] == found.data.tags[names.TAG_ENVIRONMENT_HASH]
+
+
+def assert_one_message(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == container_backend.BuildError.exit_code
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("Error: ") == 1
+    message = done.stderr.partition("Error: ")[2]
+    for said in words:
+        assert message.count(said) == 1
+
+
+FULL = "The engine's disk is full."
+ROOM = "`docker builder prune`"
+
+
+@small
+def test_a_step_that_fills_the_disk(own, project):
+    folder = with_steps(project(MAIN), "system", "RUN head -c 2000000000 /dev/zero > /big")
+    done = run_command("container-backend", "run", folder)
+    assert_one_message(done, "\nFailed step: RUN head -c 2000000000", FULL, ROOM)
+    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+    Path(folder, "Dockerfile.j2").unlink()
+    run_command("container-backend", "run", folder, check=True)
+
+
+@small
+def test_a_disk_that_is_full_while_packages_are_installed(own, project):
+    """Everything is there for the installation, but not the room for it."""
+    with_lock = "--mount=type=bind,from=lock,source=/lock,target=/lock"
+    folder = with_steps(
+        project(MAIN, requirements__txt="numpy\n"),
+        "dependencies",
+        f"RUN {with_lock} {FILL % 20_000_000}\n{{{{ super() }}}}",
+    )
+    done = run_command("container-backend", "run", folder)
+    assert "    installing the heavy packages: failed\n" in done.stderr
+    assert_one_message(done, "\nFailed step: RUN fallocate", FULL, ROOM)
+    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+
+
+@small
+def test_a_disk_that_is_full_while_the_image_is_written(own, project):
+    """With each file of a layer, the engine's own account of it grows."""
+    many = "mkdir /many && cd /many && seq 20000 | xargs touch"
+    folder = with_steps(project(MAIN), "final", f"RUN {many} && {FILL % 500_000}")
+    done = run_command("container-backend", "run", folder)
+    assert_one_message(done, "\nFailed step: writing the image", FULL, ROOM)
+    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+
+
+@small
+def test_a_disk_that_is_full_before_the_image_has_its_name(own, project, monkeypatch):
+    """Filled when the image is written, before anything else is asked of the engine."""
+    folder = project(MAIN)
+
+    def fill_up(event: StepEvent) -> None:
+        if (event.step, event.kind) == ("exporting to image", "completed"):
+            own.fill_up()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "shown_steps", lambda: nullcontext(fill_up))
+        with pytest.raises(container_backend.BuildError) as caught:
+            container_backend.run(folder)
+    assert "no space left on device" in str(caught.value)
+    assert "went away" not in str(caught.value)
+    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+
+
+def test_an_engine_that_is_killed_during_a_build(own, project):
+    folder = with_steps(project(MAIN), "system", "RUN sleep 600")
+    with command("container-backend", "run", folder) as process:
+        wait_until(lambda: own.runs("sleep 600"))
+        own.kill()
+        out, err = process.communicate(timeout=60)
+    own.start()
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    assert_one_message(done, "The engine went away during the build", "`docker info`")
+    assert_failed_and_left_nothing(own, folder, "The engine went away during the build")
+    Path(folder, "Dockerfile.j2").unlink()
+    run_command("container-backend", "run", folder, check=True)
+    assert sorted(run.info.status for run in runs()) == ["FAILED", "FINISHED"]
+
+
+def test_an_engine_that_is_killed_before_the_container_is_created(own, project, monkeypatch):
+    folder = project(MAIN)
+    container_spec = launch.container_spec
+
+    def kill_first(*arguments: object, **options: object) -> object:
+        own.kill()
+        return container_spec(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "container_spec", kill_first)
+        with pytest.raises(container_backend.ContainerError, match="could not be created"):
+            container_backend.run(folder)
+    found = only_run()
+    assert found.info.status == "FAILED"
+    assert "The container could not be created" in found.data.tags[names.TAG_REASON]
+    own.start()
+    container_backend.run(folder)
+
+
+@small
+def test_a_full_disk_when_code_is_put_into_an_image(own, project):
+    folder = project(f"name: mine\ndocker_env: {{image: '{BASE}'}}\n{MAIN.partition(chr(10))[2]}")
+    own.fill_up()
+    done = run_command("container-backend", "run", folder, "--build-image")
+    assert_one_message(done, "The image with the code could not be built", FULL, ROOM)
+    assert FULL in only_run().data.tags[names.TAG_REASON]
+
+
+@small
+def test_a_full_disk_when_the_container_is_created(own, project):
+    folder = project(MAIN)
+    run_command("container-backend", "build", folder, check=True)
+    own.fill_up()
+    with pytest.raises(container_backend.ContainerError) as caught:
+        container_backend.run(folder)
+    assert FULL in str(caught.value)
+    assert FULL in only_run().data.tags[names.TAG_REASON]
