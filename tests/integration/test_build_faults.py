@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_while_packages_are_installed(own, project):
     )
     done = run_command("container-backend", "run", folder)
     assert "    installing the heavy packages: failed\n" in done.stderr
-    assert_one_message(done, "\nFailed step: RUN fallocate", FULL, ROOM)
+    assert_one_message(done, "\nFailed step: installing the heavy packages", FULL, ROOM)
     assert_failed_and_left_nothing(own, folder, FULL, ROOM)
 
 
