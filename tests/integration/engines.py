@@ -80,6 +80,7 @@ class OwnEngine:
             # A short path: those of sockets end after 107 bytes.
             self.folder = Path(tempfile.mkdtemp(prefix="engine-"))
             cleanup.callback(shutil.rmtree, self.folder)
+            cleanup.callback(_remove_groups, self.folder.name)
             self._holder = cleanup.enter_context(self._namespaces())
             cleanup.enter_context(_network(f"cb{self._name}", self._holder))
             self.start()
@@ -125,7 +126,7 @@ class OwnEngine:
             self._dockerd = dockerd = subprocess.Popen(
                 [*_inside(self._holder), "dockerd", "--host", self.host,
                  "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
-                 "--pidfile", self.folder / "pid"],
+                 "--pidfile", self.folder / "pid", "--cgroup-parent", f"/{self.folder.name}"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -186,6 +187,14 @@ class OwnEngine:
             (loaded,) = own.client.images.load(found.save(named=image))
         assert loaded.id == found.id
         return loaded.id
+
+
+def _remove_groups(name: str) -> None:
+    """The control groups that containers were in; those of killed ones stay, empty."""
+    root = Path("/sys/fs/cgroup")
+    for group in [*root.glob(name), *root.glob(f"*/{name}")]:
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()
 
 
 def _name_of(pid: int) -> str:
