@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend.dockerfile import ImagePlan
 from container_backend.image_build import lock_of, resolve
 from container_backend.images import EnvironmentImage, find_image
-from container_backend.plan import Plan, container_spec, planned
+from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage
 from container_backend.tracking import local_path, plan_access
 
@@ -45,7 +45,8 @@ def dry_run(submission: Submission) -> DryRun:
     Raises:
         ContainerBackendError: What the launch would raise before it makes anything.
     """
-    with planned(submission) as plan, closing(plan.engine):
+    with ExitStack() as needed:
+        plan = make_plan(submission, needed)
         from mlflow.tracking import MlflowClient
 
         from container_backend import record

@@ -14,7 +14,7 @@ from container_backend.downloads import fetched_files
 from container_backend.image_use import image_lock, record_use
 from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
-from container_backend.plan import Plan, container_spec, planned
+from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.tracking import plan_access
 
@@ -64,12 +64,12 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
             as FAILED, with the reason; no container is left.
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
-    with planned(submission) as plan, ExitStack() as needed:
+    with ExitStack() as needed:
+        plan = make_plan(submission, needed)
         from mlflow.tracking import MlflowClient
 
         from container_backend import record
 
-        needed.callback(plan.engine.close)
         needed.enter_context(fetched_files(plan.command.downloads, plan.storage, keep=plan.keeps))
         with record.reaching(plan.tracking_uri), record.alone_in_store(plan.tracking_uri):
             client = MlflowClient(plan.tracking_uri)

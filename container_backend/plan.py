@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ from container_backend.tracking import (
 from container_backend.user_template import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
@@ -76,9 +75,13 @@ class Plan:
         return bool(self.submission.storage_dir or self.submission.config.storage_dir)
 
 
-@contextmanager
-def planned(submission: Submission) -> Iterator[Plan]:
-    """Read and check everything; the plan is good while the context lasts.
+def make_plan(submission: Submission, needed: ExitStack) -> Plan:
+    """Read and check everything.
+
+    Args:
+        submission: What is asked for.
+        needed: Is given what the plan rests on, and the run: the files of a project that was
+            fetched, and the connection to the engine.
 
     Raises:
         ContainerBackendError: Something is wrong, or there is no engine. Nothing was made.
@@ -86,48 +89,36 @@ def planned(submission: Submission) -> Iterator[Plan]:
     config = submission.config
     docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
     storage = choose_storage(submission.storage_dir or config.storage_dir)
-    with fetched(submission.uri, submission.version) as source:
-        project = read_project(source.directory)
-        entry_point = project.entry_point(submission.entry_point)
-        command = compute_command(project, entry_point, submission.parameters, storage)
-        environment = read_environment(project, entry_point, config)
-        check_files(project.directory)
-        if isinstance(environment, DockerEnvironment):
-            docker_args = _with_project(docker_args, environment, source, config)
-        connected = engine.connect()
-        with _closing_on_error(connected):
-            # MLflow takes seconds to import: what is wrong so far was said without it.
-            import mlflow
+    source = needed.enter_context(fetched(submission.uri, submission.version))
+    project = read_project(source.directory)
+    entry_point = project.entry_point(submission.entry_point)
+    command = compute_command(project, entry_point, submission.parameters, storage)
+    environment = read_environment(project, entry_point, config)
+    check_files(project.directory)
+    if isinstance(environment, DockerEnvironment):
+        docker_args = _with_project(docker_args, environment, source, config)
+    connected = engine.connect()
+    needed.callback(connected.close)
+    # MLflow takes seconds to import: what is wrong so far was said without it.
+    import mlflow
 
-            from container_backend.record import check_parameters
+    from container_backend.record import check_parameters
 
-            check_parameters(command.parameters)
-            if config.allow_engine:
-                docker_args = _with_engine(docker_args, connected)
-            yield Plan(
-                submission=submission,
-                project=project,
-                entry_point=entry_point,
-                command=command,
-                environment=environment,
-                docker_args=docker_args,
-                image=which_image(
-                    connected, environment, submission, project, docker_args.platform
-                ),
-                engine=connected,
-                tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
-                storage=storage,
-            )
-
-
-@contextmanager
-def _closing_on_error(connected: Engine) -> Iterator[None]:
-    """A run that was started closes its connection itself."""
-    try:
-        yield
-    except BaseException:
-        connected.close()
-        raise
+    check_parameters(command.parameters)
+    if config.allow_engine:
+        docker_args = _with_engine(docker_args, connected)
+    return Plan(
+        submission=submission,
+        project=project,
+        entry_point=entry_point,
+        command=command,
+        environment=environment,
+        docker_args=docker_args,
+        image=which_image(connected, environment, submission, project, docker_args.platform),
+        engine=connected,
+        tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
+        storage=storage,
+    )
 
 
 def _with_project(

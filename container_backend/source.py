@@ -71,7 +71,10 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
     if path.exists() and not is_zip and version is None:
         yield Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
         return
-    with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+    # A program may write to a folder of it that it was given, as a user of its own.
+    with tempfile.TemporaryDirectory(
+        prefix="container-backend-", ignore_cleanup_errors=True
+    ) as temporary:
         root = Path(temporary).resolve()
         _logger.info("=== Fetching project from %s ===", without_credentials(uri))
         try:

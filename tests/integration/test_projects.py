@@ -170,6 +170,22 @@ def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
     assert only_run().info.status == "FINISHED"
 
 
+def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
+    fixture_project, own_image, tmp_path, monkeypatch, engine, capfd
+):
+    monkeypatch.setenv("COPIED", "copied")
+    archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))
+    run = container_backend.run(
+        archive, "late", backend_config={"trust_project": True}, synchronous=False
+    )
+    mounts = engine.client.containers.get(run.container_id).attrs["Mounts"]
+    folder = next(Path(mount["Source"]) for mount in mounts if mount["Destination"] == "/data")
+    (folder / "go").touch()
+    assert run.wait()
+    assert capfd.readouterr().out == "hello\n"
+    assert not folder.parent.exists()
+
+
 def test_an_image_that_is_nowhere_is_said(project):
     folder = project(
         "docker_env: {image: '127.0.0.1:1/no/image:1'}\nentry_points: {main: {command: x}}\n"
