@@ -3,21 +3,24 @@
 It is compiled once for each package, and then taken from the folder CACHE. Files get one and the same
 time, so that bytecode, which says of which time its source is, is the same in every image.
 
-Modules of packages' own tests are left out: they are a third of all, and no run imports them.
+Modules of packages' own tests are left out: they are a third of all, and no run imports them. A file
+that more than one package brings along (mlflow, mlflow-skinny) is compiled once.
 """
 
+import collections
 import concurrent.futures
+import csv
+import gc
 import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import marshal
 import os
 import re
 import struct
 import sys
-import tarfile
 import tempfile
+import warnings
 from pathlib import Path
 
 TESTS = {"test", "tests"}
@@ -25,45 +28,58 @@ TESTS = {"test", "tests"}
 TIME = 315532800
 
 
-def files_of(name: str) -> list:
-    """The files of an installed package; none where its marker says that it is not for here."""
-    try:
-        found = importlib.metadata.distribution(name).files or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
-    paths = [Path(file.locate()) for file in found]
-    return [path for path in paths if path.is_file() and path.suffix != ".pyc"]
+def records() -> dict:
+    """Normalised name → (path, hash) of each file, of all packages that are installed.
+
+    The hash is empty where there is none, or where packages disagree on what the file is.
+    """
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        text = distribution.read_text("RECORD")
+        name = distribution.metadata["Name"]
+        if text and name:
+            root = str(distribution.locate_file(""))
+            rows = [
+                (os.path.normpath(os.path.join(root, row[0])), row[1])
+                for row in csv.reader(text.splitlines())
+                if len(row) > 1
+            ]
+            found[re.sub(r"[-_.]+", "-", name).lower()] = rows
+    hashes = {row for rows in found.values() for row in rows}
+    told = collections.Counter(path for path, _ in hashes)
+    return {
+        name: [(path, digest if told[path] == 1 else "") for path, digest in rows]
+        for name, rows in found.items()
+    }
 
 
-def key_of(name: str) -> str:
-    """Changes with any file of the package (RECORD has their hashes), and with the interpreter."""
-    record = importlib.metadata.distribution(name).read_text("RECORD") or ""
-    told = [importlib.util.MAGIC_NUMBER.hex(), sys.implementation.cache_tag, sys.prefix, record]
+def sources_of(rows: list, known: set) -> list:
+    """The (path, hash) to compile: of modules, without those that are known already."""
+    return [
+        (path, digest or hashlib.sha256(Path(path).read_bytes()).hexdigest())
+        for path, digest in rows
+        if path.endswith(".py")
+        and (path, digest) not in known
+        and not TESTS & set(os.path.relpath(path, sys.prefix).split(os.sep))
+        and os.path.isfile(path)
+    ]
+
+
+def key_of(sources: list) -> str:
+    """Changes with any of the files, and with the interpreter."""
+    told = [importlib.util.MAGIC_NUMBER.hex(), sys.implementation.cache_tag, *map(repr, sources)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
-def bytecode(source: Path) -> bytes:
+def bytecode(source: str) -> bytes:
     """As PEP 552 says, for a source of the one time; nothing for what is not Python of this version."""
-    content = source.read_bytes()
+    content = Path(source).read_bytes()
     try:
-        code = compile(content, str(source), "exec", dont_inherit=True)
+        code = compile(content, source, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return b""
     header = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, TIME, len(content) & 0xFFFFFFFF)
     return header + marshal.dumps(code)
-
-
-def pack(sources: list) -> bytes:
-    """A tar of the bytecode of some sources."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for source in sources:
-            if content := bytecode(source):
-                target = importlib.util.cache_from_source(str(source))
-                entry = tarfile.TarInfo(os.path.relpath(target, sys.prefix))
-                entry.size, entry.mtime, entry.mode = len(content), TIME, 0o644
-                tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
 
 
 def write(file: Path, content: bytes) -> None:
@@ -73,41 +89,53 @@ def write(file: Path, content: bytes) -> None:
     Path(temporary.name).replace(file)
 
 
-def finish(name: str, cache: Path) -> tuple:
-    """Bytecode for a package, and one time for its files: how many modules, how many compiled."""
-    files = files_of(name)
-    sources = [
-        path
-        for path in files
-        if path.suffix == ".py" and not TESTS & {*path.relative_to(sys.prefix).parts}
-    ]
-    compiled = 0
-    if sources:
-        cached = cache / f"{key_of(name)}.tar"
-        if not cached.is_file():
-            compiled = len(sources)
-            write(cached, pack(sources))
-        with tarfile.open(cached) as tar:
-            for entry in tar:
-                target = Path(sys.prefix, entry.name)
-                target.parent.mkdir(exist_ok=True)
-                target.write_bytes(tar.extractfile(entry).read())
-                os.utime(target, (TIME, TIME))
-    for path in files:
-        os.utime(path, (TIME, TIME))
-    return len(sources), compiled
+def finish(rows: list, sources: list, cache: Path) -> int:
+    """Bytecode for the sources of a package, and one time for all of its files.
+
+    Returns:
+        How many modules were compiled; none where their bytecode is in the cache.
+    """
+    cached = cache / key_of(sources)
+    is_new = bool(sources) and not cached.is_file()
+    if is_new:
+        write(cached, marshal.dumps([(path, bytecode(path)) for path, _ in sources]))
+    for path, content in marshal.loads(cached.read_bytes()) if sources else ():
+        if content:
+            target = importlib.util.cache_from_source(path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            Path(target).write_bytes(content)
+            os.utime(target, (TIME, TIME))
+    for path, _ in rows:
+        if os.path.isfile(path):
+            os.utime(path, (TIME, TIME))
+    return len(sources) if is_new else 0
 
 
 def main(lock: Path, cache: Path) -> None:
     names = re.findall(r'^name = "(.+)"$', lock.read_text(encoding="utf-8"), re.MULTILINE)
+    # Not those whose marker says that they are not for here.
+    installed = records()
+    packages = [installed.pop(name) for name in names if name in installed]
+    known = {row for rows in installed.values() for row in rows if row[1]}
+    work = []
+    for rows in packages:
+        sources = sources_of(rows, known)
+        known.update((path, digest) for path, digest in rows if digest)
+        work.append((rows, sources))
     # The biggest first, so that no core is left with one at the end.
-    names.sort(key=lambda name: -len(files_of(name)))
+    work.sort(key=lambda pair: -len(pair[1]))
     cache.mkdir(parents=True, exist_ok=True)
     workers = len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        done = list(pool.map(finish, names, [cache] * len(names)))
-    modules, compiled = (sum(counts[place] for counts in done) for place in (0, 1))
+    with concurrent.futures.ProcessPoolExecutor(workers, initializer=prepare) as pool:
+        compiled = sum(pool.map(finish, *zip(*work), [cache] * len(work))) if work else 0
+    modules = sum(len(sources) for _, sources in work)
     print(f"compiled {compiled} of {modules} modules of {len(names)} packages")
+
+
+def prepare() -> None:
+    """What a process that compiles does without: it ends soon, and nobody can change the packages."""
+    gc.disable()
+    warnings.simplefilter("ignore")
 
 
 if __name__ == "__main__":

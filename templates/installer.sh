@@ -20,5 +20,5 @@ print(*[wheel for folder in folders for wheel in glob.glob(folder + "/pip-*.whl"
     export PYTHONPATH
 fi
 "$python" -m pip install --quiet --no-input --no-compile --no-cache-dir --no-warn-script-location \
-    --disable-pip-version-check --root-user-action=ignore --target "$1" 'uv>=0.9.17'
+    --disable-pip-version-check --root-user-action=ignore --no-deps --target "$1" 'uv>=0.9.17'
 "$1/bin/uv" --version

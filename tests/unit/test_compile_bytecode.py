@@ -50,6 +50,15 @@ def finish(environment: Path) -> str:
     ).stdout
 
 
+def run_two(environment: Path) -> str:
+    return subprocess.run(
+        [environment / "bin" / "python", "-c", "import two; print(two.VALUE)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
 def bytecode(environment: Path) -> dict[str, bytes]:
     found = environment.rglob("*.pyc")
     return {path.name.partition(".")[0]: path.read_bytes() for path in found}
@@ -88,13 +97,33 @@ def test_another_file_of_a_package_is_compiled_again(environment):
     record = two.parent / "two-1.0.dist-info" / "RECORD"
     record.write_text("two.py,sha256=y,1\n")
     assert finish(environment) == "compiled 1 of 3 modules of 3 packages\n"
-    printed = subprocess.run(
-        [environment / "bin" / "python", "-c", "import two; print(two.VALUE)"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert printed == "222\n"
+    assert run_two(environment) == "222\n"
+
+
+def test_a_file_of_two_packages_is_compiled_once_unless_they_differ(environment):
+    """As mlflow's and mlflow-skinny's are, be they installed one after the other or at once."""
+    site = next(environment.glob("lib/python3*/site-packages"))
+    info = site / "same-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Same\nVersion: 1.0\n")
+    (info / "RECORD").write_text("two.py,sha256=x,1\none/__init__.py,sha256=other,1\n")
+    lock = environment.parent / "lock.toml"
+    lock.write_text('[[packages]]\nname = "two"\n[[packages]]\nname = "same"\n')
+    assert finish(environment) == "compiled 2 of 2 modules of 2 packages\n"
+    lock.write_text('[[packages]]\nname = "one"\n')
+    assert finish(environment) == "compiled 2 of 2 modules of 1 packages\n"
+
+
+def test_the_file_on_disk_counts_where_two_packages_disagree(environment):
+    site = next(environment.glob("lib/python3*/site-packages"))
+    info = site / "other-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Other\nVersion: 1.0\n")
+    (info / "RECORD").write_text("two.py,sha256=other,1\n")
+    finish(environment)
+    (site / "two.py").write_text("VALUE = 3\n")  # of the same size, and time
+    assert finish(environment) == "compiled 1 of 3 modules of 3 packages\n"
+    assert run_two(environment) == "3\n"
 
 
 def test_all_files_get_one_time(environment):
