@@ -118,6 +118,7 @@ class Ours:
 def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
     """The example's environment against a Dockerfile, and against MLflow's own environments."""
     ours = Ours(connected)
+    ours.warm()  # a build by ``rebuild``, as for the memory above, leaves caches of its own
     requirements = (peers.EXAMPLE / "requirements.txt").read_text()
 
     def changed() -> float:

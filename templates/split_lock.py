@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 # The least size of a package for a layer, as downloaded, in bytes.
-LEAST_SIZES = {"heavy": 5_000_000, "medium": 500_000}
+LEAST_SIZES = {"heavy": 15_000_000, "medium": 1_000_000}
 BEGIN = "[[packages]]\n"
 LIGHT, DIRECT, LOCAL = "light", "direct", "local"
 FILE = re.compile(r'\{ (?:url|path) = [^{}]*hashes = \{ sha256 = "([0-9a-f]{64})" \} \}')
