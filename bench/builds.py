@@ -129,14 +129,18 @@ def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
         managers = {name: peers.Manager(name, Path(folder) / name) for name in ("uv", "virtualenv")}
         times = medians(
             {
+                # What writes a lot is followed by what writes little: disks go on for a while.
                 "plain": lambda: peers.build_plain_image(connected, requirements),
+                "uv nothing": managers["uv"].from_nothing,
+                "uv warm": managers["uv"].warm,
+                "uv more": managers["uv"].one_more,
                 "nothing": ours.from_nothing,
-                "warm": ours.warm,
                 "more": ours.one_more,
+                "virtualenv nothing": managers["virtualenv"].from_nothing,
+                "virtualenv warm": managers["virtualenv"].warm,
+                "virtualenv more": managers["virtualenv"].one_more,
+                "warm": ours.warm,
                 "changed": changed,
-                **{f"{name} nothing": it.from_nothing for name, it in managers.items()},
-                **{f"{name} warm": it.warm for name, it in managers.items()},
-                **{f"{name} more": it.one_more for name, it in managers.items()},
             },
             rounds,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -67,11 +68,13 @@ def _verdict(value: float, limit: float, said: str) -> str:
 def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Let all take turns, so that the machine's moods hit all alike; medians in seconds.
 
-    A contender that gives a number has measured itself.
+    Each begins with a disk that has nothing left to write of those before. A contender that gives a
+    number has measured itself.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
+            os.sync()
             started = time.perf_counter()
             answer = run()
             elapsed = time.perf_counter() - started

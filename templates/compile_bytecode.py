@@ -3,8 +3,8 @@
 It is compiled once for each package, and then taken from the folder CACHE. Files get one and the same
 time, so that bytecode, which says of which time its source is, is the same in every image.
 
-Modules of packages' own tests are left out: they are a third of all, and no run imports them. A file
-that more than one package brings along (mlflow, mlflow-skinny) is compiled once.
+Modules of packages' own tests are left out, and pip: they are a third of all, and no run imports
+them. A file that more than one package brings along (mlflow, mlflow-skinny) is compiled once.
 """
 
 import collections
@@ -23,7 +23,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-TESTS = {"test", "tests"}
+LEFT_OUT = {"test", "tests", "pip"}
 # The first day that a zip archive can tell, in seconds since 1970.
 TIME = 315532800
 
@@ -60,7 +60,7 @@ def sources_of(rows: list, known: set) -> list:
         for path, digest in rows
         if path.endswith(".py")
         and (path, digest) not in known
-        and not TESTS & set(os.path.relpath(path, sys.prefix).split(os.sep))
+        and not LEFT_OUT & set(os.path.relpath(path, sys.prefix).split(os.sep))
         and os.path.isfile(path)
     ]
 

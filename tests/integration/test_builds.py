@@ -306,8 +306,29 @@ def test_a_template_of_the_project_and_its_secret(project, engine, fresh, capfd,
     )
     config = {"build_secrets": {"token": {"env": "TEAM_TOKEN"}}}
     container_backend.run(folder, backend_config=config)
-    assert capfd.readouterr().out == "16\nyes\n"
+    captured = capfd.readouterr()
+    assert captured.out == "16\nyes\n"
+    assert "t0p-s3cret" not in captured.err + str(only_run().data.tags)
     reference = container_backend.build(folder, backend_config=config)
     exported = b"".join(engine.client.images.get(reference).save())
     assert b"t0p-s3cret" not in exported
     assert "t0p-s3cret" not in json.dumps(engine.client.api.history(reference))
+
+
+def test_a_step_that_fails_and_prints_its_secret_does_not_make_it_known(
+    project, fresh, capfd, monkeypatch
+):
+    monkeypatch.setenv("TEAM_TOKEN", "t0p-s3cret-token")
+    folder = project("entry_points: {main: {command: 'true'}}\n")
+    Path(folder, "Dockerfile.j2").write_text(
+        "{% block system %}\n"
+        "RUN --mount=type=secret,id=token echo it is $(cat /run/secrets/token) && false\n"
+        "{% endblock %}\n"
+    )
+    with pytest.raises(container_backend.BuildError, match=r"it is \*\*\*") as caught:
+        container_backend.run(
+            folder, backend_config={"build_secrets": {"token": {"env": "TEAM_TOKEN"}}}
+        )
+    tags = str(only_run().data.tags)
+    assert "it is ***" in tags
+    assert "t0p-s3cret" not in str(caught.value) + capfd.readouterr().err + tags
