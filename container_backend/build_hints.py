@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from container_backend.buildkit import BuildFailed
 
+_MAKE_ROOM: Final = (
+    "`docker system df` shows what takes the space; "
+    "`container-backend prune` removes environments that no run needs, "
+    "`docker builder prune` what builds have kept."
+)
 _FULL_DISK: Final = (
     r"no space left on device",
-    "The engine's disk is full. `docker system df` shows what takes the space; "
-    "`container-backend prune` removes environments that no run needs, "
-    "`docker builder prune` what builds have kept.",
+    f"The engine's disk is full. {_MAKE_ROOM}",
+)
+# What overlay2 says of a folder of its own that it could not make a moment before.
+_BROKEN_STORAGE: Final = (
+    r"/overlay2/\S+: no such file or directory",
+    f"The engine misses files of its own: most likely its disk is full. {_MAKE_ROOM}",
 )
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
@@ -58,6 +66,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "See whether it runs (`docker info`) and why it ended (its log), and try again.",
     ),
     _FULL_DISK,
+    _BROKEN_STORAGE,
     (
         r"current Python version \(\S+\) does not satisfy",
         "A version that is wanted needs another Python: choose another version, or another Python "
@@ -143,5 +152,7 @@ def hint_for(error: BuildFailed) -> str | None:
 
 def hint_for_refusal(said: str) -> str | None:
     """What to do about an engine that refuses something other than a build, where that is known."""
-    pattern, hint = _FULL_DISK
-    return hint if re.search(pattern, said, re.IGNORECASE) else None
+    for pattern, hint in (_FULL_DISK, _BROKEN_STORAGE):
+        if re.search(pattern, said, re.IGNORECASE):
+            return hint
+    return None

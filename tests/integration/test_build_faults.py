@@ -124,9 +124,10 @@ def test_a_disk_that_is_full_before_the_image_has_its_name(own, project, monkeyp
         patch.setattr(images, "shown_steps", lambda: nullcontext(fill_up))
         with pytest.raises(container_backend.BuildError) as caught:
             container_backend.run(folder)
-    assert "no space left on device" in str(caught.value)
+    # Engines say that, or that a folder is not there which they could not make.
+    assert "disk is full" in str(caught.value)
     assert "went away" not in str(caught.value)
-    assert_failed_and_left_nothing(own, folder, FULL, ROOM)
+    assert_failed_and_left_nothing(own, folder, "disk is full", ROOM)
 
 
 def test_an_engine_that_is_killed_during_a_build(own, project):

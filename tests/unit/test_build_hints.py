@@ -85,6 +85,10 @@ def test_the_failed_step_is_said_in_words_and_its_output_shown(name):
             "full",
         ),
         ("write /var/lib/docker/tmp/a: no space left on device", "full"),
+        (
+            "chown /var/lib/docker/overlay2/f788a8b-init/work/work: no such file or directory",
+            "most likely its disk is full",
+        ),
         # Older distutils, and a shell.
         ("error: command 'gcc' failed: No such file or directory", COMPILER),
         ("/bin/sh: 1: gcc: not found", COMPILER),
