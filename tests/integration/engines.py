@@ -8,6 +8,7 @@ however those end. What can be left then are rules of iptables for an interface 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -194,7 +195,18 @@ def _remove_groups(name: str) -> None:
     root = Path("/sys/fs/cgroup")
     for group in [*root.glob(name), *root.glob(f"*/{name}")]:
         for folder, _, _ in os.walk(group, topdown=False):
-            Path(folder).rmdir()
+            wait_until(lambda folder=folder: _remove_empty_group(Path(folder)))
+
+
+def _remove_empty_group(folder: Path) -> bool:
+    """Whether it is gone. It is busy until the last process in it, killed, has ended."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def _name_of(pid: int) -> str:
