@@ -98,13 +98,27 @@ def script(project) -> Callable[..., str]:
     return write
 
 
+@pytest.fixture
+def fresh(engine) -> Iterator[None]:
+    """Images that a test makes go with it."""
+    before = environment_images(engine)
+    yield
+    for image in environment_images(engine) - before:
+        engine.client.api.remove_image(image, force=True)
+
+
+def with_steps(folder: str, block: str, steps: str) -> str:
+    """The project with steps of its own in its template."""
+    template = f"{{% block {block} %}}\n{steps}\n{{% endblock %}}\n"
+    Path(folder, "Dockerfile.j2").write_text(template)
+    return folder
+
+
 def only_run() -> mlflow.entities.Run:
     """The one run that there is, in whatever experiment."""
-    client = MlflowClient()
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments)
-    assert len(runs) == 1
-    return runs[0]
+    found = runs()
+    assert len(found) == 1
+    return found[0]
 
 
 def runs() -> list[mlflow.entities.Run]:

@@ -12,7 +12,15 @@ import pytest
 
 import container_backend
 from container_backend import images, launch, names
-from tests.integration.conftest import BASE, command, only_run, run_command, runs, wait_until
+from tests.integration.conftest import (
+    BASE,
+    command,
+    only_run,
+    run_command,
+    runs,
+    wait_until,
+    with_steps,
+)
 from tests.integration.engines import OwnEngine
 
 if TYPE_CHECKING:
@@ -37,13 +45,6 @@ def own(engine, request, monkeypatch) -> Iterator[OwnEngine]:
 
 
 small = pytest.mark.parametrize("own", [DISK_BYTES], indirect=True, ids=["small disk"])
-
-
-def with_steps(folder: str, block: str, steps: str) -> str:
-    """The project with steps of its own in its template."""
-    template = f"{{% block {block} %}}\n{steps}\n{{% endblock %}}\n"
-    Path(folder, "Dockerfile.j2").write_text(template)
-    return folder
 
 
 def assert_failed_and_left_nothing(own: OwnEngine, folder: str, *words: str) -> None:

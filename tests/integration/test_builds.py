@@ -27,6 +27,7 @@ from tests.integration.conftest import (
     run_command,
     runs,
     wait_until,
+    with_steps,
 )
 
 if TYPE_CHECKING:
@@ -99,15 +100,6 @@ def index(engine) -> Iterator[str]:
         yield f"{host}:8000"
     finally:
         container.remove(force=True)
-
-
-@pytest.fixture
-def fresh(engine) -> Iterator[None]:
-    """Images that a test makes go with it."""
-    before = environment_images(engine)
-    yield
-    for image in environment_images(engine) - before:
-        engine.client.api.remove_image(image, force=True)
 
 
 def private(project, index: str, version: str, login: str = f"{USER}:{PASSWORD}@") -> str:
@@ -320,11 +312,10 @@ def test_a_step_that_fails_and_prints_its_secret_does_not_make_it_known(
     project, fresh, capfd, monkeypatch
 ):
     monkeypatch.setenv("TEAM_TOKEN", "t0p-s3cret-token")
-    folder = project("entry_points: {main: {command: 'true'}}\n")
-    Path(folder, "Dockerfile.j2").write_text(
-        "{% block system %}\n"
-        "RUN --mount=type=secret,id=token echo it is $(cat /run/secrets/token) && false\n"
-        "{% endblock %}\n"
+    folder = with_steps(
+        project("entry_points: {main: {command: 'true'}}\n"),
+        "system",
+        "RUN --mount=type=secret,id=token echo it is $(cat /run/secrets/token) && false",
     )
     with pytest.raises(container_backend.BuildError, match=r"it is \*\*\*") as caught:
         container_backend.run(

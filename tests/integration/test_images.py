@@ -16,10 +16,11 @@ from tests.integration.conftest import (
     BASE,
     command,
     containers_of,
-    environment_images,
     run_command,
     wait_until,
 )
+
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 @pytest.fixture
@@ -29,14 +30,6 @@ def mine(project) -> str:
         "name: mine\nentry_points: {main: {command: 'sleep {s}', parameters: {s: {default: 0}}}}\n",
         requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",
     )
-
-
-@pytest.fixture(autouse=True)
-def leave_nothing(engine):
-    before = environment_images(engine)
-    yield
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
 
 
 def listed() -> dict[str, dict]:

@@ -17,21 +17,14 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import command, environment_images, run_command, runs
+from tests.integration.conftest import command, run_command, runs
 from tests.integration.forwarding import Failing
 
+pytestmark = pytest.mark.usefixtures("fresh")
 USER, PASSWORD = "me", "r3gistry-password"
 LOGIN = {"username": USER, "password": PASSWORD}
 # In bytes; the images have more.
 LIMIT = 10_000_000
-
-
-@pytest.fixture(autouse=True)
-def leave_nothing(engine):
-    before = environment_images(engine)
-    yield
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
 
 
 def push_something(engine, reference: str, environment_hash: str) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import environment_images, only_run
+from tests.integration.conftest import only_run
 
+pytestmark = pytest.mark.usefixtures("fresh")
 LOGIN = {"username": "me", "password": "r3gistry-password"}
 
 
@@ -20,14 +21,6 @@ def mine(project) -> str:
         "entry_points: {main: {command: 'true'}}\n",
         requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",
     )
-
-
-@pytest.fixture(autouse=True)
-def leave_nothing(engine):
-    before = environment_images(engine)
-    yield
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
 
 
 def forget(engine, reference: str) -> None:

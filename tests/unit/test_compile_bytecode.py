@@ -29,15 +29,20 @@ def environment(tmp_path):
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text)
     for name in ("one", "two"):
-        info = site / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        files = [path for path in sources if path.startswith(name)]
-        (info / "RECORD").write_text("".join(f"{path},sha256=x,1\n" for path in files))
+        register(site, name, {path: "x" for path in sources if path.startswith(name)})
     (tmp_path / "lock.toml").write_text(
         '[[packages]]\nname = "one"\n[[packages]]\nname = "two"\n[[packages]]\nname = "absent"\n'
     )
     return root
+
+
+def register(site: Path, name: str, hashes: dict[str, str]) -> None:
+    """A package is installed that says to have these files, of these hashes."""
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = (f"{path},sha256={digest},1\n" for path, digest in hashes.items())
+    (info / "RECORD").write_text("".join(lines))
 
 
 def finish(environment: Path) -> str:
@@ -103,10 +108,7 @@ def test_another_file_of_a_package_is_compiled_again(environment):
 def test_a_file_of_two_packages_is_compiled_once_unless_they_differ(environment):
     """As mlflow's and mlflow-skinny's are, be they installed one after the other or at once."""
     site = next(environment.glob("lib/python3*/site-packages"))
-    info = site / "same-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Same\nVersion: 1.0\n")
-    (info / "RECORD").write_text("two.py,sha256=x,1\none/__init__.py,sha256=other,1\n")
+    register(site, "Same", {"two.py": "x", "one/__init__.py": "other"})
     lock = environment.parent / "lock.toml"
     lock.write_text('[[packages]]\nname = "two"\n[[packages]]\nname = "same"\n')
     assert finish(environment) == "compiled 2 of 2 modules of 2 packages\n"
@@ -116,10 +118,7 @@ def test_a_file_of_two_packages_is_compiled_once_unless_they_differ(environment)
 
 def test_the_file_on_disk_counts_where_two_packages_disagree(environment):
     site = next(environment.glob("lib/python3*/site-packages"))
-    info = site / "other-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Other\nVersion: 1.0\n")
-    (info / "RECORD").write_text("two.py,sha256=other,1\n")
+    register(site, "Other", {"two.py": "other"})
     finish(environment)
     (site / "two.py").write_text("VALUE = 3\n")  # of the same size, and time
     assert finish(environment) == "compiled 1 of 3 modules of 3 packages\n"
