@@ -14,6 +14,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from container_backend.build_hints import hint_for_refusal
 from container_backend.code import Owner
+from container_backend.engine import said_by
 from container_backend.errors import ContainerError
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
@@ -163,10 +164,7 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
     except BaseException as error:
         give_up(engine, spec.name)
         if isinstance(error, (DockerException, OSError)):
-            said = explain(error)
-            raise ContainerError(
-                f"The container could not be created: {said}", remedy=hint_for_refusal(said)
-            ) from error
+            raise _refusal("created", error) from error
         raise
     return container_id
 
@@ -188,10 +186,14 @@ def start(engine: Engine, container_id: str) -> None:
     try:
         engine.client.api.start(container_id)
     except (DockerException, OSError) as error:
-        said = explain(error)
-        raise ContainerError(
-            f"The container could not be started: {said}", remedy=hint_for_refusal(said)
-        ) from error
+        raise _refusal("started", error) from error
+
+
+def _refusal(what: str, error: DockerException | OSError) -> ContainerError:
+    said = said_by(error)
+    return ContainerError(
+        f"The container could not be {what}: {said}", remedy=hint_for_refusal(said)
+    )
 
 
 def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
@@ -237,10 +239,3 @@ def _ensure_folder(mount: Mount) -> None:
         raise ContainerError(
             f"The store's folder '{mount.path}' cannot be made: {error.strerror}."
         ) from error
-
-
-def explain(error: BaseException) -> str:
-    """What the engine said, without the SDK's wrapping."""
-    if isinstance(error, APIError):
-        return str(error.explanation or error).strip()
-    return str(error)

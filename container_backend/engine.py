@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import docker
 from docker.context import ContextAPI
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
 from container_backend.errors import EngineUnavailable
@@ -184,6 +184,13 @@ def require_buildkit(host: EngineHost, version: Mapping[str, Any]) -> None:
             f"(API {version.get('ApiVersion')}) has no BuildKit.",
             remedy="Docker Engine 18.09 (API 1.39) or newer is needed; install a current one.",
         )
+
+
+def said_by(error: BaseException) -> str:
+    """What the engine said, without the SDK's wrapping."""
+    if isinstance(error, APIError):
+        return str(error.explanation or error).strip()
+    return str(error)
 
 
 def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:

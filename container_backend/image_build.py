@@ -18,6 +18,7 @@ from container_backend._version import __version__
 from container_backend.build_failure import describe_failure
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.engine import said_by
 from container_backend.errors import BuildError
 from container_backend.indexes import netrc_file, with_netrc
 from container_backend.lock import LOCK_IN_IMAGE, LOCK_IN_STAGE, LOCK_STAGE, Lock, read_lock
@@ -194,7 +195,7 @@ def _build_errors() -> Iterator[None]:
     except BuildFailed as error:
         raise BuildError(describe_failure(error), remedy=hint_for(error)) from error
     except APIError as error:
-        refused = BuildFailed(str(error.explanation or error))
+        refused = BuildFailed(said_by(error))
         raise BuildError(describe_failure(refused), remedy=hint_for(refused)) from error
     except (DockerException, OSError) as error:
         raise BuildError(

@@ -11,6 +11,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from container_backend import registry, remote_image
 from container_backend.dockerfile import BaseImage, ImagePlan
+from container_backend.engine import said_by
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
 from container_backend.names import LABEL_ENVIRONMENT_HASH
@@ -83,7 +84,7 @@ def resolve_base(
     except APIError as error:
         raise ImageUnavailable(
             f"The base image '{reference}' is not on the engine, and its registry does not "
-            f"have it or cannot be asked: {_explanation(error)}",
+            f"have it or cannot be asked: {said_by(error)}",
             remedy="Check the name and the login (`docker login`), or set another base_image in "
             "the backend config.",
         ) from error
@@ -232,7 +233,3 @@ def _pushed(
     engine.client.api.tag(plan.tag, *remote_image.split_reference(reference))
     remote_image.push(engine, reference, docker_auth)
     return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
-
-
-def _explanation(error: APIError) -> str:
-    return str(error.explanation or error).strip()

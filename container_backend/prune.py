@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError
 
+from container_backend.engine import said_by
 from container_backend.errors import InvalidConfig
 from container_backend.image_use import forget_use, image_lock, use_of
 from container_backend.names import LABEL_ENVIRONMENT_HASH, LABEL_PYTHON
@@ -139,6 +140,6 @@ def remove(engine: Engine, image: ListedImage) -> str | None:
         except APIError as error:
             if error.status_code == 404:  # noqa: PLR2004 somebody else was quicker
                 return None
-            return str(error.explanation or error)
+            return said_by(error)
         forget_use(engine.host, image.hash)
     return None

@@ -11,6 +11,7 @@ from docker.errors import APIError, DockerException
 from container_backend import registry
 from container_backend.build_steps import PULLING, PUSHING
 from container_backend.buildkit import StepEvent
+from container_backend.engine import said_by
 from container_backend.errors import ImageUnavailable
 from container_backend.progress import shown_steps
 
@@ -41,7 +42,7 @@ def is_there(
     except APIError as error:
         if error.status_code == _NOT_FOUND:
             return False
-        problem = str(error.explanation or error).strip()
+        problem = said_by(error)
     except (DockerException, OSError) as error:
         problem = str(error)
     else:
@@ -97,7 +98,7 @@ def _transfer(
             answers = call(name, tag=tag, auth_config=auth, stream=True, decode=True)
             problem = _follow(answers, reference, lambda event: show(event._replace(step=step)))
         except (DockerException, OSError) as error:
-            problem = str(error.explanation if isinstance(error, APIError) else error)
+            problem = said_by(error)
         end = "completed" if problem is None else "failed"
         show(StepEvent(step, end, time.monotonic() - started, problem))
     return problem
