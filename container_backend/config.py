@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 DEFAULT_BASE_IMAGE = "python:{version}-slim"
 DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
 
+# Those that a program can take to mean that it is to stop.
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGALRM", "SIGKILL")
+
 # The grammar of image references, with the digest; `name` may start with a registry's host.
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -96,7 +99,14 @@ class BackendConfig(BaseModel):
         system_packages: Debian packages that are installed into the environment image.
         docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
             a flag is to be repeated.
-        grace: Seconds that a cancelled program has between SIGTERM and SIGKILL.
+        detach: Whether the call returns when the container has started.
+        timeout: Seconds that the program may take; then it is stopped, and the run has failed.
+        stop_signal: What a program is sent that is to stop.
+        grace: Seconds that it has then, before SIGKILL.
+        retries: How many times more it is tried when the engine or a registry fails.
+        retry_program: Whether that is so, too, when the program itself fails.
+        keep: Whether the container stays when the run has ended: ``never``, ``on-failure`` or
+            ``always``.
         storage_dir: Where files of parameters of type ``path`` are downloaded to; a temporary
             folder by default, which goes with the run.
         trust_project: Whether a project that was fetched may name folders of this machine.
@@ -117,7 +127,13 @@ class BackendConfig(BaseModel):
     build_secrets: dict[SecretId, SecretSource] = Field(default_factory=dict)
     system_packages: tuple[str, ...] = ()
     docker_args: dict[str, str | int | float | bool | list[str]] = Field(default_factory=dict)
+    detach: bool = False
+    timeout: float | None = Field(default=None, gt=0, le=10_000_000)
+    stop_signal: str = "SIGTERM"
     grace: float = Field(default=10.0, ge=0, le=86_400)
+    retries: int = Field(default=0, ge=0, le=100)
+    retry_program: bool = False
+    keep: Literal["never", "on-failure", "always"] = "never"
     storage_dir: str | None = None
     trust_project: bool = False
     allow_engine: bool = False
@@ -131,6 +147,14 @@ class BackendConfig(BaseModel):
                 "'python:3.11-slim' or 'registry.example:5000/team/python:{version}'"
             )
         return value
+
+    @field_validator("stop_signal")
+    @classmethod
+    def _is_signal(cls, value: str) -> str:
+        name = value.upper() if value.upper().startswith("SIG") else f"SIG{value.upper()}"
+        if name not in SIGNALS:
+            raise ValueError(f"'{value}' is not a signal; one looks like 'SIGINT'")
+        return name
 
     @model_validator(mode="after")
     def _has_a_repository_to_push_to(self) -> BackendConfig:

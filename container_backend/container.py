@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import shlex
 import tarfile
@@ -16,6 +17,7 @@ from container_backend.build_hints import hint_for_refusal
 from container_backend.code import Owner
 from container_backend.engine import said_by
 from container_backend.errors import ContainerError
+from container_backend.masking import MASK, is_secret
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 _SHELL: Final = ("sh", "-c", 'exec "$(command -v bash || echo sh)" -c "$0"')
 # Who programs are when a person of that number is not needed: nobody's number on most systems.
 _UNPRIVILEGED: Final = Owner(1000, 1000)
-_SECRET_WORDS: Final = ("PASSWORD", "TOKEN", "SECRET", "KEY", "CREDENTIAL", "CONNECTION_STRING")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ContainerSpec:
         network: Name of a network, or None for the engine's default.
         groups: Further groups of the user.
         args: What the caller set beyond that.
+        stop_signal: What the program is sent that it may stop.
+        stop_seconds: How long it has then, whoever stops it.
     """
 
     name: str
@@ -59,6 +62,8 @@ class ContainerSpec:
     network: str | None
     groups: tuple[str | int, ...]
     args: DockerArgs = field(repr=False)
+    stop_signal: str = "SIGTERM"
+    stop_seconds: int = 10
 
     def describe(self) -> str:
         """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
@@ -77,7 +82,7 @@ class ContainerSpec:
 
 
 def _shown(name: str, value: str) -> str:
-    return "***" if any(word in name.upper() for word in _SECRET_WORDS) else value
+    return MASK.decode() if is_secret(name) else value
 
 
 def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owner:
@@ -157,6 +162,8 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
             user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
             host_config=host_config,
             platform=spec.args.platform,
+            stop_signal=spec.stop_signal,
+            stop_timeout=spec.stop_seconds,
             **{"working_dir": CODE_DIRECTORY, **spec.args.container},
         )
         container_id = str(created["Id"])
@@ -221,6 +228,34 @@ def remove(engine: Engine, container: str) -> None:
     except APIError as error:
         if error.status_code != 409:  # noqa: PLR2004 "removal is already in progress"
             raise
+
+
+def stop(engine: Engine, container: str, seconds: float | None = None) -> None:
+    """Have a program stop, with its own signal; returns when it has. One that has ended is fine.
+
+    Args:
+        engine: Where.
+        container: Id or name.
+        seconds: Until SIGKILL; those that the container was made with by default.
+    """
+    api = engine.streams.api
+    with suppress(NotFound):
+        api.stop(container, timeout=None if seconds is None else math.ceil(seconds))
+
+
+def rename(engine: Engine, container: str, name: str) -> bool:
+    """Rename a container. Whether it is there, and is called that now."""
+    api = engine.client.api
+    try:
+        api.rename(container, name)
+    except NotFound:
+        return False
+    except APIError:
+        try:  # called that already, by somebody else at the same time
+            return str(api.inspect_container(container)["Name"]) == f"/{name}"
+        except NotFound:
+            return False
+    return True
 
 
 def give_up(engine: Engine, container: str) -> None:

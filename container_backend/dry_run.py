@@ -51,21 +51,23 @@ def dry_run(submission: Submission) -> DryRun:
 
         from container_backend import record
 
-        experiment_id, artifacts = None, None
+        experiment = None
         store = local_path(plan.tracking_uri)
         if store is None or store.exists():  # MLflow makes a local store by looking at it
             with record.reaching(plan.tracking_uri):
-                experiment_id, artifacts = record.find_experiment(
+                experiment = record.find_experiment(
                     MlflowClient(plan.tracking_uri), submission.experiment, create=False
                 )
-        access = plan_access(plan.tracking_uri, artifacts, plan.engine)
+        access = plan_access(
+            plan.tracking_uri, experiment.artifact_location if experiment else None, plan.engine
+        )
         reference, is_there = _look_for(plan)
         spec = container_spec(
             plan,
             access,
             image=EnvironmentImage(reference, reference, "", _hash(plan.image)),
             run_id="<run id>",
-            experiment_id=experiment_id or "<new experiment>",
+            experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
         return DryRun(plan.image, spec, is_there, _lock(plan, reference, is_there=is_there))
 

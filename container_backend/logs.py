@@ -17,6 +17,7 @@ STDOUT: Final = 1
 STDERR: Final = 2
 _HEADER_BYTES: Final = 8
 _CHUNK_BYTES: Final = 64 * 1024
+_LOG_BYTES: Final = 1024 * 1024
 # What may be raised when the engine goes away in the middle of a stream.
 STREAM_ERRORS: Final = (
     requests.exceptions.RequestException,
@@ -83,15 +84,60 @@ def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:
 
     https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
     """
-    buffer = bytearray()
+    rest = b""
     for data in chunks:
-        buffer += data
-        while len(buffer) >= _HEADER_BYTES:
-            end = _HEADER_BYTES + int.from_bytes(buffer[4:_HEADER_BYTES], "big")
-            if len(buffer) < end:
+        buffer = rest + data
+        at, length = 0, len(buffer)
+        stream, parts = 0, []
+        while length - at >= _HEADER_BYTES:
+            begin = at + _HEADER_BYTES
+            end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
+            if end > length:
                 break
-            yield Chunk(buffer[0], bytes(buffer[_HEADER_BYTES:end]))
-            del buffer[:end]
+            if parts and buffer[at] != stream:
+                yield Chunk(stream, b"".join(parts))
+                parts = []
+            stream = buffer[at]
+            parts.append(buffer[begin:end])
+            at = end
+        if parts:
+            yield Chunk(stream, b"".join(parts))
+        rest = buffer[at:]
+
+
+def read_log(
+    engine: Engine,
+    container_id: str,
+    *,
+    follow: bool = False,
+    since: float | None = None,
+    tail: int | None = None,
+) -> Iterator[Chunk]:
+    """What the engine has kept of a container's output.
+
+    Args:
+        engine: Where.
+        container_id: Whose.
+        follow: Whether to go on until the program has ended.
+        since: Seconds since 1970: what was written before is left out.
+        tail: How many lines at the end; all by default.
+
+    Raises:
+        docker.errors.NotFound: There is no such container.
+        STREAM_ERRORS: The engine went away.
+    """
+    api: Any = engine.streams.api
+    parameters = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+    if since is not None:
+        parameters["since"] = f"{since:.9f}"
+    if tail is not None:
+        parameters["tail"] = tail
+    response = api._get(
+        api._url("/containers/{0}/logs", container_id), params=parameters, stream=True
+    )
+    api._raise_for_status(response)
+    with response:
+        yield from demultiplex(iter(lambda: response.raw.read1(_LOG_BYTES), b""))
 
 
 def console() -> Callable[[Chunk], None]:

@@ -20,6 +20,15 @@ LABEL_EXPERIMENT_ID: Final = LABEL_PREFIX + "experiment-id"
 LABEL_TRACKING_URI: Final = LABEL_PREFIX + "tracking-uri"
 LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
+LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
+# Whose supervisor finishes the run (see owner.py), and where its notes are (see ledger.py).
+LABEL_OWNER: Final = LABEL_PREFIX + "owner"
+LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
+# What is to be done with the container: see BackendConfig.
+LABEL_KEEP: Final = LABEL_PREFIX + "keep"
+LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
+LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
+LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
 
 # Tags of MLflow runs.
 TAG_PREFIX: Final = "container_backend."
@@ -31,9 +40,14 @@ TAG_ENGINE: Final = TAG_PREFIX + "engine"
 TAG_REASON: Final = TAG_PREFIX + "reason"
 TAG_EXIT_CODE: Final = TAG_PREFIX + "exit_code"
 TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
+TAG_CAUSE: Final = TAG_PREFIX + "cause"
+TAG_ATTEMPTS: Final = TAG_PREFIX + "attempts"
+TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
 
 # Settings from the environment.
 ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
+# In a container that may use the engine: who started it, and finishes what it starts.
+ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
 
 # Where things are in a container.
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
@@ -48,6 +62,26 @@ HASH_DIGITS_IN_TAG: Final = 12
 UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
 
 
-def container_name(run_id: str) -> str:
-    """The name of the container of a run: known before the engine has answered with an id."""
-    return f"mlflow-run-{run_id}"
+# What a container's name ends with once it is known how its run will end. The name is the one thing
+# of a container that can be changed at any time, at once, and seen by everybody.
+CANCELLED: Final = "cancelled"
+TIMED_OUT: Final = "timeout"
+KEPT: Final = "kept"
+_CONTAINER: Final = "mlflow-run-"
+
+
+def container_name(run_id: str, ending: str = "") -> str:
+    """The name of the container of a run: known before the engine has answered with an id.
+
+    Args:
+        run_id: Of the run.
+        ending: ``CANCELLED`` or ``TIMED_OUT`` for one that we stop, ``KEPT`` for one whose run is
+            finished.
+    """
+    return f"{_CONTAINER}{run_id}.{ending}" if ending else f"{_CONTAINER}{run_id}"
+
+
+def ending_of(name: str) -> str:
+    """The ``ending`` of a container's name, which may begin with the engine's slash."""
+    stem, _, ending = name.removeprefix("/").partition(".")
+    return ending if stem.startswith(_CONTAINER) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.images import EnvironmentImage, resolve_base
+from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
 from container_backend.source import Source, fetched, without_credentials
@@ -159,7 +161,7 @@ def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
     return replace(
         args,
         binds=[*args.binds, f"{path}:{path}"],
-        environment={**args.environment, "DOCKER_HOST": url},
+        environment={**args.environment, "DOCKER_HOST": url, names.ENV_OWNER: owner_id()},
         groups=[*args.groups, group],
     )
 
@@ -221,9 +223,12 @@ def container_spec(
     image: EnvironmentImage,
     run_id: str,
     experiment_id: str,
+    experiment_name: str = "",
+    submission_id: str = "",
 ) -> ContainerSpec:
     """The container of a run."""
     args = plan.docker_args
+    config = plan.submission.config
     mounts = without_nested(
         [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
     )
@@ -244,7 +249,16 @@ def container_spec(
         names.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
         names.LABEL_ENTRY_POINT: plan.entry_point.name,
         names.LABEL_VERSION: __version__,
+        names.LABEL_OWNER: owner_id(),
+        names.LABEL_SUBMISSION: submission_id,
+        names.LABEL_EXPERIMENT: experiment_name,
+        names.LABEL_KEEP: config.keep,
     }
+    if config.timeout is not None:
+        labels[names.LABEL_TIMEOUT] = f"{config.timeout:g}"
+    if config.retries:
+        labels[names.LABEL_RETRIES] = str(config.retries)
+        labels[names.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
     if image.hash:
         labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
     return ContainerSpec(
@@ -265,4 +279,6 @@ def container_spec(
         network=network,
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
+        stop_signal=config.stop_signal,
+        stop_seconds=math.ceil(config.grace),
     )

@@ -23,7 +23,7 @@ from container_backend.errors import (
     TrackingUnreachable,
 )
 from container_backend.file_lock import FileLock, state_folder
-from container_backend.names import TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
+from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
 from container_backend.tracking import local_path
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import mlflow
     from mlflow.tracking import MlflowClient
 
     from container_backend.state import Outcome
@@ -62,18 +63,34 @@ class RunRecord:
             self.run_id, tags=[RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
         )
 
-    def finish(self, outcome: Outcome) -> None:
-        """Bring the run to its end: reason and exit code as tags, then the status."""
-        tags = {}
+    def finish(
+        self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Bring the run to its end: reason and exit code as tags, then the status.
+
+        Doing so twice changes nothing.
+
+        Args:
+            outcome: How it ended.
+            ended_at: When, in seconds since 1970; now by default.
+            tags: More of them.
+        """
+        tags = dict(tags or {})
         if outcome.reason:
             tags[TAG_REASON] = outcome.reason
+        if outcome.cause:
+            tags[TAG_CAUSE] = outcome.cause
         if outcome.exit_code is not None:
             tags[TAG_EXIT_CODE] = str(outcome.exit_code)
         if outcome.out_of_memory:
             tags[TAG_OUT_OF_MEMORY] = "true"
         if tags:
             self.set_tags(tags)
-        self.client.set_terminated(self.run_id, status=outcome.status)
+        self.client.set_terminated(
+            self.run_id,
+            status=outcome.status,
+            end_time=None if ended_at is None else int(ended_at * 1000),
+        )
 
 
 @contextmanager
@@ -93,8 +110,8 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
 
 def find_experiment(
     client: MlflowClient, wanted: Experiment, *, create: bool
-) -> tuple[str | None, str | None]:
-    """The id of an experiment and where its artifacts go.
+) -> mlflow.entities.Experiment | None:
+    """An experiment, and where its artifacts go.
 
     Args:
         client: Of the tracking store.
@@ -102,7 +119,7 @@ def find_experiment(
         create: Whether one that is named and not there is made.
 
     Returns:
-        (None, None) for one that is not there and not made.
+        None for one that is not there and not made.
 
     Raises:
         InvalidConfig: Both id and name are given, or there is no experiment of that id.
@@ -116,17 +133,16 @@ def find_experiment(
         if found is None and create:
             _logger.info("=== Creating experiment '%s' ===", wanted.name)
             found = client.get_experiment(client.create_experiment(wanted.name))
-        return (found.experiment_id, found.artifact_location) if found else (None, None)
+        return found
     from mlflow.tracking.fluent import _get_experiment_id
 
     identifier = wanted.id or str(_get_experiment_id())
     try:
-        found = client.get_experiment(identifier)
+        return client.get_experiment(identifier)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             raise
         raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
-    return found.experiment_id, found.artifact_location
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
@@ -233,19 +249,23 @@ def ending_on_error(record: RunRecord) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _end(record, state.KILLED, "interrupted before the program was started")
+        reason = "interrupted before the program was started"
+        _end(record, state.Outcome(state.KILLED, reason, cause=state.CANCEL))
         raise
     except ContainerBackendError as error:
-        _end(record, state.FAILED, str(error))
+        _end(record, state.Outcome(state.FAILED, str(error), cause=state.NOT_STARTED))
         raise
     except BaseException as error:
-        _end(record, state.FAILED, f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        _end(record, state.Outcome(state.FAILED, reason, cause=state.NOT_STARTED))
         raise
 
 
-def _end(record: RunRecord, status: str, reason: str) -> None:
+def _end(record: RunRecord, outcome: Outcome) -> None:
     """A store that cannot be written to must not hide what went wrong before."""
     try:
-        record.finish(state.Outcome(status, reason))
+        record.finish(outcome)
     except (MlflowException, OSError) as error:
-        _logger.warning("Run (ID '%s') could not be set to %s: %s", record.run_id, status, error)
+        _logger.warning(
+            "Run (ID '%s') could not be set to %s: %s", record.run_id, outcome.status, error
+        )

@@ -1,0 +1,138 @@
+"""What this user's runs on an engine need beyond their containers: notes, spools and locks on disk.
+
+A run has an entry from before it is created until it is finished. Whoever sees to it holds the
+entry's lock, which ends with the process: an entry that nobody holds is one to look after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from container_backend.file_lock import FileLock, state_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from container_backend.engine import EngineHost
+
+_logger = logging.getLogger(__name__)
+
+_RUNS: Final = "runs"
+_NOTE: Final = "run.json"
+_LOCK: Final = "lock"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is written down of a run.
+
+    Attributes:
+        tracking_uri: Of the run, without credentials.
+        experiment_id: Of the run.
+        run_id: Empty before the run was created.
+        temporary: Folders of this machine that the container uses, and that go with the run.
+        attempts: How many times its program was started.
+    """
+
+    tracking_uri: str
+    experiment_id: str
+    run_id: str = ""
+    temporary: tuple[str, ...] = ()
+    attempts: int = 1
+
+
+class Entry:
+    """The folder of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written or locked by this."""
+        self.folder = folder
+
+    @property
+    def submission(self) -> str:
+        """Its name: known before the run has an id."""
+        return self.folder.name
+
+    def lock(self) -> FileLock:
+        """Held by who sees to the run; nothing is locked yet."""
+        return FileLock(self.folder / _LOCK, "another process that finishes this run")
+
+    def write(self, note: Note) -> None:
+        """Write the note, whole or not at all. A disk that does not take it is no reason to stop."""
+        whole = self.folder / f"{_NOTE}.{os.getpid()}"
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            whole.write_text(json.dumps(asdict(note)), encoding="utf-8")
+            whole.replace(self.folder / _NOTE)
+        except OSError as error:
+            _logger.debug("No note on %s: %s", self.folder, error)
+
+    def read(self) -> Note | None:
+        """The note; None where there is none."""
+        try:
+            values = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
+            return Note(**{**values, "temporary": tuple(values["temporary"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def count_attempt(self) -> int:
+        """Note that the program is started once more; gives how many times that makes."""
+        note = self.read() or Note("", "")
+        self.write(replace(note, attempts=note.attempts + 1))
+        return note.attempts + 1
+
+    def remove(self) -> None:
+        """The run is finished: its temporary folders and its entry are no longer needed."""
+        note = self.read()
+        for folder in note.temporary if note else ():
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # first what says that there is something to do, then the lock
+            (self.folder / _NOTE).unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All entries of an engine."""
+
+    folder: Path
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """The lock of the one supervisor."""
+        return self.folder / "supervisor.lock"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What it has to say."""
+        return self.folder / "supervisor.log"
+
+    def new_entry(self) -> Entry:
+        """An entry of a new name; nothing is written yet."""
+        return self.entry(uuid.uuid4().hex)
+
+    def entry(self, submission: str) -> Entry:
+        """The entry of a name, be it there or not."""
+        return Entry(self.folder / _RUNS / submission)
+
+    def entries(self) -> Iterator[Entry]:
+        """Those that are there."""
+        with suppress(OSError):
+            for folder in sorted((self.folder / _RUNS).iterdir()):
+                if (folder / _NOTE).exists():
+                    yield Entry(folder)
+
+
+def ledger_of(host: EngineHost) -> Ledger:
+    """The ledger of an engine."""
+    engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
+    return Ledger(state_folder() / "engines" / engine)

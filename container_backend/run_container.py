@@ -1,0 +1,122 @@
+"""A container of a run, as the engine describes it: all that is needed to finish the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import names
+from container_backend.masking import secrets_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NEVER: Final = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class RunContainer:
+    """What ``GET /containers/ID/json`` says of a container of ours.
+
+    Attributes:
+        id: Of the container.
+        name: Its name now.
+        labels: See :mod:`container_backend.names`.
+        state: Its ``State``.
+        environment: Of the program; may hold credentials.
+        command: The program's, for a shell.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: Mapping[str, Any]
+    environment: Mapping[str, str] = field(repr=False)
+    command: str
+
+    @property
+    def run_id(self) -> str:
+        """Of the MLflow run."""
+        return self.labels.get(names.LABEL_RUN_ID, "")
+
+    @property
+    def submission(self) -> str:
+        """The name of its entry in the ledger."""
+        return self.labels.get(names.LABEL_SUBMISSION) or self.run_id
+
+    @property
+    def tracking_uri(self) -> str:
+        """Of the run's store, without credentials."""
+        return self.labels.get(names.LABEL_TRACKING_URI, "")
+
+    @property
+    def ending(self) -> str:
+        """What we did to it, as its name says; see :mod:`container_backend.names`."""
+        return names.ending_of(self.name)
+
+    @property
+    def is_ours_to_finish(self) -> bool:
+        """Whether it belongs to a run, and that is not finished."""
+        return bool(self.run_id) and self.ending != names.KEPT
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its program will not go on: it ended, or was never started."""
+        return self.state.get("Status") in {"exited", "dead", "created", "removing"}
+
+    @property
+    def was_started(self) -> bool:
+        """Whether its program ever ran."""
+        return self.state.get("StartedAt", _NEVER) != _NEVER
+
+    @property
+    def secrets(self) -> frozenset[bytes]:
+        """What must not be seen in its output."""
+        return secrets_in(self.environment)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that its program may take."""
+        value = self.labels.get(names.LABEL_TIMEOUT)
+        return float(value) if value else None
+
+    @property
+    def retries(self) -> int:
+        """How many times more its program may be started."""
+        return int(self.labels.get(names.LABEL_RETRIES) or 0)
+
+    @property
+    def started_at(self) -> float | None:
+        """Seconds since 1970, by the engine's clock."""
+        return parse_time(self.state.get("StartedAt", _NEVER))
+
+    @property
+    def finished_at(self) -> float | None:
+        """Seconds since 1970, by the engine's clock."""
+        return parse_time(self.state.get("FinishedAt", _NEVER))
+
+
+def read_container(inspected: Mapping[str, Any]) -> RunContainer:
+    """Read the engine's description of a container."""
+    config = inspected["Config"]
+    return RunContainer(
+        id=str(inspected["Id"]),
+        name=str(inspected["Name"]).removeprefix("/"),
+        labels=dict(config.get("Labels") or {}),
+        state=dict(inspected["State"]),
+        environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or []),
+        command=str((config.get("Cmd") or [""])[-1]),
+    )
+
+
+def parse_time(text: str) -> float | None:
+    """The engine's time (RFC 3339 with nanoseconds) in seconds since 1970; None for never."""
+    if not text or text == _NEVER:
+        return None
+    date, _, fraction = text.removesuffix("Z").partition(".")
+    try:
+        moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return moment.timestamp() + float(f"0.{fraction or 0}")
