@@ -1,12 +1,12 @@
 """Run MLflow projects in containers of their own environment.
 
-The public surface: :func:`run`, :func:`build` and the errors.
+The public surface: :func:`run`, :func:`build`, :func:`attach` and the errors.
 """
 
 from __future__ import annotations
 
 from container_backend._version import __version__
-from container_backend.api import build, run
+from container_backend.api import attach, build, run
 from container_backend.errors import (
     BuildError,
     ContainerBackendError,
@@ -36,6 +36,7 @@ __all__ = [
     "RunKilled",
     "TrackingUnreachable",
     "__version__",
+    "attach",
     "build",
     "run",
 ]

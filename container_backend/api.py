@@ -1,4 +1,4 @@
-"""The Python interface: ``container_backend.run`` and ``container_backend.build``."""
+"""The Python interface: ``container_backend.run``, ``build`` and ``attach``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow.projects.submitted_run import SubmittedRun
+
+    from container_backend.submitted import ContainerRun
 
 DOCKER: Final = "docker"
 # What MLflow's own local backend knows (mlflow.utils.env_manager).
@@ -44,7 +46,8 @@ def run(
         experiment_name: Where the run goes; made where it is not there.
         experiment_id: Instead of the name.
         backend_config: A mapping, JSON, or the name of a JSON file.
-        synchronous: Whether to wait for the end and raise if the run fails.
+        synchronous: Whether to wait for the end and raise if the run fails. A run that is not
+            waited for goes on by itself, whatever becomes of this process.
         run_name: A name for the run.
         env_manager: ``docker``, or one of MLflow's own, to whose local backend the run is handed
             over unchanged.
@@ -93,6 +96,27 @@ def run(
         build_image=build_image,
     )
     return run_to_end(submission) if synchronous else launch(submission)
+
+
+def attach(run_id: str) -> ContainerRun:
+    """A run that was started before, by whatever process, here or on another machine.
+
+    It is looked for on the engine of the environment (``DOCKER_HOST``, the Docker context), then
+    in the tracking store.
+
+    Args:
+        run_id: Its id, or the beginning of one.
+
+    Returns:
+        The run: ``wait()``, ``get_status()``, ``cancel()``, ``logs()``.
+
+    Raises:
+        InvalidInput: There is no such run, or there are several.
+        TrackingUnreachable: It is not on the engine, and the tracking store does not answer.
+    """
+    from container_backend.attachment import attach as find
+
+    return find(run_id)
 
 
 def build(

@@ -15,8 +15,9 @@ from click.shell_completion import get_completion_class
 
 from container_backend._version import __version__
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
+from container_backend.cli_runs import RUN_COMMANDS
 from container_backend.config import parse_config, read_config
-from container_backend.errors import ContainerBackendError
+from container_backend.errors import ContainerBackendError, RunFailed
 from container_backend.tables import human_size, image_table
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every error of ours is one message and an exit code."""
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except RunFailed as error:
+        # Its output was shown, or is shown by `logs`.
+        click.echo(f"Error: {error.message}", err=True)
+        sys.exit(error.exit_code)
     except ContainerBackendError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -149,6 +154,12 @@ _entry_point = click.option(
     show_default=True,
     help="docker, or one of MLflow's own, which MLflow then runs on this machine.",
 )
+@click.option(
+    "-d",
+    "--detach",
+    is_flag=True,
+    help="Return when the program has started, and print the run's id; it goes on by itself.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @_json
 def run(
@@ -164,6 +175,7 @@ def run(
     storage_dir: str | None,
     build_image: bool,
     env_manager: str,
+    detach: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -175,9 +187,10 @@ def run(
         raise click.UsageError("Give --experiment-name or --experiment-id, not both.")
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run.")
-    if dry_run and env_manager != DOCKER:
-        raise click.UsageError(f"--dry-run goes with --env-manager {DOCKER}.")
-    config = parse_config(backend_config)
+    if (dry_run or detach) and env_manager != DOCKER:
+        option = "--dry-run" if dry_run else "--detach"
+        raise click.UsageError(f"{option} goes with --env-manager {DOCKER}.")
+    config = parse_config({**backend_config, "detach": True} if detach else backend_config)
     if env_manager != DOCKER:
         _run_with_mlflow(
             env_manager=env_manager,
@@ -212,7 +225,9 @@ def run(
     if not dry_run:
         from container_backend.launch import run_to_end
 
-        run_to_end(submission)
+        started = run_to_end(submission)
+        if config.detach:
+            click.echo(started.run_id)
         return
     from container_backend.dry_run import dry_run as plan
 
@@ -391,6 +406,10 @@ def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: boo
             click.echo(f"{'Would remove' if dry_run else 'Removed'} {name}")
     verb = "Would free" if dry_run else "Freed"
     click.echo(f"{verb} about {human_size(freed)} ({len(chosen) - kept} images).", err=True)
+
+
+for _command in RUN_COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()

@@ -36,6 +36,9 @@ IGNORED_BY_DEFAULT: Final = (
 )
 # Put beside the code, and on the path of every Python program.
 _LAUNCHER: Final = "sitecustomize.py"
+# What the image was built from, for whoever finishes the run.
+DOCKERFILE: Final = "Dockerfile"
+DOCKERFILE_IN_CONTAINER: Final = f"{LAUNCHER_DIRECTORY}/{DOCKERFILE}"
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -50,12 +53,13 @@ class Owner:
 ROOT: Final = Owner(0, 0)
 
 
-def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
+def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -> IO[bytes]:
     """A tar of a project's files, the launcher and an empty home folder, to be unpacked at ``/``.
 
     Args:
         directory: The project.
         owner: Who may write there: the user that the program runs as.
+        dockerfile: Of the image; None for one that was not built here.
 
     Returns:
         An open file at its start; in memory while small, on disk otherwise.
@@ -70,7 +74,10 @@ def archive_code(directory: Path, owner: Owner) -> IO[bytes]:
                 tar.addfile(_folder(str(parent), ROOT))
             tar.addfile(_folder(HOME_DIRECTORY, owner))
             tar.addfile(_folder(CODE_DIRECTORY, owner))
-            _add_launcher(tar)
+            tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
+            _add_text(tar, f"{LAUNCHER_DIRECTORY}/{_LAUNCHER}", read_template(_LAUNCHER))
+            if dockerfile is not None:
+                _add_text(tar, DOCKERFILE_IN_CONTAINER, dockerfile)
             for relative in included_files(directory):
                 _add(tar, directory, relative, owner)
         spool.seek(0)
@@ -89,12 +96,11 @@ def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
     return entry
 
 
-def _add_launcher(tar: tarfile.TarFile) -> None:
-    tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
-    text = read_template(_LAUNCHER).encode()
-    entry = tarfile.TarInfo(f"{LAUNCHER_DIRECTORY.lstrip('/')}/{_LAUNCHER}")
-    entry.size, entry.mode = len(text), 0o644
-    tar.addfile(entry, io.BytesIO(text))
+def _add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
+    content = text.encode()
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.size, entry.mode = len(content), 0o644
+    tar.addfile(entry, io.BytesIO(content))
 
 
 def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> None:

@@ -29,7 +29,17 @@ DEFAULT_BASE_IMAGE = "python:{version}-slim"
 DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
 
 # Those that a program can take to mean that it is to stop.
-SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGABRT", "SIGALRM", "SIGKILL")
+SIGNALS = (
+    "SIGTERM",
+    "SIGINT",
+    "SIGHUP",
+    "SIGQUIT",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGABRT",
+    "SIGALRM",
+    "SIGKILL",
+)
 
 # The grammar of image references, with the digest; `name` may start with a registry's host.
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview

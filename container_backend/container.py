@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException, NotFound
+from docker.types import LogConfig
 
 from container_backend.build_hints import hint_for_refusal
 from container_backend.code import Owner
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 # The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
 _SHELL: Final = ("sh", "-c", 'exec "$(command -v bash || echo sh)" -c "$0"')
+# The drivers that throw away the beginning of a long log, where the engine's settings say so, and a
+# size that no log reaches: they take no word for "all" in the place of a number.
+_ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
+_UNLIMITED: Final = "1000t"
 # Who programs are when a person of that number is not needed: nobody's number on most systems.
 _UNPRIVILEGED: Final = Owner(1000, 1000)
 
@@ -145,6 +150,8 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }
+    if engine.log_driver in _ROTATING_DRIVERS:
+        options.setdefault("log_config", _whole_log(engine.log_driver))
     if spec.args.host_config.get("privileged"):
         options.pop("security_opt")
     if spec.groups:
@@ -174,6 +181,14 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
             raise _refusal("created", error) from error
         raise
     return container_id
+
+
+def _whole_log(driver: str) -> LogConfig:
+    """The engine's log of a container is what is kept of it: none of it is to be rotated away.
+
+    https://docs.docker.com/engine/logging/drivers/json-file/#options
+    """
+    return LogConfig(type=driver, config={"max-size": _UNLIMITED})
 
 
 def _python_path(engine: Engine, spec: ContainerSpec) -> str:

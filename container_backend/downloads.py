@@ -6,7 +6,6 @@ import logging
 import shutil
 import tempfile
 import uuid
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,8 @@ from container_backend.errors import InvalidProject
 from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import ExitStack
 
     from container_backend.command import Download
 
@@ -32,28 +32,22 @@ def choose_storage(storage_dir: str | None) -> Path:
     return Path(parent) / f"container-backend-{uuid.uuid4().hex[:12]}"
 
 
-@contextmanager
-def fetched_files(downloads: Sequence[Download], storage: Path, *, keep: bool) -> Iterator[None]:
-    """Have the files while the context lasts.
+def fetch_files(downloads: Sequence[Download], storage: Path, needed: ExitStack) -> None:
+    """Fetch files.
 
     Args:
         downloads: What to fetch, and where to.
         storage: The folder that all of them are in.
-        keep: Whether they stay when the context has ended well.
+        needed: Removes it when it is closed.
 
     Raises:
-        InvalidProject: One cannot be fetched; nothing is left.
+        InvalidProject: One cannot be fetched.
     """
-    kept = False
-    try:
-        for download in downloads:
-            _logger.info("=== Downloading %s ===", without_credentials(download.uri))
-            _fetch(download)
-        yield
-        kept = keep
-    finally:
-        if downloads and not kept:
-            shutil.rmtree(storage, ignore_errors=True)
+    if downloads:
+        needed.callback(shutil.rmtree, storage, ignore_errors=True)
+    for download in downloads:
+        _logger.info("=== Downloading %s ===", without_credentials(download.uri))
+        _fetch(download)
 
 
 def _fetch(download: Download) -> None:

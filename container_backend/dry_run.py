@@ -46,7 +46,7 @@ def dry_run(submission: Submission) -> DryRun:
         ContainerBackendError: What the launch would raise before it makes anything.
     """
     with ExitStack() as needed:
-        plan = make_plan(submission, needed)
+        plan = make_plan(submission, needed, needed)
         from mlflow.tracking import MlflowClient
 
         from container_backend import record

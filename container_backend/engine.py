@@ -118,6 +118,7 @@ class Engine:
         platform: ``os/architecture``, e.g. ``linux/amd64``.
         is_local: Whether paths of this machine mean the same to the engine.
         is_desktop: Whether it is Docker Desktop, where ``host`` networking is not this machine's.
+        log_driver: What it does with a container's output by default.
     """
 
     host: EngineHost
@@ -127,6 +128,7 @@ class Engine:
     platform: str
     is_local: bool
     is_desktop: bool
+    log_driver: str
 
     def close(self) -> None:
         """Close the connections. The engine itself is not touched."""
@@ -164,6 +166,7 @@ def connect(host: EngineHost | None = None) -> Engine:
         platform=f"{version.get('Os', 'linux')}/{version.get('Arch', 'amd64')}",
         is_local=desktop or _is_this_machine(host, str(info.get("Name", ""))),
         is_desktop=desktop,
+        log_driver=str(info.get("LoggingDriver", "")),
     )
 
 

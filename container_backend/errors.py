@@ -20,7 +20,10 @@ The number is the exit code of the command ``container-backend``.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ContainerBackendError(Exception):
@@ -88,7 +91,19 @@ class ContainerError(ContainerBackendError):
 
 
 class RunFailed(ContainerBackendError):
-    """The program in the container failed. Its exit code is in the message and the run's tags."""
+    """The program in the container failed. Its exit code is in the message and the run's tags.
+
+    Args:
+        message: Which run, and why.
+        last_lines: Of the program's output.
+    """
+
+    def __init__(self, message: str, *, last_lines: Sequence[str] = ()) -> None:
+        self.last_lines = tuple(last_lines)
+        shown = "\n".join(f"    {line}" for line in self.last_lines)
+        super().__init__(
+            message, remedy=f"The last lines of its output:\n{shown}" if shown else None
+        )
 
 
 class RunKilled(RunFailed):

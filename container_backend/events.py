@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import requests.exceptions
 import urllib3.exceptions
@@ -17,11 +17,11 @@ from container_backend import names
 from container_backend.engine import connect
 from container_backend.errors import EngineUnavailable
 from container_backend.logs import STREAM_ERRORS
-from container_backend.run_container import read_container
+from container_backend.run_container import parse_time, read_container
 from container_backend.state import Signs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from container_backend.engine import Engine, EngineHost
     from container_backend.run_container import RunContainer
@@ -34,6 +34,8 @@ _SILENCE_SECONDS: Final = 120
 _CONNECT_SECONDS: Final = 10
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
+# An engine that is shut down ends so long after its containers that somebody else may see it.
+SHUTDOWN_SECONDS: Final = 3.0
 # What the SDK and what is below it raise when an engine is not there, and when it says nothing.
 ENGINE_ERRORS: Final = (DockerException, EngineUnavailable, *STREAM_ERRORS)
 SILENCE: Final = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
@@ -57,13 +59,16 @@ class Event:
 class EventStream:
     """The engine's events of containers with a label, from the moment when it was opened."""
 
-    def __init__(self, engine: Engine, label: str, since: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, label: str, since: str | None = None, until: str | None = None
+    ) -> None:
         """Open it.
 
         Args:
             engine: Whose events.
             label: ``name`` or ``name=value``.
             since: The ``position`` of a stream before, to have what came after it as well.
+            until: Where it ends; by default it does not.
 
         Raises:
             ENGINE_ERRORS: The engine is not there.
@@ -72,7 +77,7 @@ class EventStream:
         filters = {"type": ["container"], "label": [label], "event": list(ACTIONS)}
         self._response = api._get(
             api._url("/events"),
-            params={"filters": json.dumps(filters), "since": since},
+            params={"filters": json.dumps(filters), "since": since, "until": until},
             stream=True,
             timeout=(_CONNECT_SECONDS, _SILENCE_SECONDS),
         )
@@ -106,6 +111,43 @@ class EventStream:
         self._response.close()
 
 
+def missed_events(engine: Engine, label: str, since: str | None) -> tuple[list[Event], str]:
+    """What happened while nobody listened, as far as the engine has kept it: not over its own end.
+
+    Args:
+        engine: Whose events.
+        label: ``name`` or ``name=value``.
+        since: The ``position`` of the stream that ended; None for nothing.
+
+    Returns:
+        The events, and the position after them.
+
+    Raises:
+        ENGINE_ERRORS: The engine is not there.
+    """
+    now = parse_time(str(engine.client.info()["SystemTime"])) or time.time()
+    until = f"{now:.6f}"
+    if since is None:
+        return [], until
+    stream = EventStream(engine, label, since, until)
+    try:
+        return list(stream), until
+    finally:
+        stream.close()
+
+
+def after_loss(signs: Signs, *, has_died: bool) -> Signs:
+    """What is known of a container when the engine was away.
+
+    An engine that is ended in good order ends its containers first, with signals.
+
+    Args:
+        signs: What was known before.
+        has_died: Whether its program had ended by then.
+    """
+    return replace(signs, engine_lost=True, signal=signs.signal if has_died else 0)
+
+
 def with_event(signs: Signs, event: Event) -> Signs:
     """What is known of a container after an event."""
     if event.action == "oom":
@@ -118,6 +160,79 @@ def with_event(signs: Signs, event: Event) -> Signs:
     return signs
 
 
+class Listener(Protocol):
+    """Who is told of an engine's events, in the thread that reads them."""
+
+    def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
+        """The stream is open: what happens from now on is told.
+
+        Args:
+            engine: Whose it is.
+            missed: What the engine still knows of what happened since the stream was open before.
+            was_away: Whether the engine itself was not there since.
+        """
+
+    def happened(self, event: Event) -> None:
+        """Something happened."""
+
+    def lost(self, error: BaseException) -> None:
+        """The engine went away, or is not there yet."""
+
+
+class EventReader:
+    """Reads an engine's events in a thread, and comes back when the engine was away."""
+
+    def __init__(self, host: EngineHost, label: str, listener: Listener) -> None:
+        """Nothing is read yet.
+
+        Args:
+            host: The engine.
+            label: ``name`` or ``name=value`` of the containers.
+            listener: Is told.
+        """
+        self._host = host
+        self._label = label
+        self._listener = listener
+        self._position: str | None = None
+        self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read, for as long as the process lasts."""
+        self._thread.start()
+
+    def _read(self) -> None:
+        engine: Engine | None = None
+        was_away = False
+        pause = _SHORTEST_PAUSE_SECONDS
+        while True:
+            try:
+                engine = engine or connect(self._host)
+                missed, self._position = missed_events(engine, self._label, self._position)
+                stream = EventStream(engine, self._label, self._position)
+                self._listener.opened(engine, missed, was_away=was_away)
+                pause = _SHORTEST_PAUSE_SECONDS
+                self._pass_on(stream)
+                was_away = True
+            except SILENCE:
+                was_away = False
+                continue
+            except ENGINE_ERRORS as error:
+                was_away = True
+                self._listener.lost(error)
+            else:
+                self._listener.lost(EOFError("the engine ended its events"))
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _pass_on(self, stream: EventStream) -> None:
+        try:
+            for event in stream:
+                self._listener.happened(event)
+        finally:
+            self._position = stream.position
+            stream.close()
+
+
 class Followed:
     """A container that somebody waits for."""
 
@@ -125,30 +240,50 @@ class Followed:
         """Nothing has happened yet."""
         self.container_id = container_id
         self.signs = Signs()
-        self.gone = False
+        self._has_died = False
         self._happened = threading.Event()
+        self._lost = threading.Event()
 
     def wait(self, seconds: float) -> None:
         """Until something happened that may be the end, or the time is over."""
         self._happened.wait(seconds)
         self._happened.clear()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the engine is away, as far as it is known."""
+        return self._lost.is_set()
+
+    def wait_for_loss(self, seconds: float) -> bool:
+        """Whether the engine goes away in that time."""
+        return self._lost.wait(seconds)
+
+    def is_alive(self) -> None:
+        """It was seen running: whatever happened to the engine has not ended it."""
+        if self.signs.engine_lost:
+            self.signs = replace(self.signs, engine_lost=False)
+
     def take(self, event: Event) -> None:
         """Take note of an event."""
         self.signs = with_event(self.signs, event)
-        if event.action == "destroy":
-            self.gone = True
+        if event.action in {"start", "die"}:
+            self._has_died = event.action == "die"
         if event.action in {"die", "destroy", "rename"}:
             self._happened.set()
 
-    def look_again(self, *, was_away: bool) -> None:
-        """The stream was interrupted; what happened then is not known.
+    def lose(self) -> None:
+        """The engine went away."""
+        self._lost.set()
+        self._happened.set()
 
-        Args:
-            was_away: Whether it was the engine that was not there.
-        """
+    def find(self, missed: Sequence[Event], *, was_away: bool) -> None:
+        """The engine is heard again; see :class:`Listener`."""
         if was_away:
-            self.signs = replace(self.signs, engine_lost=True)
+            self.signs = after_loss(self.signs, has_died=self._has_died)
+        for event in missed:
+            if event.container_id == self.container_id:
+                self.take(event)
+        self._lost.clear()
         self._happened.set()
 
 
@@ -157,20 +292,20 @@ class Follower:
 
     def __init__(self, host: EngineHost) -> None:
         """Nothing is followed yet."""
-        self._host = host
         self._followed: dict[str, list[Followed]] = {}
         self._lock = threading.Lock()
         self._open = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._reader: EventReader | None = None
+        self._host = host
 
     def follow(self, container_id: str) -> Followed:
         """Begin to follow a container. What happens to it from now on is not missed."""
         followed = Followed(container_id)
         with self._lock:
             self._followed.setdefault(container_id, []).append(followed)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
-                self._thread.start()
+            if self._reader is None:
+                self._reader = EventReader(self._host, names.LABEL_RUN_ID, self)
+                self._reader.start()
         self._open.wait(_CONNECT_SECONDS)
         return followed
 
@@ -183,45 +318,30 @@ class Follower:
             if not others:
                 self._followed.pop(followed.container_id, None)
 
-    def _read(self) -> None:
-        engine: Engine | None = None
-        position: str | None = None
-        was_away = False
-        pause = _SHORTEST_PAUSE_SECONDS
-        while True:
-            stream: EventStream | None = None
-            try:
-                engine = engine or connect(self._host)
-                stream = EventStream(engine, names.LABEL_RUN_ID, position)
-                if self._open.is_set():
-                    self._look_again(was_away=was_away)
-                self._open.set()
-                was_away, pause = True, _SHORTEST_PAUSE_SECONDS
-                for event in stream:
-                    self._tell(event)
-            except SILENCE:
-                was_away = False
-            except ENGINE_ERRORS as error:
-                was_away = True
-                _logger.debug("The engine's events ended: %s", error)
-            finally:
-                if stream is not None:
-                    position = stream.position
-                    stream.close()
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
+        """See :class:`Listener`."""
+        del engine
+        if self._open.is_set():
+            for each in self._all():
+                each.find(missed, was_away=was_away)
+        self._open.set()
 
-    def _tell(self, event: Event) -> None:
+    def happened(self, event: Event) -> None:
+        """See :class:`Listener`."""
         with self._lock:
             followed = list(self._followed.get(event.container_id, ()))
         for each in followed:
             each.take(event)
 
-    def _look_again(self, *, was_away: bool) -> None:
+    def lost(self, error: BaseException) -> None:
+        """See :class:`Listener`."""
+        _logger.debug("The engine's events ended: %s", error)
+        for each in self._all():
+            each.lose()
+
+    def _all(self) -> list[Followed]:
         with self._lock:
-            followed = [each for group in self._followed.values() for each in group]
-        for each in followed:
-            each.look_again(was_away=was_away)
+            return [each for group in self._followed.values() for each in group]
 
 
 _FOLLOWERS: dict[str, Follower] = {}

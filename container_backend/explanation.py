@@ -9,28 +9,38 @@ import mlflow
 from docker.errors import DockerException
 
 from container_backend.container import read_file
-from container_backend.names import ENVIRONMENT_DIRECTORY, LABEL_PYTHON
+from container_backend.names import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
+    from container_backend.run_container import RunContainer
 
-# How much of the end of the output is looked at.
-TAIL_BYTES: Final = 16 * 1024
 # mlflow.store.db.utils._verify_schema; alembic, where the database is of a version from the future.
 _SCHEMA: Final = re.compile(r"out-of-date database schema|Can't locate revision identified by")
+# mlflow.tracking.fluent.start_run, after mlflow.set_experiment with another one's name.
+_OTHER_EXPERIMENT: Final = re.compile(
+    r"Cannot start run with ID \S+ because active experiment ID does not match"
+)
 _VERSION: Final = re.compile(r'^VERSION\b.*= "([^"]+)"', re.MULTILINE)
 
 
-def explain(tail: bytes, engine: Engine, container_id: str) -> str | None:
+def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
     """Why a program failed, and what to do; None where its own words have to do.
 
     Args:
         tail: The end of its output.
         engine: Where its container is.
-        container_id: Not removed yet.
+        container: Not removed yet.
     """
-    if _SCHEMA.search(tail.decode("utf-8", "replace")):
-        found = _mlflow_in(engine, container_id)
+    text = tail.decode("utf-8", "replace")
+    if _OTHER_EXPERIMENT.search(text):
+        experiment = container.labels.get(LABEL_EXPERIMENT) or "its experiment"
+        return (
+            f"the program calls mlflow.set_experiment, but its run is in '{experiment}' already. "
+            "Leave the call out, and say where the run goes when you start it (--experiment-name)"
+        )
+    if _SCHEMA.search(text):
+        found = _mlflow_in(engine, container)
         there = f"MLflow {found}" if found else "the MLflow"
         return (
             f"{there} of the image cannot read the tracking database, which MLflow "
@@ -41,13 +51,12 @@ def explain(tail: bytes, engine: Engine, container_id: str) -> str | None:
     return None
 
 
-def _mlflow_in(engine: Engine, container_id: str) -> str | None:
+def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:
     """The version of MLflow in an environment image; None where it is not one of ours."""
     try:
-        labels = engine.client.api.inspect_container(container_id)["Config"]["Labels"]
-        minor = ".".join(str(labels[LABEL_PYTHON]).split(".")[:2])
+        minor = ".".join(container.labels[LABEL_PYTHON].split(".")[:2])
         packages = f"{ENVIRONMENT_DIRECTORY}/lib/python{minor}/site-packages"
-        text = read_file(engine, container_id, f"{packages}/mlflow/version.py")
+        text = read_file(engine, container.id, f"{packages}/mlflow/version.py")
     except (DockerException, KeyError, OSError):
         return None
     match = _VERSION.search((text or b"").decode())

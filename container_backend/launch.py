@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
-from container_backend import container, logs, names, state
+from container_backend import container, names, state
 from container_backend.code import archive_code
 from container_backend.container import choose_owner
 from container_backend.dockerfile import ImagePlan
-from container_backend.downloads import fetched_files
+from container_backend.downloads import fetch_files
+from container_backend.errors import ImageUnavailable
 from container_backend.image_use import image_lock, record_use
 from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
+from container_backend.ledger import Note, ledger_of
+from container_backend.logs import Output, console
+from container_backend.masking import secrets_in
 from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
+from container_backend.retries import retried
+from container_backend.source import without_credentials
+from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
+    from container_backend.events import Followed
+    from container_backend.ledger import Entry
     from container_backend.logs import Chunk
     from container_backend.project import Project
     from container_backend.record import RunRecord
@@ -32,32 +42,79 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What is seen of a container from before its start.
+
+    Attributes:
+        followed: What happens to it.
+        output: Of its program, from the first byte on.
+    """
+
+    followed: Followed
+    output: Output
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run whose container was started by this process, and that nobody else finishes meanwhile.
+
+    Attributes:
+        engine: Where the container is.
+        record: Of the run.
+        container_id: Of the container.
+        entry: In the ledger; locked.
+        secrets: What must not be seen of its output.
+        grace: Seconds between being asked to stop and SIGKILL.
+        timeout: Seconds that the program may take.
+    """
+
+    engine: Engine
+    record: RunRecord
+    container_id: str
+    entry: Entry
+    secrets: frozenset[bytes] = field(repr=False)
+    grace: float
+    timeout: float | None
+
+
 def run_to_end(submission: Submission) -> ContainerRun:
-    """As :func:`launch_and_wait`, and say that it succeeded."""
+    """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
+    if submission.config.detach:
+        return launch(submission)
     run = launch_and_wait(submission)
     _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
     return run
 
 
-def launch_and_wait(submission: Submission) -> ContainerRun:
-    """Launch, stream the output, and wait.
+def launch_and_wait(
+    submission: Submission, *, write: Callable[[Chunk], None] | None = None
+) -> ContainerRun:
+    """Launch, show the output, and wait; without waiting where the config says ``detach``.
+
+    Args:
+        submission: What is asked for.
+        write: Takes the program's output; this process's standard streams by default.
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
         KeyboardInterrupt: On an interrupt, SIGTERM or SIGHUP; the run has ended as KILLED.
     """
-    with termination_interrupts():
-        run = launch(submission)
-        run.result()
-    return run
+    if submission.config.detach:
+        return launch(submission)
+    with termination_interrupts(), ExitStack() as needed:
+        watches: list[Watch] = []
+        started = _start(
+            submission, needed, lambda plan, found: watches.append(_watch(plan, found))
+        )
+        from container_backend.foreground import Foreground
+
+        Foreground(started, watches[0], write or console()).to_end()
+        return _submitted(started)
 
 
-def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = None) -> ContainerRun:
-    """Start a run. It is followed by a thread of this process.
-
-    Args:
-        submission: What is asked for.
-        write: Takes the program's output; this process's standard streams by default.
+def launch(submission: Submission) -> ContainerRun:
+    """Start a run that goes on by itself, whatever becomes of this process.
 
     Raises:
         ContainerBackendError: It could not be started. If there was a run by then, it has ended
@@ -65,39 +122,120 @@ def launch(submission: Submission, *, write: Callable[[Chunk], None] | None = No
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
     with ExitStack() as needed:
-        plan = make_plan(submission, needed)
+        run = _submitted(_start(submission, needed, lambda _plan, _container: None))
+    _logger.info(
+        "=== Run (ID '%s') goes on by itself. See `container-backend logs -f %s`, "
+        "`container-backend wait %s`, `container-backend cancel %s` ===",
+        run.run_id, *[run.run_id[:12]] * 3,
+    )  # fmt: skip
+    return run
+
+
+def _submitted(started: Started) -> ContainerRun:
+    from container_backend.submitted import ContainerRun
+
+    return ContainerRun(
+        started.engine.host,
+        started.record.client.tracking_uri,
+        started.record.run_id,
+        started.container_id,
+    )
+
+
+def _watch(plan: Plan, container_id: str) -> Watch:
+    from container_backend.events import follower_of
+
+    followed = follower_of(plan.engine.host).follow(container_id)
+    return Watch(followed, Output(plan.engine, container_id))
+
+
+def _start(
+    submission: Submission, needed: ExitStack, before_start: Callable[[Plan, str], None]
+) -> Started:
+    """Start a run.
+
+    Args:
+        submission: What is asked for.
+        needed: Closed when this process no longer sees to the run.
+        before_start: Is given the id of the container when it is ready to start.
+    """
+    with ExitStack() as until_started:
+        plan = _plan(submission, needed, until_started)
+        ledger = ledger_of(plan.engine.host)
+        ensure_supervisor(ledger)
         from mlflow.tracking import MlflowClient
 
         from container_backend import record
 
-        needed.enter_context(fetched_files(plan.command.downloads, plan.storage, keep=plan.keeps))
+        fetch_files(plan.command.downloads, plan.storage, until_started)
         with record.reaching(plan.tracking_uri), record.alone_in_store(plan.tracking_uri):
             client = MlflowClient(plan.tracking_uri)
-            experiment_id, artifacts = record.find_experiment(
-                client, submission.experiment, create=True
-            )
-        access = plan_access(plan.tracking_uri, artifacts, plan.engine)
+            experiment = record.find_experiment(client, submission.experiment, create=True)
+        assert experiment is not None  # noqa: S101 made where it was not there
+        access = plan_access(plan.tracking_uri, experiment.artifact_location, plan.engine)
+        entry = ledger.new_entry()
+        note = Note(
+            without_credentials(plan.tracking_uri),
+            str(experiment.experiment_id),
+            temporary=tuple(map(str, plan.temporary)),
+        )
+        lock = needed.enter_context(entry.lock())
+        lock.own()
+        entry.write(note)
+        ensure_supervisor(ledger)
+        # What goes wrong from here on until there is a run leaves the entry: the store may have
+        # made one, and not have been able to say so.
         with record.reaching(plan.tracking_uri):
             run = record.create_run(
                 client,
-                str(experiment_id),
+                str(experiment.experiment_id),
                 uri=submission.uri,
                 work_dir=plan.project.directory,
                 version=submission.version,
                 entry_point=submission.entry_point,
                 parameters=plan.command.parameters,
-                tags=_run_tags(plan),
+                tags={**_run_tags(plan), names.TAG_SUBMISSION: entry.submission},
                 run_name=submission.run_name,
             )
         with (
-            record.ending_on_error(run),
-            archive_code(plan.project.directory, choose_owner(access)) as code,
+            record.ending_on_error(run, then=entry.remove),
+            archive_code(plan.project.directory, choose_owner(access), _dockerfile(plan)) as code,
             held_image(plan.engine, plan.image, submission, plan.project) as image,
         ):
+            entry.write(replace(note, run_id=run.run_id))
             spec = container_spec(
-                plan, access, image=image, run_id=run.run_id, experiment_id=run.experiment_id
+                plan,
+                access,
+                image=image,
+                run_id=run.run_id,
+                experiment_id=run.experiment_id,
+                experiment_name=str(experiment.name),
+                submission_id=entry.submission,
             )
-            return _start(plan, run, spec, image, code, write or logs.console(), needed)
+            container_id = _start_container(plan, run, spec, image, code, before_start)
+        until_started.pop_all()
+        return Started(
+            plan.engine,
+            run,
+            container_id,
+            entry,
+            secrets_in(spec.environment),
+            submission.config.grace,
+            submission.config.timeout,
+        )
+
+
+def _plan(submission: Submission, connections: ExitStack, files: ExitStack) -> Plan:
+    """A plan; a registry that does not answer is asked again as often as the config says."""
+
+    def plan() -> Plan:
+        with ExitStack() as own_connections, ExitStack() as own_files:
+            made = make_plan(submission, own_connections, own_files)
+            connections.push(own_connections.pop_all())
+            files.push(own_files.pop_all())
+        return made
+
+    return retried(plan, submission.config.retries, ImageUnavailable)
 
 
 @contextmanager
@@ -107,7 +245,11 @@ def held_image(
     """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
-        ready = have_image(engine, image.reference, submission.docker_auth)
+        ready = retried(
+            lambda: have_image(engine, image.reference, submission.docker_auth),
+            submission.config.retries,
+            ImageUnavailable,
+        )
         yield add_code(engine, ready, name, project.directory) if image.with_code else ready
         return
     with image_lock(engine.host, image.hash) as lock:
@@ -124,45 +266,31 @@ def held_image(
         yield found
 
 
-def _start(
+def _start_container(
     plan: Plan,
     run: RunRecord,
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
-    write: Callable[[Chunk], None],
-    needed: ExitStack,
-) -> ContainerRun:
-    """Create, fill and start the container; on any error none is left."""
-    from container_backend.submitted import ContainerRun
-
-    submitted: ContainerRun | None = None
+    before_start: Callable[[Plan, str], None],
+) -> str:
+    """Create, fill and start the container; on any error none is left. Gives its id."""
     try:
         container_id = container.create(plan.engine, spec, code)
         # Before the start: from here on, whoever finds the run finds the container.
         run.set_tags(_container_tags(plan, container_id, image))
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
-        output = logs.Output(plan.engine, container_id)
+        before_start(plan, container_id)
         container.start(plan.engine, container_id)
         run.set_status(state.RUNNING)
-        submitted = ContainerRun(
-            plan.engine,
-            run,
-            container_id,
-            output,
-            grace=plan.submission.config.grace,
-            write=write,
-            needed=needed.pop_all(),
-            dockerfile=plan.image.dockerfile if isinstance(plan.image, ImagePlan) else None,
-        )
-        submitted.follow()
     except BaseException:
-        if submitted is None:
-            container.give_up(plan.engine, spec.name)
-        else:
-            submitted.cancel()
+        container.give_up(plan.engine, spec.name)
         raise
-    return submitted
+    return container_id
+
+
+def _dockerfile(plan: Plan) -> str | None:
+    return plan.image.dockerfile if isinstance(plan.image, ImagePlan) else None
 
 
 def _run_tags(plan: Plan) -> dict[str, str]:

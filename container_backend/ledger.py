@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# Files of an entry: readings of the container's statistics, and its output as the engine sent it.
+METRICS: Final = "metrics.jsonl"
+FRAMES: Final = "frames"
 _RUNS: Final = "runs"
 _NOTE: Final = "run.json"
 _LOCK: Final = "lock"

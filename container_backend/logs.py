@@ -88,7 +88,8 @@ def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:
     for data in chunks:
         buffer = rest + data
         at, length = 0, len(buffer)
-        stream, parts = 0, []
+        stream = 0
+        parts: list[bytes] = []
         while length - at >= _HEADER_BYTES:
             begin = at + _HEADER_BYTES
             end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
@@ -127,7 +128,7 @@ def read_log(
         STREAM_ERRORS: The engine went away.
     """
     api: Any = engine.streams.api
-    parameters = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+    parameters: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
     if since is not None:
         parameters["since"] = f"{since:.9f}"
     if tail is not None:

@@ -20,6 +20,7 @@ LABEL_EXPERIMENT_ID: Final = LABEL_PREFIX + "experiment-id"
 LABEL_TRACKING_URI: Final = LABEL_PREFIX + "tracking-uri"
 LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
+LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
 # Whose supervisor finishes the run (see owner.py), and where its notes are (see ledger.py).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"

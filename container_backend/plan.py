@@ -23,7 +23,7 @@ from container_backend.images import EnvironmentImage, resolve_base
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
-from container_backend.source import Source, fetched, without_credentials
+from container_backend.source import Source, fetch, without_credentials
 from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
     Mount,
@@ -58,6 +58,7 @@ class Plan:
         engine: Where.
         tracking_uri: Absolute.
         storage: The folder for downloads; not there yet.
+        fetched: The folder that the project was fetched to, if it was.
     """
 
     submission: Submission
@@ -70,20 +71,26 @@ class Plan:
     engine: Engine
     tracking_uri: str
     storage: Path
+    fetched: Path | None
 
     @property
-    def keeps(self) -> bool:
-        """Whether downloads stay after the run: where the caller said where to put them."""
-        return bool(self.submission.storage_dir or self.submission.config.storage_dir)
+    def temporary(self) -> tuple[Path, ...]:
+        """The folders that are made for the run, and go with it.
+
+        Downloads stay where the caller said where to put them.
+        """
+        kept = self.submission.storage_dir or self.submission.config.storage_dir
+        downloads = self.storage if self.command.downloads and not kept else None
+        return tuple(folder for folder in (self.fetched, downloads) if folder is not None)
 
 
-def make_plan(submission: Submission, needed: ExitStack) -> Plan:
+def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) -> Plan:
     """Read and check everything.
 
     Args:
         submission: What is asked for.
-        needed: Is given what the plan rests on, and the run: the files of a project that was
-            fetched, and the connection to the engine.
+        connections: Closes the connection to the engine.
+        files: Removes the files of a project that was fetched.
 
     Raises:
         ContainerBackendError: Something is wrong, or there is no engine. Nothing was made.
@@ -91,7 +98,7 @@ def make_plan(submission: Submission, needed: ExitStack) -> Plan:
     config = submission.config
     docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
     storage = choose_storage(submission.storage_dir or config.storage_dir)
-    source = needed.enter_context(fetched(submission.uri, submission.version))
+    source = fetch(submission.uri, submission.version, files)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
     command = compute_command(project, entry_point, submission.parameters, storage)
@@ -100,7 +107,7 @@ def make_plan(submission: Submission, needed: ExitStack) -> Plan:
     if isinstance(environment, DockerEnvironment):
         docker_args = _with_project(docker_args, environment, source, config)
     connected = engine.connect()
-    needed.callback(connected.close)
+    connections.callback(connected.close)
     # MLflow takes seconds to import: what is wrong so far was said without it.
     import mlflow
 
@@ -120,6 +127,7 @@ def make_plan(submission: Submission, needed: ExitStack) -> Plan:
         engine=connected,
         tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
         storage=storage,
+        fetched=source.temporary,
     )
 
 
@@ -253,6 +261,7 @@ def container_spec(
         names.LABEL_SUBMISSION: submission_id,
         names.LABEL_EXPERIMENT: experiment_name,
         names.LABEL_KEEP: config.keep,
+        names.LABEL_IMAGE: image.reference,
     }
     if config.timeout is not None:
         labels[names.LABEL_TIMEOUT] = f"{config.timeout:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +19,7 @@ from container_backend.lock import LOCK, Lock
 from container_backend.plan import plan_environment, which_image
 from container_backend.progress import shown_steps
 from container_backend.project import MAIN, read_project
-from container_backend.source import fetched
+from container_backend.source import fetch
 from container_backend.spec import DockerEnvironment
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
 
 @contextmanager
 def _found(submission: Submission) -> Iterator[tuple[Source, Project, EntryPoint | None]]:
-    with fetched(submission.uri, submission.version) as source:
+    with ExitStack() as needed:
+        source = fetch(submission.uri, submission.version, needed)
         project = read_project(source.directory)
         # A project need not have a "main" for its environment to be built.
         declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN

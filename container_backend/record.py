@@ -28,7 +28,7 @@ from container_backend.source import without_credentials
 from container_backend.tracking import local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import mlflow
@@ -108,6 +108,11 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
         yield
 
 
+def is_missing(error: MlflowException) -> bool:
+    """Whether a store says that there is no such thing."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
+
+
 def find_experiment(
     client: MlflowClient, wanted: Experiment, *, create: bool
 ) -> mlflow.entities.Experiment | None:
@@ -140,7 +145,7 @@ def find_experiment(
     try:
         return client.get_experiment(identifier)
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_missing(error):
             raise
         raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
 
@@ -244,27 +249,34 @@ def reaching(tracking_uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def ending_on_error(record: RunRecord) -> Iterator[None]:
-    """Whatever goes wrong inside ends the run, with the reason: none stays scheduled."""
+def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Whatever goes wrong inside ends the run, with the reason: none stays scheduled.
+
+    Args:
+        record: Of the run.
+        then: What is done when that is written down.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        reason = "interrupted before the program was started"
-        _end(record, state.Outcome(state.KILLED, reason, cause=state.CANCEL))
-        raise
-    except ContainerBackendError as error:
-        _end(record, state.Outcome(state.FAILED, str(error), cause=state.NOT_STARTED))
-        raise
     except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        _end(record, state.Outcome(state.FAILED, reason, cause=state.NOT_STARTED))
+        _end(record, _outcome_of_error(error), then)
         raise
 
 
-def _end(record: RunRecord, outcome: Outcome) -> None:
+def _outcome_of_error(error: BaseException) -> Outcome:
+    if isinstance(error, KeyboardInterrupt):
+        reason = "interrupted before the program was started"
+        return state.Outcome(state.KILLED, reason, cause=state.CANCEL)
+    said = isinstance(error, ContainerBackendError)
+    reason = str(error) if said else f"{type(error).__name__}: {error}"
+    return state.Outcome(state.FAILED, reason, cause=state.NOT_STARTED)
+
+
+def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> None:
     """A store that cannot be written to must not hide what went wrong before."""
     try:
         record.finish(outcome)
+        then()
     except (MlflowException, OSError) as error:
         _logger.warning(
             "Run (ID '%s') could not be set to %s: %s", record.run_id, outcome.status, error

@@ -26,6 +26,9 @@ class RunContainer:
         state: Its ``State``.
         environment: Of the program; may hold credentials.
         command: The program's, for a shell.
+        has_gpu: Whether it was given one of NVIDIA's.
+        cpus: How many CPUs it may use; None for all.
+        grace: Seconds that its program has when it is to stop.
     """
 
     id: str
@@ -34,6 +37,9 @@ class RunContainer:
     state: Mapping[str, Any]
     environment: Mapping[str, str] = field(repr=False)
     command: str
+    has_gpu: bool = False
+    cpus: float | None = None
+    grace: int = 10
 
     @property
     def run_id(self) -> str:
@@ -68,7 +74,7 @@ class RunContainer:
     @property
     def was_started(self) -> bool:
         """Whether its program ever ran."""
-        return self.state.get("StartedAt", _NEVER) != _NEVER
+        return self.started_at is not None
 
     @property
     def secrets(self) -> frozenset[bytes]:
@@ -100,14 +106,36 @@ class RunContainer:
 def read_container(inspected: Mapping[str, Any]) -> RunContainer:
     """Read the engine's description of a container."""
     config = inspected["Config"]
+    host = inspected.get("HostConfig") or {}
+    environment = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
     return RunContainer(
         id=str(inspected["Id"]),
         name=str(inspected["Name"]).removeprefix("/"),
         labels=dict(config.get("Labels") or {}),
         state=dict(inspected["State"]),
-        environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or []),
+        environment=environment,
         command=str((config.get("Cmd") or [""])[-1]),
+        has_gpu=_has_gpu(host, environment),
+        cpus=_cpus(host),
+        grace=int(config.get("StopTimeout") or 0),
     )
+
+
+def _has_gpu(host: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Asked for (``--gpus``), or by the older way of a runtime and a variable."""
+    for request in host.get("DeviceRequests") or []:
+        if any("gpu" in kinds for kinds in request.get("Capabilities") or []):
+            return True
+    visible = environment.get("NVIDIA_VISIBLE_DEVICES", "")
+    return host.get("Runtime") == "nvidia" and visible not in {"", "void", "none"}
+
+
+def _cpus(host: Mapping[str, Any]) -> float | None:
+    if nano := host.get("NanoCpus"):
+        return int(nano) / 1e9
+    if (quota := int(host.get("CpuQuota") or 0)) > 0:
+        return quota / int(host.get("CpuPeriod") or 100_000)
+    return None
 
 
 def parse_time(text: str) -> float | None:

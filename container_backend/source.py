@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import zipfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from container_backend.errors import ContainerBackendError, InvalidProject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import ExitStack
 
 _logger = logging.getLogger(__name__)
 
@@ -32,15 +31,16 @@ class Source:
     Attributes:
         directory: Absolute.
         is_fetched: Whether it came from elsewhere: from an address, or out of an archive.
+        temporary: The folder that was made for it; None where it is the caller's own.
     """
 
     directory: Path
     is_fetched: bool
+    temporary: Path | None = None
 
 
-@contextmanager
-def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
-    """The project's folder, for as long as the context lasts; what was downloaded goes with it.
+def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
+    """The project's folder.
 
     The fetching is MLflow's own (``mlflow.projects.utils``), except that a ``version`` of a
     repository on this disk is fetched into a folder of its own: MLflow checks it out in the
@@ -49,13 +49,13 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
     Args:
         uri: A folder, ``file://``, git or zip address, with an optional ``#subdirectory``.
         version: A branch, tag or commit, for git.
+        needed: Removes what was downloaded when it is closed.
 
     Raises:
         InvalidProject: There is no such project or version, or it cannot be fetched.
     """
     if version is None and not _ADDRESS.match(uri) and Path(uri).is_dir():
-        yield Source(Path(uri).resolve(), is_fetched=False)  # the usual case, without MLflow
-        return
+        return Source(Path(uri).resolve(), is_fetched=False)  # the usual case, without MLflow
     from mlflow.projects import utils
 
     location, subdirectory = utils._parse_subdirectory(uri)
@@ -69,34 +69,31 @@ def fetched(uri: str, version: str | None = None) -> Iterator[Source]:
     if path.is_file() and not is_zip:
         raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
-        yield Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
-        return
-    # A program may write to a folder of it that it was given, as a user of its own.
-    with tempfile.TemporaryDirectory(
-        prefix="container-backend-", ignore_cleanup_errors=True
-    ) as temporary:
-        root = Path(temporary).resolve()
-        _logger.info("=== Fetching project from %s ===", without_credentials(uri))
-        try:
-            if is_zip:
-                _unzip(location, path, root)
-            else:
-                if path.exists() and not utils._is_git_repo(path):
-                    raise InvalidProject(
-                        f"'{location}' is not a git repository, so it has no version '{version}'."
-                    )
-                _fetch_repository(str(path.resolve()) if path.exists() else location, version, root)
-        except ContainerBackendError:
-            raise
-        except Exception as error:
-            # MLflow, GitPython, zipfile and requests each raise their own kind.
-            raise InvalidProject(
-                f"The project '{without_credentials(uri)}'"
-                + (f" at version '{version}'" if version else "")
-                + f" cannot be fetched: {_last_lines(error)}"
-            ) from error
-        is_fetched = is_zip or not path.exists()
-        yield Source(_inside(root, subdirectory, uri), is_fetched)
+        return Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
+    root = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+    # A program may have written to a folder of it, as a user of its own.
+    needed.callback(shutil.rmtree, root, ignore_errors=True)
+    _logger.info("=== Fetching project from %s ===", without_credentials(uri))
+    try:
+        if is_zip:
+            _unzip(location, path, root)
+        else:
+            if path.exists() and not utils._is_git_repo(path):
+                raise InvalidProject(
+                    f"'{location}' is not a git repository, so it has no version '{version}'."
+                )
+            _fetch_repository(str(path.resolve()) if path.exists() else location, version, root)
+    except ContainerBackendError:
+        raise
+    except Exception as error:
+        # MLflow, GitPython, zipfile and requests each raise their own kind.
+        raise InvalidProject(
+            f"The project '{without_credentials(uri)}'"
+            + (f" at version '{version}'" if version else "")
+            + f" cannot be fetched: {_last_lines(error)}"
+        ) from error
+    is_fetched = is_zip or not path.exists()
+    return Source(_inside(root, subdirectory, uri), is_fetched, root)
 
 
 def _fetch_repository(address: str, version: str | None, root: Path) -> None:

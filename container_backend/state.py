@@ -33,12 +33,12 @@ CLIENT: Final = "client"
 # Exit codes over 128 are a shell's and the engine's way to say "ended by signal code - 128".
 _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL",
                    11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
-_SIGKILL: Final = 9
-_COMMAND_NOT_FOUND: Final = 127
-_COMMAND_NOT_EXECUTABLE: Final = 126
-# What the engine gives a container that it lost, and those that a dying engine gives.
+# https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
+_SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
+# What the engine gives a container that it lost, and what those have that it ended: on its way
+# down, or on its way up, where it finds them alive without having been told to keep them.
 _LOST: Final = 255
-_ENDED_WITH_ENGINE: Final = frozenset({0, _LOST, 128 + 9, 128 + 15})
+_STOPPED: Final = frozenset({128 + 9, 128 + 15})
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Signs:
 
     Attributes:
         out_of_memory: The engine said that a process of it was ended for want of memory.
-        signal: The last signal that somebody had the engine send, 0 for none.
-        engine_lost: The engine was away when it ended.
+        signal: The last signal that the engine sent, 0 for none.
+        engine_lost: The engine was away, and the container had ended when it was back.
     """
 
     out_of_memory: bool = False
@@ -78,11 +78,19 @@ class Outcome:
         return self.cause == OUT_OF_MEMORY
 
 
+# Of a run that was left alone before there was anything to run.
+NEVER_CREATED: Final = Outcome(
+    FAILED,
+    "the command that started this run ended before the program was started",
+    cause=CLIENT,
+)
+
+
 def outcome_of(
     state: Mapping[str, Any],
     *,
     ending: str = "",
-    signs: Signs = Signs(),  # noqa: B008 frozen
+    signs: Signs = Signs(),
     timeout: float | None = None,
 ) -> Outcome:
     """Map the ``State`` of an inspected container that has ended.
@@ -99,49 +107,54 @@ def outcome_of(
     if ending == CANCELLED:
         return Outcome(KILLED, "cancelled", code, CANCEL)
     if ending == TIMED_OUT:
-        return Outcome(FAILED, f"it took longer than its timeout of {timeout:g} s", code, TIMEOUT)
+        return _timed_out(timeout, code)
     if state.get("Status") == "created":
         return _never_started(error)
-    if state.get("OOMKilled") or (signs.out_of_memory and code != 0):
-        reason = f"out of memory: the kernel ended it (exit code {code})"
-        return Outcome(FAILED, reason, code, OUT_OF_MEMORY)
-    if code == _LOST or (signs.engine_lost and code in _ENDED_WITH_ENGINE and not signs.signal):
-        if code != 0 or signs.engine_lost:
-            reason = f"the engine was restarted, or lost the container (exit code {code})"
-            return Outcome(FAILED, reason, code, ENGINE)
+    if code == _LOST or (signs.engine_lost and (signs.signal or code in _STOPPED)):
+        reason = f"the engine was restarted, or lost the container (exit code {code})"
+        return Outcome(FAILED, reason, code, ENGINE)
     if code == 0:
         return Outcome(FINISHED, "", 0)
-    return Outcome(FAILED, *_failure(code, error, signs))
+    out_of_memory = signs.out_of_memory or bool(state.get("OOMKilled"))
+    reason, cause = _failure(code, error, signs.signal, out_of_memory=out_of_memory)
+    return Outcome(FAILED, reason, code, cause)
 
 
-def removed(ending: str = "") -> Outcome:
-    """How a run ended whose container is gone."""
+def removed(ending: str = "", timeout: float | None = None) -> Outcome:
+    """How a run ended whose container is gone; see :func:`outcome_of`."""
     if ending == CANCELLED:
         return Outcome(KILLED, "cancelled", None, CANCEL)
+    if ending == TIMED_OUT:
+        return _timed_out(timeout, None)
     return Outcome(FAILED, "the container was removed from outside", None, REMOVED)
+
+
+def _timed_out(timeout: float | None, code: int | None) -> Outcome:
+    allowed = "" if timeout is None else f" of {timeout:g} s"
+    return Outcome(FAILED, f"it took longer than its timeout{allowed}", code, TIMEOUT)
 
 
 def _never_started(error: str) -> Outcome:
     if error:
         return Outcome(FAILED, f"the container could not be started: {error}", None, NOT_STARTED)
-    reason = "the command that started this run ended before the program was started"
-    return Outcome(FAILED, reason, None, CLIENT)
+    return NEVER_CREATED
 
 
-def _failure(code: int, error: str, signs: Signs) -> tuple[str, int, str]:
+def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tuple[str, str]:
+    """The reason and the cause of a failure."""
+    if out_of_memory:
+        return f"out of memory: the kernel ended it (exit code {code})", OUT_OF_MEMORY
     if error:
-        return f"{error} (exit code {code})", code, NOT_STARTED
-    if code == _COMMAND_NOT_FOUND:
-        return "command not found (exit code 127)", code, PROGRAM
-    if code == _COMMAND_NOT_EXECUTABLE:
-        return "command is not executable (exit code 126)", code, PROGRAM
+        return f"{error} (exit code {code})", NOT_STARTED
+    if code in _SHELL_CODES:
+        return f"{_SHELL_CODES[code]} (exit code {code})", PROGRAM
     name = _SIGNALS.get(code - 128)
     if name is None:
-        return f"the program ended with exit code {code}", code, PROGRAM
-    if signs.signal == code - 128:
-        reason = f"killed from outside: somebody had the engine send {name} (exit code {code})"
-        return reason, code, KILLED_FROM_OUTSIDE
-    if code - 128 == _SIGKILL:
-        reason = "killed from outside, most likely out of memory (SIGKILL, exit code 137)"
-        return reason, code, KILLED_FROM_OUTSIDE
-    return f"ended by {name} (exit code {code})", code, SIGNAL
+        return f"the program ended with exit code {code}", PROGRAM
+    if signal == code - 128:
+        said = f"killed from outside: somebody had the engine send {name}"
+    elif name == "SIGKILL":
+        said = f"killed from outside, most likely for want of memory: {name}"
+    else:
+        return f"ended by {name} (exit code {code})", SIGNAL
+    return f"{said} (exit code {code})", KILLED_FROM_OUTSIDE

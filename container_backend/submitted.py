@@ -1,239 +1,220 @@
-"""A submitted run: followed to its end by a thread, waited for and cancelled by its caller."""
+"""A submitted run: waited for, asked, cancelled and read, from whatever process and machine."""
 
 from __future__ import annotations
 
-import atexit
-import logging
-import math
-import threading
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from docker.errors import APIError, NotFound
+from mlflow.exceptions import MlflowException
 from mlflow.projects.submitted_run import SubmittedRun
 
-from container_backend import container, logs, state
-from container_backend.environment_record import log_environment
-from container_backend.errors import RunFailed, RunKilled
-from container_backend.explanation import TAIL_BYTES, explain
+from container_backend import state
+from container_backend.container_use import cancel, read_output
+from container_backend.ending import Ending, outcome_at
+from container_backend.engine import connect
+from container_backend.errors import TrackingUnreachable
+from container_backend.events import ENGINE_ERRORS, follower_of, inspect
+from container_backend.finish import Finished, finish
+from container_backend.foreground import run_error
+from container_backend.kept_log import kept_output
+from container_backend.ledger import ledger_of
+from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
+from container_backend.retries import may_retry
+from container_backend.supervision import ensure_supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import ExitStack
+    from collections.abc import Iterator
 
-    from container_backend.engine import Engine
-    from container_backend.logs import Chunk, Output
-    from container_backend.record import RunRecord
-    from container_backend.state import Outcome
+    import mlflow
+    from mlflow.tracking import MlflowClient
 
-_logger = logging.getLogger(__name__)
+    from container_backend.engine import Engine, EngineHost
+    from container_backend.events import Followed
+    from container_backend.run_container import RunContainer
 
-# For so long an engine that has gone away may come back.
-_ENGINE_PATIENCE_SECONDS: Final = 60.0
-_RETRY_SECONDS: Final = 1.0
-# For so long an artifact store may hold up the end of a run whose program has ended.
-_ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
+# Who started it, or the supervisor, has this long to write down the end.
+_PATIENCE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 30.0
+_PAUSE_SECONDS: Final = 0.2
 
 
 class ContainerRun(SubmittedRun):
-    """A run whose container was started.
-
-    Once :meth:`follow` was called, a thread follows the container to its end, writes the run's
-    status and removes the container; the process does not exit before that.
-    """
+    """A run on an engine. It comes to its end whether or not anybody holds this object."""
 
     def __init__(
-        self,
-        engine: Engine,
-        record: RunRecord,
-        container_id: str,
-        output: Output,
-        *,
-        grace: float,
-        write: Callable[[Chunk], None],
-        needed: ExitStack,
-        dockerfile: str | None = None,
+        self, host: EngineHost, tracking_uri: str, run_id: str, container_id: str | None
     ) -> None:
-        """Nothing is done yet.
+        """Nothing is asked yet.
 
         Args:
-            engine: Where the container is.
-            record: The run's.
-            container_id: The container, started.
-            output: Attached to it.
-            grace: Seconds between SIGTERM and SIGKILL when cancelled.
-            write: Takes the output.
-            needed: What the container needs while it runs; closed when it has ended.
-            dockerfile: Of its image, for the record.
+            host: Where its container is, or was.
+            tracking_uri: Of the run.
+            run_id: Of the run.
+            container_id: Of its container; None where there is none any more.
         """
         super().__init__()
-        self._engine = engine
-        self._record = record
+        self._host = host
+        self._tracking_uri = tracking_uri
+        self._run_id = run_id
         self._container_id = container_id
-        self._output = output
-        self._grace = grace
-        self._write = write
-        self._needed = needed
-        self._dockerfile = dockerfile
-        self._tail = b""
-        self._cancelled = threading.Event()
-        self._ended = threading.Event()
-        self._outcome: Outcome | None = None
-        self._error: BaseException | None = None
-
-    def follow(self) -> None:
-        """Begin to follow the container; called once."""
-        _RUNNING.add(self)
-        threading.Thread(target=self._follow, name=f"run-{self.run_id}", daemon=True).start()
+        self._made_client: MlflowClient | None = None
 
     @property
     def run_id(self) -> str:
         """The id of the MLflow run."""
-        return self._record.run_id
+        return self._run_id
 
     @property
-    def container_id(self) -> str:
-        """The id of the container."""
+    def container_id(self) -> str | None:
+        """The id of the container; None where there was none when this was made."""
         return self._container_id
 
-    def wait(self) -> bool:
-        """Wait until the run has ended and its status is written. Whether it finished well."""
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-        return self.get_status() == state.FINISHED
+    @property
+    def tracking_uri(self) -> str:
+        """The address of the run's tracking store; may hold credentials."""
+        return self._tracking_uri
 
     def get_status(self) -> str:
-        """RUNNING, FINISHED, FAILED or KILLED: MLflow's strings."""
-        return self._outcome.status if self._outcome is not None else state.RUNNING
+        """RUNNING, FINISHED, FAILED or KILLED: MLflow's strings, as the tracking store has them."""
+        return str(self._run().info.status)
 
-    def cancel(self) -> None:
-        """End the program: SIGTERM, the grace period, SIGKILL. Returns when it has ended."""
-        self._stop(self._grace)
-        self._ended.wait()
+    def wait(self) -> bool:
+        """Wait until the run has ended and its status is written. Whether it finished well.
+
+        Raises:
+            EngineUnavailable: The engine does not answer.
+            TrackingUnreachable: The tracking store does not.
+        """
+        return self._await_status() == state.FINISHED
 
     def result(self) -> None:
         """Wait, and raise if the run did not finish.
 
-        An interrupt cancels the run; a second one does not grant the grace period.
-
         Raises:
             RunFailed: The program failed.
             RunKilled: The run was cancelled.
-            KeyboardInterrupt: As it came, after the run was cancelled.
         """
-        try:
-            self.wait()
-        except KeyboardInterrupt:
-            _logger.warning(
-                "=== Run (ID '%s') interrupted: stopping it, up to %g s (again to kill it) ===",
-                self.run_id,
-                self._grace,
-            )
-            try:
-                self.cancel()
-            except KeyboardInterrupt:
-                self._stop(0)
-                self._ended.wait()
-            raise
-        outcome = self._outcome
-        if outcome is None or outcome.status == state.FINISHED:
+        if self.wait():
             return
-        kind = RunKilled if outcome.status == state.KILLED else RunFailed
-        raise kind(f"Run (ID '{self.run_id}') {_verb(outcome)}: {outcome.reason}")
+        run = self._run()
+        code = run.data.tags.get(TAG_EXIT_CODE)
+        outcome = state.Outcome(
+            str(run.info.status),
+            run.data.tags.get(TAG_REASON, ""),
+            int(code) if code else None,
+            run.data.tags.get(TAG_CAUSE, ""),
+        )
+        raise run_error(self._run_id, Finished(outcome, tuple(self._last_lines())))
 
-    def _stop(self, grace: float) -> None:
-        if self._ended.is_set():
+    def cancel(self, grace: float | None = None) -> None:
+        """End the program: its stop signal, the grace period, SIGKILL. Returns when it has ended.
+
+        Args:
+            grace: Seconds; those of the backend config by default.
+        """
+        if self._container_id is None:
             return
+        engine = connect(self._host)
         try:
-            if self._inspect().get("Running"):
-                self._cancelled.set()
-                self._engine.streams.api.stop(self._container_id, timeout=math.ceil(grace))
-        except NotFound:
-            return  # gone, and the following thread has seen it, too
-        except APIError:
-            if not self._ended.is_set():
-                raise
-
-    def _follow(self) -> None:
-        try:
-            described = self._describe()
-            self._stream_output()
-            outcome = self._explained(self._await_outcome())
-            described.join(_ARTIFACTS_PATIENCE_SECONDS)
-            self._record.finish(outcome)
-            self._outcome = outcome
-            container.remove(self._engine, self._container_id)
-        except BaseException as error:  # noqa: BLE001 handed to whoever waits
-            self._error = error
-            self._outcome = self._outcome or state.Outcome(state.FAILED, str(error))
-            _logger.warning("Run (ID '%s') could not be brought to its end: %s", self.run_id, error)
+            cancel(engine, self._container_id, grace)
         finally:
-            self._needed.close()
-            self._ended.set()
-            _RUNNING.discard(self)
+            engine.close()
+        self.wait()
 
-    def _describe(self) -> threading.Thread:
-        """Log the environment while the program runs."""
-        thread = threading.Thread(
-            target=log_environment,
-            args=(self._engine, self._record, self._container_id, self._dockerfile),
-            name=f"environment-{self.run_id}",
-            daemon=True,
-        )
-        thread.start()
-        return thread
+    def logs(
+        self, *, follow: bool = False, since: float | None = None, tail: int | None = None
+    ) -> Iterator[bytes]:
+        """What the program has written, in pieces; without the secrets that it was handed.
 
-    def _stream_output(self) -> None:
-        try:
-            for chunk in self._output:
-                self._tail = (self._tail + chunk.data)[-TAIL_BYTES:]
-                self._write(chunk)
-        except logs.STREAM_ERRORS as error:
-            # The program goes on without a reader (a closed pipe) or while the engine restarts.
-            _logger.warning("The output of run (ID '%s') is not shown: %s", self.run_id, error)
-
-    def _explained(self, outcome: Outcome) -> Outcome:
-        if outcome.status != state.FAILED:
-            return outcome
-        explanation = explain(self._tail, self._engine, self._container_id)
-        return (
-            replace(outcome, reason=f"{outcome.reason}: {explanation}") if explanation else outcome
-        )
-
-    def _await_outcome(self) -> Outcome:
-        deadline = time.monotonic() + _ENGINE_PATIENCE_SECONDS
-        while True:
+        Args:
+            follow: Whether to go on until it has ended.
+            since: Seconds since 1970: what was written before is left out.
+            tail: How many lines at the end; all by default.
+        """
+        if self._container_id is not None:
+            engine = connect(self._host)
             try:
-                self._engine.streams.api.wait(self._container_id)
-                return state.outcome_of(self._inspect(), cancelled=self._cancelled.is_set())
-            except NotFound:
-                if self._cancelled.is_set():
-                    return state.Outcome(state.KILLED, "cancelled")
-                return state.Outcome(state.FAILED, "the container was removed from outside")
-            except logs.STREAM_ERRORS as error:
-                if time.monotonic() > deadline:
-                    return state.Outcome(state.FAILED, f"the engine went away: {error}")
-                time.sleep(_RETRY_SECONDS)
+                found = inspect(engine, self._container_id)
+                if found is not None:
+                    for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
+                        yield chunk.data
+                    return
+            finally:
+                engine.close()
+        yield from kept_output(self._client(), self._run_id, since=since, tail=tail)
 
-    def _inspect(self) -> dict[str, Any]:
-        inspected: dict[str, Any] = self._engine.client.api.inspect_container(self._container_id)
-        return dict(inspected["State"])
+    def _last_lines(self) -> list[str]:
+        from container_backend.finish import LAST_LINES
+        from container_backend.spool import last_lines
 
-
-def _verb(outcome: Outcome) -> str:
-    return "was cancelled" if outcome.status == state.KILLED else "failed"
-
-
-_RUNNING: set[ContainerRun] = set()
-
-
-@atexit.register
-def _finish_all() -> None:
-    """A process does not leave its runs behind; an interrupt while it waits cancels them."""
-    for run in list(_RUNNING):
         try:
-            run.result()
-        except (RunFailed, KeyboardInterrupt):
+            return last_lines(b"".join(self.logs(tail=LAST_LINES)), LAST_LINES)
+        except Exception:  # noqa: BLE001 the artifact store's own kind; the failure itself is said
+            return []
+
+    def _client(self) -> MlflowClient:
+        if self._made_client is None:
+            from mlflow.tracking import MlflowClient
+
+            self._made_client = MlflowClient(self._tracking_uri)
+        return self._made_client
+
+    def _run(self) -> mlflow.entities.Run:
+        try:
+            return self._client().get_run(self._run_id)
+        except MlflowException as error:
+            raise TrackingUnreachable(
+                f"The run '{self._run_id}' cannot be read: {error}",
+                remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
+            ) from error
+
+    def _await_status(self) -> str:
+        status = self.get_status()
+        if status in state.TERMINAL or self._container_id is None:
+            return status
+        ensure_supervisor(ledger_of(self._host))
+        engine = connect(self._host)
+        follower = follower_of(self._host)
+        followed = follower.follow(self._container_id)
+        try:
+            while True:
+                found = _await_end(engine, followed)
+                if (status := self._await_written()) in state.TERMINAL:
+                    return status
+                self._finish_if_left(engine, found, followed)
+        finally:
+            follower.leave(followed)
+            engine.close()
+
+    def _await_written(self) -> str:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (status := self.get_status()) not in state.TERMINAL and time.monotonic() < deadline:
+            time.sleep(_PAUSE_SECONDS)
+        return status
+
+    def _finish_if_left(
+        self, engine: Engine, found: RunContainer | None, followed: Followed
+    ) -> None:
+        """Nobody else does: the supervisor is another machine's, or another user's, and not there."""
+        entry = ledger_of(self._host).entry(found.submission if found else self._run_id)
+        note = entry.read()
+        attempts = note.attempts if note else 1
+        ending = Ending(self._run_id, found, found is None, followed.signs, attempts)
+        if found is not None and may_retry(found, outcome_at(ending), attempts):
+            return  # it is about to be started again
+        with entry.lock() as lock:
+            if lock.try_to_own():
+                finish(ending, engine, self._client(), entry)
+
+
+def _await_end(engine: Engine, followed: Followed) -> RunContainer | None:
+    """The container when its program has ended; None where it is gone."""
+    while True:
+        try:
+            found = inspect(engine, followed.container_id)
+        except ENGINE_ERRORS:
+            time.sleep(1)
             continue
+        if found is None or found.has_ended or not found.is_ours_to_finish:
+            return found
+        followed.wait(_LOOK_SECONDS)

@@ -24,7 +24,7 @@ def human_size(size: float) -> str:
 
 
 def human_age(seconds: float) -> str:
-    """``5 min``, ``3 h``, ``12 d``."""
+    """``5 min``, ``3 h``, ``12 d``; ``now`` for less than a minute."""
     for length, unit in _AGES:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -48,9 +48,15 @@ def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:
         )
         for image in images
     ]
+    return table(rows[0], rows[1:])
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns, as wide as what is in them."""
+    rows = [head, *lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
+    shown = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in shown)

@@ -67,6 +67,11 @@ _FILE_VARIABLES: Final = (
     "MLFLOW_TRACKING_CLIENT_CERT_PATH",
     "GOOGLE_APPLICATION_CREDENTIALS",
 )
+ACCESS_VARIABLES: Final = (
+    *_CLIENT_VARIABLES,
+    *(name for names in _STORE_VARIABLES.values() for name in names),
+    *_FILE_VARIABLES,
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,177 @@
+"""The commands for runs that were started before: ``ps``, ``status``, ``logs``, ``wait`` and more."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from container_backend.engine import Engine
+    from container_backend.run_container import RunContainer
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The ids of the runs that have a container; none where there is no engine to ask."""
+    from container_backend import names
+    from container_backend.engine import connect
+    from container_backend.errors import EngineUnavailable
+
+    try:
+        with closing(connect()) as engine:
+            label = {"label": names.LABEL_RUN_ID}
+            found = engine.client.api.containers(all=True, filters=label)
+    except EngineUnavailable:
+        return []
+    ids = (str(each["Labels"][names.LABEL_RUN_ID]) for each in found)
+    return sorted(each for each in ids if each.startswith(incomplete))
+
+
+def _since(_context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    if match := re.fullmatch(r"(\d+)([smhd])", value):
+        return time.time() - int(match[1]) * _SECONDS[match[2]]
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone().timestamp()
+    except ValueError as error:
+        raise click.BadParameter(
+            f"'{value}': write it as 10m, 2h, 1d or 2026-01-31T12:00.", param=parameter
+        ) from error
+
+
+_run = click.argument("run", shell_complete=_complete)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+def _prepared() -> Engine:
+    """An engine, and a supervisor where one is needed."""
+    from container_backend.console_log import configure_logging
+    from container_backend.engine import connect
+    from container_backend.ledger import ledger_of
+    from container_backend.supervision import ensure_supervisor
+
+    configure_logging()
+    engine = connect()
+    ledger = ledger_of(engine.host)
+    if any(ledger.entries()):
+        ensure_supervisor(ledger)
+    return engine
+
+
+def _find(engine: Engine, run: str) -> RunContainer | None:
+    from container_backend.container_use import check_run_id, find_container
+
+    return find_container(engine, check_run_id(run))
+
+
+@click.command()
+@click.option("-a", "--all", "ended", is_flag=True, help="Also those whose program has ended.")
+@_json
+def ps(ended: bool, as_json: bool) -> None:
+    """List the runs that have a container on the engine."""
+    from container_backend.listing import list_runs, run_table
+
+    with closing(_prepared()) as engine:
+        found = list_runs(engine, ended=ended)
+    click.echo(
+        json.dumps([each.as_json() for each in found], indent=2) if as_json else run_table(found)
+    )
+
+
+@click.command()
+@_run
+@_json
+def status(run: str, as_json: bool) -> None:
+    """Say how RUN is, and why. RUN is its id, or the beginning of it."""
+    from container_backend.run_status import status_of
+
+    with closing(_prepared()) as engine:
+        found = status_of(engine, run)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        if value not in {None, ""}:
+            click.echo(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@click.command()
+@_run
+@click.option("-f", "--follow", is_flag=True, help="Go on until the program has ended.")
+@click.option("--since", metavar="TIME", callback=_since, help="E.g. 10m, or 2026-01-31T12:00.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last ones.")
+def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
+    """Print what the program of RUN has written. RUN is its id, or the beginning of it."""
+    from container_backend.container_use import read_output
+    from container_backend.logs import console
+
+    with closing(_prepared()) as engine:
+        found = _find(engine, run)
+        if found is not None:
+            write = console()
+            for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
+                write(chunk)
+            return
+    from container_backend.attachment import attach
+
+    for data in attach(run).logs(since=since, tail=tail):
+        sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
+@click.command()
+@_run
+def wait(run: str) -> None:
+    """Wait for the end of RUN, and exit as the command that runs it does.
+
+    0 when it finished, 1 when it failed, 130 when it was cancelled.
+    """
+    from container_backend.attachment import attach
+
+    _prepared().close()
+    attach(run).result()
+
+
+@click.command()
+@_run
+@click.option("--grace", type=click.FloatRange(min=0), metavar="SECONDS", help="Until SIGKILL.")
+def cancel(run: str, grace: float | None) -> None:
+    """Have the program of RUN stop. Returns when the run has ended."""
+    from container_backend import container_use
+
+    with closing(_prepared()) as engine:
+        found = _find(engine, run)
+        stopped = found is not None and container_use.cancel(engine, found.id, grace)
+    from container_backend.attachment import attach
+
+    attached = attach(run)
+    attached.wait()
+    if not stopped:
+        click.echo(f"Run {attached.run_id} had ended already: {attached.get_status()}.", err=True)
+        return
+    click.echo(f"Run {attached.run_id}: {attached.get_status()}.", err=True)
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End when there is nothing left to do.")
+def supervise(until_idle: bool) -> None:
+    """Finish runs whose command is gone, in the foreground, e.g. as a service of systemd.
+
+    Without it, every run has one started in the background, which ends by itself.
+    """
+    from container_backend.supervisor import main
+
+    main(stays=not until_idle)
+
+
+RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)

@@ -1,0 +1,105 @@
+"""A container's output on its way to a person and into its spool, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from docker.errors import DockerException
+
+from container_backend import logs
+from container_backend.logs import STREAM_ERRORS, Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from container_backend.engine import Engine
+    from container_backend.logs import Output
+    from container_backend.spool import LogSpool
+
+_logger = logging.getLogger(__name__)
+
+# For so long whoever reads the output may read nothing, when the program has ended.
+_STALLED_SECONDS: Final = 5.0
+
+
+class Display:
+    """Shows the output of a container from its first byte to its last, each byte once."""
+
+    def __init__(
+        self, engine: Engine, container_id: str, write: Callable[[Chunk], None], spool: LogSpool
+    ) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            engine: Where the container is.
+            container_id: Whose output.
+            write: Takes it.
+            spool: Takes it, too.
+        """
+        self._engine = engine
+        self._container_id = container_id
+        self._write: Callable[[Chunk], None] | None = write
+        self._spool = spool
+        self._bytes = {logs.STDOUT: 0, logs.STDERR: 0}
+        self._broken = False
+        self._thread: threading.Thread | None = None
+
+    def show(self, output: Output) -> None:
+        """Begin to show what comes out of a container that is about to be started."""
+        self._begin(output)
+
+    def resume(self) -> None:
+        """Go on, after the engine was away, with what the engine has kept."""
+        if self._thread is None or not self._thread.is_alive():
+            self._broken = False
+            self._begin(self._rest())
+
+    def drain(self) -> bool:
+        """Wait until all is shown, or nobody reads it. Whether the spool has all."""
+        shown = -1
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(_STALLED_SECONDS)
+            if self._thread.is_alive() and shown == (shown := sum(self._bytes.values())):
+                return False
+        return not self._broken
+
+    def join(self) -> None:
+        """Wait until all is shown."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _begin(self, chunks: Iterable[Chunk]) -> None:
+        self._thread = threading.Thread(
+            target=self._take, args=(chunks,), name=f"output-{self._container_id[:12]}", daemon=True
+        )
+        self._thread.start()
+
+    def _take(self, chunks: Iterable[Chunk]) -> None:
+        try:
+            for chunk in chunks:
+                self._bytes[chunk.stream] += len(chunk.data)
+                self._spool.write(chunk)
+                self._show(chunk)
+        except (DockerException, *STREAM_ERRORS) as error:
+            self._broken = True
+            _logger.debug("The output of %s broke off: %s", self._container_id, error)
+
+    def _show(self, chunk: Chunk) -> None:
+        if self._write is None:
+            return
+        try:
+            self._write(chunk)
+        except (OSError, ValueError) as error:  # a closed pipe; a stream that was closed
+            self._write = None
+            _logger.warning("The output is no longer shown, but kept: %s", error)
+
+    def _rest(self) -> Iterator[Chunk]:
+        """The engine's log without what was shown already."""
+        skip = dict(self._bytes)
+        for chunk in logs.read_log(self._engine, self._container_id, follow=True):
+            known = min(skip[chunk.stream], len(chunk.data))
+            skip[chunk.stream] -= known
+            if known < len(chunk.data):
+                yield Chunk(chunk.stream, chunk.data[known:])

@@ -1,0 +1,279 @@
+"""A run that somebody waits for in front of it: its output is shown, an interrupt cancels it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from mlflow.exceptions import MlflowException
+
+from container_backend import container as containers
+from container_backend import names, state
+from container_backend.display import Display
+from container_backend.ending import Ending, outcome_at
+from container_backend.environment_record import log_environment
+from container_backend.errors import (
+    ContainerError,
+    EngineUnavailable,
+    RunFailed,
+    RunKilled,
+    TrackingUnreachable,
+)
+from container_backend.events import (
+    ENGINE_ERRORS,
+    SHUTDOWN_SECONDS,
+    Followed,
+    follower_of,
+    inspect,
+)
+from container_backend.finish import Finished, finish
+from container_backend.logs import Output
+from container_backend.retries import may_retry, pause_before
+from container_backend.spool import LogSpool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from container_backend.launch import Started, Watch
+    from container_backend.logs import Chunk
+    from container_backend.run_container import RunContainer
+
+_logger = logging.getLogger(__name__)
+
+# For so long an engine may be away before this process leaves the run to the supervisor.
+_ENGINE_PATIENCE_SECONDS: Final = 600.0
+_AWAY_PAUSE_SECONDS: Final = 1.0
+# For so long a connection may say nothing before the container is looked at anyway.
+_LOOK_SECONDS: Final = 60.0
+# The store may take so long to take the end of a run before that is said.
+_REMINDER_SECONDS: Final = 5.0
+# Where in the entry the output is spooled that is shown.
+_SHOWN: Final = "shown"
+
+
+class Foreground:
+    """Follows a run that was just started to its end, in the calling thread."""
+
+    def __init__(self, started: Started, watch: Watch, write: Callable[[Chunk], None]) -> None:
+        """Begin to show what it says.
+
+        Args:
+            started: The run.
+            watch: Over its container.
+            write: Takes the output.
+        """
+        self._started = started
+        self._engine = started.engine
+        self._run_id = started.record.run_id
+        self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
+        self._display = Display(started.engine, started.container_id, write, self._spool)
+        self._display.show(watch.output)
+        self._followed: Followed = watch.followed
+        self._attempts = 1
+        self._deadline = self._new_deadline()
+        self._last: RunContainer | None = None
+        self._environment = threading.Thread(
+            target=self._log_environment, name=f"environment-{self._run_id}", daemon=True
+        )
+        self._environment.start()
+
+    def to_end(self) -> Finished:
+        """Wait for the end, and write it down.
+
+        An interrupt cancels the run; a second one does not grant the grace period.
+
+        Raises:
+            RunFailed: The program failed.
+            RunKilled: The run was cancelled.
+            TrackingUnreachable: The end could not be written down; that is done later.
+            EngineUnavailable: The engine went away and has not come back.
+            KeyboardInterrupt: As it came, after the run was cancelled.
+        """
+        try:
+            try:
+                ending = self._await_ending()
+            except KeyboardInterrupt:
+                self._finish(self._interrupted())
+                raise
+            finished = self._finish(ending)
+        finally:
+            follower_of(self._engine.host).leave(self._followed)
+        if finished.outcome.status == state.FINISHED:
+            return finished
+        raise run_error(self._run_id, finished)
+
+    def _interrupted(self) -> Ending:
+        grace = self._started.grace
+        _logger.warning(
+            "=== Run (ID '%s') interrupted: stopping it, up to %g s (again to kill it) ===",
+            self._run_id,
+            grace,
+        )
+        try:
+            self._stop(names.CANCELLED, grace)
+            return self._await_ending()
+        except KeyboardInterrupt:
+            self._stop(names.CANCELLED, 0)
+            return self._await_ending()
+
+    def _stop(self, ending: str, grace: float) -> None:
+        """The name first: whoever finishes the run knows why it ended."""
+        container_id = self._started.container_id
+        try:
+            containers.rename(
+                self._engine, container_id, names.container_name(self._run_id, ending)
+            )
+            containers.stop(self._engine, container_id, grace)
+        except ENGINE_ERRORS as error:
+            _logger.warning("The engine does not answer: %s", error)
+
+    def _await_ending(self) -> Ending:
+        """Until the program will not go on, and is not started again."""
+        while True:
+            found = self._await_container()
+            last = found or self._last
+            ending = Ending(self._run_id, last, found is None, self._followed.signs, self._attempts)
+            outcome = outcome_at(ending)
+            if found is None or not may_retry(found, outcome, self._attempts):
+                return ending
+            self._attempts = self._started.entry.count_attempt()
+            pause = pause_before(self._attempts)
+            _logger.warning(
+                "=== Run (ID '%s') failed: %s. Starting it again in %g s (attempt %d of %d) ===",
+                self._run_id, outcome.reason, pause, self._attempts, found.retries + 1,
+            )  # fmt: skip
+            time.sleep(pause)
+            self._start_again()
+
+    def _start_again(self) -> None:
+        container_id = self._started.container_id
+        try:
+            output = Output(self._engine, container_id)
+            containers.start(self._engine, container_id)
+        except (ContainerError, *ENGINE_ERRORS) as error:
+            _logger.warning("=== It could not be started: %s ===", error)
+            return
+        self._followed.signs = state.Signs()
+        self._deadline = self._new_deadline()
+        self._display.join()
+        self._display.show(output)
+
+    def _await_container(self) -> RunContainer | None:
+        """The container when it has ended; None where it is gone."""
+        away_since: float | None = None
+        while True:
+            self._followed.wait(self._seconds_to_wait(away_since))
+            try:
+                found = inspect(self._engine, self._started.container_id)
+            except ENGINE_ERRORS as error:
+                away_since = self._away(away_since, error)
+                continue
+            if self._followed.is_lost:  # back, but not heard yet
+                away_since = away_since or time.monotonic()
+                continue
+            if away_since is not None:
+                _logger.warning("=== The engine is back ===")
+                away_since = None
+            if self._followed.signs.engine_lost:
+                self._display.resume()
+            if found is None:
+                return None
+            self._last = found
+            if found.has_ended:
+                # An engine that is shut down first ends its containers, as somebody would.
+                stopped = self._followed.signs.signal and not found.ending
+                if stopped and self._followed.wait_for_loss(SHUTDOWN_SECONDS):
+                    continue
+                return found
+            self._followed.is_alive()
+            if time.monotonic() >= self._deadline:
+                self._deadline = math.inf
+                _logger.warning(
+                    "=== Run (ID '%s') takes longer than %g s: stopping it ===",
+                    self._run_id,
+                    found.timeout,
+                )
+                self._stop(names.TIMED_OUT, self._started.grace)
+
+    def _new_deadline(self) -> float:
+        timeout = self._started.timeout
+        return math.inf if timeout is None else time.monotonic() + timeout
+
+    def _seconds_to_wait(self, away_since: float | None) -> float:
+        if away_since is not None:
+            return _AWAY_PAUSE_SECONDS
+        return min(_LOOK_SECONDS, max(0.0, self._deadline - time.monotonic()))
+
+    def _away(self, since: float | None, error: BaseException) -> float:
+        now = time.monotonic()
+        if since is None:
+            _logger.warning("=== The engine does not answer; waiting for it: %s ===", error)
+            return now
+        if now - since > _ENGINE_PATIENCE_SECONDS:
+            raise EngineUnavailable(
+                f"The engine at {self._engine.host.url} went away while the run "
+                f"(ID '{self._run_id}') was going on.",
+                remedy="The run gets its status when the engine is back; "
+                f"see `container-backend status {self._run_id}`.",
+            ) from error
+        return since
+
+    def _finish(self, ending: Ending) -> Finished:
+        complete = self._display.drain()
+        if complete:
+            self._spool.close()
+        reminder = threading.Timer(_REMINDER_SECONDS, self._remind)
+        reminder.daemon = True
+        reminder.start()
+        try:
+            finished = finish(
+                ending,
+                self._engine,
+                self._started.record.client,
+                self._started.entry,
+                spool=self._spool if complete and self._spool.error is None else None,
+                environment=self._environment,
+            )
+        except MlflowException as error:
+            raise TrackingUnreachable(
+                f"The end of run (ID '{self._run_id}') cannot be written down: {error}",
+                remedy="It is tried again, in the background, until it works.",
+            ) from error
+        finally:
+            reminder.cancel()
+        if finished.missing:
+            _logger.warning(
+                "Not all of run (ID '%s') is among its artifacts yet; it is tried again: %s",
+                self._run_id,
+                finished.missing,
+            )
+        self._display.join()
+        return finished
+
+    def _remind(self) -> None:
+        _logger.warning("=== Run (ID '%s') has ended; waiting for its store ===", self._run_id)
+
+    def _log_environment(self) -> None:
+        try:
+            log_environment(self._engine, self._started.record, self._started.container_id)
+        except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
+            _logger.warning(
+                "The environment of run (ID '%s') is not among its artifacts: %s",
+                self._run_id,
+                error,
+            )
+
+
+def run_error(run_id: str, finished: Finished) -> RunFailed:
+    """What is raised for a run that did not finish well."""
+    outcome = finished.outcome
+    killed = outcome.status == state.KILLED
+    kind = RunKilled if killed else RunFailed
+    verb = "was cancelled" if killed else "failed"
+    return kind(
+        f"Run (ID '{run_id}') {verb}: {outcome.reason}",
+        last_lines=() if killed else finished.last_lines,
+    )

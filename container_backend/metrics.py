@@ -1,0 +1,54 @@
+"""Readings of a container's statistics → system metrics of its run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from mlflow.entities import Metric
+
+from container_backend import statistics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow.tracking import MlflowClient
+
+# https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 1000 metrics a request.
+_METRICS_PER_REQUEST: Final = 1000
+_SENT: Final = ".sent"
+
+
+def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
+    """Log the readings that were not logged yet.
+
+    One that is logged twice, as by two processes at once, is there once: stores know a metric by
+    its time, step and value.
+
+    Args:
+        client: Of the run's store.
+        run_id: The run.
+        file: Of readings; one that is not there has none.
+
+    Raises:
+        MlflowException: The store does not take them; they are logged the next time.
+        OSError: The file cannot be read.
+    """
+    sent_file = file.with_name(file.name + _SENT)
+    try:
+        samples = statistics.read(file)
+    except FileNotFoundError:
+        return
+    sent = int(sent_file.read_text()) if sent_file.exists() else -1
+    metrics = [
+        Metric(name, value, int(sample.at * 1000), sample.step)
+        for sample in samples
+        if sample.step > sent
+        for name, value in sample.values.items()
+    ]
+    for start in range(0, len(metrics), _METRICS_PER_REQUEST):
+        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
+    if metrics:
+        whole = sent_file.with_name(f"{sent_file.name}.{os.getpid()}")
+        whole.write_text(str(samples[-1].step))
+        whole.replace(sent_file)

@@ -1,0 +1,83 @@
+"""Having a supervisor: started where there is none, in the background, for this user and engine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from container_backend.file_lock import FileLock
+from container_backend.names import ENV_OWNER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.ledger import Ledger
+
+_logger = logging.getLogger(__name__)
+
+_MODULE: Final = "container_backend.supervisor"
+# A supervisor that is killed is started again by the shell that waits for it. One that ended well,
+# or found another in its place, is not.
+_AGAIN: Final = 'until "$@"; do sleep 1; done'
+_MOST_LOG_BYTES: Final = 1024 * 1024
+
+
+def supervisor_lock(ledger: Ledger) -> FileLock:
+    """What the one supervisor of a user and an engine holds."""
+    return FileLock(ledger.supervisor_lock, "another supervisor")
+
+
+def ensure_supervisor(ledger: Ledger, environ: Mapping[str, str] = os.environ) -> None:
+    """Start a supervisor where there is none. It outlives this process, and ends by itself.
+
+    A program in a container that uses the host's engine starts none: the host's sees to its runs.
+
+    Args:
+        ledger: Of the engine.
+        environ: For the supervisor, which reaches the engine and the stores as this process does.
+    """
+    if environ.get(ENV_OWNER):
+        return
+    with supervisor_lock(ledger) as lock:
+        if not lock.try_to_own():
+            return
+    try:
+        _start(ledger, environ)
+    except OSError as error:
+        _logger.warning(
+            "No supervisor could be started, so detached runs stay as they are: %s", error
+        )
+
+
+def _start(ledger: Ledger, environ: Mapping[str, str]) -> None:
+    ledger.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = ledger.supervisor_log
+    if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+    words = [sys.executable, "-m", _MODULE]
+    if shell := shutil.which("sh"):
+        words = [shell, "-c", _AGAIN, "sh", *words]
+    with log.open("ab") as output:
+        subprocess.Popen(  # noqa: S603 words of ours
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=_environment(environ),
+            start_new_session=True,
+        )
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """That of this process, with this installation of the package; without a run of its own."""
+    from pathlib import Path
+
+    package = str(Path(__file__).parents[1])
+    path = [package, *filter(None, [environ.get("PYTHONPATH")])]
+    kept = {name: value for name, value in environ.items() if name != "MLFLOW_RUN_ID"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
