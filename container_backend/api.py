@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.config import parse_config, read_config
 from container_backend.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
 
     from mlflow.projects.submitted_run import SubmittedRun
 
+    from container_backend.config import BackendConfig
     from container_backend.submitted import ContainerRun
 
 DOCKER: Final = "docker"
@@ -87,7 +87,7 @@ def run(
         entry_point=entry_point,
         parameters=parameters or {},
         version=version,
-        config=parse_config(_config(backend_config)),
+        config=_config(backend_config),
         docker_args=docker_args or {},
         docker_auth=docker_auth,
         experiment=Experiment(experiment_id, experiment_name),
@@ -143,14 +143,17 @@ def build(
         uri=str(uri),
         entry_point=entry_point,
         version=version,
-        config=parse_config(_config(backend_config)),
+        config=_config(backend_config),
         docker_auth=docker_auth,
     )
     return build_environment(submission).reference
 
 
-def _config(given: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    return read_config(given) if isinstance(given, str) else given or {}
+def _config(given: Mapping[str, Any] | str | None) -> BackendConfig:
+    # Not imported by those who only use the package's other parts: it is large.
+    from container_backend.config import parse_config, read_config
+
+    return parse_config(read_config(given) if isinstance(given, str) else given or {})
 
 
 def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401

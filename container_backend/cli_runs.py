@@ -61,9 +61,8 @@ def _prepared() -> Engine:
 
     configure_logging()
     engine = connect()
-    ledger = ledger_of(engine.host)
-    if any(ledger.entries()):
-        ensure_supervisor(ledger)
+    if any(ledger_of(engine.host).entries()):
+        ensure_supervisor(engine.host)
     return engine
 
 

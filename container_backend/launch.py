@@ -162,7 +162,7 @@ def _start(
     with ExitStack() as until_started:
         plan = _plan(submission, needed, until_started)
         ledger = ledger_of(plan.engine.host)
-        ensure_supervisor(ledger)
+        ensure_supervisor(plan.engine.host)
         from mlflow.tracking import MlflowClient
 
         from container_backend import record
@@ -182,7 +182,7 @@ def _start(
         lock = needed.enter_context(entry.lock())
         lock.own()
         entry.write(note)
-        ensure_supervisor(ledger)
+        ensure_supervisor(plan.engine.host)
         # What goes wrong from here on until there is a run leaves the entry: the store may have
         # made one, and not have been able to say so.
         with record.reaching(plan.tracking_uri):

@@ -66,6 +66,7 @@ class LogSpool:
         if self._open is not None:
             try:
                 self._open.close()
+                self._open = None
             except OSError as error:
                 self._give_up(error)
 

@@ -172,7 +172,7 @@ class ContainerRun(SubmittedRun):
         status = self.get_status()
         if status in state.TERMINAL or self._container_id is None:
             return status
-        ensure_supervisor(ledger_of(self._host))
+        ensure_supervisor(self._host)
         engine = connect(self._host)
         follower = follower_of(self._host)
         followed = follower.follow(self._container_id)

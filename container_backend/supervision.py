@@ -10,16 +10,18 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from container_backend.file_lock import FileLock
+from container_backend.ledger import ledger_of
 from container_backend.names import ENV_OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from container_backend.engine import EngineHost
     from container_backend.ledger import Ledger
 
 _logger = logging.getLogger(__name__)
 
-_MODULE: Final = "container_backend.supervisor"
+_MODULE: Final = "container_backend.supervise"
 # A supervisor that is killed is started again by the shell that waits for it. One that ended well,
 # or found another in its place, is not.
 _AGAIN: Final = 'until "$@"; do sleep 1; done'
@@ -31,34 +33,35 @@ def supervisor_lock(ledger: Ledger) -> FileLock:
     return FileLock(ledger.supervisor_lock, "another supervisor")
 
 
-def ensure_supervisor(ledger: Ledger, environ: Mapping[str, str] = os.environ) -> None:
+def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ) -> None:
     """Start a supervisor where there is none. It outlives this process, and ends by itself.
 
     A program in a container that uses the host's engine starts none: the host's sees to its runs.
 
     Args:
-        ledger: Of the engine.
+        host: The engine.
         environ: For the supervisor, which reaches the engine and the stores as this process does.
     """
     if environ.get(ENV_OWNER):
         return
+    ledger = ledger_of(host)
     with supervisor_lock(ledger) as lock:
         if not lock.try_to_own():
             return
     try:
-        _start(ledger, environ)
+        _start(host, ledger, environ)
     except OSError as error:
         _logger.warning(
             "No supervisor could be started, so detached runs stay as they are: %s", error
         )
 
 
-def _start(ledger: Ledger, environ: Mapping[str, str]) -> None:
+def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:
     ledger.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = ledger.supervisor_log
     if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
-    words = [sys.executable, "-m", _MODULE]
+    words = [sys.executable, "-m", _MODULE, host.url]
     if shell := shutil.which("sh"):
         words = [shell, "-c", _AGAIN, "sh", *words]
     with log.open("ab") as output:

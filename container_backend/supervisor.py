@@ -495,7 +495,3 @@ def main(*, stays: bool = False) -> None:
     _logger.info("watching %s", host.url)
     if not supervise(host, stays=stays):
         _logger.info("there is another supervisor")
-
-
-if __name__ == "__main__":
-    main()
