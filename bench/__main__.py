@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import container_backend
-from bench import builds, peers, runs
+from bench import builds, peers, runs, watching
 from container_backend import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.measure import Figure, Ratio
+    from container_backend.engine import Engine
 
 
 def main() -> None:
@@ -16,22 +24,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument("--builds", type=int, default=3, help="builds of each (default: 3)")
+    parser.add_argument("--only", choices=("builds", "runs"), help="only these (default: all)")
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     connected = engine.connect()
     image = container_backend.build(str(peers.EXAMPLE))
     logging.getLogger("container_backend").setLevel(logging.WARNING)
     print(f"engine {connected.version}, {os.cpu_count()} cores; medians", flush=True)
-    print(builds.look_up(connected, 10 * arguments.rounds), flush=True)
-    print(builds.memory(connected, arguments.builds), flush=True)
-    print(runs.true_runs(connected, 3 * arguments.rounds), flush=True)
-    for ratio in builds.builds(connected, arguments.builds):
-        print(ratio, flush=True)
-    print(builds.size(connected), flush=True)
-    print(builds.pushed(connected), flush=True)
-    for ratio in runs.salary_runs(image, arguments.rounds):
-        print(ratio, flush=True)
+    measured = []
+    if arguments.only != "runs":
+        measured.append(_builds(connected, arguments.rounds, arguments.builds))
+    if arguments.only != "builds":
+        measured.append(_runs(connected, image, arguments.rounds))
+    for figure in chain(*measured):
+        print(figure, flush=True)
     peers.remove_images(connected, [peers.PLAIN_IMAGE])
+
+
+def _builds(connected: Engine, rounds: int, count: int) -> Iterator[Figure | Ratio]:
+    yield builds.look_up(connected, 10 * rounds)
+    yield builds.memory(connected, count)
+    yield from builds.builds(connected, count)
+    yield builds.size(connected)
+    yield builds.pushed(connected)
+
+
+def _runs(connected: Engine, image: str, rounds: int) -> Iterator[Figure | Ratio]:
+    yield runs.true_runs(connected, 3 * rounds)
+    yield runs.true_commands(rounds)
+    yield runs.many_runs(image, 1 + rounds // 2)
+    yield watching.streaming(connected, 1 + rounds // 2)
+    yield watching.memory_of_output()
+    yield from watching.supervisor(connected)
+    yield from runs.salary_runs(image, rounds)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ class Ratio:
         what: What was measured.
         ours: Median of ours.
         peer: Median of the peer's.
-        limit: The ratio that must not be exceeded.
+        limit: The ratio that must not be exceeded; or be reached, for what is better when larger.
         unit: Of both.
+        larger_is_better: As it is with rates.
     """
 
     what: str
@@ -29,14 +30,20 @@ class Ratio:
     peer: float
     limit: float
     unit: str = "s"
+    larger_is_better: bool = False
 
     def __str__(self) -> str:
         """One line of the report."""
         ratio = self.ours / self.peer
         return (
             f"{self.what:<62} {self.ours:7.2f} {self.unit} / {self.peer:7.2f} {self.unit}"
-            f" = {ratio:5.2f}  {_verdict(ratio, self.limit, f'{self.limit:.2f}')}"
+            f" = {ratio:5.2f}  {self._verdict(ratio)}"
         )
+
+    def _verdict(self, ratio: float) -> str:
+        if self.larger_is_better:
+            return f"(at least {self.limit:.2f})  {'ok' if ratio >= self.limit else 'MISSED'}"
+        return _verdict(ratio, self.limit, f"{self.limit:.2f}")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,11 @@ from bench.measure import Ratio, medians
 from container_backend import code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from container_backend.engine import Engine
+
+BASE = "python:3.11-slim"
 
 
 def salary_runs(image: str, rounds: int) -> list[Ratio]:
@@ -67,4 +72,58 @@ def true_runs(connected: Engine, rounds: int) -> Ratio:
         }
         medians(contenders, 1)
         times = medians(contenders, rounds)
-    return Ratio("run of `true`, warm / bare SDK calls", times["ours"], times["bare"], 1.40)
+    return Ratio("run of `true`, warm / bare SDK calls", times["ours"], times["bare"], 1.25)
+
+
+def true_commands(rounds: int) -> Ratio:
+    """A command that does nothing, from the command line to its exit."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        projects = {
+            "ours": "python_env: python_env.yaml",
+            "mlflow": f"docker_env: {{image: '{BASE}'}}",
+        }
+        for name, environment in projects.items():
+            (folder / name).mkdir()
+            (folder / name / "MLproject").write_text(
+                f"name: bench\n{environment}\nentry_points: {{main: {{command: 'true'}}}}\n"
+            )
+        (folder / "ours" / "python_env.yaml").write_text("python: '3.11'\n")
+        contenders = {
+            "ours": lambda: peers.run(
+                "container-backend", "run", "ours",
+                cwd=folder, MLFLOW_TRACKING_URI=f"sqlite:///{folder}/ours.db",
+            ),
+            "mlflow": lambda: peers.run(
+                "mlflow", "run", "mlflow", "--build-image",
+                cwd=folder, MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db",
+            ),
+        }  # fmt: skip
+        medians(contenders, 1)
+        times = medians(contenders, rounds)
+    what = "container-backend run of `true` / mlflow run with docker_env"
+    return Ratio(what, times["ours"], times["mlflow"], 0.65)
+
+
+def many_runs(image: str, rounds: int, runs: int = 200, width: int = 16) -> Ratio:
+    """Runs of a command that does nothing, many at a time, from one process."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "project"
+        folder.mkdir()
+        (folder / "MLproject").write_text("entry_points: {main: {command: 'true'}}\n")
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
+        container_backend.run(str(folder))
+        bare = ("run", "--rm", "--init", image, "true")
+
+        def at_once(work: Callable[[int], object]) -> None:
+            with ThreadPoolExecutor(width) as pool:
+                list(pool.map(work, range(runs)))
+
+        contenders = {
+            "ours": lambda: at_once(lambda _: container_backend.run(str(folder))),
+            "bare": lambda: at_once(lambda _: peers.run("docker", *bare, cwd=folder)),
+        }
+        times = medians(contenders, rounds)
+    what = f"{runs} runs of `true`, {width} at a time / bare docker run"
+    rates = {name: runs / taken for name, taken in times.items()}
+    return Ratio(what, rates["ours"], rates["bare"], 0.85, "/s", larger_is_better=True)
