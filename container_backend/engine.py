@@ -148,9 +148,11 @@ def connect(host: EngineHost | None = None) -> Engine:
     host = host or find_host()
     try:
         client = _client(host, REQUEST_TIMEOUT_SECONDS)
-        version = client.version()
-        info = client.info()
         streams = _client(host, None)
+        version = client.version(api_version=False)
+        for api in (client.api, streams.api):
+            _speak(api, str(version["ApiVersion"]))
+        info = client.info()
     except (DockerException, OSError) as error:
         raise EngineUnavailable(
             f"No Docker engine answers at {host.url}: {_reason(error)}",
@@ -208,8 +210,12 @@ def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
     if host.tls is not None:
         # Otherwise REQUESTS_CA_BUNDLE would be taken instead of the engine's own certificate.
         api.trust_env = False
-    api._version = api._retrieve_server_version()
     return client
+
+
+def _speak(api: Any, version: str) -> None:  # noqa: ANN401 the SDK's client, and its own attribute
+    """Have a client use the engine's version of the API, without asking for it once more."""
+    api._version = version
 
 
 def _is_this_machine(host: EngineHost, engine_name: str) -> bool:

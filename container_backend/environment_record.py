@@ -13,20 +13,41 @@ if TYPE_CHECKING:
     from container_backend.record import RunRecord
 
 FOLDER: Final = "environment"
+_MOST_LOCKS: Final = 64
+_LOCKS: dict[str, str | None] = {}
 
 
-def log_environment(engine: Engine, record: RunRecord, container_id: str) -> None:
+def log_environment(
+    engine: Engine,
+    record: RunRecord,
+    container: str,
+    dockerfile: str | None = None,
+    image_id: str = "",
+) -> None:
     """Log the lock in a container's image, and the Dockerfile that was put beside the code.
 
     Args:
         engine: Where the container is.
         record: Whose artifacts.
-        container_id: Not removed yet.
+        container: Not removed yet; by id.
+        dockerfile: Its text, where it is known already.
+        image_id: Of the container, where it is known: its lock is read once by a process.
 
     Raises:
         Exception: Of the artifact store's own kind, or of the engine's.
     """
-    for path, name in ((DOCKERFILE_IN_CONTAINER, DOCKERFILE), (LOCK_IN_IMAGE, LOCK)):
-        content = read_file(engine, container_id, path)
-        if content is not None:
-            record.client.log_text(record.run_id, content.decode(), f"{FOLDER}/{name}")
+    if dockerfile is None:
+        dockerfile = _read(engine, container, DOCKERFILE_IN_CONTAINER)
+    if image_id not in _LOCKS:
+        if len(_LOCKS) >= _MOST_LOCKS:
+            _LOCKS.clear()
+        _LOCKS[image_id] = _read(engine, container, LOCK_IN_IMAGE)
+    lock = _LOCKS[image_id] if image_id else _LOCKS.pop(image_id)
+    for name, text in ((DOCKERFILE, dockerfile), (LOCK, lock)):
+        if text is not None:
+            record.client.log_text(record.run_id, text, f"{FOLDER}/{name}")
+
+
+def _read(engine: Engine, container: str, path: str) -> str | None:
+    content = read_file(engine, container, path)
+    return None if content is None else content.decode()

@@ -240,7 +240,7 @@ class Followed:
         """Nothing has happened yet."""
         self.container_id = container_id
         self.signs = Signs()
-        self._has_died = False
+        self._died = threading.Event()
         self._happened = threading.Event()
         self._lost = threading.Event()
 
@@ -248,6 +248,10 @@ class Followed:
         """Until something happened that may be the end, or the time is over."""
         self._happened.wait(seconds)
         self._happened.clear()
+
+    def wait_for_death(self, seconds: float) -> None:
+        """Until the program has ended, or the time is over."""
+        self._died.wait(seconds)
 
     @property
     def is_lost(self) -> bool:
@@ -266,8 +270,10 @@ class Followed:
     def take(self, event: Event) -> None:
         """Take note of an event."""
         self.signs = with_event(self.signs, event)
-        if event.action in {"start", "die"}:
-            self._has_died = event.action == "die"
+        if event.action == "start":
+            self._died.clear()
+        if event.action == "die":
+            self._died.set()
         if event.action in {"die", "destroy", "rename"}:
             self._happened.set()
 
@@ -279,7 +285,7 @@ class Followed:
     def find(self, missed: Sequence[Event], *, was_away: bool) -> None:
         """The engine is heard again; see :class:`Listener`."""
         if was_away:
-            self.signs = after_loss(self.signs, has_died=self._has_died)
+            self.signs = after_loss(self.signs, has_died=self._died.is_set())
         for event in missed:
             if event.container_id == self.container_id:
                 self.take(event)

@@ -89,6 +89,9 @@ def finish(
         MlflowException: The tracking store cannot be written to. The container is still there.
         ENGINE_ERRORS: The engine went away.
     """
+    if spool is None:
+        spool = keep_log(ending, engine, entry.folder)
+    artifacts = _Artifacts(ending, engine, client, entry, spool, environment)
     run = _find(client, ending.run_id)
     if run is None:
         _put_away(ending, engine, entry, keep=False)
@@ -96,11 +99,8 @@ def finish(
     was_created = names.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
     record = RunRecord(client, ending.run_id, str(run.info.experiment_id))
-    if spool is None:
-        spool = keep_log(ending, engine, entry.folder)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
-    artifacts = _Artifacts(ending, engine, record, entry, spool, environment)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
     remarks = [] if spool.error is None else [_not_kept(spool.error)]
     tags = {names.TAG_ATTEMPTS: str(ending.attempts)} if ending.attempts > 1 else {}
@@ -170,18 +170,16 @@ class _Artifacts:
         self,
         ending: Ending,
         engine: Engine,
-        record: RunRecord,
+        client: MlflowClient,
         entry: Entry,
         spool: LogSpool,
         environment: threading.Thread | None,
     ) -> None:
-        self._problem = "the artifact store has not answered yet"
-        self._done = False
+        self._missing = "the artifact store has not answered yet"
+        self._ending, self._engine, self._client = ending, engine, client
+        self._entry, self._spool, self._environment = entry, spool, environment
         self._thread = threading.Thread(
-            target=self._log,
-            args=(ending, engine, record, entry, spool, environment),
-            name=f"artifacts-{ending.run_id}",
-            daemon=True,
+            target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
         )
         self._thread.start()
 
@@ -190,28 +188,25 @@ class _Artifacts:
 
     def missing(self) -> str:
         """Why something is missing; empty when all is there."""
-        return "" if self._done else self._problem
+        return self._missing
 
-    def _log(
-        self,
-        ending: Ending,
-        engine: Engine,
-        record: RunRecord,
-        entry: Entry,
-        spool: LogSpool,
-        environment: threading.Thread | None,
-    ) -> None:
+    def _run(self) -> None:
         try:
-            if spool.error is None:
-                record.client.log_artifact(record.run_id, str(spool.file), LOG_FOLDER)
-            log_metrics(record.client, record.run_id, entry.folder / METRICS)
-            if environment is not None:
-                environment.join()
-            elif ending.there is not None:
-                log_environment(engine, record, ending.there.id)
-            self._done = True
+            self._log()
+            self._missing = ""
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._problem = f"{type(error).__name__}: {error}"
+            self._missing = f"{type(error).__name__}: {error}"
+
+    def _log(self) -> None:
+        run_id = self._ending.run_id
+        if self._spool.error is None:
+            self._client.log_artifact(run_id, str(self._spool.file), LOG_FOLDER)
+        log_metrics(self._client, run_id, self._entry.folder / METRICS)
+        if self._environment is not None:
+            self._environment.join()
+        elif self._ending.there is not None:
+            record = RunRecord(self._client, run_id, "")
+            log_environment(self._engine, record, self._ending.there.id)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:

@@ -50,6 +50,8 @@ _AWAY_PAUSE_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 60.0
 # The store may take so long to take the end of a run before that is said.
 _REMINDER_SECONDS: Final = 5.0
+# What takes less time is over before anything else is done with it.
+_SHORT_RUN_SECONDS: Final = 1.0
 # Where in the entry the output is spooled that is shown.
 _SHOWN: Final = "shown"
 
@@ -257,8 +259,16 @@ class Foreground:
         _logger.warning("=== Run (ID '%s') has ended; waiting for its store ===", self._run_id)
 
     def _log_environment(self) -> None:
+        # Reading a file out of a container that is being started, or ends, holds both up.
+        self._followed.wait_for_death(_SHORT_RUN_SECONDS)
         try:
-            log_environment(self._engine, self._started.record, self._started.container_id)
+            log_environment(
+                self._engine,
+                self._started.record,
+                self._started.container_id,
+                self._started.dockerfile,
+                self._started.image_id,
+            )
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
             _logger.warning(
                 "The environment of run (ID '%s') is not among its artifacts: %s",

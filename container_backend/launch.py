@@ -64,6 +64,8 @@ class Started:
         record: Of the run.
         container_id: Of the container.
         entry: In the ledger; locked.
+        image_id: Of the container.
+        dockerfile: Of the image; None for one that was not built here.
         secrets: What must not be seen of its output.
         grace: Seconds between being asked to stop and SIGKILL.
         timeout: Seconds that the program may take.
@@ -73,6 +75,8 @@ class Started:
     record: RunRecord
     container_id: str
     entry: Entry
+    image_id: str
+    dockerfile: str | None
     secrets: frozenset[bytes] = field(repr=False)
     grace: float
     timeout: float | None
@@ -219,6 +223,8 @@ def _start(
             run,
             container_id,
             entry,
+            image.id,
+            _dockerfile(plan),
             secrets_in(spec.environment),
             submission.config.grace,
             submission.config.timeout,
