@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ from container_backend.masking import MASK, is_secret
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
@@ -124,13 +125,16 @@ def base_environment(owner: Owner) -> dict[str, str]:
     }
 
 
-def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
+def create(
+    engine: Engine, spec: ContainerSpec, code: IO[bytes], created: Callable[[str], None]
+) -> str:
     """Create a container and put the project's code into it.
 
     Args:
         engine: Where.
         spec: What.
         code: An archive of what goes in; see :func:`container_backend.code.archive_code`.
+        created: Is given the container's id, in another thread, while the code is on its way.
 
     Returns:
         The container's id. On any error no container stays behind.
@@ -160,7 +164,7 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
         options["network_mode"] = spec.network
     try:
         host_config = api.create_host_config(**options)
-        created = api.create_container(
+        made = api.create_container(
             spec.image,
             command=[*_SHELL, spec.command],
             name=spec.name,
@@ -173,8 +177,11 @@ def create(engine: Engine, spec: ContainerSpec, code: IO[bytes]) -> str:
             stop_timeout=spec.stop_seconds,
             **{"working_dir": CODE_DIRECTORY, **spec.args.container},
         )
-        container_id = str(created["Id"])
-        api.put_archive(container_id, "/", code)
+        container_id = str(made["Id"])
+        with ThreadPoolExecutor(1) as meanwhile:
+            told = meanwhile.submit(created, container_id)
+            api.put_archive(container_id, "/", code)
+        told.result()
     except BaseException as error:
         give_up(engine, spec.name)
         if isinstance(error, (DockerException, OSError)):

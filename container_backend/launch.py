@@ -282,9 +282,10 @@ def _start_container(
 ) -> str:
     """Create, fill and start the container; on any error none is left. Gives its id."""
     try:
-        container_id = container.create(plan.engine, spec, code)
-        # Before the start: from here on, whoever finds the run finds the container.
-        run.set_tags(_container_tags(plan, container_id, image))
+        # The tags before the start: from here on, whoever finds the run finds the container.
+        container_id = container.create(
+            plan.engine, spec, code, lambda made: run.set_tags(_container_tags(plan, made, image))
+        )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
         before_start(plan, container_id)
         container.start(plan.engine, container_id)
