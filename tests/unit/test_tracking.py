@@ -19,6 +19,7 @@ HERE = Engine(
     platform="linux/amd64",
     is_local=True,
     is_desktop=False,
+    log_driver="json-file",
 )
 ELSEWHERE = replace(HERE, host=EngineHost("tcp://build.test:2375"), is_local=False)
 DESKTOP = replace(HERE, is_desktop=True)
