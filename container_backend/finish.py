@@ -47,6 +47,7 @@ LAST_LINES: Final = 20
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
 # What the store says of a run that somebody deleted: nothing is to be written down any more.
 _DELETED: Final = "deleted"
+_TAGS_OF_AN_END: Final = {names.TAG_EXIT_CODE, names.TAG_CAUSE}
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,16 @@ def finish(
         MlflowException: The tracking store cannot be written to. The container is still there.
         ENGINE_ERRORS: The engine went away.
     """
-    if spool is None:
-        spool = keep_log(ending, engine, entry.folder)
-    artifacts = _Artifacts(ending, engine, client, entry, spool, environment)
     run = _find(client, ending.run_id)
     if run is None:
         _put_away(ending, engine, entry, keep=False)
         return Finished(Outcome(state.KILLED, "the run was deleted", cause=state.CANCEL))
+    if ending.is_gone and (written := _written(run)) is not None:
+        _put_away(ending, engine, entry, keep=False)
+        return Finished(written)
+    if spool is None:
+        spool = keep_log(ending, engine, entry.folder)
+    artifacts = _Artifacts(ending, engine, client, entry, spool, environment)
     was_created = names.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
     record = RunRecord(client, ending.run_id, str(run.info.experiment_id))
@@ -128,6 +132,20 @@ def _find(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
             return None
         raise
     return None if run.info.lifecycle_stage == _DELETED else run
+
+
+def _written(run: mlflow.entities.Run) -> Outcome | None:
+    """How a run ended, where somebody wrote that down; a program may have set the status alone."""
+    tags = run.data.tags
+    if run.info.status not in state.TERMINAL or not tags.keys() & _TAGS_OF_AN_END:
+        return None
+    code = tags.get(names.TAG_EXIT_CODE)
+    return Outcome(
+        str(run.info.status),
+        tags.get(names.TAG_REASON, ""),
+        int(code) if code else None,
+        tags.get(names.TAG_CAUSE, ""),
+    )
 
 
 def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
@@ -198,8 +216,8 @@ class _Artifacts:
             self._missing = f"{type(error).__name__}: {error}"
 
     def _log(self) -> None:
-        run_id = self._ending.run_id
-        if self._spool.error is None:
+        run_id, last = self._ending.run_id, self._ending.container
+        if self._spool.error is None and last is not None and last.was_started:
             self._client.log_artifact(run_id, str(self._spool.file), LOG_FOLDER)
         log_metrics(self._client, run_id, self._entry.folder / METRICS)
         if self._environment is not None:

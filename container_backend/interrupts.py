@@ -13,17 +13,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def termination_interrupts() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
+def termination_interrupts(*signals: str) -> Iterator[None]:
+    """Inside, signals raise KeyboardInterrupt, as Ctrl-C does.
 
     Without effect outside of the main thread, where Python handles no signals, and for a signal
     that the process ignores (``nohup``).
+
+    Args:
+        signals: Their names; by default SIGTERM and SIGHUP.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     previous = {}
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in signals or ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, _interrupt)

@@ -102,15 +102,18 @@ def launch_and_wait(
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
-        KeyboardInterrupt: On an interrupt, SIGTERM or SIGHUP; the run has ended as KILLED.
+        KeyboardInterrupt: On an interrupt or SIGTERM; the run has ended as KILLED. SIGHUP, of a
+            terminal that is closed, does the same until the container is started; from then on
+            it ends this process, as it ends others, and the run goes on.
     """
     if submission.config.detach:
         return launch(submission)
-    with termination_interrupts(), ExitStack() as needed:
+    with termination_interrupts("SIGTERM"), ExitStack() as needed:
         watches: list[Watch] = []
-        started = _start(
-            submission, needed, lambda plan, found: watches.append(_watch(plan, found))
-        )
+        with termination_interrupts("SIGHUP"):
+            started = _start(
+                submission, needed, lambda plan, found: watches.append(_watch(plan, found))
+            )
         from container_backend.foreground import Foreground
 
         Foreground(started, watches[0], write or console()).to_end()

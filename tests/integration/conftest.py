@@ -27,6 +27,8 @@ from container_backend import names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from container_backend.submitted import ContainerRun
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "example_project"
 BASE = "python:3.11-slim"
@@ -124,6 +126,11 @@ def only_run() -> mlflow.entities.Run:
 def runs() -> list[mlflow.entities.Run]:
     client = MlflowClient()
     return client.search_runs([found.experiment_id for found in client.search_experiments()])
+
+
+def output_of(run: ContainerRun) -> str:
+    """What its program has written so far."""
+    return b"".join(run.logs()).decode()
 
 
 def containers_of(engine: engines.Engine, run_id: str) -> list[object]:

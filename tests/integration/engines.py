@@ -49,13 +49,15 @@ _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 class OwnEngine:
     """A dockerd, while the context lasts."""
 
-    def __init__(self, disk_bytes: int | None = None) -> None:
+    def __init__(self, disk_bytes: int | None = None, *, live_restore: bool = False) -> None:
         """Nothing is started yet.
 
         Args:
             disk_bytes: The size of a disk for what it stores; by default, it is the machine's.
+            live_restore: Whether its containers go on while it is away.
         """
         self._disk_bytes = disk_bytes
+        self._options = ["--live-restore"] if live_restore else []
         self._name = uuid.uuid4().hex[:8]
         self._cleanup = contextlib.ExitStack()
         self._holder = 0
@@ -127,7 +129,8 @@ class OwnEngine:
             self._dockerd = dockerd = subprocess.Popen(
                 [*_inside(self._holder), "dockerd", "--host", self.host,
                  "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
-                 "--pidfile", self.folder / "pid", "--cgroup-parent", f"/{self.folder.name}"],
+                 "--pidfile", self.folder / "pid", "--cgroup-parent", f"/{self.folder.name}",
+                 *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -150,6 +153,12 @@ class OwnEngine:
                 os.kill(pid, signal.SIGKILL)
         self._dockerd.wait()
         wait_until(lambda: not set(programs) & set(self._processes()))
+
+    def stop(self) -> None:
+        """End it as an upgrade or a reboot does; returns when it has ended."""
+        (dockerd,) = [pid for pid in self._processes() if _name_of(pid) == "dockerd"]
+        os.kill(dockerd, signal.SIGTERM)
+        self._dockerd.wait()
 
     def _processes(self) -> list[int]:
         """Those in its namespaces, by their numbers here."""

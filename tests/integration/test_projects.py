@@ -22,9 +22,11 @@ from tests.integration.conftest import (
     containers_of,
     environment_images,
     only_run,
+    output_of,
     run_command,
     run_uv,
     runs,
+    wait_until,
 )
 
 PROJECTS = ROOT / "tests" / "projects"
@@ -171,7 +173,7 @@ def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
 
 
 def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
-    fixture_project, own_image, tmp_path, monkeypatch, engine, capfd
+    fixture_project, own_image, tmp_path, monkeypatch, engine
 ):
     monkeypatch.setenv("COPIED", "copied")
     archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))
@@ -182,8 +184,8 @@ def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
     folder = next(Path(mount["Source"]) for mount in mounts if mount["Destination"] == "/data")
     (folder / "go").touch()
     assert run.wait()
-    assert capfd.readouterr().out == "hello\n"
-    assert not folder.parent.exists()
+    assert output_of(run) == "hello\n"
+    wait_until(lambda: not folder.parent.exists())
 
 
 def test_an_image_that_is_nowhere_is_said(project):

@@ -20,6 +20,7 @@ from tests.integration.conftest import (
     containers_of,
     environment_images,
     only_run,
+    output_of,
     run_command,
     runs,
     wait_until,
@@ -208,22 +209,22 @@ def test_the_program_has_a_home_and_a_name_and_may_write(script, capfd):
     assert capfd.readouterr().out == "True True\n"
 
 
-def test_cancel_lets_the_program_stop_and_the_run_is_killed(script, engine, capfd):
+def test_cancel_lets_the_program_stop_and_the_run_is_killed(script, engine):
     run = container_backend.run(script(SLOW), synchronous=False)
-    wait_until(lambda: "started" in capfd.readouterr().out)
+    wait_until(lambda: "started" in output_of(run))
     assert run.get_status() == "RUNNING"
     assert only_run().info.status == "RUNNING"
     run.cancel()
-    assert capfd.readouterr().out == "stopping\n"
+    assert output_of(run) == "started\nstopping\n"
     assert run.get_status() == "KILLED"
     assert not run.wait()
     assert only_run().info.status == "KILLED"
     assert containers_of(engine, run.run_id) == []
 
 
-def test_cancel_kills_a_program_that_does_not_stop(script, capfd):
+def test_cancel_kills_a_program_that_does_not_stop(script):
     run = container_backend.run(script(DEAF), synchronous=False, backend_config={"grace": 0.5})
-    wait_until(lambda: "started" in capfd.readouterr().out)
+    wait_until(lambda: "started" in output_of(run))
     run.cancel()
     assert only_run().info.status == "KILLED"
     assert only_run().data.tags[names.TAG_EXIT_CODE] == "137"
@@ -235,9 +236,9 @@ def test_cancelling_a_run_that_has_ended_changes_nothing(script):
     assert run.get_status() == only_run().info.status == "FINISHED"
 
 
-def test_cancelled_from_many_threads(script, capfd):
+def test_cancelled_from_many_threads(script):
     run = container_backend.run(script(SLOW), synchronous=False)
-    wait_until(lambda: "started" in capfd.readouterr().out)
+    wait_until(lambda: "started" in output_of(run))
     threads = [threading.Thread(target=run.cancel) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -246,9 +247,9 @@ def test_cancelled_from_many_threads(script, capfd):
     assert only_run().info.status == "KILLED"
 
 
-def test_a_container_removed_from_outside(script, engine, capfd):
+def test_a_container_removed_from_outside(script, engine):
     run = container_backend.run(script(SLOW), synchronous=False)
-    wait_until(lambda: "started" in capfd.readouterr().out)
+    wait_until(lambda: "started" in output_of(run))
     engine.client.api.remove_container(run.container_id, force=True)
     assert not run.wait()
     found = only_run()
@@ -284,16 +285,18 @@ def test_a_second_interrupt_grants_no_grace(script, engine):
     assert containers_of(engine, only_run().info.run_id) == []
 
 
-def test_the_process_waits_for_its_asynchronous_runs(script, workplace):
-    folder = script("import time; time.sleep(1); print('done')")
+def test_an_asynchronous_run_outlives_its_process(script, workplace):
+    folder = script("import time; time.sleep(2); print('done')")
     (workplace / "driver.py").write_text(
         "import sys, mlflow.projects\n"
         "run = mlflow.projects.run(sys.argv[1], backend='docker', synchronous=False)\n"
         "print(run.get_status(), flush=True)\n"
     )
     done = run_command("python", "driver.py", folder)
-    assert (done.returncode, done.stdout) == (0, "RUNNING\ndone\n"), done.stderr
-    assert only_run().info.status == "FINISHED"
+    assert (done.returncode, done.stdout) == (0, "RUNNING\n"), done.stderr
+    run = container_backend.attach(only_run().info.run_id)
+    assert run.wait()
+    assert output_of(run) == "done\n"
 
 
 def test_mlflow_run_blocks_streams_and_exits_with_the_run(script):

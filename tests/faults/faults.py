@@ -1,0 +1,600 @@
+"""The faults: each makes something go wrong, and says what the run must say in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from container_backend import state
+from tests.faults.stage import BEGUN, NO_RUN, WHOLE, Expected
+from tests.integration.conftest import wait_until
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tests.faults.stage import Stage
+
+    Fault = Callable[[Stage, random.Random], Expected]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A fault.
+
+    Attributes:
+        name: In words, for the table.
+        make: Lets it happen.
+        engine: The options of an engine of its own; None where the machine's will do.
+        runs: How many runs there are.
+        server: Whether the store is behind a server.
+    """
+
+    name: str
+    make: Fault
+    engine: dict[str, bool] | None = None
+    runs: int = 1
+    server: bool = False
+
+
+FAULTS: Final[dict[str, Described]] = {}
+
+
+def fault(name: str, **more: object) -> Callable[[Fault], Fault]:
+    """Put a function into ``FAULTS``."""
+
+    def register(make: Fault) -> Fault:
+        FAULTS[name] = Described(name, make, **more)
+        return make
+
+    return register
+
+
+def variants(name: str, places: Sequence[str]) -> Callable[[Callable[..., Expected]], None]:
+    """One fault for each place, which the function is given besides."""
+
+    def register(make: Callable[..., Expected]) -> None:
+        for place in places:
+            where = place.replace("container_backend.", "").replace(":", " ")
+            fault(f"{name} {where}")(functools.partial(make, place=place))
+
+    return register
+
+
+CLIENT: Final = "container-backend"
+SUPERVISOR: Final = "container_backend.supervise"
+FINISHER: Final = "container_backend.finisher"
+
+
+def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: str = "{}") -> None:
+    mark = stage.kill_in(command, at)
+    process = stage.begin(*arguments, config=config)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, stage.said()
+    assert mark.exists()
+
+
+# The client.
+
+
+@fault("client killed before there is a run")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    _die_of_fault(stage, CLIENT, "container_backend.record:create_run:before")
+    return NO_RUN
+
+
+@variants(
+    "client killed:",
+    [
+        "container_backend.record:create_run:after",
+        "container_backend.container:create:before",
+        "container_backend.container:create:after",
+        "container_backend.container:start:before",
+    ],
+)
+def _(stage: Stage, chance: random.Random, place: str) -> Expected:
+    since = time.time()
+    _die_of_fault(stage, CLIENT, place)
+    return Expected(state.FAILED, "client", None, since=since)
+
+
+@variants(
+    "client killed while finishing:",
+    [
+        "container_backend.finish:finish:before",
+        "container_backend.record:RunRecord.finish:before",
+        "container_backend.record:RunRecord.finish:after",
+        "container_backend.container:remove:before",
+        "container_backend.container:remove:after",
+        "container_backend.ledger:Entry.remove:before",
+    ],
+)
+def _(stage: Stage, chance: random.Random, place: str) -> Expected:
+    _die_of_fault(stage, CLIENT, place)
+    return Expected()
+
+
+def _begun(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
+    """A blocking run whose program has begun."""
+    process = stage.begin(*arguments, config=config)
+    while (line := process.stdout.readline()) != "started\n":
+        assert line, stage.said()
+    return process
+
+
+@fault("client killed while running")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    time.sleep(chance.uniform(0, 1.5))
+    process.kill()
+    process.wait()
+    return Expected()
+
+
+@fault("client killed while running; the program fails later")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "code=3")
+    process.kill()
+    process.wait()
+    return Expected(state.FAILED, "program", note="exit code 3")
+
+
+@fault("terminal of the client closed")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    process.send_signal(signal.SIGHUP)
+    process.wait(10)
+    return Expected()
+
+
+@fault("client and supervisor asleep at the end, as with a laptop")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    asleep = [process.pid, *stage.supervisors()]
+    for pid in asleep:
+        os.kill(pid, signal.SIGSTOP)
+    with stage.engine() as engine:
+        engine.client.api.wait(stage.containers(engine)[0])
+    time.sleep(chance.uniform(0, 3))
+    since = time.time()
+    for pid in asleep:
+        os.kill(pid, signal.SIGCONT)
+    assert process.wait(60) == 0
+    return Expected(since=since)
+
+
+@fault("client sent SIGTERM")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=60")
+    time.sleep(chance.uniform(0, 1))
+    process.terminate()
+    assert process.wait(60) != 0
+    return Expected(state.KILLED, "cancelled", BEGUN)
+
+
+# The supervisor, and what finishes runs for it.
+
+
+@variants(
+    "supervisor killed:",
+    [
+        "container_backend.supervisor:Supervisor.run:before",
+        "container_backend.supervisor:Supervisor._take_opened:before",
+        "container_backend.supervisor:Supervisor._take_event:before",
+        "container_backend.supervisor:Supervisor._watch:after",
+        "container_backend.supervisor:Supervisor._runs:after",
+        "container_backend.log_keeper:LogKeeper.begin:after",
+        "container_backend.log_keeper:LogKeeper._read:after",
+        "container_backend.sampling:read_statistics:after",
+        "container_backend.statistics:append:after",
+        "container_backend.supervisor:Supervisor._ended:before",
+        "container_backend.supervisor:Supervisor._see_to_end:before",
+        "container_backend.supervisor:Supervisor._submit:after",
+        "container_backend.supervisor:Supervisor._take_answer:before",
+        "container_backend.supervisor:Supervisor._forget:after",
+    ],
+)
+def _(stage: Stage, chance: random.Random, place: str) -> Expected:
+    mark = stage.kill_in(SUPERVISOR, place)
+    stage.detached()
+    wait_until(mark.exists)
+    return Expected()
+
+
+@variants(
+    "finishing process killed:",
+    [
+        "container_backend.finish:finish:before",
+        "container_backend.finish:keep_log:after",
+        "container_backend.record:RunRecord.finish:before",
+        "container_backend.record:RunRecord.finish:after",
+        "container_backend.container:remove:before",
+        "container_backend.container:remove:after",
+        "container_backend.ledger:Entry.remove:after",
+    ],
+)
+def _(stage: Stage, chance: random.Random, place: str) -> Expected:
+    mark = stage.kill_in(FINISHER, place)
+    stage.detached()
+    wait_until(mark.exists)
+    return Expected()
+
+
+@fault("supervisor and the shell that restarts it killed, then any command")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    run_id = stage.detached()
+    time.sleep(chance.uniform(0, 2))
+    for pid in stage.supervisors():
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not stage.supervisors())
+    process = stage.command("status", run_id)
+    process.communicate(timeout=60)
+    assert process.returncode == 0, stage.said()
+    return Expected()
+
+
+@fault("client and supervisor killed at once, by a number, not a group")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    for pid in [process.pid, stage.supervisors()[-1]]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    return Expected()
+
+
+@fault("two more supervisors at once")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    processes = [stage.command("supervise", "--until-idle") for _ in range(2)]
+    stage.detached()
+    for process in processes:
+        assert process.wait(120) == 0, stage.said()
+    return Expected()
+
+
+@fault("20 runs at once, their client killed", runs=20)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    processes = [stage.begin("-P", "seconds=5") for _ in range(4)]
+    for _ in range(4):
+        processes += [stage.begin("-P", "seconds=5") for _ in range(4)]
+        time.sleep(1)
+    for process in processes:
+        while (line := process.stdout.readline()) != "started\n":
+            assert line, stage.said()
+        process.kill()
+        process.wait()
+    return Expected()
+
+
+# The engine.
+
+ENGINE: Final = "the engine killed with -9 and started again"
+WITHOUT: Final = {"live_restore": False}
+WITH: Final = {"live_restore": True}
+LOST: Final = Expected(state.FAILED, "engine", BEGUN, note="engine was restarted")
+
+
+@fault(f"{ENGINE}, client waiting", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=600")
+    time.sleep(chance.uniform(0, 1))
+    stage.own.kill()
+    time.sleep(chance.uniform(0, 3))
+    stage.own.start()
+    assert process.wait(60) != 0
+    return LOST
+
+
+@fault(f"{ENGINE}, detached", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=600")
+    stage.container()
+    stage.own.kill()
+    time.sleep(chance.uniform(0, 3))
+    stage.own.start()
+    return LOST
+
+
+@fault("the engine ended and started again (upgrade, reboot), client waiting", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=600")
+    stage.own.stop()
+    time.sleep(chance.uniform(0, 3))
+    stage.own.start()
+    assert process.wait(60) != 0
+    return LOST
+
+
+@fault("the engine ended and started again (upgrade, reboot), detached", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=600")
+    stage.container()
+    stage.own.stop()
+    time.sleep(chance.uniform(0, 3))
+    stage.own.start()
+    return LOST
+
+
+@fault(f"{ENGINE}, with live-restore, client waiting", engine=WITH)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=12")
+    stage.own.kill()
+    time.sleep(chance.uniform(0, 2))
+    stage.own.start()
+    assert process.wait(60) == 0
+    return Expected()
+
+
+@fault(f"{ENGINE}, with live-restore, detached", engine=WITH)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=12")
+    stage.container()
+    stage.own.kill()
+    time.sleep(chance.uniform(0, 2))
+    stage.own.start()
+    return Expected()
+
+
+@fault("the engine away with live-restore while the program ends", engine=WITH)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=2", "-P", "code=4")
+    stage.container()
+    stage.own.kill()
+    time.sleep(4)
+    stage.own.start()
+    since = time.time()
+    # What is written while there is no engine is lost by the engine.
+    return Expected(state.FAILED, "program", BEGUN, note="exit code 4", since=since)
+
+
+@fault("the engine killed, retries: 1", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=3", config='{"retries": 1}')
+    stage.container()
+    stage.own.kill()
+    stage.own.start()
+    return Expected(output=BEGUN + WHOLE)
+
+
+# The tracking server.
+
+
+@fault("tracking server away from before the end until 60 s later, client waiting", server=True)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    with stage.server.away():
+        time.sleep(60)
+    since = time.time()
+    process.wait(120)
+    return Expected(since=since)
+
+
+@fault("tracking server away from before the end until 60 s later, detached", server=True)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached()
+    with stage.server.away():
+        time.sleep(60)
+    return Expected(since=time.time())
+
+
+@fault("tracking server away at the end, client killed", server=True)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    process.kill()
+    process.wait()
+    with stage.server.away():
+        time.sleep(5)
+    return Expected(since=time.time())
+
+
+# Disks.
+
+
+@contextlib.contextmanager
+def _tiny(folder: Path) -> None:
+    """A disk with next to no room in the place of a folder, as long as the machine is up."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "none", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@fault("disk full where the output is spooled, client waiting")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _full_state(stage):
+        process = _begun(stage)
+        assert process.wait(60) == 0
+        wait_until(lambda: not stage.entries())
+    return Expected()
+
+
+@fault("disk full where the output is spooled, detached")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _full_state(stage):
+        stage.detached()
+        stage.wait_for_status()
+        wait_until(lambda: not stage.entries())
+    return Expected()
+
+
+@fault("disk full everywhere but in the stores, client killed")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _full_state(stage), _tiny(stage.folder / "tmp"):
+        process = _begun(stage)
+        process.kill()
+        process.wait()
+        stage.wait_for_status()
+        wait_until(lambda: not stage.entries())
+    return Expected(output=None, note="No space left on device")
+
+
+@contextlib.contextmanager
+def _full_state(stage: Stage) -> None:
+    """Room for a note and a lock, and for no output."""
+    folder = stage.folder / "state" / "container-backend"
+    folder.mkdir(exist_ok=True)
+    with _tiny(folder):
+        stage.owner_file()
+        with (folder / "filler").open("wb") as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1024))
+                filler.flush()
+        yield
+
+
+# The container.
+
+
+@fault("container killed from outside, client waiting")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=600")
+    with stage.engine() as engine:
+        engine.client.api.kill(stage.container())
+    assert process.wait(60) != 0
+    return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
+
+
+@fault("container killed from outside, detached")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=600")
+    with stage.engine() as engine:
+        engine.client.api.kill(stage.container())
+    return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
+
+
+@fault("container paused for a while")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached()
+    with stage.engine() as engine:
+        container = stage.container()
+        engine.client.api.pause(container)
+        time.sleep(chance.uniform(2, 4))
+        assert [run.info.status for run in stage.runs()] == [state.RUNNING]
+        engine.client.api.unpause(container)
+    return Expected()
+
+
+@fault("container paused, and cancelled")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    run_id = stage.detached("-P", "seconds=600")
+    with stage.engine() as engine:
+        engine.client.api.pause(stage.container())
+    process = stage.command("cancel", "--grace", "1", run_id)
+    assert process.wait(60) == 0, stage.said()
+    return Expected(state.KILLED, "cancelled", BEGUN)
+
+
+@fault("container removed from outside, client waiting")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=600")
+    with stage.engine() as engine:
+        engine.client.api.remove_container(stage.container(), force=True)
+    assert process.wait(60) != 0
+    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside")
+
+
+@fault("container removed from outside, detached")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    stage.detached("-P", "seconds=600")
+    container = stage.container()
+    time.sleep(4)
+    with stage.engine() as engine:
+        engine.client.api.remove_container(container, force=True)
+    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside")
+
+
+# Clocks.
+
+
+@contextlib.contextmanager
+def _clock(stage: Stage, offset: str) -> Callable[[str], None]:
+    """The clock of the client and of the supervisor; the engine's stays."""
+    file = stage.folder / "clock"
+    file.write_text("+0")
+    library = next(iter(_FAKETIME()))
+    stage.environ = {
+        **stage.environ,
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+    yield lambda: file.write_text(offset)
+
+
+def _FAKETIME() -> list[str]:
+    listed = subprocess.run(
+        ["dpkg", "-L", "libfaketime"], capture_output=True, text=True, check=True
+    ).stdout
+    return [line for line in listed.splitlines() if line.endswith("/libfaketimeMT.so.1")]
+
+
+@fault("clock jumps an hour ahead, client waiting, timeout of a minute")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _clock(stage, "+3600") as jump:
+        process = _begun(stage, config='{"timeout": 60}')
+        jump()
+        assert process.wait(60) == 0, stage.said()
+    return Expected()
+
+
+@fault("clock jumps an hour ahead, detached, timeout of a minute")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _clock(stage, "+3600") as jump:
+        stage.detached(config='{"timeout": 60}')
+        jump()
+    return Expected()
+
+
+@fault("clock jumps an hour back, detached, timeout of 3 s")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    with _clock(stage, "-3600") as jump:
+        stage.detached("-P", "seconds=600", config='{"timeout": 3}')
+        jump()
+    return Expected(state.FAILED, "timeout", BEGUN, note="longer than its timeout")
+
+
+# Many.
+
+
+@fault("50 cancels at once")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    run_id = stage.detached("-P", "seconds=600")
+    stage.container()
+    script = (
+        "import sys, threading, container_backend\n"
+        "runs = [container_backend.attach(sys.argv[1]) for _ in range(50)]\n"
+        "threads = [threading.Thread(target=run.cancel) for run in runs]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert all(run.get_status() == 'KILLED' for run in runs)\n"
+    )
+    process = stage.python("-c", script, run_id)
+    assert process.wait(120) == 0, stage.said()
+    return Expected(state.KILLED, "cancelled", BEGUN)
+
+
+@fault("50 cancels at once, by 5 commands and 45 threads, and two supervisors")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    others = [stage.command("supervise", "--until-idle") for _ in range(2)]
+    run_id = stage.detached("-P", "seconds=600")
+    stage.container()
+    script = (
+        "import sys, threading, container_backend\n"
+        "run = container_backend.attach(sys.argv[1])\n"
+        "threads = [threading.Thread(target=run.cancel) for _ in range(45)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    processes = [stage.command("cancel", run_id) for _ in range(5)]
+    processes.append(stage.python("-c", script, run_id))
+    for process in [*processes, *others]:
+        assert process.wait(120) == 0, stage.said()
+    return Expected(state.KILLED, "cancelled", BEGUN)

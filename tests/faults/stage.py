@@ -1,0 +1,336 @@
+"""Where a fault happens: an engine, a store, a project, a user's state; and what must be so after it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mlflow
+import mlflow.artifacts
+from mlflow.tracking import MlflowClient
+
+from container_backend import engine as engines
+from container_backend import names, state
+from container_backend.owner import owner_id
+from tests.integration.conftest import BASE, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.store import TrackingServer
+    from tests.integration.engines import OwnEngine
+
+INJECTION = Path(__file__).with_name("injection")
+EXPERIMENT = "faults"
+# What the program writes before it waits, and at its end: without newline.
+BEGUN = "".join(f"line {number}\n" for number in range(1000)) + "started\n"
+WHOLE = BEGUN + "the end"
+_MAIN = """
+import sys, time
+sys.stdout.write("".join(f"line {number}\\n" for number in range(1000)) + "started\\n")
+sys.stdout.flush()
+time.sleep(float(sys.argv[1]))
+sys.stdout.write("the end")
+sys.stdout.flush()
+sys.exit(int(sys.argv[2]))
+"""
+_MLPROJECT = """
+name: faults
+entry_points:
+  main:
+    parameters:
+      seconds: {type: float, default: 2}
+      code: {type: float, default: 0}
+    command: exec python main.py {seconds} {code}
+"""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run must say in the end.
+
+    Attributes:
+        status: MLflow's.
+        cause: In one word; empty where it finished.
+        output: All that the program has written; None where there was no program, and no log.
+        note: Words of the description.
+        since: From when on the time is taken; by default it is the end of the run.
+    """
+
+    status: str = state.FINISHED
+    cause: str = ""
+    output: str | None = WHOLE
+    note: str = ""
+    since: float | None = None
+
+
+NO_RUN = Expected(status="", output=None)
+
+
+@dataclass
+class Stage:
+    """One user's view of an engine, of which others see nothing."""
+
+    folder: Path
+    host: str
+    own: OwnEngine | None = None
+    server: TrackingServer | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("store", "state", "tmp", "project"):
+            (self.folder / name).mkdir()
+        shutil.copy(_empty_store(), self.folder / "store" / "mlflow.db")
+        (self.folder / "project" / "MLproject").write_text(_MLPROJECT)
+        (self.folder / "project" / "main.py").write_text(_MAIN)
+        self.tracking_uri = f"sqlite:///{self.folder}/store/mlflow.db"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
+            "DOCKER_HOST": self.host,
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_EXPERIMENT_NAME": EXPERIMENT,
+            "CONTAINER_BACKEND_BASE_IMAGE": BASE,
+        }
+
+    def use_store(self, tracking_uri: str) -> None:
+        """From now on, have runs in another store."""
+        self.tracking_uri = self.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+
+    @property
+    def store(self) -> MlflowClient:
+        """The tracking store."""
+        return MlflowClient(self.tracking_uri)
+
+    @contextlib.contextmanager
+    def engine(self) -> Iterator[engines.Engine]:
+        """A connection to the engine."""
+        connected = engines.connect(engines.EngineHost(self.host))
+        try:
+            yield connected
+        finally:
+            connected.close()
+
+    # What a user does.
+
+    def begin(self, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
+        """Start the project; the command is returned while it runs."""
+        return self.command("run", str(self.folder / "project"), "-c", config, *arguments)
+
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command of ours."""
+        return self._run("container-backend", *arguments)
+
+    def python(self, *arguments: str) -> subprocess.Popen[str]:
+        """A program of a user."""
+        return self._run("python", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> subprocess.Popen[str]:
+        with (self.folder / "said").open("a") as said:
+            return subprocess.Popen(
+                [Path(sys.executable).with_name(program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                env=self.environ,
+                start_new_session=True,
+            )
+
+    def detached(self, *arguments: str, config: str = "{}") -> str:
+        """Start a run that goes on by itself; gives its id."""
+        process = self.begin("--detach", *arguments, config=config)
+        run_id = process.communicate(timeout=120)[0].strip()
+        assert process.returncode == 0, self.said()
+        return run_id
+
+    def kill_in(self, command: str, at: str) -> Path:
+        """From now on, the first process of a command that gets to a place dies there.
+
+        Returns:
+            A file that is there when it has.
+        """
+        mark = self.folder / "killed"
+        self.environ = {
+            **self.environ,
+            "PYTHONPATH": str(INJECTION),
+            "FAULT_AT": at,
+            "FAULT_IN": command,
+            "FAULT_MARK": str(mark),
+        }
+        return mark
+
+    # What there is to see.
+
+    def said(self) -> str:
+        """What commands have said."""
+        return (self.folder / "said").read_text()
+
+    def runs(self) -> list[mlflow.entities.Run]:
+        """The runs of the experiment."""
+        found = self.store.get_experiment_by_name(EXPERIMENT)
+        return [] if found is None else self.store.search_runs([found.experiment_id])
+
+    def container(self) -> str:
+        """The id of the one container of ours, when its program has begun."""
+        return str(wait_until(self._begun_container))
+
+    def _begun_container(self) -> str | None:
+        with self.engine() as engine:
+            found = self.containers(engine)
+            if not found or b"started\n" not in engine.client.api.logs(found[0], tail=1):
+                return None
+            return found[0]
+
+    def containers(self, engine: engines.Engine) -> list[str]:
+        """The ids of the containers of this stage."""
+        label = f"{names.LABEL_OWNER}={self.owner()}"
+        found = engine.client.api.containers(all=True, filters={"label": label})
+        return [str(each["Id"]) for each in found]
+
+    def owner(self) -> str:
+        """Who the containers belong to."""
+        return owner_id({"XDG_STATE_HOME": str(self.folder / "state")})
+
+    def supervisors(self) -> list[int]:
+        """The numbers of the supervisor's processes: the shell that restarts it, and itself."""
+        return [
+            pid
+            for pid, words in self._processes()
+            if "container_backend.supervise" in words or "supervise" in words[2:3]
+        ]
+
+    def _processes(self) -> Iterator[tuple[int, list[str]]]:
+        mark = f"XDG_STATE_HOME={self.folder}/state".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    words = (folder / "cmdline").read_bytes().decode().split("\0")
+                    yield int(folder.name), words
+
+    def entries(self) -> list[Path]:
+        """What the ledgers still hold."""
+        return list((self.folder / "state").glob("container-backend/engines/*/runs/*/run.json"))
+
+    # What must be so.
+
+    def check(self, expected: Expected, count: int = 1) -> float:
+        """All runs come to the expected end, and leave nothing.
+
+        Returns:
+            Seconds until the last one had its status.
+        """
+        if expected.status:
+            wait_until(lambda: self._are_final(count), 150)
+        settled = time.time()
+        wait_until(self._is_quiet, 60)
+        found = self.runs()
+        assert len(found) == (count if expected.status else 0)
+        for run in found:
+            self._check_run(run, expected)
+        if not found:
+            return settled - (expected.since or settled)
+        last = max((run.info.end_time or 0) / 1000 for run in found)
+        return settled - (expected.since or last)
+
+    def wait_for_status(self) -> None:
+        """Until the one run has its status."""
+        wait_until(lambda: self._are_final(1))
+
+    def _are_final(self, count: int) -> bool:
+        found = self.runs()
+        return len(found) >= count and all(run.info.status in state.TERMINAL for run in found)
+
+    def _is_quiet(self) -> bool:
+        with self.engine() as engine:
+            return not self.containers(engine) and not self.entries()
+
+    def _check_run(self, run: mlflow.entities.Run, expected: Expected) -> None:
+        tags = run.data.tags
+        found = (run.info.status, tags.get(names.TAG_CAUSE, ""))
+        assert found == (expected.status, expected.cause), (tags, self.log())
+        assert bool(tags.get(names.TAG_REASON)) == (expected.status != state.FINISHED)
+        assert expected.note in tags.get("mlflow.note.content", ""), tags
+        assert self._output(run) == expected.output
+
+    def _output(self, run: mlflow.entities.Run) -> str | None:
+        if "logs" not in [each.path for each in self.store.list_artifacts(run.info.run_id)]:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            file = self.store.download_artifacts(run.info.run_id, "logs/container.log", folder)
+            return Path(file).read_text()
+
+    def log(self) -> str:
+        """What commands and supervisors have said, for a test that fails."""
+        logs = (self.folder / "state").glob("container-backend/engines/*/supervisor.log")
+        return "\n".join([self.said(), *(log.read_text() for log in logs)])
+
+    def end(self) -> None:
+        """End what still runs."""
+        for pid, _ in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@functools.cache
+def _empty_store() -> Path:
+    """A store that others begin with: to make one takes seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="empty-store-"))
+    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+class Bystanders:
+    """What is not ours on an engine, and in a store, and must be there afterwards as before."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._runs: dict[str, str] = {}
+
+    def __enter__(self) -> None:
+        """Have some: a container of somebody's, one of another user's run, and a run without."""
+        store = self._stage.store
+        experiment = store.create_experiment("others")
+        self._run = store.create_run(experiment).info.run_id
+        labels = {
+            names.LABEL_RUN_ID: self._run,
+            names.LABEL_OWNER: "somebody else",
+            names.LABEL_TRACKING_URI: self._stage.tracking_uri,
+        }
+        with self._stage.engine() as engine:
+            self._containers = [
+                engine.client.containers.run(
+                    BASE, ["sleep", "3600"], detach=True, labels=each,
+                    restart_policy={"Name": "always"}, stop_signal="SIGKILL",
+                )
+                for each in ({}, labels)
+            ]  # fmt: skip
+            self._before = self._look(engine)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        with self._stage.engine() as engine:
+            try:
+                if kind is None:
+                    wait_until(lambda: self._look(engine) == self._before)
+            finally:
+                for each in self._containers:
+                    engine.client.api.remove_container(each.id, force=True)
+
+    def _look(self, engine: engines.Engine) -> list[object]:
+        described = [engine.client.api.inspect_container(each.id) for each in self._containers]
+        return [
+            *[(each["Name"], each["State"]["Status"]) for each in described],
+            *([] if self._stage.own else [each["State"]["StartedAt"] for each in described]),
+            self._stage.store.get_run(self._run).info.status,
+        ]

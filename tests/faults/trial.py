@@ -1,0 +1,87 @@
+"""A fault, made once, on a stage of its own; and the look at what it left."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container_backend import engine as engines
+from container_backend import state
+from tests.faults.faults import FAULTS
+from tests.faults.stage import Bystanders, Stage
+from tests.faults.store import TrackingServer
+from tests.integration.conftest import BASE
+from tests.integration.engines import OwnEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.faults import Described
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came out.
+
+    Attributes:
+        fault: Its name.
+        says: What the run says.
+        seconds: From the end of the run, or what held it up, to its status in the store.
+        took: Seconds that the trial took.
+    """
+
+    fault: str
+    says: str
+    seconds: float
+    took: float
+
+
+def attempt(name: str, seed: int) -> Trial:
+    """Make a fault, and see that all is as it must be.
+
+    Args:
+        name: One of ``FAULTS``.
+        seed: Of the moment at which it happens.
+
+    Raises:
+        AssertionError: It is not.
+    """
+    described = FAULTS[name]
+    began = time.monotonic()
+    with _stage(described) as stage:
+        with Bystanders(stage):
+            expected = described.make(stage, random.Random(seed))
+            seconds = stage.check(expected, described.runs)
+        says = "there is no run"
+        if expected.status:
+            tags = stage.runs()[0].data.tags
+            reason = tags.get("container_backend.reason", "")
+            says = f"{expected.status}: {reason}" if reason else expected.status
+    assert expected.status in {"", *state.TERMINAL}
+    return Trial(name, says, seconds, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _stage(described: Described) -> Iterator[Stage]:
+    folder = Path(tempfile.mkdtemp(prefix="fault "))
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        own = None
+        host = engines.find_host().url
+        if described.engine is not None:
+            own = cleanup.enter_context(OwnEngine(**described.engine))
+            with contextlib.closing(engines.connect()) as machine:
+                own.take(BASE, machine)
+            host = own.host
+        stage = Stage(folder, host, own)
+        cleanup.callback(stage.end)
+        if described.server:
+            stage.server = cleanup.enter_context(TrackingServer(folder, stage.tracking_uri))
+            stage.use_store(stage.server.address)
+        yield stage
