@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
@@ -80,12 +81,17 @@ def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -
                 _add_text(tar, DOCKERFILE_IN_CONTAINER, dockerfile)
             for relative in included_files(directory):
                 _add(tar, directory, relative, owner)
+        size = spool.tell()
+        spool.flush()  # a full disk says so now
         spool.seek(0)
-    except OSError as error:
-        spool.close()
-        raise _unreadable(directory, error) from error
-    except BaseException:
-        spool.close()
+        if size <= _SPOOL_BYTES:
+            with spool:  # whoever asks for its file's number has it written to a disk
+                return io.BytesIO(spool.read())
+    except BaseException as error:
+        with suppress(OSError):  # what is in its buffer has nowhere to go
+            spool.close()
+        if isinstance(error, OSError):
+            raise _unreadable(directory, error) from error
         raise
     return spool
 

@@ -37,6 +37,7 @@ from container_backend.spool import LogSpool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from container_backend.interrupts import Interrupts
     from container_backend.launch import Started, Watch
     from container_backend.logs import Chunk
     from container_backend.run_container import RunContainer
@@ -59,15 +60,23 @@ _SHOWN: Final = "shown"
 class Foreground:
     """Follows a run that was just started to its end, in the calling thread."""
 
-    def __init__(self, started: Started, watch: Watch, write: Callable[[Chunk], None]) -> None:
+    def __init__(
+        self,
+        started: Started,
+        watch: Watch,
+        write: Callable[[Chunk], None],
+        interrupts: Interrupts,
+    ) -> None:
         """Begin to show what it says.
 
         Args:
             started: The run.
             watch: Over its container.
             write: Takes the output.
+            interrupts: Held until somebody is there to handle them.
         """
         self._started = started
+        self._interrupts = interrupts
         self._engine = started.engine
         self._run_id = started.record.run_id
         self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
@@ -96,6 +105,8 @@ class Foreground:
         """
         try:
             try:
+                self._interrupts.release(hangup=False)
+                self._started.say_running()
                 ending = self._await_ending()
             except KeyboardInterrupt:
                 self._finish(self._interrupted())
@@ -166,8 +177,9 @@ class Foreground:
     def _await_container(self) -> RunContainer | None:
         """The container when it has ended; None where it is gone."""
         away_since: float | None = None
+        waited = False
         while True:
-            self._followed.wait(self._seconds_to_wait(away_since))
+            self._followed.wait(0 if waited else self._seconds_to_wait(away_since))
             try:
                 found = inspect(self._engine, self._started.container_id)
             except ENGINE_ERRORS as error:
@@ -187,9 +199,10 @@ class Foreground:
             if found.has_ended:
                 # An engine that is shut down first ends its containers, as somebody would.
                 stopped = self._followed.signs.signal and not found.ending
-                if stopped and self._followed.wait_for_loss(SHUTDOWN_SECONDS):
-                    continue
-                return found
+                if not stopped or waited:
+                    return found
+                waited = not self._followed.wait_for_loss(SHUTDOWN_SECONDS)
+                continue
             self._followed.is_alive()
             if time.monotonic() >= self._deadline:
                 self._deadline = math.inf

@@ -81,6 +81,17 @@ class Started:
     grace: float
     timeout: float | None
 
+    def say_running(self) -> None:
+        """Set the status. A store that does not answer now may do so at the end."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.record.set_status(state.RUNNING)
+        except MlflowException as error:
+            _logger.warning(
+                "Run (ID '%s') could not be set to RUNNING: %s", self.record.run_id, error
+            )
+
 
 def run_to_end(submission: Submission) -> ContainerRun:
     """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
@@ -108,15 +119,17 @@ def launch_and_wait(
     """
     if submission.config.detach:
         return launch(submission)
-    with termination_interrupts("SIGTERM"), ExitStack() as needed:
+    with termination_interrupts() as interrupts, ExitStack() as needed:
         watches: list[Watch] = []
-        with termination_interrupts("SIGHUP"):
-            started = _start(
-                submission, needed, lambda plan, found: watches.append(_watch(plan, found))
-            )
+
+        def before_start(plan: Plan, container_id: str) -> None:
+            watches.append(_watch(plan, container_id))
+            interrupts.hold()
+
+        started = _start(submission, needed, before_start)
         from container_backend.foreground import Foreground
 
-        Foreground(started, watches[0], write or console()).to_end()
+        Foreground(started, watches[0], write or console(), interrupts).to_end()
         return _submitted(started)
 
 
@@ -128,8 +141,16 @@ def launch(submission: Submission) -> ContainerRun:
             as FAILED, with the reason; no container is left.
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
-    with ExitStack() as needed:
-        run = _submitted(_start(submission, needed, lambda _plan, _container: None))
+    with termination_interrupts() as interrupts:
+        with ExitStack() as needed:
+            started = _start(submission, needed, lambda _plan, _container: interrupts.hold())
+            started.say_running()
+            run = _submitted(started)
+        try:
+            interrupts.release()
+        except KeyboardInterrupt:
+            run.cancel()
+            raise
     _logger.info(
         "=== Run (ID '%s') goes on by itself. See `container-backend logs -f %s`, "
         "`container-backend wait %s`, `container-backend cancel %s` ===",
@@ -292,7 +313,6 @@ def _start_container(
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
         before_start(plan, container_id)
         container.start(plan.engine, container_id)
-        run.set_status(state.RUNNING)
     except BaseException:
         container.give_up(plan.engine, spec.name)
         raise

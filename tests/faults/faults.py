@@ -399,7 +399,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 @contextlib.contextmanager
 def _tiny(folder: Path) -> None:
     """A disk with next to no room in the place of a folder, as long as the machine is up."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "none", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "none", folder], check=True)
     try:
         yield
     finally:
@@ -437,15 +437,14 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @contextlib.contextmanager
 def _full_state(stage: Stage) -> None:
-    """Room for a note and a lock, and for no output."""
+    """No room for notes and output; it is known who the user is."""
     folder = stage.folder / "state" / "container-backend"
     folder.mkdir(exist_ok=True)
     with _tiny(folder):
-        stage.owner_file()
-        with (folder / "filler").open("wb") as filler, contextlib.suppress(OSError):
-            while True:
-                filler.write(bytes(1024))
-                filler.flush()
+        stage.owner()
+        with (folder / "filler").open("wb", 0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(1024)):
+                pass
         yield
 
 
@@ -495,9 +494,10 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
-        engine.client.api.remove_container(stage.container(), force=True)
+        container, since = stage.container(), time.time()
+        engine.client.api.remove_container(container, force=True)
     assert process.wait(60) != 0
-    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside")
+    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
 @fault("container removed from outside, detached")
@@ -505,9 +505,10 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     container = stage.container()
     time.sleep(4)
+    since = time.time()
     with stage.engine() as engine:
         engine.client.api.remove_container(container, force=True)
-    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside")
+    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
 # Clocks.
@@ -518,10 +519,9 @@ def _clock(stage: Stage, offset: str) -> Callable[[str], None]:
     """The clock of the client and of the supervisor; the engine's stays."""
     file = stage.folder / "clock"
     file.write_text("+0")
-    library = next(iter(_FAKETIME()))
     stage.environ = {
         **stage.environ,
-        "LD_PRELOAD": library,
+        "LD_PRELOAD": _faketime(),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_NO_CACHE": "1",
         "DONT_FAKE_MONOTONIC": "1",
@@ -529,11 +529,12 @@ def _clock(stage: Stage, offset: str) -> Callable[[str], None]:
     yield lambda: file.write_text(offset)
 
 
-def _FAKETIME() -> list[str]:
-    listed = subprocess.run(
+def _faketime() -> str:
+    """The library that has other clocks: https://github.com/wolfcw/libfaketime."""
+    files = subprocess.run(
         ["dpkg", "-L", "libfaketime"], capture_output=True, text=True, check=True
-    ).stdout
-    return [line for line in listed.splitlines() if line.endswith("/libfaketimeMT.so.1")]
+    )
+    return next(file for file in files.stdout.split() if file.endswith("/libfaketimeMT.so.1"))
 
 
 @fault("clock jumps an hour ahead, client waiting, timeout of a minute")

@@ -7,16 +7,16 @@ import functools
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mlflow
-import mlflow.artifacts
 from mlflow.tracking import MlflowClient
 
 from container_backend import engine as engines
@@ -26,6 +26,8 @@ from tests.integration.conftest import BASE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import mlflow
 
     from tests.faults.store import TrackingServer
     from tests.integration.engines import OwnEngine
@@ -86,14 +88,19 @@ class Stage:
     own: OwnEngine | None = None
     server: TrackingServer | None = None
     environ: dict[str, str] = field(default_factory=dict)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         for name in ("store", "state", "tmp", "project"):
             (self.folder / name).mkdir()
-        shutil.copy(_empty_store(), self.folder / "store" / "mlflow.db")
+        self.file = self.folder / "store" / "mlflow.db"
+        shutil.copy(_empty_store(), self.file)
+        self._looking = threading.Lock()
+        self._open, self._settled = 0, time.time()
+        threading.Thread(target=self.watch, daemon=True).start()
         (self.folder / "project" / "MLproject").write_text(_MLPROJECT)
         (self.folder / "project" / "main.py").write_text(_MAIN)
-        self.tracking_uri = f"sqlite:///{self.folder}/store/mlflow.db"
+        self.tracking_uri = f"sqlite:///{self.file}"
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
             "DOCKER_HOST": self.host,
@@ -102,6 +109,7 @@ class Stage:
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_EXPERIMENT_NAME": EXPERIMENT,
             "CONTAINER_BACKEND_BASE_IMAGE": BASE,
+            "CONTAINER_BACKEND_DEBUG": "1",
         }
 
     def use_store(self, tracking_uri: str) -> None:
@@ -233,20 +241,31 @@ class Stage:
         """
         if expected.status:
             wait_until(lambda: self._are_final(count), 150)
-        settled = time.time()
+            self._look()
         wait_until(self._is_quiet, 60)
         found = self.runs()
         assert len(found) == (count if expected.status else 0)
         for run in found:
             self._check_run(run, expected)
         if not found:
-            return settled - (expected.since or settled)
+            return 0.0
         last = max((run.info.end_time or 0) / 1000 for run in found)
-        return settled - (expected.since or last)
+        return max(0.0, self._settled - (expected.since or last))
 
     def wait_for_status(self) -> None:
         """Until the one run has its status."""
         wait_until(lambda: self._are_final(1))
+
+    def watch(self) -> None:
+        """Note when the last status was written; in a thread, until it is the trial's end."""
+        while not self.ended.wait(0.1):
+            self._look()
+
+    def _look(self) -> None:
+        with self._looking, contextlib.suppress(sqlite3.OperationalError):  # somebody writes
+            found = len(_open_runs(self.file))
+            if found != self._open:
+                self._open, self._settled = found, time.time()
 
     def _are_final(self, count: int) -> bool:
         found = self.runs()
@@ -278,9 +297,17 @@ class Stage:
 
     def end(self) -> None:
         """End what still runs."""
+        self.ended.set()
         for pid, _ in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _open_runs(store: Path) -> list[str]:
+    """Those that have not ended, read beside MLflow, whose server may be away."""
+    statement = "SELECT run_uuid FROM runs WHERE status IN ('RUNNING', 'SCHEDULED')"
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        return [str(row[0]) for row in connection.execute(statement)]
 
 
 @functools.cache

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from typing_extensions import Self
+
 _HOST = "127.0.0.1"
 
 
@@ -38,7 +40,7 @@ class TrackingServer:
         """For ``MLFLOW_TRACKING_URI``."""
         return f"http://{_HOST}:{self._port}"
 
-    def __enter__(self) -> TrackingServer:
+    def __enter__(self) -> Self:
         self._start()
         return self
 

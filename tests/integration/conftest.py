@@ -133,6 +133,13 @@ def output_of(run: ContainerRun) -> str:
     return b"".join(run.logs()).decode()
 
 
+def logged_metrics(run: mlflow.entities.Run) -> dict[str, float]:
+    """Those that the program logged."""
+    return {
+        name: value for name, value in run.data.metrics.items() if not name.startswith("system/")
+    }
+
+
 def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
     return engine.client.containers.list(
         all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}

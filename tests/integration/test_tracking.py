@@ -18,6 +18,7 @@ from container_backend import names
 from tests.integration.conftest import (
     EXAMPLE,
     command,
+    logged_metrics,
     only_run,
     run_command,
     runs,
@@ -46,7 +47,7 @@ def logging_project(script, example_image):
 def check(run_id: str) -> None:
     found = mlflow.get_run(run_id)
     assert found.info.status == "FINISHED"
-    assert found.data.metrics == {"answer": 42}
+    assert logged_metrics(found) == {"answer": 42}
     artifact = mlflow.artifacts.load_text(f"{found.info.artifact_uri}/note.txt")
     assert artifact == "hello"
 
