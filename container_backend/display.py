@@ -52,9 +52,14 @@ class Display:
 
     def resume(self) -> None:
         """Go on, after the engine was away, with what the engine has kept."""
-        if self._thread is None or not self._thread.is_alive():
+        if not self.goes_on:
             self._broken = False
             self._begin(self._rest())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more to show, as far as it is known."""
+        return self._thread is not None and self._thread.is_alive()
 
     def drain(self) -> bool:
         """Wait until all is shown, or nobody reads it. Whether the spool has all."""

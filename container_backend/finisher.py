@@ -34,10 +34,12 @@ _logger = logging.getLogger(__name__)
 
 END: Final = "end"
 PROGRESS: Final = "progress"
-# Answers: it is finished; somebody else does it; it must be tried again.
+# Answers: it is finished; somebody else does it; it must be tried again; all but some artifacts is
+# there, and that must be tried again.
 DONE: Final = "done"
 BUSY: Final = "busy"
 AGAIN: Final = "again"
+INCOMPLETE: Final = "incomplete"
 
 _THREADS: Final = 4
 
@@ -119,7 +121,7 @@ class _Finisher:
             return DONE, "there was no run yet"
         finished = finish(ending, self._connected(), self._client, entry, insist=job.insist)
         said = f"{finished.outcome.status} {finished.outcome.reason}".strip()
-        return (AGAIN, finished.missing) if finished.missing and job.insist else (DONE, said)
+        return (INCOMPLETE, finished.missing) if finished.missing and job.insist else (DONE, said)
 
     def _ending(self, job: Job) -> Ending | None:
         """What is known of its end; None for what has come to its end already."""

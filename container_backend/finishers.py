@@ -126,7 +126,10 @@ class _Process:
         assert self._process.stdout is not None  # noqa: S101 a pipe, as asked for
         with self._process.stdout as answers:
             for line in answers:
-                said = json.loads(line)
+                try:
+                    said = json.loads(line)
+                except ValueError:  # it was killed in the middle of a line
+                    break
                 with self._lock:
                     job = self._jobs.pop(int(said["id"]))
                     self._last = time.monotonic()

@@ -32,7 +32,9 @@ from container_backend.events import (
 from container_backend.finish import Finished, finish
 from container_backend.logs import Output
 from container_backend.retries import may_retry, pause_before
+from container_backend.source import without_credentials
 from container_backend.spool import LogSpool
+from container_backend.store_access import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,8 @@ _logger = logging.getLogger(__name__)
 # For so long an engine may be away before this process leaves the run to the supervisor.
 _ENGINE_PATIENCE_SECONDS: Final = 600.0
 _AWAY_PAUSE_SECONDS: Final = 1.0
+# And a tracking server, which is about as long as MLflow's client would try.
+_STORE_PATIENCE_SECONDS: Final = 300.0
 # For so long a connection may say nothing before the container is looked at anyway.
 _LOOK_SECONDS: Final = 60.0
 # The store may take so long to take the end of a run before that is said.
@@ -84,6 +88,7 @@ class Foreground:
         self._display.show(watch.output)
         self._followed: Followed = watch.followed
         self._attempts = 1
+        self._was_away = False
         self._deadline = self._new_deadline()
         self._last: RunContainer | None = None
         self._environment = threading.Thread(
@@ -191,8 +196,7 @@ class Foreground:
             if away_since is not None:
                 _logger.warning("=== The engine is back ===")
                 away_since = None
-            if self._followed.signs.engine_lost:
-                self._display.resume()
+            self._resume_display()
             if found is None:
                 return None
             self._last = found
@@ -205,13 +209,21 @@ class Foreground:
                 continue
             self._followed.is_alive()
             if time.monotonic() >= self._deadline:
-                self._deadline = math.inf
-                _logger.warning(
-                    "=== Run (ID '%s') takes longer than %g s: stopping it ===",
-                    self._run_id,
-                    found.timeout,
-                )
-                self._stop(names.TIMED_OUT, self._started.grace)
+                self._time_out()
+
+    def _resume_display(self) -> None:
+        self._was_away = self._was_away or self._followed.signs.engine_lost
+        if self._was_away:
+            self._display.resume()
+
+    def _time_out(self) -> None:
+        self._deadline = math.inf
+        _logger.warning(
+            "=== Run (ID '%s') takes longer than %g s: stopping it ===",
+            self._run_id,
+            self._started.timeout,
+        )
+        self._stop(names.TIMED_OUT, self._started.grace)
 
     def _new_deadline(self) -> float:
         timeout = self._started.timeout
@@ -220,7 +232,9 @@ class Foreground:
     def _seconds_to_wait(self, away_since: float | None) -> float:
         if away_since is not None:
             return _AWAY_PAUSE_SECONDS
-        return min(_LOOK_SECONDS, max(0.0, self._deadline - time.monotonic()))
+        # An engine that is just back may end a stream of output that it should follow.
+        look = _LOOK_SECONDS if self._display.goes_on else _AWAY_PAUSE_SECONDS
+        return min(look, max(0.0, self._deadline - time.monotonic()))
 
     def _away(self, since: float | None, error: BaseException) -> float:
         now = time.monotonic()
@@ -238,12 +252,16 @@ class Foreground:
 
     def _finish(self, ending: Ending) -> Finished:
         complete = self._display.drain()
+        if self._was_away and ending.there is not None:
+            self._display.resume()
+            complete = self._display.drain()
         if complete:
             self._spool.close()
         reminder = threading.Timer(_REMINDER_SECONDS, self._remind)
         reminder.daemon = True
         reminder.start()
         try:
+            self._await_store()
             finished = finish(
                 ending,
                 self._engine,
@@ -253,10 +271,7 @@ class Foreground:
                 environment=self._environment,
             )
         except MlflowException as error:
-            raise TrackingUnreachable(
-                f"The end of run (ID '{self._run_id}') cannot be written down: {error}",
-                remedy="It is tried again, in the background, until it works.",
-            ) from error
+            raise self._unwritten(str(error)) from error
         finally:
             reminder.cancel()
         if finished.missing:
@@ -268,12 +283,33 @@ class Foreground:
         self._display.join()
         return finished
 
+    def _await_store(self) -> None:
+        if not self._await_listener():
+            address = without_credentials(self._started.record.client.tracking_uri)
+            raise self._unwritten(f"nobody answers at {address}")
+
+    def _await_listener(self) -> bool:
+        """Whether somebody answers at the address of the store, at last."""
+        deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
+        while not (found := is_listening(self._started.record.client.tracking_uri)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_AWAY_PAUSE_SECONDS)
+        return found
+
+    def _unwritten(self, why: str) -> TrackingUnreachable:
+        return TrackingUnreachable(
+            f"The end of run (ID '{self._run_id}') cannot be written down: {why}",
+            remedy="It is tried again, in the background, until it works.",
+        )
+
     def _remind(self) -> None:
         _logger.warning("=== Run (ID '%s') has ended; waiting for its store ===", self._run_id)
 
     def _log_environment(self) -> None:
         # Reading a file out of a container that is being started, or ends, holds both up.
         self._followed.wait_for_death(_SHORT_RUN_SECONDS)
+        self._await_listener()
         try:
             log_environment(
                 self._engine,

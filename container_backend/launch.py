@@ -23,6 +23,7 @@ from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
 from container_backend.source import without_credentials
+from container_backend.store_access import is_listening
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
@@ -86,7 +87,8 @@ class Started:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.record.set_status(state.RUNNING)
+            if is_listening(self.record.client.tracking_uri):
+                self.record.set_status(state.RUNNING)
         except MlflowException as error:
             _logger.warning(
                 "Run (ID '%s') could not be set to RUNNING: %s", self.record.run_id, error

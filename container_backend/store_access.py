@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from container_backend.tracking import ACCESS_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TRACKING_URI = "MLFLOW_TRACKING_URI"
+_TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
+_PORTS: Final = {"http": 80, "https": 443}
+_CONNECT_SECONDS: Final = 3
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
@@ -30,3 +34,25 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
 def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of a container with which MLflow's client logs in."""
     return {name: environment[name] for name in ACCESS_VARIABLES if environment.get(name)}
+
+
+def is_listening(tracking_uri: str) -> bool:
+    """Whether somebody answers at a store's address, as far as that can be told at once.
+
+    MLflow's client itself waits longer and longer between its tries, and so for minutes after a
+    server is back.
+
+    Args:
+        tracking_uri: Of the store. What is no server, or behind a proxy, counts as there.
+    """
+    parts = urlsplit(tracking_uri)
+    port = parts.port or _PORTS.get(parts.scheme)
+    if port is None or not parts.hostname:
+        return True
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+        return True
+    try:
+        socket.create_connection((parts.hostname, port), _CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -29,7 +29,7 @@ from container_backend.events import (
     EventReader,
     inspect,
 )
-from container_backend.finisher import AGAIN, BUSY, END, PROGRESS, Job
+from container_backend.finisher import AGAIN, BUSY, END, INCOMPLETE, PROGRESS, Job
 from container_backend.finishers import Finishers
 from container_backend.ledger import FRAMES, METRICS, Ledger, ledger_of
 from container_backend.log_keeper import LogKeeper
@@ -210,8 +210,8 @@ class Supervisor:
         watched.busy = False
         if answer.state == BUSY:
             watched.due = time.monotonic() + _PROBE_SECONDS
-        elif answer.state == AGAIN:
-            pause = watched.try_again()
+        elif answer.state in {AGAIN, INCOMPLETE}:
+            pause = watched.try_again(incomplete=answer.state == INCOMPLETE)
             _logger.info("%s: again in %g s: %s", answer.job.run_id, pause, answer.said)
         else:
             _logger.info("%s: %s", answer.job.run_id or answer.job.submission, answer.said)

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 # What there is of a run that goes on is logged after so long, and then twice as long, each time.
 _FIRST_PROGRESS_SECONDS: Final = 60.0
 _LONGEST_PROGRESS_SECONDS: Final = 3600.0
-# After this many times the store of artifacts is no longer insisted on.
-_MOST_TRIES: Final = 10
-_LONGEST_PAUSE_SECONDS: Final = 60.0
+# After this many times, a day, the store of artifacts is no longer insisted on.
+_MOST_INCOMPLETE: Final = 150
+# A store that is away for minutes is back soon after; one that is away for hours is not hurried.
+_SHORT_PAUSE_SECONDS: Final = 2.0
+_SHORT_PAUSES: Final = 30
+_LONG_PAUSE_SECONDS: Final = 30.0
+_LONGEST_PAUSE_SECONDS: Final = 600.0
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Watched:
         progress_due: When what there is of it is to be logged.
         busy: Whether somebody is at it.
         tries: How many times its end was seen to.
+        incomplete: How many times of those the store lacked nothing but artifacts.
     """
 
     submission: str
@@ -59,6 +64,7 @@ class Watched:
     progress_pause: float = _FIRST_PROGRESS_SECONDS
     busy: bool = False
     tries: int = 0
+    incomplete: int = 0
 
     @property
     def has_ended(self) -> bool:
@@ -68,7 +74,7 @@ class Watched:
     @property
     def insists(self) -> bool:
         """Whether the artifact store must take everything before the container goes."""
-        return self.tries < _MOST_TRIES
+        return self.incomplete < _MOST_INCOMPLETE
 
     def take(self, event: Event) -> None:
         """Take note of an event."""
@@ -102,10 +108,18 @@ class Watched:
         self.due = min(self.due, time.monotonic() + in_seconds)
         self.deadline = self.progress_due = math.inf
 
-    def try_again(self) -> float:
-        """Its end could not be written down; gives the seconds until the next time."""
+    def try_again(self, *, incomplete: bool) -> float:
+        """Its end could not be written down; gives the seconds until the next time.
+
+        Args:
+            incomplete: Whether nothing but artifacts is missing.
+        """
         self.tries += 1
-        pause = min(_LONGEST_PAUSE_SECONDS, 2.0 ** min(self.tries, 10) / 2)
+        if incomplete:
+            self.incomplete += 1
+            pause = min(_LONGEST_PAUSE_SECONDS, _LONG_PAUSE_SECONDS * self.incomplete)
+        else:
+            pause = _SHORT_PAUSE_SECONDS if self.tries <= _SHORT_PAUSES else _LONG_PAUSE_SECONDS
         self.due = time.monotonic() + pause
         return pause
 

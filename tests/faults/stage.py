@@ -281,7 +281,8 @@ class Stage:
         assert found == (expected.status, expected.cause), (tags, self.log())
         assert bool(tags.get(names.TAG_REASON)) == (expected.status != state.FINISHED)
         assert expected.note in tags.get("mlflow.note.content", ""), tags
-        assert self._output(run) == expected.output
+        found = self._output(run)
+        assert found == expected.output, (len(found or ""), (found or "")[-200:], self.log())
 
     def _output(self, run: mlflow.entities.Run) -> str | None:
         if "logs" not in [each.path for each in self.store.list_artifacts(run.info.run_id)]:

@@ -1,0 +1,100 @@
+"""All faults, in an order and at moments that a seed decides, over and over; several at a time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import time
+import traceback
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from tests.faults.faults import FAULTS
+from tests.faults.trial import Trial, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def main() -> int:
+    """Gives the exit code: 0 where all runs said what they must."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600, help="begin nothing after that")
+    parser.add_argument("--loops", type=int, help="whole loops instead, each with every fault")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--only", default="", help="faults with this in their name")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    begun = _trials(options.seed, options.only, options.seconds, options.loops)
+    done: list[Trial] = []
+    failed = 0
+    with ThreadPoolExecutor(options.workers) as pool:
+        waiting: dict[Future[Trial], tuple[str, int]] = {}
+        for name, seed in begun:
+            waiting[pool.submit(attempt, name, seed)] = (name, seed)
+            while len(waiting) == options.workers:
+                failed += _take(waiting, done)
+        while waiting:
+            failed += _take(waiting, done)
+    print(f"\n{_table(done)}\n")
+    print(f"{len(done)} passed, {failed} failed, seed {options.seed}")
+    return 1 if failed else 0
+
+
+def _trials(seed: int, only: str, seconds: float, loops: int | None) -> Iterator[tuple[str, int]]:
+    """Names of faults, and the seeds of the moments at which they happen."""
+    chance = random.Random(seed)
+    names = [name for name in FAULTS if only in name]
+    deadline = time.monotonic() + seconds
+    loop = 0
+    while loops is None or loop < loops:
+        loop += 1
+        for name in chance.sample(names, len(names)):
+            if loops is None and time.monotonic() > deadline:
+                return
+            yield name, chance.randrange(10**9)
+        if loops is not None:
+            print(f"--- loop {loop} of {loops} begun to its end", flush=True)
+
+
+def _take(waiting: dict[Future[Trial], tuple[str, int]], done: list[Trial]) -> int:
+    """Wait for one; gives how many failed."""
+    failed = 0
+    for each in wait(waiting, return_when=FIRST_COMPLETED).done:
+        name, seed = waiting.pop(each)
+        now = time.strftime("%H:%M:%S")
+        error = each.exception()
+        if error is None:
+            trial = each.result()
+            done.append(trial)
+            print(f"{now} ok     {trial.seconds:5.1f} s of {trial.took:5.1f} s  {name}", flush=True)
+        else:
+            failed += 1
+            print(f"{now} FAILED {name} (seed {seed})", flush=True)
+            traceback.print_exception(error, limit=-3, file=sys.stdout)
+    return failed
+
+
+def _table(done: list[Trial]) -> str:
+    """For people, in Markdown."""
+    lines = ["| fault | what the run says | median | longest | times |", "|---|---|--:|--:|--:|"]
+    for name in FAULTS:
+        trials = [trial for trial in done if trial.fault == name]
+        if trials:
+            seconds = [trial.seconds for trial in trials]
+            says = " or ".join(sorted({trial.says for trial in trials}))
+            lines.append(
+                f"| {name} | {says} | {statistics.median(seconds):.1f} s "
+                f"| {max(seconds):.1f} s | {len(trials)} |"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # MLflow's own threads are not waited for

@@ -1,0 +1,36 @@
+"""Each fault once: what the run says, that its log is whole, that nothing is left and nothing else touched."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.faults import FAULTS
+from tests.faults.trial import Trial, attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Several at a time: most of a fault's time is waiting.
+_AT_ONCE = 3
+
+
+@pytest.fixture(scope="module")
+def trials(request) -> Iterator[dict[str, Future[Trial]]]:
+    """Those of the faults that were asked for, on their way."""
+    wanted = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.module is request.module
+    ]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield {name: pool.submit(attempt, name, random.randrange(10**9)) for name in wanted}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_run_is_not_lost(trials, name):
+    trial = trials[name].result()
+    assert trial.says
