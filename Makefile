@@ -3,13 +3,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+CHAOS_SECONDS ?= 600
 
 # Imports take twice as long without bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-integration test-matrix lint format bench clean engine
+.PHONY: help demo test test-unit test-integration test-matrix lint format bench chaos clean engine
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,6 +50,12 @@ lint: $(INSTALLED) ## check with ruff and mypy (strict)
 format: $(INSTALLED) ## let ruff rewrite the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+chaos: $(INSTALLED) engine ## make things go wrong for CHAOS_SECONDS, or CHAOS_LOOPS times; CHAOS_SEED
+	@scripts/test-packages
+	$(BIN)/python -m tests.faults.chaos --seconds $(CHAOS_SECONDS) \
+	    $(if $(CHAOS_LOOPS),--loops $(CHAOS_LOOPS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
+	    $(if $(CHAOS_WORKERS),--workers $(CHAOS_WORKERS))
 
 bench: $(INSTALLED) engine ## measure against peers, as ratios
 	@scripts/test-packages

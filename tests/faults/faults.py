@@ -367,7 +367,9 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault("tracking server away from before the end until 60 s later, client waiting", server=True)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _begun(stage)
+    process = _begun(stage, "-P", "seconds=5")
+    wait_until(lambda: stage.runs()[0].info.status == state.RUNNING)
+    time.sleep(chance.uniform(0, 3))
     with stage.server.away():
         time.sleep(60)
     since = time.time()
@@ -377,7 +379,8 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault("tracking server away from before the end until 60 s later, detached", server=True)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    stage.detached()
+    stage.detached("-P", "seconds=5")
+    time.sleep(chance.uniform(0, 3))
     with stage.server.away():
         time.sleep(60)
     return Expected(since=time.time())
