@@ -331,7 +331,7 @@ def run_error(run_id: str, finished: Finished) -> RunFailed:
     outcome = finished.outcome
     killed = outcome.status == state.KILLED
     kind = RunKilled if killed else RunFailed
-    verb = "was cancelled" if killed else "failed"
+    verb = "was killed" if killed else "failed"
     return kind(
         f"Run (ID '{run_id}') {verb}: {outcome.reason}",
         last_lines=() if killed else finished.last_lines,

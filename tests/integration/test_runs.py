@@ -77,6 +77,14 @@ def test_the_output_of_a_program_that_ends_at_once_is_not_lost(project, capfd):
     assert capfd.readouterr().out == "hello\n" * 10
 
 
+def test_what_a_program_printed_before_it_was_killed_is_not_lost(script, capfd):
+    """Python would keep it to itself until there is more of it."""
+    program = "import os, signal; print('last words'); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(container_backend.RunFailed):
+        container_backend.run(script(program))
+    assert capfd.readouterr().out == "last words\n"
+
+
 def test_a_run_says_where_it_ran(script, engine):
     run = container_backend.run(script("pass"))
     tags = mlflow.get_run(run.run_id).data.tags
