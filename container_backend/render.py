@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from typing import TYPE_CHECKING, Final
 
@@ -49,22 +50,9 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
         InvalidConfig: The user's template is wrong; with file and line.
     """
 
-    def load(name: str) -> tuple[str, str, None] | str:
-        if user is not None and name == _USER:
-            return user.source, str(user.file), None
-        return read_template(name)
-
-    environment = SandboxedEnvironment(
-        loader=jinja2.FunctionLoader(load),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # a Dockerfile is not HTML
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     ours = _PYTHON_TEMPLATE if spec.conda is None else _CONDA_TEMPLATE
     try:
-        return environment.get_template(_USER if user else ours).render(
+        return _environment(user).get_template(_USER if user else ours).render(
             base_image=base_image,
             python=spec.python,
             system_packages=spec.system_packages,
@@ -80,6 +68,25 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
         if user is None:
             raise
         raise InvalidConfig(f"{_where(user, error)}: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
+    """Jinja's, with its compiled templates: to make one takes longer than to render."""
+
+    def load(name: str) -> tuple[str, str, None] | str:
+        if user is not None and name == _USER:
+            return user.source, str(user.file), None
+        return read_template(name)
+
+    return SandboxedEnvironment(
+        loader=jinja2.FunctionLoader(load),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # a Dockerfile is not HTML
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _where(user: UserTemplate, error: Exception) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 from typing import Final
 
 _PACKAGE: Final = "container_backend.templates"
 
 
+@functools.cache
 def read_template(name: str) -> str:
     """The text of a file of ``templates/``, from a wheel or a checkout."""
     file = resources.files(_PACKAGE) / name
