@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
+from container_backend.errors import TrackingUnreachable
+from container_backend.source import without_credentials
 from container_backend.tracking import ACCESS_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_logger = logging.getLogger(__name__)
+
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 3
+# A server that is just started again is back in so long.
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.5
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
@@ -56,3 +65,28 @@ def is_listening(tracking_uri: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> None:
+    """Wait for somebody to answer at a store's address, for less long than MLflow's client would.
+
+    Args:
+        tracking_uri: Of the store.
+        patience: Seconds.
+
+    Raises:
+        TrackingUnreachable: Nobody does.
+    """
+    deadline = time.monotonic() + patience
+    address = without_credentials(tracking_uri)
+    said = False
+    while not is_listening(tracking_uri):
+        if time.monotonic() >= deadline:
+            raise TrackingUnreachable(
+                f"The tracking store does not answer at {address}.",
+                remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
+            )
+        if not said:
+            _logger.info("=== Waiting for the tracking store at %s ===", address)
+            said = True
+        time.sleep(_PAUSE_SECONDS)
