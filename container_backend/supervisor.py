@@ -91,6 +91,7 @@ class Supervisor:
         self._stays = stays
         self._engine: Engine | None = None
         self._is_away = True
+        self._was_missed = False
         self._away_since = time.monotonic()
         self._watched: dict[str, Watched] = {}
         self._messages: queue.Queue[Event | _Opened | _Lost | _Answer] = queue.Queue()
@@ -166,6 +167,9 @@ class Supervisor:
             elif not self._is_away:
                 _logger.info("the engine went away: %s", message.error)
                 self._is_away, self._away_since = True, time.monotonic()
+            elif self._engine is None and not self._was_missed:
+                _logger.info("the engine does not answer yet: %s", message.error)
+                self._was_missed = True
         except ENGINE_ERRORS as error:
             _logger.info("the engine does not answer: %s", error)
 
