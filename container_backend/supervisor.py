@@ -467,8 +467,18 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
         host: The engine.
         stays: Whether to wait until another one has ended, and not to end when there is nothing
             to do.
+
+    Raises:
+        ContainerBackendError: There is no place for what it must keep.
     """
     ledger = ledger_of(host)
+    try:
+        ledger.make()
+    except OSError as error:
+        raise ContainerBackendError(
+            f"The supervisor cannot keep anything: {error.strerror}: '{error.filename}'.",
+            remedy="Set XDG_STATE_HOME to a folder that can be written to, for runs and for it.",
+        ) from error
     while True:
         with supervisor_lock(ledger) as lock:
             if stays:

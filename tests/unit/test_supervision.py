@@ -9,6 +9,7 @@ import pytest
 
 import container_backend
 from container_backend.engine import EngineHost
+from container_backend.errors import ContainerBackendError
 from container_backend.ledger import ledger_of
 from container_backend.names import ENV_OWNER
 from container_backend.supervision import (
@@ -18,6 +19,7 @@ from container_backend.supervision import (
     ensure_supervisor,
     supervisor_lock,
 )
+from container_backend.supervisor import supervise
 
 HOST = EngineHost("unix:///nobody/is/there.sock")
 
@@ -52,8 +54,17 @@ def test_in_a_container_it_is_the_hosts():
 
 def test_where_none_can_be_started_that_is_said_and_nothing_else(state, caplog):
     state.write_text("a file in the way")
-    ensure_supervisor(HOST, {})
-    assert "No supervisor could be started" in caplog.text
+    for _ in range(2):
+        ensure_supervisor(HOST, {})
+    assert caplog.text.count("No supervisor could be started: Not a directory: ") == 1
+    assert str(state) in caplog.text
+    assert "Set XDG_STATE_HOME" in caplog.text
+
+
+def test_a_supervisor_without_a_place_for_its_notes_is_refused(state):
+    state.write_text("a file in the way")
+    with pytest.raises(ContainerBackendError, match=r"cannot keep anything: Not a directory: "):
+        supervise(HOST, stays=True)
 
 
 def test_its_log_does_not_grow_for_ever(state, monkeypatch):
