@@ -11,10 +11,12 @@ from urllib.request import getproxies, proxy_bypass
 
 from container_backend.errors import TrackingUnreachable
 from container_backend.source import without_credentials
-from container_backend.tracking import ACCESS_VARIABLES
+from container_backend.tracking import ACCESS_VARIABLES, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mlflow.tracking import MlflowClient
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +45,24 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
 def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of a container with which MLflow's client logs in."""
     return {name: environment[name] for name in ACCESS_VARIABLES if environment.get(name)}
+
+
+def open_store(tracking_uri: str) -> MlflowClient:
+    """A client of a store that is there. MLflow itself would make one that is not.
+
+    Raises:
+        TrackingUnreachable: It is a file or a folder, and not on this machine.
+    """
+    path = local_path(tracking_uri)
+    if path is not None and not path.exists():
+        raise TrackingUnreachable(
+            f"The tracking store '{without_credentials(tracking_uri)}' is not on this machine.",
+            remedy="Check MLFLOW_TRACKING_URI and the current directory. Runs that are followed "
+            "from several machines need a tracking server.",
+        )
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri)
 
 
 def is_listening(tracking_uri: str) -> bool:
