@@ -130,6 +130,14 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 
     While there is a container, that is the engine's log; afterwards, the run's artifact.
     """
+    try:
+        _print_logs(run, follow=follow, since=since, tail=tail)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has enough, as `head` has
+        sys.exit(1)
+
+
+def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
     from container_backend.container_use import read_output
     from container_backend.logs import console
 
@@ -144,7 +152,6 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 
     for data in attach(run).logs(since=since, tail=tail):
         sys.stdout.buffer.write(data)
-    sys.stdout.flush()
 
 
 @click.command()
