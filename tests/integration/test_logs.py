@@ -12,7 +12,7 @@ from tests.integration.conftest import BASE, wait_until
 # Two lines of a kind, so that they cannot be told apart by what they say.
 _PROGRAM = """
     trap 'printf "the end"; exit 3' USR2
-    echo again; echo again; echo error >&2; echo begun
+    echo error >&2; sleep 0.3; echo again; echo again; echo begun
     while :; do sleep 0.05; done
 """
 

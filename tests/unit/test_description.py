@@ -6,7 +6,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from container_backend.description import Facts, again_command, describe, duration
@@ -58,6 +58,7 @@ def test_what_somebody_else_wrote_stays_and_ours_is_written_anew():
 
 
 @given(st.lists(st.text(max_size=2000), max_size=20), st.text(max_size=3000))
+@example(["x" * 2000] * 20, "y" * 1000)
 def test_the_lines_fit_into_a_tag_and_the_command_stays(lines, existing):
     text = describe(FACTS, FAILED, lines, existing)
     assert len(text) <= 5000

@@ -41,10 +41,19 @@ def test_each_reading_is_logged_once(client, run_id, tmp_path):
 
 
 def test_more_than_fit_into_one_request(client, run_id, tmp_path):
+    """A server takes no more than a thousand."""
+    sizes = []
+
+    class Counting(MlflowClient):
+        def log_batch(self, run_id, metrics=(), **more):
+            sizes.append(len(metrics))
+            super().log_batch(run_id, metrics=metrics, **more)
+
     file = tmp_path / "metrics.jsonl"
     for step in range(1001):
         append(file, Sample(1000.0 + step, step, {NAME: 1.0}))
-    log_metrics(client, run_id, file)
+    log_metrics(Counting(client.tracking_uri), run_id, file)
+    assert sizes == [1000, 1]
     assert len(logged(client, run_id)) == 1001
 
 
