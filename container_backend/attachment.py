@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 
 from container_backend import record
 from container_backend.container_use import ambiguous, check_run_id, find_container
@@ -15,11 +14,13 @@ from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
 from container_backend.names import TAG_CONTAINER_ID
 from container_backend.source import without_credentials
-from container_backend.store_access import store_address
+from container_backend.store_access import open_store, store_address
 from container_backend.submitted import ContainerRun
 from container_backend.tracking import absolute_uri
 
 if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
     from container_backend.run_container import RunContainer
 
 _WHOLE_ID_CHARACTERS = 32
@@ -42,7 +43,7 @@ def attach(run_id: str) -> ContainerRun:
         uri = _store_of(found)
         return ContainerRun(host, uri, found.run_id, found.id)
     uri = absolute_uri(mlflow.get_tracking_uri())
-    run = _in_store(MlflowClient(uri), uri, prefix)
+    run = _in_store(open_store(uri), uri, prefix)
     return ContainerRun(host, uri, run.info.run_id, run.data.tags.get(TAG_CONTAINER_ID))
 
 

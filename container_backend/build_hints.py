@@ -22,6 +22,11 @@ _BROKEN_STORAGE: Final = (
     r"/overlay2/\S+: no such file or directory",
     f"The engine misses files of its own: most likely its disk is full. {_MAKE_ROOM}",
 )
+# Somebody may remove an image between the moment when it is found and that when it is used.
+_VANISHED: Final = (
+    r"no such image",
+    "The image was removed meanwhile. Start the run once more: it is built or pulled again.",
+)
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
 
@@ -152,7 +157,7 @@ def hint_for(error: BuildFailed) -> str | None:
 
 def hint_for_refusal(said: str) -> str | None:
     """What to do about an engine that refuses something other than a build, where that is known."""
-    for pattern, hint in (_FULL_DISK, _BROKEN_STORAGE):
+    for pattern, hint in (_FULL_DISK, _BROKEN_STORAGE, _VANISHED):
         if re.search(pattern, said, re.IGNORECASE):
             return hint
     return None

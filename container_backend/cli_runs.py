@@ -38,8 +38,8 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 def _since(_context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    if match := re.fullmatch(r"(\d+)([smhd])", value):
-        return time.time() - int(match[1]) * _SECONDS[match[2]]
+    if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
+        return max(0.0, time.time() - int(match[1]) * _SECONDS[match[2]])
     try:
         return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone().timestamp()
     except ValueError as error:
@@ -76,14 +76,23 @@ def _find(engine: Engine, run: str) -> RunContainer | None:
 @click.option("-a", "--all", "ended", is_flag=True, help="Also those whose program has ended.")
 @_json
 def ps(ended: bool, as_json: bool) -> None:
-    """List the runs that have a container on the engine."""
+    """List the runs that have a container on the engine.
+
+    A run's container goes when the run has ended, unless the backend config says `keep`; what
+    became of the run is said by `container-backend status`.
+    """
     from container_backend.listing import list_runs, run_table
 
     with closing(_prepared()) as engine:
         found = list_runs(engine, ended=ended)
-    click.echo(
-        json.dumps([each.as_json() for each in found], indent=2) if as_json else run_table(found)
-    )
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], indent=2))
+    elif found:
+        click.echo(run_table(found))
+    elif ended:
+        click.echo("No run has a container on the engine.", err=True)
+    else:
+        click.echo("No run is going on.", err=True)
 
 
 @click.command()
@@ -106,11 +115,29 @@ def status(run: str, as_json: bool) -> None:
 
 @click.command()
 @_run
-@click.option("-f", "--follow", is_flag=True, help="Go on until the program has ended.")
-@click.option("--since", metavar="TIME", callback=_since, help="E.g. 10m, or 2026-01-31T12:00.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last ones.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the program ends.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=_since,
+    help="Only what was written since then, e.g. 10m (ago), or 2026-01-31T12:00.",
+)
+@click.option(
+    "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only so many at the end."
+)
 def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
-    """Print what the program of RUN has written. RUN is its id, or the beginning of it."""
+    """Print what the program of RUN has written. RUN is its id, or the beginning of it.
+
+    While there is a container, that is the engine's log; afterwards, the run's artifact.
+    """
+    try:
+        _print_logs(run, follow=follow, since=since, tail=tail)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has enough, as `head` has
+        sys.exit(1)
+
+
+def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
     from container_backend.container_use import read_output
     from container_backend.logs import console
 
@@ -125,7 +152,6 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 
     for data in attach(run).logs(since=since, tail=tail):
         sys.stdout.buffer.write(data)
-    sys.stdout.flush()
 
 
 @click.command()
@@ -133,7 +159,8 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 def wait(run: str) -> None:
     """Wait for the end of RUN, and exit as the command that runs it does.
 
-    0 when it finished, 1 when it failed, 130 when it was cancelled.
+    RUN is its id, or the beginning of it. 0 when it finished, 1 when it failed, 130 when it was
+    cancelled.
     """
     from container_backend.attachment import attach
 
@@ -143,9 +170,17 @@ def wait(run: str) -> None:
 
 @click.command()
 @_run
-@click.option("--grace", type=click.FloatRange(min=0), metavar="SECONDS", help="Until SIGKILL.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long it has until SIGKILL; by default, what the backend config said.",
+)
 def cancel(run: str, grace: float | None) -> None:
-    """Have the program of RUN stop. Returns when the run has ended."""
+    """Have the program of RUN stop. Returns when the run has ended.
+
+    RUN is its id, or the beginning of it.
+    """
     from container_backend import container_use
 
     with closing(_prepared()) as engine:

@@ -82,8 +82,12 @@ def _status(outcome: Outcome) -> str:
 
 def _code(text: str) -> str:
     one_line = " ".join(text.split()).replace("|", "\\|")
-    fence = "``" if "`" in one_line else "`"
-    return f"{fence}{one_line}{fence}"
+    fence = "`"
+    while fence in one_line:
+        fence += "`"
+    # https://spec.commonmark.org/0.31.2/#code-spans: one space on either side is not shown.
+    pad = " " if "`" in {one_line[:1], one_line[-1:]} else ""
+    return f"{fence}{pad}{one_line}{pad}{fence}"
 
 
 def _block(lines: Sequence[str], language: str = "") -> list[str]:

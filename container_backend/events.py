@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import threading
@@ -91,15 +92,16 @@ class EventStream:
             ENGINE_ERRORS: The engine went away, or nothing came for long.
         """
         decoder = json.JSONDecoder()
+        characters = codecs.getincrementaldecoder("utf-8")("replace")
         text = ""
         while data := self._response.raw.read1():
-            text += data.decode()
-            while text:
+            text += characters.decode(data)
+            while text := text.lstrip():  # a newline may come by itself
                 try:
                     said, end = decoder.raw_decode(text)
                 except ValueError:
                     break  # the rest of it is still to come
-                text = text[end:].lstrip()
+                text = text[end:]
                 actor = said.get("Actor") or {}
                 self.position = "{}.{:09d}".format(*divmod(int(said["timeNano"]) + 1, 10**9))
                 yield Event(

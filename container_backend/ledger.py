@@ -109,6 +109,14 @@ class Ledger:
 
     folder: Path
 
+    def make(self) -> None:
+        """Make its folder, where it is not there.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @property
     def supervisor_lock(self) -> Path:
         """The lock of the one supervisor."""

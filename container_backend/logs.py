@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests.exceptions
 import urllib3.exceptions
+from docker.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,18 +130,78 @@ def read_log(
         docker.errors.NotFound: There is no such container.
         STREAM_ERRORS: The engine went away.
     """
+    if follow:
+        yield from _followed(engine, container_id, since, tail)
+        return
+    start = None if since is None else f"{since:.9f}"
+    yield from demultiplex(_kept(engine, container_id, since=start, tail=tail))
+
+
+def _kept(engine: Engine, container_id: str, **parameters: str | int | None) -> Iterator[bytes]:
+    """The engine's frames, in pieces as they come.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerLogs
+    """
     api: Any = engine.streams.api
-    parameters: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(follow)}
-    if since is not None:
-        parameters["since"] = f"{since:.9f}"
-    if tail is not None:
-        parameters["tail"] = tail
     response = api._get(
-        api._url("/containers/{0}/logs", container_id), params=parameters, stream=True
+        api._url("/containers/{0}/logs", container_id),
+        params={"stdout": 1, "stderr": 1, **parameters},
+        stream=True,
     )
     api._raise_for_status(response)
     with response:
-        yield from demultiplex(iter(lambda: response.raw.read1(_LOG_BYTES), b""))
+        yield from iter(lambda: response.raw.read1(_LOG_BYTES), b"")
+
+
+def _followed(
+    engine: Engine, container_id: str, since: float | None, tail: int | None
+) -> Iterator[Chunk]:
+    """A log to its end, before which engines may stop to send it.
+
+    20.10 leaves out a last line without newline in half of the cases. So what comes after the last
+    entry that was sent is read once more; entries are told apart by their times.
+    """
+    start = None if since is None else f"{since:.9f}"
+    newest, seen = "", 0
+    sent = _kept(engine, container_id, follow=1, timestamps=1, since=start, tail=tail)
+    for time, chunk in _entries(sent):
+        if time >= newest:
+            newest, seen = time, seen + 1 if time == newest else 1
+        yield chunk
+    if newest:
+        start, tail = _seconds(newest), None
+    with suppress(NotFound):  # its run is finished
+        for time, chunk in _entries(
+            _kept(engine, container_id, timestamps=1, since=start, tail=tail)
+        ):
+            if time == newest and seen:
+                seen -= 1
+            else:
+                yield chunk
+
+
+def _entries(frames: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
+    """The entries of a log with times: each is a frame, and begins with its time and a space."""
+    buffer = b""
+    for data in frames:
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _HEADER_BYTES:
+            begin = at + _HEADER_BYTES
+            end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
+            if end > len(buffer):
+                break
+            time, _, text = buffer[begin:end].partition(b" ")
+            yield time.decode("ascii", "replace"), Chunk(buffer[at], text)
+            at = end
+        buffer = buffer[at:]
+
+
+def _seconds(time: str) -> str:
+    """The engine's time, to the nanosecond, as it takes it: in seconds since 1970."""
+    date, _, fraction = time.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
+    return f"{int(moment.timestamp())}.{fraction or 0}"
 
 
 def console() -> Callable[[Chunk], None]:

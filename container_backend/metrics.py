@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow.tracking import MlflowClient
+
+_logger = logging.getLogger(__name__)
 
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 1000 metrics a request.
 _METRICS_PER_REQUEST: Final = 1000
@@ -30,16 +33,18 @@ def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
         run_id: The run.
         file: Of readings; one that is not there has none.
 
+    A disk that does not give or take anything holds up no run: then there are fewer of them.
+
     Raises:
         MlflowException: The store does not take them; they are logged the next time.
-        OSError: The file cannot be read.
     """
     sent_file = file.with_name(file.name + _SENT)
     try:
         samples = statistics.read(file)
-    except FileNotFoundError:
+        sent = int(sent_file.read_text()) if sent_file.exists() else -1
+    except (OSError, ValueError) as error:
+        _logger.debug("No readings in %s: %s", file, error)
         return
-    sent = int(sent_file.read_text()) if sent_file.exists() else -1
     metrics = [
         Metric(name, value, int(sample.at * 1000), sample.step)
         for sample in samples
@@ -50,5 +55,8 @@ def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
         client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
     if metrics:
         whole = sent_file.with_name(f"{sent_file.name}.{os.getpid()}")
-        whole.write_text(str(samples[-1].step))
-        whole.replace(sent_file)
+        try:
+            whole.write_text(str(samples[-1].step))
+            whole.replace(sent_file)
+        except OSError as error:
+            _logger.debug("%s is not written: %s", sent_file, error)

@@ -25,6 +25,7 @@ from container_backend.errors import (
 from container_backend.file_lock import FileLock, state_folder
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
+from container_backend.store_access import await_listener
 from container_backend.tracking import local_path
 
 if TYPE_CHECKING:
@@ -236,8 +237,9 @@ def reaching(tracking_uri: str) -> Iterator[None]:
     """What the store refuses inside is said with its address.
 
     Raises:
-        TrackingUnreachable: MLflow could not read from or write to the store.
+        TrackingUnreachable: Nobody answers there, or MLflow could not read from or write to it.
     """
+    await_listener(tracking_uri)
     try:
         yield
     except MlflowException as error:

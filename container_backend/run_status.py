@@ -53,13 +53,12 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
 
 
 def _of_run(run_id: str) -> dict[str, Any]:
-    from mlflow.tracking import MlflowClient
-
     from container_backend.attachment import attach
     from container_backend.record import reaching
+    from container_backend.store_access import open_store
 
     attached = attach(run_id)
-    client = MlflowClient(attached.tracking_uri)
+    client = open_store(attached.tracking_uri)
     with reaching(attached.tracking_uri):
         run = client.get_run(attached.run_id)
         experiment = client.get_experiment(run.info.experiment_id)

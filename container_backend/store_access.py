@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from container_backend.tracking import ACCESS_VARIABLES
+from container_backend.errors import TrackingUnreachable
+from container_backend.source import without_credentials
+from container_backend.tracking import ACCESS_VARIABLES, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow.tracking import MlflowClient
+
+_logger = logging.getLogger(__name__)
+
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 3
+# A server that is just started again is back in so long.
+_PATIENCE_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.5
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
@@ -34,6 +45,24 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
 def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of a container with which MLflow's client logs in."""
     return {name: environment[name] for name in ACCESS_VARIABLES if environment.get(name)}
+
+
+def open_store(tracking_uri: str) -> MlflowClient:
+    """A client of a store that is there. MLflow itself would make one that is not.
+
+    Raises:
+        TrackingUnreachable: It is a file or a folder, and not on this machine.
+    """
+    path = local_path(tracking_uri)
+    if path is not None and not path.exists():
+        raise TrackingUnreachable(
+            f"The tracking store '{without_credentials(tracking_uri)}' is not on this machine.",
+            remedy="Check MLFLOW_TRACKING_URI and the current directory. Runs that are followed "
+            "from several machines need a tracking server.",
+        )
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri)
 
 
 def is_listening(tracking_uri: str) -> bool:
@@ -56,3 +85,28 @@ def is_listening(tracking_uri: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> None:
+    """Wait for somebody to answer at a store's address, for less long than MLflow's client would.
+
+    Args:
+        tracking_uri: Of the store.
+        patience: Seconds.
+
+    Raises:
+        TrackingUnreachable: Nobody does.
+    """
+    deadline = time.monotonic() + patience
+    address = without_credentials(tracking_uri)
+    said = False
+    while not is_listening(tracking_uri):
+        if time.monotonic() >= deadline:
+            raise TrackingUnreachable(
+                f"The tracking store does not answer at {address}.",
+                remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
+            )
+        if not said:
+            _logger.info("=== Waiting for the tracking store at %s ===", address)
+            said = True
+        time.sleep(_PAUSE_SECONDS)

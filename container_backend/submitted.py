@@ -20,6 +20,7 @@ from container_backend.kept_log import kept_output
 from container_backend.ledger import ledger_of
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
 from container_backend.retries import may_retry
+from container_backend.store_access import open_store
 from container_backend.supervision import ensure_supervisor
 
 if TYPE_CHECKING:
@@ -154,9 +155,7 @@ class ContainerRun(SubmittedRun):
 
     def _client(self) -> MlflowClient:
         if self._made_client is None:
-            from mlflow.tracking import MlflowClient
-
-            self._made_client = MlflowClient(self._tracking_uri)
+            self._made_client = open_store(self._tracking_uri)
         return self._made_client
 
     def _run(self) -> mlflow.entities.Run:

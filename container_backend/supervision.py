@@ -26,6 +26,8 @@ _MODULE: Final = "container_backend.supervise"
 # or found another in its place, is not.
 _AGAIN: Final = 'until "$@"; do sleep 1; done'
 _MOST_LOG_BYTES: Final = 1024 * 1024
+# The engines for which it was said that there is none.
+_failed: set[str] = set()
 
 
 def supervisor_lock(ledger: Ledger) -> FileLock:
@@ -51,13 +53,20 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
     try:
         _start(host, ledger, environ)
     except OSError as error:
+        if host.url in _failed:
+            return
+        _failed.add(host.url)
         _logger.warning(
-            "No supervisor could be started, so detached runs stay as they are: %s", error
+            "No supervisor could be started: %s: '%s'. A run that nobody waits for keeps its "
+            "status until somebody does (`container-backend wait`). Set XDG_STATE_HOME to a "
+            "folder that can be written to.",
+            error.strerror or error,
+            error.filename or ledger.folder,
         )
 
 
 def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:
-    ledger.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ledger.make()
     log = ledger.supervisor_log
     if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))

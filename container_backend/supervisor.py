@@ -91,6 +91,7 @@ class Supervisor:
         self._stays = stays
         self._engine: Engine | None = None
         self._is_away = True
+        self._was_missed = False
         self._away_since = time.monotonic()
         self._watched: dict[str, Watched] = {}
         self._messages: queue.Queue[Event | _Opened | _Lost | _Answer] = queue.Queue()
@@ -166,6 +167,9 @@ class Supervisor:
             elif not self._is_away:
                 _logger.info("the engine went away: %s", message.error)
                 self._is_away, self._away_since = True, time.monotonic()
+            elif self._engine is None and not self._was_missed:
+                _logger.info("the engine does not answer yet: %s", message.error)
+                self._was_missed = True
         except ENGINE_ERRORS as error:
             _logger.info("the engine does not answer: %s", error)
 
@@ -463,8 +467,18 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
         host: The engine.
         stays: Whether to wait until another one has ended, and not to end when there is nothing
             to do.
+
+    Raises:
+        ContainerBackendError: There is no place for what it must keep.
     """
     ledger = ledger_of(host)
+    try:
+        ledger.make()
+    except OSError as error:
+        raise ContainerBackendError(
+            f"The supervisor cannot keep anything: {error.strerror}: '{error.filename}'.",
+            remedy="Set XDG_STATE_HOME to a folder that can be written to, for runs and for it.",
+        ) from error
     while True:
         with supervisor_lock(ledger) as lock:
             if stays:

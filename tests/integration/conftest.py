@@ -128,6 +128,31 @@ def runs() -> list[mlflow.entities.Run]:
     return client.search_runs([found.experiment_id for found in client.search_experiments()])
 
 
+def status_of(run_id: str) -> str:
+    """As the store has it."""
+    return mlflow.get_run(run_id).info.status
+
+
+def kept_log(run_id: str) -> str:
+    """What is among the artifacts of the output of a run."""
+    file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="logs/container.log")
+    return Path(file).read_bytes().decode()
+
+
+def supervisors(workplace: Path) -> list[int]:
+    """The processes of the supervisor that was started on demand for a test's runs."""
+    mark = f"XDG_STATE_HOME={workplace}/state".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"container_backend.supervise" in words and mark in (
+                folder / "environ"
+            ).read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 def output_of(run: ContainerRun) -> str:
     """What its program has written so far."""
     return b"".join(run.logs()).decode()

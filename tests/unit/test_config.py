@@ -85,3 +85,40 @@ def test_a_repository_is_a_name_without_a_tag(values, message):
         parse_config(values)
     assert message in str(caught.value)
     assert parse_config({"image_repository": "registry.test:5000/team/x", "push": True}).push
+
+
+def test_a_run_ends_as_it_is_told_to():
+    given = {"detach": True, "timeout": 0.5, "retries": 3, "keep": "on-failure", "grace": 0}
+    config = parse_config({**given, "stop_signal": "int"}, environ={})
+    assert {key: getattr(config, key) for key in given} == given
+    assert config.stop_signal == "SIGINT"
+    usual = parse_config({}, environ={})
+    assert (usual.detach, usual.timeout, usual.retries, usual.keep) == (False, None, 0, "never")
+    assert (usual.stop_signal, usual.retry_program) == ("SIGTERM", False)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"timeout": 0},
+        {"timeout": -1},
+        {"timeout": "soon"},
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"grace": float("nan")},
+        {"grace": 86_401},
+        {"retries": -1},
+        {"retries": 1.5},
+        {"retries": 101},
+        {"keep": "sometimes"},
+        {"keep": True},
+        {"stop_signal": "SIGSTOP"},
+        {"stop_signal": "9"},
+        {"stop_signal": ""},
+        {"detach": "perhaps"},
+    ],
+    ids=repr,
+)
+def test_what_is_no_such_value_is_refused_with_its_key(values):
+    with pytest.raises(InvalidConfig, match=f"key '{next(iter(values))}'"):
+        parse_config(values, environ={})

@@ -1,0 +1,151 @@
+"""Runs that nobody waits for, and what finishes them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import mlflow
+
+import container_backend
+from container_backend import names
+from tests.integration.conftest import (
+    command,
+    containers_of,
+    kept_log,
+    only_run,
+    run_command,
+    runs,
+    status_of,
+    supervisors,
+    wait_until,
+)
+
+# As long and with the exit code that it is told.
+SLEEPS = """
+    import sys, time
+    print("started", flush=True)
+    time.sleep(float(sys.argv[1]))
+    print("the end", end="", flush=True)
+    sys.exit(int(sys.argv[2]))
+"""
+
+
+def sleeps(script, seconds: float = 2, code: int = 0) -> str:
+    return script(SLEEPS, command=f"exec python main.py {seconds} {code}")
+
+
+def hints(said: str) -> set[str]:
+    return set(re.findall(r"`container-backend ([a-z]+(?: -f)?) [0-9a-f]{12}`", said))
+
+
+def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
+    script, engine, workplace
+):
+    done = run_command("container-backend", "run", sleeps(script, 4, 3), "--detach")
+    assert done.returncode == 0, done.stderr
+    run_id = only_run().info.run_id
+    assert done.stdout == f"{run_id}\n"
+    assert hints(done.stderr) == {"logs -f", "wait", "cancel"}
+    assert all(run_id[:12] in hint for hint in re.findall(r"`(container-backend.*?)`", done.stderr))
+    (container,) = containers_of(engine, run_id)
+    assert status_of(run_id) == "RUNNING"
+    engine.client.api.wait(container.id)
+    ended = time.monotonic()
+    wait_until(lambda: status_of(run_id) == "FAILED")
+    wait_until(lambda: containers_of(engine, run_id) == [])
+    assert time.monotonic() - ended < 10
+    found = only_run()
+    assert found.data.tags[names.TAG_EXIT_CODE] == "3"
+    assert kept_log(run_id) == "started\nthe end"
+    assert "the end" in found.data.tags["mlflow.note.content"]
+    assert [name for name in found.data.metrics if name.startswith("system/")]
+    # The supervisor, which nobody asked for, ends when there is nothing left.
+    assert supervisors(workplace)
+    wait_until(lambda: not supervisors(workplace), 40)
+
+
+def test_mlflow_detaches_too_and_prints_how_to_follow(script):
+    done = run_command("mlflow", "run", sleeps(script, 1), "-b", "docker", "-c", '{"detach": true}')
+    assert done.returncode == 0, done.stderr
+    run_id = only_run().info.run_id
+    assert hints(done.stderr) == {"logs -f", "wait", "cancel"}
+    assert status_of(run_id) == "RUNNING"
+    assert container_backend.attach(run_id).wait()
+
+
+def test_python_detaches_by_the_config_or_by_not_being_synchronous(script):
+    began = [
+        container_backend.run(sleeps(script), backend_config={"detach": True}),
+        mlflow.projects.run(sleeps(script), backend="docker", synchronous=False),
+    ]
+    assert [run.get_status() for run in began] == ["RUNNING", "RUNNING"]
+    assert [run.wait() for run in began] == [True, True]
+
+
+def test_a_command_that_is_killed_loses_nothing(script, engine):
+    """By kill -9, and by a terminal that is closed."""
+    folder = sleeps(script, 5)
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(command("container-backend", "run", folder)) for _ in "ab"]
+        for process, number in zip(processes, (signal.SIGKILL, signal.SIGHUP), strict=True):
+            assert process.stdout.readline() == "started\n"
+            process.send_signal(number)
+            assert process.wait(10) == -number
+    found = [run.info.run_id for run in runs()]
+    assert len(found) == 2
+    containers = [containers_of(engine, run_id)[0] for run_id in found]
+    for container in containers:
+        engine.client.api.wait(container.id)
+    ended = time.monotonic()
+    wait_until(lambda: [status_of(run_id) for run_id in found] == ["FINISHED"] * 2)
+    assert time.monotonic() - ended < 10
+    wait_until(lambda: all(containers_of(engine, run_id) == [] for run_id in found))
+    for run_id in found:
+        assert kept_log(run_id) == "started\nthe end"
+        metrics = mlflow.get_run(run_id).data.metrics
+        assert "system/system_memory_usage_megabytes" in metrics
+
+
+def test_a_supervisor_in_the_foreground_goes_on_until_sigterm(script, workplace):
+    with command("container-backend", "supervise") as service:
+        assert "watching" in service.stderr.readline()
+        run_id = run_command(
+            "container-backend", "run", sleeps(script, 0), "-d", check=True
+        ).stdout.strip()
+        wait_until(lambda: status_of(run_id) == "FINISHED")
+        # The service does it: nobody else was started.
+        assert supervisors(workplace) == []
+        wait_until(lambda: f"{run_id}: FINISHED" in service.stderr.readline())
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(10) == 0
+        assert "Traceback" not in service.stderr.read()
+
+
+def test_a_second_supervisor_until_idle_leaves_the_work_to_the_first(workplace):
+    with command("container-backend", "supervise") as first:
+        assert "watching" in first.stderr.readline()
+        wait_until(lambda: list(Path(workplace, "state").rglob("supervisor.lock")))
+        second = run_command("container-backend", "supervise", "--until-idle")
+        assert second.returncode == 0
+        assert "there is another supervisor" in second.stderr
+        os.kill(first.pid, signal.SIGTERM)
+        assert first.wait(10) == 0
+
+
+def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, workplace):
+    run_id = run_command(
+        "container-backend", "run", sleeps(script, 6), "-d", check=True
+    ).stdout.strip()
+    for pid in supervisors(workplace):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not supervisors(workplace))
+    done = run_command("container-backend", "supervise", "--until-idle")
+    assert done.returncode == 0
+    assert f"{run_id}: FINISHED" in done.stderr
+    assert status_of(run_id) == "FINISHED"
+    assert kept_log(run_id) == "started\nthe end"

@@ -1,0 +1,93 @@
+"""What is seen of a run on MLflow's page: its system metrics and its description."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import mlflow
+import pytest
+
+import container_backend
+from container_backend import names
+from tests.integration.conftest import run_command, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Uses one of the CPUs, 50 megabytes, and the disk.
+BUSY = """
+    import hashlib, os, time
+    data = b"x" * 50_000_000
+    with open("file", "wb") as file:
+        file.write(data)
+        os.fsync(file.fileno())
+    end = time.monotonic() + 7
+    while time.monotonic() < end:
+        hashlib.sha256(data).digest()
+"""
+
+
+@pytest.fixture
+def busy(script) -> Iterator[mlflow.entities.Run]:
+    """A run, ended, with an experiment, an entry point and a parameter of its own."""
+    folder = script(BUSY, parameters="{n: {type: float, default: 1}}", command="python main.py {n}")
+    run = container_backend.run(folder, parameters={"n": 2, "text": "it's"})
+    return mlflow.get_run(run.run_id)
+
+
+def test_a_container_is_seen_under_the_names_of_mlflow(busy):
+    metrics = busy.data.metrics
+    ours = {name for name in metrics if name.startswith("system/")}
+    # Of disks, where the kernel counts what a container reads and writes.
+    disk = {"system/disk_read_megabytes", "system/disk_write_megabytes"}
+    assert ours - disk == {
+        "system/cpu_utilization_percentage",
+        "system/system_memory_usage_megabytes",
+        "system/system_memory_usage_percentage",
+        "system/network_receive_megabytes",
+        "system/network_transmit_megabytes",
+    }
+    assert all(math.isfinite(metrics[name]) and metrics[name] >= 0 for name in ours)
+    client = mlflow.MlflowClient()
+    cpu = client.get_metric_history(busy.info.run_id, "system/cpu_utilization_percentage")
+    assert max(each.value for each in cpu) > 5
+    memory = client.get_metric_history(busy.info.run_id, "system/system_memory_usage_megabytes")
+    assert 40 < max(each.value for each in memory) < 1000
+    for history in (cpu, memory):
+        steps = [each.step for each in history]
+        assert steps == sorted(set(steps))
+        assert len(steps) >= 2
+        begin, end = busy.info.start_time, busy.info.end_time
+        assert all(begin <= each.timestamp <= end + 1000 for each in history)
+
+    # The description.
+    tags = busy.data.tags
+    note = tags["mlflow.note.content"]
+    seconds = float(re.search(r"\| duration \| ([\d.]+) s \|", note)[1])
+    assert 7 <= seconds < 60
+    for said in (
+        "| status | **FINISHED** (exit code 0) |",
+        "| command | `python main.py 2 --text 'it'\"'\"'s'` |",
+        f"| image | `{tags[names.TAG_IMAGE]}` |",
+        f"| digest | `{tags[names.TAG_IMAGE_DIGEST]}` |",
+    ):
+        assert said in note
+
+    # It is repeated by what it says of that.
+    again = re.search(r"```sh\n(container-backend run .*)\n```", note)[1]
+    assert run_command(*shlex.split(again)).returncode == 0
+    (other,) = [each for each in runs() if each.info.run_id != busy.info.run_id]
+    assert other.data.params == busy.data.params
+    assert other.data.tags[names.TAG_IMAGE] == tags[names.TAG_IMAGE]
+
+
+def test_a_program_that_counts_by_itself_is_not_counted_twice(script):
+    run = container_backend.run(
+        script("import time; time.sleep(3)"),
+        docker_args={"env": "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true"},
+    )
+    metrics = mlflow.get_run(run.run_id).data.metrics
+    assert [name for name in metrics if name.startswith("system/")] == []

@@ -1,0 +1,76 @@
+"""A run's store is reached as whoever started the run did."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+
+import pytest
+
+from container_backend.errors import TrackingUnreachable
+from container_backend.store_access import (
+    await_listener,
+    is_listening,
+    open_store,
+    store_address,
+    store_variables,
+)
+
+
+@pytest.mark.parametrize(
+    ("label", "variable", "address"),
+    [
+        ("http://host:5000", "http://me:p%40ss@host:5000", "http://me:p%40ss@host:5000"),
+        ("http://host:5000", "http://me:pw@172.17.0.1:5000", "http://me:pw@host:5000"),
+        ("http://host:5000/x", "http://host:5000/x", "http://host:5000/x"),
+        ("sqlite:////a b/mlflow.db", "sqlite:////a b/mlflow.db", "sqlite:////a b/mlflow.db"),
+        ("http://host", "", "http://host"),
+    ],
+)
+def test_the_address_on_this_machine_with_the_users_password(label, variable, address):
+    assert store_address(label, {"MLFLOW_TRACKING_URI": variable}) == address
+
+
+def test_only_what_logs_in_is_taken_over():
+    environment = {"MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_TRACKING_USERNAME": "", "PATH": "/bin"}
+    assert store_variables(environment) == {"MLFLOW_TRACKING_TOKEN": "t"}
+
+
+@pytest.mark.parametrize("scheme", ["sqlite:///", "file://"])
+def test_a_store_that_is_not_on_this_machine_is_not_made(tmp_path, scheme):
+    uri = f"{scheme}{tmp_path}/other/mlflow.db"
+    with pytest.raises(TrackingUnreachable, match=r"other/mlflow\.db' is not on this machine"):
+        open_store(uri)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def port(monkeypatch) -> int:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_what_is_no_server_counts_as_there(port):
+    assert is_listening("sqlite:////no/such.db")
+    assert is_listening("databricks")
+    assert not is_listening(f"http://127.0.0.1:{port}")
+
+
+def test_a_store_that_nobody_is_at_is_said_with_its_address_and_no_password(port):
+    with pytest.raises(TrackingUnreachable) as caught:
+        await_listener(f"http://me:pa55@127.0.0.1:{port}", patience=0)
+    assert f"does not answer at http://127.0.0.1:{port}." in str(caught.value)
+    assert "Check MLFLOW_TRACKING_URI" in str(caught.value)
+
+
+def test_one_that_is_just_started_is_waited_for(port, caplog):
+    caplog.set_level(logging.INFO)
+    servers = []
+    later = threading.Timer(0.7, lambda: servers.append(socket.create_server(("127.0.0.1", port))))
+    later.start()
+    await_listener(f"http://127.0.0.1:{port}")
+    servers[0].close()
+    assert caplog.text.count("Waiting for the tracking store") == 1

@@ -1,0 +1,78 @@
+"""How a supervisor is started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import container_backend
+from container_backend.engine import EngineHost
+from container_backend.errors import ContainerBackendError
+from container_backend.ledger import ledger_of
+from container_backend.names import ENV_OWNER
+from container_backend.supervision import (
+    _MOST_LOG_BYTES,
+    _environment,
+    _start,
+    ensure_supervisor,
+    supervisor_lock,
+)
+from container_backend.supervisor import supervise
+
+HOST = EngineHost("unix:///nobody/is/there.sock")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "my state"))
+    return tmp_path / "my state"
+
+
+def test_it_reaches_engine_and_store_as_its_caller_but_has_no_run():
+    given = {"DOCKER_HOST": "x", "MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_RUN_ID": "1", "PYTHONPATH": "/p"}  # fmt: skip
+    made = _environment(given)
+    assert made["DOCKER_HOST"] == "x"
+    assert made["MLFLOW_TRACKING_TOKEN"] == "t"
+    assert "MLFLOW_RUN_ID" not in made
+    package = str(Path(container_backend.__file__).parents[1])
+    assert made["PYTHONPATH"].split(os.pathsep) == [package, "/p"]
+
+
+def test_where_there_is_one_none_is_started(state):
+    with supervisor_lock(ledger_of(HOST)) as lock:
+        assert lock.try_to_own()
+        ensure_supervisor(HOST)
+    assert not ledger_of(HOST).supervisor_log.exists()
+
+
+def test_in_a_container_it_is_the_hosts():
+    ensure_supervisor(HOST, {ENV_OWNER: "the host's"})
+    assert not ledger_of(HOST).folder.exists()
+
+
+def test_where_none_can_be_started_that_is_said_and_nothing_else(state, caplog):
+    state.write_text("a file in the way")
+    for _ in range(2):
+        ensure_supervisor(HOST, {})
+    assert caplog.text.count("No supervisor could be started: Not a directory: ") == 1
+    assert str(state) in caplog.text
+    assert "Set XDG_STATE_HOME" in caplog.text
+
+
+def test_a_supervisor_without_a_place_for_its_notes_is_refused(state):
+    state.write_text("a file in the way")
+    with pytest.raises(ContainerBackendError, match=r"cannot keep anything: Not a directory: "):
+        supervise(HOST, stays=True)
+
+
+def test_its_log_does_not_grow_for_ever(state, monkeypatch):
+    ledger = ledger_of(HOST)
+    ledger.folder.mkdir(parents=True)
+    ledger.supervisor_log.write_bytes(b"x" * (_MOST_LOG_BYTES + 1))
+    monkeypatch.setattr("container_backend.supervision._AGAIN", "echo begun")
+    monkeypatch.setattr("shutil.which", lambda _: "/bin/sh")
+    _start(HOST, ledger, os.environ)
+    assert ledger.supervisor_log.stat().st_size < 1000
+    assert ledger.supervisor_log.with_name("supervisor.log.1").stat().st_size > _MOST_LOG_BYTES

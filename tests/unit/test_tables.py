@@ -1,0 +1,109 @@
+"""Tables for people: of runs, their ages, sizes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from container_backend import names
+from container_backend.listing import ListedRun, _listed, run_table
+from container_backend.run_container import RunContainer
+from container_backend.statistics import Usage
+from container_backend.tables import human_age, human_size, table
+
+LABELS = {
+    names.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",
+    names.LABEL_EXPERIMENT: "Größen",
+    names.LABEL_PROJECT: "salary",
+    names.LABEL_ENTRY_POINT: "main",
+    names.LABEL_IMAGE: "team/image:1",
+    names.LABEL_TRACKING_URI: "sqlite:///x.db",
+}
+RUNNING = RunContainer(
+    "id",
+    names.container_name("0123"),
+    LABELS,
+    {"Status": "running", "StartedAt": "2026-01-31T12:00:00.5Z"},
+    {},
+    "true",
+)
+EXITED = replace(
+    RUNNING,
+    state={
+        "Status": "exited",
+        "ExitCode": 3,
+        "StartedAt": "2026-01-31T12:00:00.5Z",
+        "FinishedAt": "2026-01-31T12:01:30.5Z",
+    },
+)
+
+
+def listed(container: RunContainer, used: Usage | None = None) -> ListedRun:
+    return _listed(container, "sha256:1", used)
+
+
+def test_a_run_that_goes_on_in_a_line():
+    head, line = run_table([replace(listed(RUNNING, Usage(99.6, 81_700_000, None)), seconds=5)]).split("\n")  # fmt: skip
+    assert head.split("  ")[0] == "RUN"
+    assert line.split() == [
+        "0123456789ab", "Größen", "salary", "main", "team/image:1", "running", "5", "s",
+        "100", "%", "81.7", "MB",
+    ]  # fmt: skip
+    assert head.index("EXPERIMENT") == line.index("Größen")
+
+
+def test_a_run_whose_program_has_ended():
+    run = listed(EXITED)
+    assert (run.state, run.exit_code, run.seconds) == ("exited", 3, 90)
+    assert run_table([run]).split("\n")[1].endswith("exited (3)  2 min  -    -")
+
+
+@pytest.mark.parametrize(
+    ("container", "state"),
+    [
+        (replace(RUNNING, name=names.container_name("1", names.CANCELLED)), "stopping"),
+        (replace(RUNNING, name=names.container_name("1", names.TIMED_OUT)), "stopping"),
+        (replace(EXITED, name=names.container_name("1", names.CANCELLED)), "exited"),
+        (replace(EXITED, name=names.container_name("1", names.KEPT)), "kept"),
+        (replace(RUNNING, state={"Status": "paused"}), "paused"),
+    ],
+)
+def test_states(container, state):
+    assert listed(container).state == state
+
+
+def test_one_that_was_never_started_has_no_age_and_no_exit_code():
+    run = listed(replace(RUNNING, state={"Status": "created", "ExitCode": 0}))
+    assert (run.started_at, run.seconds, run.exit_code) == (None, None, None)
+    assert "created" in run_table([run])
+
+
+def test_what_an_older_version_did_not_label_is_said_as_far_as_it_is_known():
+    bare = {names.LABEL_RUN_ID: "0123", names.LABEL_EXPERIMENT_ID: "7"}
+    run = listed(replace(RUNNING, labels=bare))
+    assert (run.experiment, run.image, run.project) == ("7", "sha256:1", "")
+
+
+def test_programs_get_numbers():
+    said = json.loads(json.dumps(listed(EXITED, None).as_json()))
+    assert said["seconds"] == 90
+    assert said["exit_code"] == 3
+    assert said["cpu_percent"] is None
+
+
+def test_ages_and_sizes():
+    assert [human_age(each) for each in (59, 60, 7200, 3 * 86_400)] == [
+        "now",
+        "1 min",
+        "2 h",
+        "3 d",
+    ]
+    assert [human_size(each) for each in (0, 999, 1000, 1.07e9, 2e12)] == [
+        "0 B", "999 B", "1 kB", "1.07 GB", "2 TB",
+    ]  # fmt: skip
+
+
+def test_columns_are_as_wide_as_what_is_in_them():
+    assert table(["A", "B"], [["long", "x"], ["", "y"]]) == "A     B\nlong  x\n      y"
