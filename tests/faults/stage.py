@@ -268,6 +268,11 @@ class Stage:
                 self._open, self._settled = found, time.time()
 
     def _are_final(self, count: int) -> bool:
+        try:
+            if _open_runs(self.file):
+                return False  # to ask MLflow takes a while, and there are many trials at once
+        except sqlite3.OperationalError:  # somebody writes
+            return False
         found = self.runs()
         return len(found) >= count and all(run.info.status in state.TERMINAL for run in found)
 

@@ -67,7 +67,7 @@ class TrackingServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
-        wait_until(lambda: listens(_HOST, self._port) or process.poll() is not None)
+        wait_until(lambda: listens(_HOST, self._port) or process.poll() is not None, 180)
         assert process.poll() is None, (self._folder / "server.log").read_text()
 
     def _stop(self) -> None:
