@@ -38,12 +38,14 @@ class EnvironmentImage:
         id: ``sha256:…``; what a container is created from, so that a moved name cannot matter.
         digest: The repository digest where it came from a registry, else the id.
         hash: The environment hash.
+        repository_digest: ``NAME@DIGEST`` by which a registry has it; empty where none has.
     """
 
     reference: str
     id: str
     digest: str
     hash: str
+    repository_digest: str = ""
 
 
 def resolve_base(
@@ -134,6 +136,7 @@ def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> Environ
         id=str(inspected["Id"]),
         digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
         hash=plan.hash,
+        repository_digest=str(digests[0]) if digests else "",
     )
 
 

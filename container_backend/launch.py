@@ -22,13 +22,14 @@ from container_backend.masking import secrets_in
 from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
+from container_backend.run_files import RunFiles
 from container_backend.source import without_credentials
 from container_backend.store_access import is_listening
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
@@ -66,7 +67,7 @@ class Started:
         container_id: Of the container.
         entry: In the ledger; locked.
         image_id: Of the container.
-        dockerfile: Of the image; None for one that was not built here.
+        files: For its artifacts.
         secrets: What must not be seen of its output.
         grace: Seconds between being asked to stop and SIGKILL.
         timeout: Seconds that the program may take.
@@ -77,7 +78,7 @@ class Started:
     container_id: str
     entry: Entry
     image_id: str
-    dockerfile: str | None
+    files: RunFiles
     secrets: frozenset[bytes] = field(repr=False)
     grace: float
     timeout: float | None
@@ -209,6 +210,7 @@ def _start(
             str(experiment.experiment_id),
             temporary=tuple(map(str, plan.temporary)),
         )
+        files = needed.enter_context(RunFiles(plan))
         lock = needed.enter_context(entry.lock())
         lock.own()
         entry.write(note)
@@ -229,7 +231,9 @@ def _start(
             )
         with (
             record.ending_on_error(run, then=entry.remove),
-            archive_code(plan.project.directory, choose_owner(access), _dockerfile(plan)) as code,
+            archive_code(
+                plan.project.directory, choose_owner(access), files.code, files.gather
+            ) as code,
             held_image(plan.engine, plan.image, submission, plan.project) as image,
         ):
             entry.write(replace(note, run_id=run.run_id))
@@ -242,7 +246,8 @@ def _start(
                 experiment_name=str(experiment.name),
                 submission_id=entry.submission,
             )
-            container_id = _start_container(plan, run, spec, image, code, before_start)
+            tags = {names.TAG_CODE_DIGEST: files.code.digest}
+            container_id = _start_container(plan, run, spec, image, code, tags, before_start)
         until_started.pop_all()
         return Started(
             plan.engine,
@@ -250,7 +255,7 @@ def _start(
             container_id,
             entry,
             image.id,
-            _dockerfile(plan),
+            files,
             secrets_in(spec.environment),
             submission.config.grace,
             submission.config.timeout,
@@ -304,13 +309,17 @@ def _start_container(
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
+    tags: Mapping[str, str],
     before_start: Callable[[Plan, str], None],
 ) -> str:
     """Create, fill and start the container; on any error none is left. Gives its id."""
     try:
         # The tags before the start: from here on, whoever finds the run finds the container.
         container_id = container.create(
-            plan.engine, spec, code, lambda made: run.set_tags(_container_tags(plan, made, image))
+            plan.engine,
+            spec,
+            code,
+            lambda made: run.set_tags({**tags, **_container_tags(plan, made, image)}),
         )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
         before_start(plan, container_id)
@@ -319,10 +328,6 @@ def _start_container(
         container.give_up(plan.engine, spec.name)
         raise
     return container_id
-
-
-def _dockerfile(plan: Plan) -> str | None:
-    return plan.image.dockerfile if isinstance(plan.image, ImagePlan) else None
 
 
 def _run_tags(plan: Plan) -> dict[str, str]:
@@ -339,7 +344,7 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
     """Where the run happens. The first two are those of MLflow's own docker runs."""
     from mlflow.utils import mlflow_tags
 
-    return {
+    tags = {
         mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
         mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
         names.TAG_CONTAINER_ID: container_id,
@@ -347,3 +352,6 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
         names.TAG_IMAGE_DIGEST: image.digest,
         names.TAG_ENGINE: plan.engine.host.url,
     }
+    if image.repository_digest:
+        tags[names.TAG_REPOSITORY_DIGEST] = image.repository_digest
+    return tags
