@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from docker.utils.build import PatternMatcher
 
+from container_backend.code_copy import CodeCopy
 from container_backend.errors import InvalidProject
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 from container_backend.template import read_template
@@ -21,7 +22,7 @@ from container_backend.template import read_template
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from container_backend.code_copy import CodeCopy
+    from typing_extensions import Buffer
 
 IGNORE_FILE: Final = ".dockerignore"
 # What no run needs: histories, caches, environments of this machine, and stores that the
@@ -169,6 +170,26 @@ def _link_inside(directory: Path, path: Path) -> str:
         f"The project's link '{path}' points out of it, to '{target}', which the container has not.",
         remedy=f"Hand it over as a parameter of type path, or name it in {IGNORE_FILE}.",
     )
+
+
+def digest_of_code(directory: Path) -> str:
+    """What :attr:`CodeCopy.digest` would be if a project was sent.
+
+    Raises:
+        InvalidProject: A file cannot be read.
+    """
+    copy = CodeCopy(keep=False)
+    with tarfile.open(fileobj=_Nowhere(), mode="w|") as tar:
+        for relative in included_files(directory):
+            _add(tar, directory, relative, ROOT, copy)
+    return copy.digest
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes what is written, and keeps nothing of it."""
+
+    def write(self, data: Buffer, /) -> int:
+        return memoryview(data).nbytes
 
 
 def check_files(directory: Path) -> None:

@@ -72,6 +72,8 @@ class ImagePlan:
         is_locked: Whether the build makes a lock: whether any package is declared.
         indexes: Whose logins the build needs; they are in none of the above.
         secrets: Further ones, by id.
+        lock_digest: Of the lock that the image must have; empty for any.
+        exact: The id, or ``NAME@DIGEST``, of the one image that will do; empty for any of the hash.
     """
 
     hash: str
@@ -84,6 +86,8 @@ class ImagePlan:
     is_locked: bool
     indexes: Indexes
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    lock_digest: str = ""
+    exact: str = ""
 
 
 def plan_image(

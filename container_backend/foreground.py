@@ -335,4 +335,5 @@ def run_error(run_id: str, finished: Finished) -> RunFailed:
     return kind(
         f"Run (ID '{run_id}') {verb}: {outcome.reason}",
         last_lines=() if killed else finished.last_lines,
+        run_id=run_id,
     )

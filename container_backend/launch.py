@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
 from container_backend import container, names, state
@@ -96,11 +97,13 @@ class Started:
             )
 
 
-def run_to_end(submission: Submission) -> ContainerRun:
+def run_to_end(
+    submission: Submission, *, write: Callable[[Chunk], None] | None = None
+) -> ContainerRun:
     """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
     if submission.config.detach:
         return launch(submission)
-    run = launch_and_wait(submission)
+    run = launch_and_wait(submission, write=write)
     _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
     return run
 
@@ -191,6 +194,8 @@ def _start(
         before_start: Is given the id of the container when it is ready to start.
     """
     with ExitStack() as until_started:
+        if submission.repetition is not None and submission.repetition.temporary is not None:
+            until_started.callback(rmtree, submission.repetition.temporary, ignore_errors=True)
         plan = _plan(submission, needed, until_started)
         ledger = ledger_of(plan.engine.host)
         ensure_supervisor(plan.engine.host)
@@ -337,6 +342,8 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
     if isinstance(plan.image, ImagePlan):
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
+    if (repeated := plan.submission.repetition) is not None:
+        tags |= {**repeated.tags, names.TAG_RERUN_OF: repeated.run_id}
     return tags
 
 

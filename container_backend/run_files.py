@@ -71,6 +71,9 @@ class RunFiles:
 
     def _recorded_code(self) -> RecordedCode:
         plan, tree = self._plan, self._tree
+        repeated = plan.submission.repetition
+        if repeated is not None and repeated.code is not None:
+            return repeated.code.model_copy(update={"archived": CODE in self.files})
         archived, why_not = CODE in self.files, ""
         if self.code.is_too_large:
             why_not = f"it has more than {MOST_CODE_BYTES // 1024**2} MB"
