@@ -32,10 +32,12 @@ _SCRIPTS: Final = (
     "compile_bytecode.py",
     "count_packages.py",
     "conda.sh",
+    "describe_packages.py",
     "install.sh",
     "installer.sh",
     "prepare.sh",
     "resolve.sh",
+    "set_times.py",
     "split_lock.py",
     "system.sh",
 )

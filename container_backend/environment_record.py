@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 from container_backend.container import copy_folder, read_file
 from container_backend.lock import LOCK, LOCK_IN_IMAGE
 from container_backend.names import RECORD_DIRECTORY
+from container_backend.sbom import SBOM, SBOM_IN_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "environment"
 # Files of an environment image: name among the artifacts → path in it.
-_OF_IMAGE: Final = {f"{FOLDER}/{LOCK}": LOCK_IN_IMAGE}
+_OF_IMAGE: Final = {f"{FOLDER}/{LOCK}": LOCK_IN_IMAGE, f"{FOLDER}/{SBOM}": SBOM_IN_IMAGE}
 _MOST_IMAGES: Final = 64
 _IMAGES: dict[str, dict[str, bytes]] = {}
 
