@@ -112,11 +112,13 @@ def plan_again(
     if before.context is None:
         lacks.append(
             "image: neither the engine nor a registry has it, and its build context is not among "
-            "the artifacts; built from what the code declares"
+            "the artifacts; instead: what the code declares"
         )
         return None
     if recorded.is_locked and before.lock is None:
-        lacks.append("packages: the lock is not among the artifacts; they are resolved anew")
+        lacks.append(
+            "packages: the lock is not among the artifacts; instead: what is resolved today"
+        )
     return _on_its_base(engine, plan, lacks)
 
 
@@ -227,9 +229,10 @@ def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str]) -> ImagePlan
     except ImageUnavailable as error:
         raise NotRepeatable(
             f"The image cannot be built again: {gone}; and there is no other of that name.",
-            remedy=error.remedy,
+            remedy="Have the engine get it (`docker pull`, `docker load`), or log in to its registry "
+            "(`docker login`).",
         ) from error
-    lacks.append(f"{gone}; the one of that name is {other.digest} now")
+    lacks.append(f"{gone}; instead: {other.digest}, which has that name now")
     changed = digest_of(f"{plan.hash} {other.digest}".encode())
     return replace(
         _from(plan, other), hash=changed, tag=_tag(plan.python, changed, plan.lock_digest)

@@ -5,6 +5,7 @@ No secret is in it: variables whose names say that they hold one are written dow
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -144,7 +145,7 @@ def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
     submission = plan.submission
     config = submission.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True)
     return Recorded(
-        source=without_credentials(submission.uri),
+        source=_source(submission.uri),
         entry_point=submission.entry_point,
         parameters=_parameters(plan),
         docker_args=_docker_args(submission),
@@ -153,6 +154,14 @@ def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
         code=code,
         environment=_environment(plan.image) if isinstance(plan.image, ImagePlan) else None,
     )
+
+
+def _source(uri: str) -> str:
+    """A folder is relative to where the run was started from."""
+    location, sign, subdirectory = uri.partition("#")
+    if "://" not in location and Path(location).exists():
+        return f"{Path(location).absolute()}{sign}{subdirectory}"
+    return without_credentials(uri)
 
 
 def _parameters(plan: Plan) -> dict[str, str]:

@@ -220,7 +220,7 @@ def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
             f"The run '{past.run_id}' cannot be repeated: {lacks[-1]}; and there is no project at "
             f"'{source}' now."
         ) from error
-    lacks[-1] += f"; taken as it is now, from '{source}'"
+    lacks[-1] += f"; instead: what is there now, at '{source}'"
     return copied
 
 
@@ -257,6 +257,6 @@ def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage 
         return ReadyImage(exact)
     lacks.append(
         f"image: neither the engine nor a registry has {past.tags.get(names.TAG_IMAGE)} as of "
-        f"{digest or past.image_id}; taken as it is now"
+        f"{digest or past.image_id}; instead: what has that name now"
     )
     return None

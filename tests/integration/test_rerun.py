@@ -298,7 +298,7 @@ def test_a_commit_that_is_gone_is_said_and_replaced_only_on_request(repository):
     shutil.rmtree(repository / ".git")
     said = refused(first)
     assert "code: " in said
-    assert "taken as it is now" in said
+    assert "instead: what is there now, at" in said
     again, verdicts = rerun(first, "--best-effort")
     assert verdicts["code"] == "differs"
     assert log_of(again) == "other\n"
