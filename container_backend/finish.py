@@ -19,7 +19,7 @@ from mlflow.utils import mlflow_tags
 
 from container_backend import container as containers
 from container_backend import names, state
-from container_backend.description import Facts, again_command, describe
+from container_backend.description import Facts, describe
 from container_backend.ending import Ending, outcome_at
 from container_backend.environment_record import log_environment
 from container_backend.explanation import explain
@@ -249,12 +249,7 @@ def _facts(ending: Ending, run: mlflow.entities.Run, remarks: list[str]) -> Fact
         command=last.command if last is not None else "",
         seconds=seconds,
         attempts=ending.attempts,
-        again=again_command(
-            tags.get(mlflow_tags.MLFLOW_SOURCE_NAME, ""),
-            tags.get(mlflow_tags.MLFLOW_PROJECT_ENTRY_POINT, "main"),
-            run.data.params,
-            tags.get(mlflow_tags.MLFLOW_GIT_COMMIT),
-        ),
+        again=("container-backend", "rerun", ending.run_id),
         remarks=remarks,
     )
 

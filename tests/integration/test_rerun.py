@@ -130,6 +130,7 @@ def test_a_run_is_repeated_and_linked(folder, engine):
     assert new.info.run_name == "a name"
     for name in ("mlflow.source.name", "mlflow.project.entryPoint", names.TAG_CODE_DIGEST):
         assert new.data.tags[name] == old.data.tags[name]
+    assert f"container-backend rerun {first}\n" in old.data.tags["mlflow.note.content"]
     assert environment_images(engine) == images
     assert all_containers(engine) == containers
 
