@@ -216,15 +216,20 @@ class _Artifacts:
             self._missing = f"{type(error).__name__}: {error}"
 
     def _log(self) -> None:
+        try:
+            self._log_output()
+        finally:  # it says for itself what it could not do
+            if self._environment is not None:
+                self._environment.join()
+        if self._environment is None and self._ending.there is not None:
+            record = RunRecord(self._client, self._ending.run_id, "")
+            log_environment(self._engine, record, self._ending.there.id)
+
+    def _log_output(self) -> None:
         run_id, last = self._ending.run_id, self._ending.container
         if self._spool.error is None and last is not None and last.was_started:
             self._client.log_artifact(run_id, str(self._spool.file), LOG_FOLDER)
         log_metrics(self._client, run_id, self._entry.folder / METRICS)
-        if self._environment is not None:
-            self._environment.join()
-        elif self._ending.there is not None:
-            record = RunRecord(self._client, run_id, "")
-            log_environment(self._engine, record, self._ending.there.id)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
