@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
@@ -227,7 +229,7 @@ def _start(
                 client,
                 str(experiment.experiment_id),
                 uri=submission.uri,
-                work_dir=plan.project.directory,
+                work_dir=_work_dir(plan),
                 version=submission.version,
                 entry_point=submission.entry_point,
                 parameters=plan.command.parameters,
@@ -333,6 +335,12 @@ def _start_container(
         container.give_up(plan.engine, spec.name)
         raise
     return container_id
+
+
+def _work_dir(plan: Plan) -> Path:
+    """Where MLflow asks git; not in what came out of a record, whose tags are known anyway."""
+    repeated = plan.submission.repetition
+    return Path(os.sep) if repeated and repeated.directory else plan.project.directory
 
 
 def _run_tags(plan: Plan) -> dict[str, str]:

@@ -20,7 +20,7 @@ from container_backend.past_run import PastRun, find_run
 from container_backend.ready_image import ReadyImage
 from container_backend.rebuild import BuiltBefore, find_exact, plan_again
 from container_backend.repetition import Repetition
-from container_backend.source import fetch
+from container_backend.source import fetch, is_address
 from container_backend.submission import Experiment, Submission
 
 if TYPE_CHECKING:
@@ -200,11 +200,10 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
 
 def _repositories(past: PastRun) -> list[str]:
     """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
-    code, source = past.recorded.code, past.recorded.source.partition("#")[0]
-    there = [code.repository] if code.repository and Path(code.repository).is_dir() else []
-    addresses = [source] if "://" in source or "@" in source else []
     remote = past.tags.get("mlflow.source.git.repoURL", "")
-    return list(dict.fromkeys([*there, *addresses, *filter(None, [remote])]))
+    named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
+    addresses = (each for each in named if is_address(each) or Path(each).is_dir())
+    return list(dict.fromkeys(filter(None, addresses)))
 
 
 def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:

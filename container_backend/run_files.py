@@ -14,7 +14,7 @@ from container_backend.buildkit.context import packed
 from container_backend.code import included_files
 from container_backend.code_copy import CodeCopy
 from container_backend.dockerfile import ImagePlan
-from container_backend.git_tree import read_git_tree
+from container_backend.git_tree import GitTree, read_git_tree
 from container_backend.names import RECORD_DIRECTORY
 from container_backend.recorded import CODE, PROJECT_FILES, RUN, RecordedCode, describe_run
 
@@ -40,10 +40,13 @@ class RunFiles:
         """Ask git about the code; nothing is read yet."""
         self._plan = plan
         self._policy = plan.submission.config.record_code
-        directory = plan.project.directory
-        tree = read_git_tree(directory)
-        self._tree = tree if tree and tree.has_all_of(included_files(directory)) else None
-        keep = self._policy == "always" or (self._policy == "dirty" and self._tree is None)
+        repeated = plan.submission.repetition
+        self._repeats = repeated.code if repeated is not None else None
+        self._tree = None if repeated is not None and repeated.directory else _committed(plan)
+        in_commit = self._tree is not None
+        if self._repeats is not None:
+            in_commit = bool(self._repeats.commit) and not self._repeats.archived
+        keep = self._policy == "always" or (self._policy == "dirty" and not in_commit)
         self.code = CodeCopy(
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
@@ -71,9 +74,8 @@ class RunFiles:
 
     def _recorded_code(self) -> RecordedCode:
         plan, tree = self._plan, self._tree
-        repeated = plan.submission.repetition
-        if repeated is not None and repeated.code is not None:
-            return repeated.code.model_copy(update={"archived": CODE in self.files})
+        if self._repeats is not None:
+            return self._repeats.model_copy(update={"archived": CODE in self.files})
         archived, why_not = CODE in self.files, ""
         if self.code.is_too_large:
             why_not = f"it has more than {MOST_CODE_BYTES // 1024**2} MB"
@@ -93,6 +95,13 @@ class RunFiles:
             archived=archived,
             why_not=why_not,
         )
+
+
+def _committed(plan: Plan) -> GitTree | None:
+    """The repository whose commit has all that is sent; None where none has."""
+    directory = plan.project.directory
+    tree = read_git_tree(directory)
+    return tree if tree and tree.has_all_of(included_files(directory)) else None
 
 
 def _packed_context(image: ImagePlan) -> bytes:

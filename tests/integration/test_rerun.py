@@ -268,6 +268,19 @@ def test_a_commit_is_enough_and_is_had_from_the_repository_without_touching_it(r
     assert set(verdicts.values()) == {"same"}
 
 
+def test_a_version_of_a_repository_is_found_again(repository):
+    (repository / "data.txt").write_text("of the tag")
+    commit(repository)
+    git(repository, "tag", "v1")
+    (repository / "data.txt").write_text("of later")
+    commit(repository)
+    first = container_backend.run(str(repository), version="v1").run_id
+    git(repository, "tag", "--force", "v1")
+    again, verdicts = rerun(first)
+    assert set(verdicts.values()) == {"same"}
+    assert "data of the tag" in log_of(again)
+
+
 def test_a_project_in_a_subdirectory_is_found_in_its_commit(folder, tmp_path):
     root = tmp_path / "mono repo ü"
     root.mkdir()
