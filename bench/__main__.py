@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import container_backend
-from bench import builds, peers, runs, watching
+from bench import builds, peers, rerunning, runs, watching
 from container_backend import engine
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def _runs(connected: Engine, image: str, rounds: int) -> Iterator[Figure | Ratio
     yield watching.memory_of_output()
     yield from watching.supervisor(connected)
     yield from runs.salary_runs(image, rounds)
+    yield rerunning.rerun_times(1 + rounds // 2)
+    yield from rerunning.second_engine(connected)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"^exporting to image", "writing the image"),
     (rf"^({PULLING}|{PUSHING})$", "{0}"),
     # Done at once, and nobody's business.
-    (r"\] COPY --from=lock |\] WORKDIR /mlflow/|\] USER ", None),
+    (r"\] WORKDIR /mlflow/|\] USER ", None),
 )
 # A step of somebody's own template.
 _INSTRUCTION: Final = re.compile(r"^\[(?!internal|auth)[^\]]+\] (.+)$", re.DOTALL)

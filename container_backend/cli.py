@@ -15,9 +15,11 @@ from click.shell_completion import get_completion_class
 
 from container_backend._version import __version__
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
+from container_backend.cli_rerun import RERUN_COMMANDS
 from container_backend.cli_runs import RUN_COMMANDS
 from container_backend.config import parse_config, read_config
 from container_backend.errors import ContainerBackendError, RunFailed
+from container_backend.options import pairs
 from container_backend.tables import human_size, image_table
 
 if TYPE_CHECKING:
@@ -53,21 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"Error: {type(error).__name__}: {error}", err=True)
         click.echo(f"Set {_DEBUG}=1 to see where it came from.", err=True)
         sys.exit(1)
-
-
-def _pairs(
-    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
-) -> dict[str, str]:
-    """``name=value``, each name once."""
-    pairs: dict[str, str] = {}
-    for given in values:
-        name, equals, value = given.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"'{given}': write it as name=value.", param=parameter)
-        if name in pairs:
-            raise click.BadParameter(f"'{name}' is given twice.", param=parameter)
-        pairs[name] = value
-    return pairs
 
 
 def _docker_args(
@@ -122,7 +109,7 @@ _entry_point = click.option(
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_pairs,
+    callback=pairs,
     help="A parameter. One that the entry point does not declare is passed as --NAME VALUE.",
 )
 @click.option(
@@ -408,7 +395,7 @@ def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: boo
     click.echo(f"{verb} about {human_size(freed)} ({len(chosen) - kept} images).", err=True)
 
 
-for _command in RUN_COMMANDS:
+for _command in (*RUN_COMMANDS, *RERUN_COMMANDS):
     cli.add_command(_command)
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_run(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
     """The ids of the runs that have a container; none where there is no engine to ask."""
     from container_backend import names
     from container_backend.engine import connect
@@ -48,7 +50,7 @@ def _since(_context: click.Context, parameter: click.Parameter, value: str | Non
         ) from error
 
 
-_run = click.argument("run", shell_complete=_complete)
+_run = click.argument("run", shell_complete=complete_run)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 

@@ -14,12 +14,15 @@ from typing import IO, TYPE_CHECKING, Final
 
 from docker.utils.build import PatternMatcher
 
+from container_backend.code_copy import CodeCopy
 from container_backend.errors import InvalidProject
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 from container_backend.template import read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from typing_extensions import Buffer
 
 IGNORE_FILE: Final = ".dockerignore"
 # What no run needs: histories, caches, environments of this machine, and stores that the
@@ -37,9 +40,6 @@ IGNORED_BY_DEFAULT: Final = (
 )
 # Put beside the code, and on the path of every Python program.
 _LAUNCHER: Final = "sitecustomize.py"
-# What the image was built from, for whoever finishes the run.
-DOCKERFILE: Final = "Dockerfile"
-DOCKERFILE_IN_CONTAINER: Final = f"{LAUNCHER_DIRECTORY}/{DOCKERFILE}"
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -54,13 +54,19 @@ class Owner:
 ROOT: Final = Owner(0, 0)
 
 
-def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -> IO[bytes]:
+def archive_code(
+    directory: Path,
+    owner: Owner,
+    copy: CodeCopy | None = None,
+    more: Callable[[], Iterable[tuple[str, IO[bytes]]]] = tuple,
+) -> IO[bytes]:
     """A tar of a project's files, the launcher and an empty home folder, to be unpacked at ``/``.
 
     Args:
         directory: The project.
         owner: Who may write there: the user that the program runs as.
-        dockerfile: Of the image; None for one that was not built here.
+        copy: Takes the files that are sent.
+        more: Asked, when that is done, for files beside the code: path and content.
 
     Returns:
         An open file at its start; in memory while small, on disk otherwise.
@@ -76,11 +82,12 @@ def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -
             tar.addfile(_folder(HOME_DIRECTORY, owner))
             tar.addfile(_folder(CODE_DIRECTORY, owner))
             tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
-            _add_text(tar, f"{LAUNCHER_DIRECTORY}/{_LAUNCHER}", read_template(_LAUNCHER))
-            if dockerfile is not None:
-                _add_text(tar, DOCKERFILE_IN_CONTAINER, dockerfile)
+            launcher = io.BytesIO(read_template(_LAUNCHER).encode())
+            _add_file(tar, f"{LAUNCHER_DIRECTORY}/{_LAUNCHER}", launcher)
             for relative in included_files(directory):
-                _add(tar, directory, relative, owner)
+                _add(tar, directory, relative, owner, copy)
+            for path, content in more():
+                _add_file(tar, path, content)
         size = spool.tell()
         spool.flush()  # a full disk says so now
         spool.seek(0)
@@ -102,14 +109,17 @@ def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
     return entry
 
 
-def _add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
-    content = text.encode()
+def _add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
+    """A file that is ours: nobody but root may change it."""
     entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.size, entry.mode = len(content), 0o644
-    tar.addfile(entry, io.BytesIO(content))
+    entry.size, entry.mode = content.seek(0, os.SEEK_END), 0o644
+    content.seek(0)
+    tar.addfile(entry, content)
 
 
-def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> None:
+def _add(
+    tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner, copy: CodeCopy | None
+) -> None:
     path = directory / relative
     name = f"{CODE_DIRECTORY.lstrip('/')}/{relative}"
     try:
@@ -122,10 +132,12 @@ def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> 
             entry.linkname = _link_inside(directory, path)
         entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
         if not entry.isfile():
+            if copy is not None:
+                copy.take(relative, entry)
             tar.addfile(entry)
             return
         with path.open("rb") as content:
-            tar.addfile(entry, content)
+            tar.addfile(entry, content if copy is None else copy.take(relative, entry, content))
     except FileNotFoundError:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
@@ -158,6 +170,26 @@ def _link_inside(directory: Path, path: Path) -> str:
         f"The project's link '{path}' points out of it, to '{target}', which the container has not.",
         remedy=f"Hand it over as a parameter of type path, or name it in {IGNORE_FILE}.",
     )
+
+
+def digest_of_code(directory: Path) -> str:
+    """What :attr:`CodeCopy.digest` would be if a project was sent.
+
+    Raises:
+        InvalidProject: A file cannot be read.
+    """
+    copy = CodeCopy(keep=False)
+    with tarfile.open(fileobj=_Nowhere(), mode="w|") as tar:
+        for relative in included_files(directory):
+            _add(tar, directory, relative, ROOT, copy)
+    return copy.digest
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes what is written, and keeps nothing of it."""
+
+    def write(self, data: Buffer, /) -> int:
+        return memoryview(data).nbytes
 
 
 def check_files(directory: Path) -> None:

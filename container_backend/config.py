@@ -117,6 +117,8 @@ class BackendConfig(BaseModel):
         retry_program: Whether that is so, too, when the program itself fails.
         keep: Whether the container stays when the run has ended: ``never``, ``on-failure`` or
             ``always``.
+        record_code: Whether the code goes to the run's artifacts: where no commit has it
+            (``dirty``), ``always`` or ``never``.
         storage_dir: Where files of parameters of type ``path`` are downloaded to; a temporary
             folder by default, which goes with the run.
         trust_project: Whether a project that was fetched may name folders of this machine.
@@ -144,6 +146,7 @@ class BackendConfig(BaseModel):
     retries: int = Field(default=0, ge=0, le=100)
     retry_program: bool = False
     keep: Literal["never", "on-failure", "always"] = "never"
+    record_code: Literal["dirty", "always", "never"] = "dirty"
     storage_dir: str | None = None
     trust_project: bool = False
     allow_engine: bool = False

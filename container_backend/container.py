@@ -6,10 +6,13 @@ import io
 import math
 import os
 import shlex
+import shutil
 import tarfile
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException, NotFound
@@ -24,6 +27,7 @@ from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
@@ -239,6 +243,37 @@ def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
         member = archive.next()
         file = archive.extractfile(member) if member is not None else None
         return file.read() if file is not None else None
+
+
+def copy_folder(engine: Engine, container_id: str, path: str, target: Path) -> None:
+    """Copy the files in a folder of a container; nothing where there is no such folder.
+
+    Args:
+        engine: Where the container is.
+        container_id: Running or not.
+        path: Of the folder; only the engine's own files are in it, and no links.
+        target: A folder of this machine.
+
+    Raises:
+        DockerException: The container is gone, or the engine.
+    """
+    try:
+        chunks, _ = engine.client.api.get_archive(container_id, path)
+    except NotFound:
+        return
+    with tempfile.TemporaryFile() as packed:
+        packed.writelines(chunks)
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as archive:
+            for member in archive:
+                inside = PurePosixPath(member.name).parts[1:]
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or ".." in inside:
+                    continue
+                file = target.joinpath(*inside)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("wb") as opened:
+                    shutil.copyfileobj(content, opened)
 
 
 def remove(engine: Engine, container: str) -> None:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK: Final = 256 * 1024
+# When files were written whose real time says nothing: the first day that a zip archive can tell, in
+# seconds since 1970. The same in templates/access.sh.
+ONE_TIME: Final = 315_532_800
 
 
 class FileChanged(Exception):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from container_backend import state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from container_backend.state import Outcome
 
@@ -117,17 +117,3 @@ def duration(seconds: float) -> str:
     if seconds < _HOUR:
         return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
     return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
-
-
-def again_command(
-    source: str, entry_point: str, parameters: Mapping[str, str], commit: str | None
-) -> list[str]:
-    """The words of a command that repeats a run, on any machine that reaches its source."""
-    words = ["container-backend", "run", source]
-    if entry_point != "main":
-        words += ["-e", entry_point]
-    if commit and "://" in source:
-        words += ["--version", commit]
-    for name, value in parameters.items():
-        words += ["-P", f"{name}={value}"]
-    return words

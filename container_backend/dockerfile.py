@@ -32,10 +32,12 @@ _SCRIPTS: Final = (
     "compile_bytecode.py",
     "count_packages.py",
     "conda.sh",
+    "describe_packages.py",
     "install.sh",
     "installer.sh",
     "prepare.sh",
     "resolve.sh",
+    "set_times.py",
     "split_lock.py",
     "system.sh",
 )
@@ -72,6 +74,8 @@ class ImagePlan:
         is_locked: Whether the build makes a lock: whether any package is declared.
         indexes: Whose logins the build needs; they are in none of the above.
         secrets: Further ones, by id.
+        lock_digest: Of the lock that the image must have; empty for any.
+        exact: The id, or ``NAME@DIGEST``, of the one image that will do; empty for any of the hash.
     """
 
     hash: str
@@ -84,6 +88,8 @@ class ImagePlan:
     is_locked: bool
     indexes: Indexes
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    lock_digest: str = ""
+    exact: str = ""
 
 
 def plan_image(

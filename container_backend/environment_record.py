@@ -1,53 +1,72 @@
-"""What a run was executed in, among its artifacts: how it was built, and what was installed."""
+"""What a run can be repeated from, among its artifacts: how it was built and what was installed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
 
-from container_backend.code import DOCKERFILE, DOCKERFILE_IN_CONTAINER
-from container_backend.container import read_file
+from container_backend.container import copy_folder, read_file
 from container_backend.lock import LOCK, LOCK_IN_IMAGE
+from container_backend.names import RECORD_DIRECTORY
+from container_backend.sbom import SBOM, SBOM_IN_IMAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container_backend.engine import Engine
     from container_backend.record import RunRecord
 
 FOLDER: Final = "environment"
-_MOST_LOCKS: Final = 64
-_LOCKS: dict[str, str | None] = {}
+# Files of an environment image: name among the artifacts → path in it.
+_OF_IMAGE: Final = {f"{FOLDER}/{LOCK}": LOCK_IN_IMAGE, f"{FOLDER}/{SBOM}": SBOM_IN_IMAGE}
+_MOST_IMAGES: Final = 64
+_IMAGES: dict[str, dict[str, bytes]] = {}
 
 
 def log_environment(
     engine: Engine,
     record: RunRecord,
     container: str,
-    dockerfile: str | None = None,
+    files: Mapping[str, IO[bytes]] | None = None,
     image_id: str = "",
 ) -> None:
-    """Log the lock in a container's image, and the Dockerfile that was put beside the code.
+    """Log what is in a container's image, and the files that were put beside the code.
 
     Args:
         engine: Where the container is.
         record: Whose artifacts.
         container: Not removed yet; by id.
-        dockerfile: Its text, where it is known already.
-        image_id: Of the container, where it is known: its lock is read once by a process.
+        files: Path among the artifacts → content, where they are at hand.
+        image_id: Of the container, where it is known: its files are read once by a process.
 
     Raises:
         Exception: Of the artifact store's own kind, or of the engine's.
     """
-    if dockerfile is None:
-        dockerfile = _read(engine, container, DOCKERFILE_IN_CONTAINER)
-    if image_id not in _LOCKS:
-        if len(_LOCKS) >= _MOST_LOCKS:
-            _LOCKS.clear()
-        _LOCKS[image_id] = _read(engine, container, LOCK_IN_IMAGE)
-    lock = _LOCKS[image_id] if image_id else _LOCKS.pop(image_id)
-    for name, text in ((DOCKERFILE, dockerfile), (LOCK, lock)):
-        if text is not None:
-            record.client.log_text(record.run_id, text, f"{FOLDER}/{name}")
+    with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+        folder = Path(temporary)
+        for path, content in (files or {}).items():
+            target = folder / path
+            target.parent.mkdir(exist_ok=True)
+            content.seek(0)
+            with target.open("wb") as file:
+                shutil.copyfileobj(content, file)
+        if files is None:
+            copy_folder(engine, container, RECORD_DIRECTORY, folder)
+        for path, data in _files_of_image(engine, container, image_id).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(data)
+        record.client.log_artifacts(record.run_id, temporary)
 
 
-def _read(engine: Engine, container: str, path: str) -> str | None:
-    content = read_file(engine, container, path)
-    return None if content is None else content.decode()
+def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:
+    if image_id in _IMAGES:
+        return _IMAGES[image_id]
+    read = {name: read_file(engine, container, path) for name, path in _OF_IMAGE.items()}
+    found = {name: data for name, data in read.items() if data is not None}
+    if image_id:
+        if len(_IMAGES) >= _MOST_IMAGES:
+            _IMAGES.clear()
+        _IMAGES[image_id] = found
+    return found

@@ -6,7 +6,8 @@
     ├── InvalidInput                 2   refused before anything was created or built
     │   ├── InvalidConfig            2   the backend config or a command line option
     │   ├── InvalidProject           2   the MLproject file, an entry point, a parameter
-    │   └── InvalidEnvironment       2   python_env.yaml, requirements.txt
+    │   ├── InvalidEnvironment       2   python_env.yaml, requirements.txt
+    │   └── NotRepeatable            2   something of a run that is to be repeated is gone
     ├── EngineUnavailable            3   no Docker engine answers, or one too old
     ├── TrackingUnreachable          4   the container could not reach the tracking store
     ├── ImageUnavailable             5   a base image that is neither here nor in its registry
@@ -60,6 +61,10 @@ class InvalidEnvironment(InvalidInput):
     """An environment file of the project is wrong."""
 
 
+class NotRepeatable(InvalidInput):
+    """What a run was made of cannot be had any more, or is not what it was."""
+
+
 class EngineUnavailable(ContainerBackendError):
     """No Docker engine answers, or the one that does cannot do what is needed."""
 
@@ -96,10 +101,12 @@ class RunFailed(ContainerBackendError):
     Args:
         message: Which run, and why.
         last_lines: Of the program's output.
+        run_id: Of the run.
     """
 
-    def __init__(self, message: str, *, last_lines: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, last_lines: Sequence[str] = (), run_id: str = "") -> None:
         self.last_lines = tuple(last_lines)
+        self.run_id = run_id
         shown = "\n".join(f"    {line}" for line in self.last_lines)
         super().__init__(
             message, remedy=f"The last lines of its output:\n{shown}" if shown else None

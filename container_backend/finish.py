@@ -19,7 +19,7 @@ from mlflow.utils import mlflow_tags
 
 from container_backend import container as containers
 from container_backend import names, state
-from container_backend.description import Facts, again_command, describe
+from container_backend.description import Facts, describe
 from container_backend.ending import Ending, outcome_at
 from container_backend.environment_record import log_environment
 from container_backend.explanation import explain
@@ -216,15 +216,20 @@ class _Artifacts:
             self._missing = f"{type(error).__name__}: {error}"
 
     def _log(self) -> None:
+        try:
+            self._log_output()
+        finally:  # it says for itself what it could not do
+            if self._environment is not None:
+                self._environment.join()
+        if self._environment is None and self._ending.there is not None:
+            record = RunRecord(self._client, self._ending.run_id, "")
+            log_environment(self._engine, record, self._ending.there.id)
+
+    def _log_output(self) -> None:
         run_id, last = self._ending.run_id, self._ending.container
         if self._spool.error is None and last is not None and last.was_started:
             self._client.log_artifact(run_id, str(self._spool.file), LOG_FOLDER)
         log_metrics(self._client, run_id, self._entry.folder / METRICS)
-        if self._environment is not None:
-            self._environment.join()
-        elif self._ending.there is not None:
-            record = RunRecord(self._client, run_id, "")
-            log_environment(self._engine, record, self._ending.there.id)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
@@ -249,12 +254,7 @@ def _facts(ending: Ending, run: mlflow.entities.Run, remarks: list[str]) -> Fact
         command=last.command if last is not None else "",
         seconds=seconds,
         attempts=ending.attempts,
-        again=again_command(
-            tags.get(mlflow_tags.MLFLOW_SOURCE_NAME, ""),
-            tags.get(mlflow_tags.MLFLOW_PROJECT_ENTRY_POINT, "main"),
-            run.data.params,
-            tags.get(mlflow_tags.MLFLOW_GIT_COMMIT),
-        ),
+        again=("container-backend", "rerun", ending.run_id),
         remarks=remarks,
     )
 

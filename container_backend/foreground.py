@@ -315,7 +315,7 @@ class Foreground:
                 self._engine,
                 self._started.record,
                 self._started.container_id,
-                self._started.dockerfile,
+                self._started.files.files,
                 self._started.image_id,
             )
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
@@ -335,4 +335,5 @@ def run_error(run_id: str, finished: Finished) -> RunFailed:
     return kind(
         f"Run (ID '{run_id}') {verb}: {outcome.reason}",
         last_lines=() if killed else finished.last_lines,
+        run_id=run_id,
     )

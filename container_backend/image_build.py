@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -23,6 +25,7 @@ from container_backend.errors import BuildError
 from container_backend.indexes import netrc_file, with_netrc
 from container_backend.lock import LOCK_IN_IMAGE, LOCK_IN_STAGE, LOCK_STAGE, Lock, read_lock
 from container_backend.names import (
+    ENVIRONMENT_DIRECTORY,
     LABEL_BASE_DIGEST,
     LABEL_BASE_IMAGE,
     LABEL_ENVIRONMENT_HASH,
@@ -32,6 +35,7 @@ from container_backend.names import (
     UNFINISHED_REPOSITORY,
 )
 from container_backend.remote_image import split_reference
+from container_backend.sbom import SBOM, SBOM_IN_IMAGE, Installed, bill_of_materials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +50,11 @@ _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUN
 # What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
 # https://docs.docker.com/reference/dockerfile/#predefined-args
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+# Where an image says what is installed in it: templates/describe_packages.py, dpkg, os-release(5).
+PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
+_CONDA = "conda"
+_DPKG = "/var/lib/dpkg/status"
+_OS_RELEASE = "/usr/lib/os-release"
 
 
 def build(
@@ -58,8 +67,8 @@ def build(
 ) -> Lock | None:
     """Build the image of a plan. It has its name and its hash only when all of it is there.
 
-    The digest of the lock is known when everything is built; labels that say it are put on the
-    built image by a second build, which adds no layer and takes a tenth of a second.
+    The digest of the lock is known when everything is built, and so is the bill of materials: they
+    are put into the built image by a second build, which takes a tenth of a second.
 
     Returns:
         What was installed; None where nothing is locked.
@@ -71,8 +80,9 @@ def build(
     with _build_errors():
         image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
         try:
-            lock = _read_lock(engine, image_id, LOCK_IN_IMAGE)
-            _finish(engine, plan, image_id, lock)
+            lock, installed = _read_installed(engine, image_id)
+            bill = bill_of_materials(plan, lock, installed)
+            _finish(engine, plan, image_id, lock, bill)
         except BaseException:
             _discard(engine, image_id)
             raise
@@ -136,6 +146,25 @@ def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
     return None if content is None else read_lock(content.decode())
 
 
+def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]:
+    created = engine.client.api.create_container(image, ["true"])
+    container_id = str(created["Id"])
+    try:
+        lock = container.read_file(engine, container_id, LOCK_IN_IMAGE)
+        with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+            folder = Path(temporary)
+            container.copy_folder(engine, container_id, PACKAGES_IN_IMAGE, folder)
+            told = {file.stem: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
+        dpkg = container.read_file(engine, container_id, _DPKG) or b""
+        os_release = container.read_file(engine, container_id, _OS_RELEASE) or b""
+    finally:
+        container.remove(engine, container_id)
+    conda = told.pop(_CONDA, [])
+    python = [package for packages in told.values() for package in packages]
+    installed = Installed(python, conda, dpkg.decode(), os_release.decode())
+    return (None if lock is None else read_lock(lock.decode())), installed
+
+
 def _discard(engine: Engine, image_id: str) -> None:
     """Nobody would find an image that has no name, but the disk would be fuller by it."""
     with suppress(DockerException, OSError):
@@ -162,8 +191,8 @@ def _request(
     )
 
 
-def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None) -> None:
-    """Labels, and with them the name. BuildKit builds on names only: it has one for so long."""
+def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, bill: bytes) -> None:
+    """Bill of materials and labels, and with them the name. BuildKit builds on names only: it has one for so long."""
     labels = {
         LABEL_ENVIRONMENT_HASH: plan.hash,
         LABEL_BASE_IMAGE: plan.base.reference,
@@ -177,7 +206,10 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None) -
     engine.client.api.tag(image_id, *split_reference(unfinished))
     try:
         request = BuildRequest(
-            context={"Dockerfile": f"FROM {unfinished}\n".encode()},
+            context={
+                "Dockerfile": f"FROM {unfinished}\nCOPY {SBOM} {SBOM_IN_IMAGE}\n".encode(),
+                SBOM: bill,
+            },
             tags=(plan.tag,),
             labels=labels,
             platform=None if plan.platform == engine.platform else plan.platform,

@@ -14,7 +14,7 @@ from container_backend.dockerfile import BaseImage, ImagePlan
 from container_backend.engine import said_by
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
-from container_backend.names import LABEL_ENVIRONMENT_HASH
+from container_backend.names import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
 from container_backend.progress import built_line, shown_steps
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ class EnvironmentImage:
         id: ``sha256:…``; what a container is created from, so that a moved name cannot matter.
         digest: The repository digest where it came from a registry, else the id.
         hash: The environment hash.
+        repository_digest: ``NAME@DIGEST`` by which a registry has it; empty where none has.
     """
 
     reference: str
     id: str
     digest: str
     hash: str
+    repository_digest: str = ""
 
 
 def resolve_base(
@@ -113,13 +115,14 @@ def _repository(reference: str) -> str:
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
     """The image of a plan's hash on the engine, whatever it is called there."""
     try:
-        inspected = engine.client.api.inspect_image(plan.tag)
+        inspected = engine.client.api.inspect_image(plan.exact or plan.tag)
     except NotFound:
         inspected = None
-    if inspected is None or _hash_of(inspected) != plan.hash:
-        listed = engine.client.api.images(
-            filters={"label": f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"}
-        )
+    if inspected is None or not (plan.exact or _is_of(plan, inspected)):
+        labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
+        if plan.lock_digest:
+            labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
+        listed = [] if plan.exact else engine.client.api.images(filters={"label": labels})
         if not listed:
             return None
         inspected = engine.client.api.inspect_image(listed[0]["Id"])
@@ -134,12 +137,15 @@ def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> Environ
         id=str(inspected["Id"]),
         digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
         hash=plan.hash,
+        repository_digest=str(digests[0]) if digests else "",
     )
 
 
-def _hash_of(inspected: Mapping[str, Any]) -> str | None:
+def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:
+    """Whether an image is of a plan's hash, and of its lock where it has one."""
     labels = (inspected.get("Config") or {}).get("Labels") or {}
-    return labels.get(LABEL_ENVIRONMENT_HASH)
+    lock = labels.get(LABEL_LOCK_DIGEST)
+    return labels.get(LABEL_ENVIRONMENT_HASH) == plan.hash and plan.lock_digest in {"", lock}
 
 
 def find_or_build(
@@ -176,6 +182,8 @@ def find_or_build(
     # Somebody else may have built it while this waited.
     if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
+    elif plan.exact:
+        found = _exact(engine, plan, docker_auth)
     elif not rebuild and repository and (found := _pulled(engine, plan, repository, docker_auth)):
         _logger.info("=== Pulled environment image %s ===", found.reference)
     else:
@@ -199,6 +207,23 @@ def find_or_build(
     return found
 
 
+def _exact(
+    engine: Engine, plan: ImagePlan, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage:
+    """The one image of its registry; it gets its name here where that is free.
+
+    Raises:
+        ImageUnavailable: The registry does not have it any more, refuses, or went away.
+    """
+    _logger.info("=== Pulling environment image %s ===", plan.exact)
+    remote_image.pull(engine, plan.exact, docker_auth)
+    try:
+        engine.client.api.inspect_image(plan.tag)
+    except NotFound:
+        engine.client.api.tag(plan.exact, *remote_image.split_reference(plan.tag))
+    return _environment_image(plan, engine.client.api.inspect_image(plan.exact))
+
+
 def _remote(plan: ImagePlan, repository: str) -> str:
     """The name in the registry: the whole hash, so that no two environments ever meet."""
     return f"{repository}:{plan.hash}"
@@ -218,7 +243,7 @@ def _pulled(
         _logger.warning("%s", error.message)
         return None
     inspected = engine.client.api.inspect_image(reference)
-    if _hash_of(inspected) != plan.hash:
+    if not _is_of(plan, inspected):
         _logger.warning("The image %s is not of the environment that it is named after", reference)
         return None
     engine.client.api.tag(reference, *remote_image.split_reference(plan.tag))

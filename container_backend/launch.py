@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
 from container_backend import container, names, state
@@ -22,13 +25,14 @@ from container_backend.masking import secrets_in
 from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
+from container_backend.run_files import RunFiles
 from container_backend.source import without_credentials
 from container_backend.store_access import is_listening
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
@@ -66,7 +70,7 @@ class Started:
         container_id: Of the container.
         entry: In the ledger; locked.
         image_id: Of the container.
-        dockerfile: Of the image; None for one that was not built here.
+        files: For its artifacts.
         secrets: What must not be seen of its output.
         grace: Seconds between being asked to stop and SIGKILL.
         timeout: Seconds that the program may take.
@@ -77,7 +81,7 @@ class Started:
     container_id: str
     entry: Entry
     image_id: str
-    dockerfile: str | None
+    files: RunFiles
     secrets: frozenset[bytes] = field(repr=False)
     grace: float
     timeout: float | None
@@ -95,11 +99,13 @@ class Started:
             )
 
 
-def run_to_end(submission: Submission) -> ContainerRun:
+def run_to_end(
+    submission: Submission, *, write: Callable[[Chunk], None] | None = None
+) -> ContainerRun:
     """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
     if submission.config.detach:
         return launch(submission)
-    run = launch_and_wait(submission)
+    run = launch_and_wait(submission, write=write)
     _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
     return run
 
@@ -190,6 +196,8 @@ def _start(
         before_start: Is given the id of the container when it is ready to start.
     """
     with ExitStack() as until_started:
+        if submission.repetition is not None and submission.repetition.temporary is not None:
+            until_started.callback(rmtree, submission.repetition.temporary, ignore_errors=True)
         plan = _plan(submission, needed, until_started)
         ledger = ledger_of(plan.engine.host)
         ensure_supervisor(plan.engine.host)
@@ -209,6 +217,7 @@ def _start(
             str(experiment.experiment_id),
             temporary=tuple(map(str, plan.temporary)),
         )
+        files = needed.enter_context(RunFiles(plan))
         lock = needed.enter_context(entry.lock())
         lock.own()
         entry.write(note)
@@ -220,7 +229,7 @@ def _start(
                 client,
                 str(experiment.experiment_id),
                 uri=submission.uri,
-                work_dir=plan.project.directory,
+                work_dir=_work_dir(plan),
                 version=submission.version,
                 entry_point=submission.entry_point,
                 parameters=plan.command.parameters,
@@ -229,7 +238,9 @@ def _start(
             )
         with (
             record.ending_on_error(run, then=entry.remove),
-            archive_code(plan.project.directory, choose_owner(access), _dockerfile(plan)) as code,
+            archive_code(
+                plan.project.directory, choose_owner(access), files.code, files.gather
+            ) as code,
             held_image(plan.engine, plan.image, submission, plan.project) as image,
         ):
             entry.write(replace(note, run_id=run.run_id))
@@ -242,7 +253,8 @@ def _start(
                 experiment_name=str(experiment.name),
                 submission_id=entry.submission,
             )
-            container_id = _start_container(plan, run, spec, image, code, before_start)
+            tags = {names.TAG_CODE_DIGEST: files.code.digest}
+            container_id = _start_container(plan, run, spec, image, code, tags, before_start)
         until_started.pop_all()
         return Started(
             plan.engine,
@@ -250,7 +262,7 @@ def _start(
             container_id,
             entry,
             image.id,
-            _dockerfile(plan),
+            files,
             secrets_in(spec.environment),
             submission.config.grace,
             submission.config.timeout,
@@ -304,13 +316,17 @@ def _start_container(
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
+    tags: Mapping[str, str],
     before_start: Callable[[Plan, str], None],
 ) -> str:
     """Create, fill and start the container; on any error none is left. Gives its id."""
     try:
         # The tags before the start: from here on, whoever finds the run finds the container.
         container_id = container.create(
-            plan.engine, spec, code, lambda made: run.set_tags(_container_tags(plan, made, image))
+            plan.engine,
+            spec,
+            code,
+            lambda made: run.set_tags({**tags, **_container_tags(plan, made, image)}),
         )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
         before_start(plan, container_id)
@@ -321,8 +337,10 @@ def _start_container(
     return container_id
 
 
-def _dockerfile(plan: Plan) -> str | None:
-    return plan.image.dockerfile if isinstance(plan.image, ImagePlan) else None
+def _work_dir(plan: Plan) -> Path:
+    """Where MLflow asks git; not in what came out of a record, whose tags are known anyway."""
+    repeated = plan.submission.repetition
+    return Path(os.sep) if repeated and repeated.directory else plan.project.directory
 
 
 def _run_tags(plan: Plan) -> dict[str, str]:
@@ -332,6 +350,8 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
     if isinstance(plan.image, ImagePlan):
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
+    if (repeated := plan.submission.repetition) is not None:
+        tags |= {**repeated.tags, names.TAG_RERUN_OF: repeated.run_id}
     return tags
 
 
@@ -339,7 +359,7 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
     """Where the run happens. The first two are those of MLflow's own docker runs."""
     from mlflow.utils import mlflow_tags
 
-    return {
+    tags = {
         mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
         mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
         names.TAG_CONTAINER_ID: container_id,
@@ -347,3 +367,6 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
         names.TAG_IMAGE_DIGEST: image.digest,
         names.TAG_ENGINE: plan.engine.host.url,
     }
+    if image.repository_digest:
+        tags[names.TAG_REPOSITORY_DIGEST] = image.repository_digest
+    return tags

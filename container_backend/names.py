@@ -44,6 +44,11 @@ TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
 TAG_CAUSE: Final = TAG_PREFIX + "cause"
 TAG_ATTEMPTS: Final = TAG_PREFIX + "attempts"
 TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
+# What a run can be repeated from: NAME@DIGEST of its image, where a registry has it; what was sent of
+# its code; and the run that it repeats.
+TAG_REPOSITORY_DIGEST: Final = TAG_PREFIX + "repository_digest"
+TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"
+TAG_RERUN_OF: Final = TAG_PREFIX + "rerun_of"
 
 # Settings from the environment.
 ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
@@ -54,6 +59,8 @@ ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
 HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
+# What goes to the run's artifacts as it is, by whoever finishes the run.
+RECORD_DIRECTORY: Final = "/mlflow/record"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 
 # The repository of environment images on an engine; the tag is the hash's first digits.

@@ -98,7 +98,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     config = submission.config
     docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
     storage = choose_storage(submission.storage_dir or config.storage_dir)
-    source = fetch(submission.uri, submission.version, files)
+    source = _source(submission, files)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
     command = compute_command(project, entry_point, submission.parameters, storage)
@@ -106,7 +106,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     check_files(project.directory)
     if isinstance(environment, DockerEnvironment):
         docker_args = _with_project(docker_args, environment, source, config)
-    connected = engine.connect()
+    connected = engine.connect(submission.host)
     connections.callback(connected.close)
     # MLflow takes seconds to import: what is wrong so far was said without it.
     import mlflow
@@ -129,6 +129,13 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         storage=storage,
         fetched=source.temporary,
     )
+
+
+def _source(submission: Submission, files: ExitStack) -> Source:
+    repeated = submission.repetition
+    if repeated is None or repeated.directory is None:
+        return fetch(submission.uri, submission.version, files)
+    return Source(repeated.directory, is_fetched=True, temporary=repeated.temporary)
 
 
 def _with_project(
@@ -189,6 +196,9 @@ def which_image(
         ImageUnavailable: The image to build on is nowhere to be had.
         InvalidConfig: A template or a secret of the user's cannot be read.
     """
+    repeated = submission.repetition
+    if repeated is not None and repeated.image is not None:
+        return repeated.image
     if isinstance(environment, DockerEnvironment):
         return ReadyImage(environment.image, with_code=submission.build_image)
     return plan_environment(connected, environment, submission, project, platform)

@@ -64,7 +64,8 @@ def have_image(
 def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
     digests = inspected.get("RepoDigests") or []
     digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
-    return EnvironmentImage(reference, str(inspected["Id"]), digest, hash="")
+    known = str(digests[0]) if digests else ""
+    return EnvironmentImage(reference, str(inspected["Id"]), digest, "", known)
 
 
 def add_code(

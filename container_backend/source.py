@@ -96,6 +96,11 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     return Source(_inside(root, subdirectory, uri), is_fetched, root)
 
 
+def is_address(uri: str) -> bool:
+    """Whether a text can only be the address of a project elsewhere, and not an option of git's."""
+    return _ADDRESS.match(uri) is not None and not uri.startswith("-")
+
+
 def _fetch_repository(address: str, version: str | None, root: Path) -> None:
     from mlflow.projects import utils
 
@@ -121,6 +126,9 @@ def _unzip(location: str, path: Path, root: Path) -> None:
                     f"The archive '{location}' has an entry outside of it: '{name}'."
                 )
     utils._unzip_repo(archive, root)
+    # No repository of somebody else's: git runs programs that one names.
+    for found in list(root.rglob(".git")):
+        shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
     entries = list(root.iterdir())
     # Archives of forges hold one folder, named after the repository, and everything in it.
     if len(entries) == 1 and entries[0].is_dir():

@@ -11,6 +11,9 @@ from container_backend.project import MAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from container_backend.engine import EngineHost
+    from container_backend.repetition import Repetition
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -37,6 +40,8 @@ class Submission:
         run_name: Its name.
         storage_dir: Where files are downloaded to; over that of the config.
         build_image: Whether a project's own image gets its code, as with ``--build-image``.
+        host: The engine; that of the environment by default.
+        repetition: Of another run; the project is not looked for then.
     """
 
     uri: str
@@ -51,3 +56,10 @@ class Submission:
     run_name: str | None = None
     storage_dir: str | None = None
     build_image: bool = False
+    host: EngineHost | None = None
+    repetition: Repetition | None = None
+
+    @property
+    def repeats(self) -> str:
+        """The id of the run that this repeats; empty for none."""
+        return self.repetition.run_id if self.repetition else ""

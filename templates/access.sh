@@ -19,6 +19,12 @@ if [ -s /run/secrets/ca-bundle ]; then
     GIT_SSL_CAINFO=$SSL_CERT_FILE
     export SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO
 fi
+# What is built is of one time, whenever that is: the first day that a zip archive can tell.
+# https://reproducible-builds.org/specs/source-date-epoch/
+SOURCE_DATE_EPOCH=315532800
+TZ=UTC
+export SOURCE_DATE_EPOCH TZ
+
 # Without progress bars, uv prints a line when it begins and ends to download a big package.
 export HOME \
     PIP_CONFIG_FILE=/build/pip.conf \

@@ -3,12 +3,19 @@
 # shellcheck source=templates/access.sh
 . /build/access.sh
 
-if ! grep -q '^\[\[packages\]\]' "$2"; then
+if grep -q '^\[\[packages\]\]' "$2"; then
+    "$1/bin/python" /build/count_packages.py "$2"
+    /installer/uv pip install --no-deps --python "$1/bin/python" \
+        --index-strategy unsafe-best-match --requirements "$2"
+    echo compiling
+    "$1/bin/python" /build/compile_bytecode.py "$2" /cache/bytecode
+    layer=${2##*/pylock.}
+    "$1/bin/python" /build/describe_packages.py "$1/packages" "${layer%.toml}" "$2"
+else
     echo "nothing in this layer"
-    exit 0
 fi
-"$1/bin/python" /build/count_packages.py "$2"
-/installer/uv pip install --no-deps --python "$1/bin/python" \
-    --index-strategy unsafe-best-match --requirements "$2"
-echo compiling
-"$1/bin/python" /build/compile_bytecode.py "$2" /cache/bytecode
+# The last layer has what exactly is installed, for people and for `pip install`.
+if [ -f /lock/requirements.lock ]; then
+    cp /lock/requirements.lock "$1/requirements.lock"
+fi
+"$1/bin/python" /build/set_times.py "$1"

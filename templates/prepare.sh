@@ -1,6 +1,7 @@
 #!/bin/sh
 # prepare.sh VERSION FOLDER: check the base's interpreter and make an environment of it.
-set -eu
+# shellcheck source=templates/access.sh
+. /build/access.sh
 
 python=$(command -v python3 || command -v python || true)
 if [ -z "$python" ]; then
@@ -11,3 +12,4 @@ fi
 "$python" /build/check_python.py "$1"
 # Without pip: the installer brings its own means, and what is not declared is not there.
 "$python" -m venv --without-pip "$2"
+"$python" /build/set_times.py "$2"

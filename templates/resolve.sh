@@ -10,6 +10,11 @@ project=$3
 folder=$4
 shift 4
 mkdir -p "$folder"
+# Hashes that are declared hold, in a lock or not.
+case $source in
+requirements*) given=/declared/requirements.txt ;;
+*) given=/dev/null ;;
+esac
 compile() {
     /installer/uv pip compile --quiet --format pylock.toml --output-file "$folder/pylock.toml" \
         --python "$environment/bin/python" --index-strategy unsafe-best-match \
@@ -29,12 +34,13 @@ requirements.lock)
     compile --no-deps /declared/requirements.txt
     ;;
 *)
-    compile --constraints /declared/constraints.txt /declared/requirements.txt
+    if [ -f /declared/requirements.lock ]; then
+        # An environment of before is built again: what was found then is all there is.
+        given=/declared/requirements.lock
+        compile --no-deps "$given"
+    else
+        compile --constraints /declared/constraints.txt /declared/requirements.txt
+    fi
     ;;
-esac
-# Hashes that are declared hold, in a lock or not.
-case $source in
-requirements*) given=/declared/requirements.txt ;;
-*) given=/dev/null ;;
 esac
 "$environment/bin/python" /build/split_lock.py "$folder" /declared "$given" "$project" "$@"

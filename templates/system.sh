@@ -15,9 +15,13 @@ APT::Keep-Downloaded-Packages "true";
 Acquire::Retries "3";
 ${SSL_CERT_FILE:+Acquire::https::CAInfo "$SSL_CERT_FILE";}
 EOF
+touch "$HOME/begun"
 APT_CONFIG=$HOME/apt.conf
 DEBIAN_FRONTEND=noninteractive
 export APT_CONFIG DEBIAN_FRONTEND
 apt-get update -qq
 apt-get install -qq --yes --no-install-recommends -- "$@"
-rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log
+# What says when it was written, and what is there for the next time only; the rest is of one time.
+rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/log/alternatives.log \
+    /var/cache/ldconfig/aux-cache /var/cache/debconf/*-old /var/lib/dpkg/*-old
+find / -xdev -newer "$HOME/begun" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

@@ -204,6 +204,19 @@ def test_a_zip_file(repository, tmp_path, capfd):
     assert capfd.readouterr().out == "new repo sitory"
 
 
+def test_no_program_that_a_repository_in_a_zip_file_names_is_run(repository, tmp_path, capfd):
+    program = f"touch '{tmp_path}/was-run'; cat"
+    (repository / ".gitattributes").write_text("* filter=x\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "with a filter")
+    git(repository, "config", "filter.x.clean", program)
+    (repository / "answer.txt").write_text("changed")
+    shutil.make_archive(str(tmp_path / "project"), "zip", repository)
+    container_backend.run(str(tmp_path / "project.zip"))
+    assert capfd.readouterr().out == "changed"
+    assert not (tmp_path / "was-run").exists()
+
+
 @pytest.mark.parametrize(
     ("uri", "version", "message"),
     [

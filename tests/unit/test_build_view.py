@@ -50,7 +50,6 @@ def view_of(*events: StepEvent) -> BuildView:
         ),
         ("[internal] load remote build context", None),
         ("copy /context /", None),
-        ("[environment 4/5] COPY --from=lock /lock/requirements.lock /mlflow/x", None),
         ("[environment 5/5] WORKDIR /mlflow/projects/code", None),
         (f"[base 2/3] RUN {MOUNTS}make   it", "RUN make it"),
         (

@@ -1,0 +1,261 @@
+"""A run of before, once more: the same image, code and parameters, as far as they can be had."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import names
+from container_backend.code import digest_of_code
+from container_backend.code_copy import unpack
+from container_backend.config import parse_config
+from container_backend.engine import EngineHost, connect
+from container_backend.errors import ContainerBackendError, InvalidConfig, NotRepeatable
+from container_backend.past_run import PastRun, find_run
+from container_backend.ready_image import ReadyImage
+from container_backend.rebuild import BuiltBefore, find_exact, plan_again
+from container_backend.repetition import Repetition
+from container_backend.source import fetch, is_address
+from container_backend.submission import Experiment, Submission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from container_backend.dockerfile import ImagePlan
+    from container_backend.engine import Engine
+    from container_backend.recorded import RecordedCode
+
+_logger = logging.getLogger(__name__)
+
+# A source that is an image, with the code in it, and nothing else.
+IMAGE_SOURCE: Final = "docker://"
+# Docker arguments that reach into the machine: whoever repeats a run says whether they may.
+_REACHING: Final = frozenset(
+    {
+        *("volume", "v", "mount", "device", "privileged", "cap-add", "security-opt", "pid", "ipc"),
+        *("network", "net", "runtime", "group-add", "user", "u"),
+    }
+)
+_REACHING_CONFIG: Final = ("allow_engine", "trust_project", "build_secrets")
+# Of MLflow's tags: where a run's code is from.
+_SOURCE_TAGS: Final = (
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.source.git.commit",
+    "mlflow.source.git.repoURL",
+    "mlflow.source.git.branch",
+    "mlflow.gitRepoURL",
+    "mlflow.gitBranchName",
+)
+
+
+@dataclass(frozen=True)
+class Again:
+    """How a run is to be repeated.
+
+    Attributes:
+        parameters: Instead of those of before.
+        config: Backend config, over that of before.
+        host: The engine; that of the environment by default.
+        best_effort: Whether what cannot be had any more is replaced by what there is.
+        trust: Whether it may do to this machine what it was allowed before.
+        experiment: Where the new run goes; to that of the old one by default.
+        run_name: Its name; that of the old one by default.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    host: EngineHost | None = None
+    best_effort: bool = False
+    trust: bool = False
+    experiment: Experiment = field(default_factory=Experiment)
+    run_name: str | None = None
+
+
+def submission_of(run_id: str, again: Again) -> Submission:
+    """What is to be submitted in order to repeat a run. No run is made by this.
+
+    Args:
+        run_id: Its id, or the beginning of one.
+        again: How.
+
+    Raises:
+        InvalidInput: There is no such run, there are several, or it is none of ours.
+        NotRepeatable: What it was made of is gone, or has changed; all of it is named.
+        TrackingUnreachable: The tracking store does not answer.
+    """
+    past = find_run(run_id)
+    recorded = past.recorded
+    config, docker_args = _allowed(past, again)
+    submission = Submission(
+        uri=recorded.source,
+        entry_point=recorded.entry_point,
+        parameters={**recorded.parameters, **again.parameters},
+        config=parse_config({**config, **again.config}),
+        docker_args=docker_args,
+        tracking_uri=past.tracking_uri,
+        experiment=again.experiment
+        if again.experiment != Experiment()
+        else Experiment(id=past.experiment_id),
+        run_name=again.run_name or past.name,
+        build_image=recorded.build_image,
+        host=again.host,
+    )
+    if recorded.source.startswith(IMAGE_SOURCE):
+        digest = past.tags.get(names.TAG_REPOSITORY_DIGEST) or past.image_id
+        return replace(
+            submission, uri=f"{IMAGE_SOURCE}{digest}", repetition=Repetition(past.run_id)
+        )
+    with ExitStack() as until_known:
+        folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+        until_known.callback(shutil.rmtree, folder, ignore_errors=True)
+        lacks: list[str] = []
+        directory, code = _find_code(past, folder, lacks)
+        image = _find_image(past, again, submission, directory, lacks)
+        _refuse(past, lacks, best_effort=again.best_effort)
+        until_known.pop_all()
+    tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
+    repetition = Repetition(past.run_id, directory, folder, image, code, tags)
+    return replace(submission, repetition=repetition)
+
+
+def _refuse(past: PastRun, lacks: list[str], *, best_effort: bool) -> None:
+    if not lacks:
+        return
+    if best_effort:
+        for lack in lacks:
+            _logger.warning("=== Not as in run (ID '%s'): %s ===", past.run_id, lack)
+        return
+    listed = "\n".join(f"    {lack}" for lack in lacks)
+    raise NotRepeatable(
+        f"The run '{past.run_id}' cannot be repeated as it was:\n{listed}",
+        remedy="With --best-effort it is repeated with what there is.",
+    )
+
+
+def _allowed(past: PastRun, again: Again) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Config and docker arguments of before. A record is no permission to reach into this machine.
+
+    Raises:
+        InvalidConfig: It was allowed more than a run is by itself.
+    """
+    config, docker_args = dict(past.recorded.config), dict(past.recorded.docker_args)
+    reaching = [f"docker argument '{name}'" for name in docker_args if name in _REACHING]
+    reaching += [f"'{name}' in the backend config" for name in _REACHING_CONFIG if config.get(name)]
+    if reaching and not again.trust:
+        raise InvalidConfig(
+            f"The run '{past.run_id}' was allowed to reach into its machine: "
+            f"{', '.join(reaching)}.",
+            remedy="If you trust it, allow it the same on yours: --trust.",
+        )
+    return config, docker_args
+
+
+def _find_code(past: PastRun, folder: Path, lacks: list[str]) -> tuple[Path, RecordedCode | None]:
+    """The code, in a folder of its own; with what is known of it, where it is what it was."""
+    code = past.recorded.code
+    problems: list[str] = []
+    for directory in _candidates(past, folder, problems):
+        if not code.digest or (found := digest_of_code(directory)) == code.digest:
+            return directory, code
+        problems.append(f"what is there is not what ran: it has the digest {found}")
+    lacks.append(f"code: {'; '.join(problems) or code.why_not or 'nothing says where it is'}")
+    return _current_code(past, folder, lacks), None
+
+
+def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Path]:
+    code = past.recorded.code
+    if code.archived:
+        directory = folder / "archive"
+        directory.mkdir()
+        try:
+            with past.code() as packed:
+                unpack(packed, directory)
+        except (ValueError, OSError) as error:
+            problems.append(f"the archive among the artifacts: {error}")
+        else:
+            yield directory
+    if not code.commit:
+        return
+    for number, address in enumerate(_repositories(past)):
+        with ExitStack() as needed:
+            subdirectory = f"#{code.subdirectory}" if code.subdirectory else ""
+            try:
+                source = fetch(f"{address}{subdirectory}", code.commit, needed)
+            except ContainerBackendError as error:
+                problems.append(error.message)
+                continue
+            if source.temporary is None:
+                continue
+            kept = folder / f"git-{number}"
+            inside = source.directory.relative_to(source.temporary)
+            shutil.move(source.temporary, kept)
+            yield kept / inside
+
+
+def _repositories(past: PastRun) -> list[str]:
+    """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
+    remote = past.tags.get("mlflow.source.git.repoURL", "")
+    named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
+    addresses = (each for each in named if is_address(each) or Path(each).is_dir())
+    return list(dict.fromkeys(filter(None, addresses)))
+
+
+def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
+    """The project as it is now, wherever it was; empty where it is nowhere."""
+    source = past.recorded.source
+    copied = folder / "current"
+    try:
+        with ExitStack() as needed:
+            found = fetch(source, None, needed)
+            shutil.copytree(found.directory, copied, symlinks=True)
+    except (ContainerBackendError, OSError) as error:
+        raise NotRepeatable(
+            f"The run '{past.run_id}' cannot be repeated: {lacks[-1]}; and there is no project at "
+            f"'{source}' now."
+        ) from error
+    lacks[-1] += f"; instead: what is there now, at '{source}'"
+    return copied
+
+
+def _find_image(
+    past: PastRun, again: Again, submission: Submission, directory: Path, lacks: list[str]
+) -> ImagePlan | ReadyImage | None:
+    engine = connect(again.host)
+    try:
+        recorded = past.recorded.environment
+        if recorded is None:
+            return _ready_image(past, engine, lacks)
+        secrets = {
+            name: source.read(name) for name, source in submission.config.build_secrets.items()
+        }
+        before = BuiltBefore(
+            recorded,
+            past.context(),
+            past.lock(),
+            past.image_id,
+            past.tags.get(names.TAG_REPOSITORY_DIGEST, ""),
+        )
+        return plan_again(engine, before, directory, secrets, lacks)
+    finally:
+        engine.close()
+
+
+def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage | None:
+    """The image that the project names, by its digest."""
+    digest = past.tags.get(names.TAG_REPOSITORY_DIGEST, "")
+    if past.recorded.build_image:
+        digest = ""  # with the code in it: no registry has that
+    exact = find_exact(engine, past.image_id, digest)
+    if exact is not None:
+        return ReadyImage(exact)
+    lacks.append(
+        f"image: neither the engine nor a registry has {past.tags.get(names.TAG_IMAGE)} as of "
+        f"{digest or past.image_id}; instead: what has that name now"
+    )
+    return None

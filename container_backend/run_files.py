@@ -1,0 +1,114 @@
+"""Files for the artifacts of a run: all that is needed to repeat it.
+
+They lie in the container beside the code, so that whoever finishes the run has them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+from typing import IO, TYPE_CHECKING, Final
+
+from container_backend.buildkit.context import packed
+from container_backend.code import included_files
+from container_backend.code_copy import CodeCopy
+from container_backend.dockerfile import ImagePlan
+from container_backend.git_tree import GitTree, read_git_tree
+from container_backend.names import RECORD_DIRECTORY
+from container_backend.recorded import CODE, PROJECT_FILES, RUN, RecordedCode, describe_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Self
+
+    from container_backend.plan import Plan
+
+_logger = logging.getLogger(__name__)
+
+DOCKERFILE: Final = "environment/Dockerfile"
+CONTEXT: Final = "environment/build-context.tar.gz"
+# More than that is data, which belongs elsewhere; in bytes, before it is compressed.
+MOST_CODE_BYTES: Final = 64 * 1024 * 1024
+
+
+class RunFiles:
+    """What a run's record consists of, while the run is started and until it is logged."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Ask git about the code; nothing is read yet."""
+        self._plan = plan
+        self._policy = plan.submission.config.record_code
+        repeated = plan.submission.repetition
+        self._repeats = repeated.code if repeated is not None else None
+        self._tree = None if repeated is not None and repeated.directory else _committed(plan)
+        in_commit = self._tree is not None
+        if self._repeats is not None:
+            in_commit = bool(self._repeats.commit) and not self._repeats.archived
+        keep = self._policy == "always" or (self._policy == "dirty" and not in_commit)
+        self.code = CodeCopy(
+            keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
+        )
+        self.files: dict[str, IO[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.code.__exit__()
+
+    def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """All of them, for the container, when the code was sent: path in it, and content."""
+        image = self._plan.image
+        if isinstance(image, ImagePlan):
+            self.files[DOCKERFILE] = io.BytesIO(image.dockerfile.encode())
+            self.files[CONTEXT] = io.BytesIO(_packed_context(image))
+        copy = self.code.finish()
+        if copy is not None:
+            self.files[CODE] = copy
+        recorded = describe_run(self._plan, self._recorded_code())
+        self.files[RUN] = io.BytesIO(recorded.as_json())
+        for path, content in self.files.items():
+            yield f"{RECORD_DIRECTORY}/{path}", content
+
+    def _recorded_code(self) -> RecordedCode:
+        plan, tree = self._plan, self._tree
+        if self._repeats is not None:
+            return self._repeats.model_copy(update={"archived": CODE in self.files})
+        archived, why_not = CODE in self.files, ""
+        if self.code.is_too_large:
+            why_not = f"it has more than {MOST_CODE_BYTES // 1024**2} MB"
+            _logger.warning(
+                "The code is not kept among the run's artifacts: %s. Name what is not code in "
+                ".dockerignore, or set record_code to 'always'",
+                why_not,
+            )
+        elif not archived and tree is None:
+            why_not = f"record_code was '{self._policy}'"
+        return RecordedCode(
+            digest=self.code.digest,
+            commit=tree.commit if tree else "",
+            # What was fetched is where it was fetched from.
+            repository=str(tree.repository) if tree and plan.fetched is None else "",
+            subdirectory=tree.subdirectory if tree else "",
+            archived=archived,
+            why_not=why_not,
+        )
+
+
+def _committed(plan: Plan) -> GitTree | None:
+    """The repository whose commit has all that is sent; None where none has."""
+    directory = plan.project.directory
+    tree = read_git_tree(directory)
+    return tree if tree and tree.has_all_of(included_files(directory)) else None
+
+
+def _packed_context(image: ImagePlan) -> bytes:
+    """The build context, without what is a part of the code."""
+    own = {
+        path: content
+        for path, content in image.context.items()
+        if not path.startswith(PROJECT_FILES)
+    }
+    return gzip.compress(b"".join(packed(own)), compresslevel=1, mtime=0)

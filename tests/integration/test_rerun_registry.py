@@ -1,0 +1,74 @@
+"""Runs of before whose image is in a registry: it is had by its digest, as long as it is there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+import container_backend
+from container_backend import names
+from tests.integration.conftest import private_registry, run_command
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+
+@pytest.fixture
+def logged_in(tmp_path, monkeypatch):
+    """Logs in to a registry, as ``docker login`` does."""
+
+    def login(address: str) -> None:
+        auth = base64.b64encode(b"me:r3gistry-password").decode()
+        (tmp_path / "docker").mkdir()
+        (tmp_path / "docker" / "config.json").write_text(
+            json.dumps({"auths": {address: {"auth": auth}}})
+        )
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+
+    return login
+
+
+def rerun(run_id: str) -> tuple[dict[str, str], str, str]:
+    """What is said of each line, the new run's image digest, and the log."""
+    done = run_command("container-backend", "rerun", run_id, "--json", check=True)
+    said = json.loads(done.stdout)
+    new = MlflowClient().get_run(said["runs"][1]).data.tags
+    verdicts = {line["what"]: line["verdict"] for line in said["lines"] if not line["name"]}
+    return verdicts, new[names.TAG_IMAGE_DIGEST], done.stderr
+
+
+def forget(engine, reference: str) -> None:
+    """As on an engine that has never seen the image."""
+    engine.client.images.remove(engine.client.images.get(reference).id, force=True)
+
+
+def test_an_image_is_pulled_by_its_digest_and_built_when_the_registry_has_lost_it(
+    project, engine, tmp_path, logged_in
+):
+    # An environment of the test's own.
+    folder = project(
+        "entry_points: {main: {command: 'true'}}\n",
+        requirements__txt="six==1.17.0\n",
+        Dockerfile__j2=f"{{% block final %}}\n{{{{ super() }}}}\nENV OWN={uuid.uuid4().hex}\n"
+        "{% endblock %}\n",
+    )
+    with private_registry(tmp_path) as address:
+        logged_in(address)
+        config = {"image_repository": f"{address}/team/environments", "push": True}
+        first = container_backend.run(folder, backend_config=config).run_id
+        tags = MlflowClient().get_run(first).data.tags
+        digest = tags[names.TAG_REPOSITORY_DIGEST]
+        assert digest.startswith(f"{address}/team/environments@sha256:")
+        forget(engine, tags[names.TAG_IMAGE])
+        verdicts, found, said = rerun(first)
+        assert set(verdicts.values()) == {"same"}
+        assert f"=== Pulling environment image {digest} ===" in said
+        assert found == tags[names.TAG_IMAGE_DIGEST]
+        forget(engine, digest)
+    verdicts, _, said = rerun(first)
+    assert "=== Building environment image" in said
+    assert verdicts.pop("image") == "built again"
+    assert set(verdicts.values()) == {"same"}
