@@ -36,7 +36,7 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db-*",
 )
 # Put beside the code, and on the path of every Python program.
-_LAUNCHER: Final = "sitecustomize.py"
+LAUNCHER: Final = "sitecustomize.py"
 # What the image was built from, for whoever finishes the run.
 DOCKERFILE: Final = "Dockerfile"
 DOCKERFILE_IN_CONTAINER: Final = f"{LAUNCHER_DIRECTORY}/{DOCKERFILE}"
@@ -72,15 +72,14 @@ def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -
     try:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
-                tar.addfile(_folder(str(parent), ROOT))
-            tar.addfile(_folder(HOME_DIRECTORY, owner))
-            tar.addfile(_folder(CODE_DIRECTORY, owner))
-            tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
-            _add_text(tar, f"{LAUNCHER_DIRECTORY}/{_LAUNCHER}", read_template(_LAUNCHER))
+                tar.addfile(folder_entry(str(parent), ROOT))
+            tar.addfile(folder_entry(HOME_DIRECTORY, owner))
+            tar.addfile(folder_entry(CODE_DIRECTORY, owner))
+            tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
+            add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
             if dockerfile is not None:
-                _add_text(tar, DOCKERFILE_IN_CONTAINER, dockerfile)
-            for relative in included_files(directory):
-                _add(tar, directory, relative, owner)
+                add_text(tar, DOCKERFILE_IN_CONTAINER, dockerfile)
+            add_files(tar, directory, owner)
         size = spool.tell()
         spool.flush()  # a full disk says so now
         spool.seek(0)
@@ -91,18 +90,30 @@ def archive_code(directory: Path, owner: Owner, dockerfile: str | None = None) -
         with suppress(OSError):  # what is in its buffer has nowhere to go
             spool.close()
         if isinstance(error, OSError):
-            raise _unreadable(directory, error) from error
+            raise unreadable(directory, error) from error
         raise
     return spool
 
 
-def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
+def add_files(tar: tarfile.TarFile, directory: Path, owner: Owner) -> None:
+    """Add a project's files to a tar that is unpacked at ``/``.
+
+    Raises:
+        InvalidProject: A file cannot be read.
+    """
+    for relative in included_files(directory):
+        _add(tar, directory, relative, owner)
+
+
+def folder_entry(path: str, owner: Owner) -> tarfile.TarInfo:
+    """A folder, by its absolute path."""
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner.uid, owner.gid
     return entry
 
 
-def _add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
+def add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
+    """Add a file of root's, by its absolute path."""
     content = text.encode()
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.size, entry.mode = len(content), 0o644
@@ -129,10 +140,11 @@ def _add(tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner) -> 
     except FileNotFoundError:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidProject:
+def unreadable(path: Path, error: OSError) -> InvalidProject:
+    """What is said of a file that cannot be put into an archive, or of a disk that is full."""
     if error.errno == errno.ENOSPC:
         return InvalidProject(
             f"The disk is full: the project's files cannot be collected in '{tempfile.gettempdir()}'.",
@@ -176,7 +188,7 @@ def check_files(directory: Path) -> None:
         except FileNotFoundError:
             continue  # gone since it was listed
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
 def included_files(directory: Path) -> Iterator[str]:

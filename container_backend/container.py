@@ -23,7 +23,7 @@ from container_backend.masking import MASK, is_secret
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
@@ -54,6 +54,8 @@ class ContainerSpec:
         network: Name of a network, or None for the engine's default.
         groups: Further groups of the user.
         args: What the caller set beyond that.
+        entrypoint: What the shell is started by, instead of the image's own entry point; None for
+            that one.
         stop_signal: What the program is sent that it may stop.
         stop_seconds: How long it has then, whoever stops it.
     """
@@ -68,6 +70,7 @@ class ContainerSpec:
     network: str | None
     groups: tuple[str | int, ...]
     args: DockerArgs = field(repr=False)
+    entrypoint: tuple[str, ...] | None = None
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
 
@@ -162,11 +165,16 @@ def create(
         options["group_add"] = list(spec.groups)
     if spec.network:
         options["network_mode"] = spec.network
+    words = [*_SHELL, spec.command]
+    entrypoint = None
+    if spec.entrypoint is not None:  # the engine takes none at all for the image's own
+        entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]
     try:
         host_config = api.create_host_config(**options)
         made = api.create_container(
             spec.image,
-            command=[*_SHELL, spec.command],
+            command=words,
+            entrypoint=entrypoint,
             name=spec.name,
             environment={**spec.environment, "PYTHONPATH": _python_path(engine, spec)},
             labels=dict(spec.labels),
@@ -239,6 +247,27 @@ def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
         member = archive.next()
         file = archive.extractfile(member) if member is not None else None
         return file.read() if file is not None else None
+
+
+def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
+    """The first of some paths that is there in an image; None for none.
+
+    Raises:
+        DockerException: The image is gone, or the engine.
+    """
+    made = engine.client.api.create_container(image, ["true"])
+    try:
+        return next(
+            (path for path in paths if _is_there(engine.client.api, str(made["Id"]), path)), None
+        )
+    finally:
+        remove(engine, made["Id"])
+
+
+def _is_there(api: Any, container_id: str, path: str) -> bool:  # noqa: ANN401 the SDK's
+    """``HEAD /containers/ID/archive``, which the SDK does not know."""
+    address = api._url("/containers/{0}/archive", container_id)
+    return bool(api._session.head(address, params={"path": path}, timeout=api.timeout).ok)
 
 
 def remove(engine: Engine, container: str) -> None:

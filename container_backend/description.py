@@ -122,7 +122,7 @@ def again_command(
     words = ["container-backend", "run", source]
     if entry_point != "main":
         words += ["-e", entry_point]
-    if commit and "://" in source:
+    if commit and "://" in source and not source.startswith("docker://"):
         words += ["--version", commit]
     for name, value in parameters.items():
         words += ["-P", f"{name}={value}"]

@@ -16,6 +16,7 @@ from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
 from container_backend.names import LABEL_ENVIRONMENT_HASH
 from container_backend.progress import built_line, shown_steps
+from container_backend.references import repository_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,20 +95,12 @@ def resolve_base(
 
 def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
     """Pinned by its repository digest; an image made on this engine has none, just a name."""
-    repository = _repository(reference)
+    repository = repository_of(reference)
     for entry in inspected.get("RepoDigests") or []:
         name, _, digest = str(entry).partition("@")
-        if _repository(name) == repository:
+        if repository_of(name) == repository:
             return BaseImage(reference, digest, f"{reference}@{digest}")
     return BaseImage(reference, str(inspected["Id"]), reference)
-
-
-def _repository(reference: str) -> str:
-    """The name without tag and digest, and without what stands for Docker Hub."""
-    name = reference.partition("@")[0]
-    head, slash, tail = name.rpartition("/")
-    name = head + slash + tail.partition(":")[0]
-    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:

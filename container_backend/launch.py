@@ -219,7 +219,7 @@ def _start(
             run = record.create_run(
                 client,
                 str(experiment.experiment_id),
-                uri=submission.uri,
+                uri=plan.submission.uri,
                 work_dir=plan.project.directory,
                 version=submission.version,
                 entry_point=submission.entry_point,
@@ -277,7 +277,7 @@ def held_image(
     """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
-        ready = retried(
+        ready = image.found or retried(
             lambda: have_image(engine, image.reference, submission.docker_auth),
             submission.config.retries,
             ImageUnavailable,
@@ -330,7 +330,7 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     from mlflow.utils import mlflow_tags
 
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
-    if isinstance(plan.image, ImagePlan):
+    if plan.image.hash:
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
     return tags
 

@@ -19,10 +19,12 @@ from container_backend.dockerfile import ImagePlan, plan_image
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
+from container_backend.image_project import open_image
 from container_backend.images import EnvironmentImage, resolve_base
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
+from container_backend.references import is_image_address, reference_of
 from container_backend.source import Source, fetch, without_credentials
 from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
@@ -98,6 +100,8 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     config = submission.config
     docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
     storage = choose_storage(submission.storage_dir or config.storage_dir)
+    if is_image_address(submission.uri):
+        return _plan_of_image(submission, docker_args, storage, connections, files)
     source = fetch(submission.uri, submission.version, files)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
@@ -106,14 +110,8 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     check_files(project.directory)
     if isinstance(environment, DockerEnvironment):
         docker_args = _with_project(docker_args, environment, source, config)
-    connected = engine.connect()
-    connections.callback(connected.close)
-    # MLflow takes seconds to import: what is wrong so far was said without it.
-    import mlflow
-
-    from container_backend.record import check_parameters
-
-    check_parameters(command.parameters)
+    connected = _connected(connections)
+    tracking_uri = _tracking_uri(submission, command)
     if config.allow_engine:
         docker_args = _with_engine(docker_args, connected)
     return Plan(
@@ -125,10 +123,60 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         docker_args=docker_args,
         image=which_image(connected, environment, submission, project, docker_args.platform),
         engine=connected,
-        tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
+        tracking_uri=tracking_uri,
         storage=storage,
         fetched=source.temporary,
     )
+
+
+def _plan_of_image(
+    submission: Submission,
+    docker_args: DockerArgs,
+    storage: Path,
+    connections: ExitStack,
+    files: ExitStack,
+) -> Plan:
+    """The plan for a project that is an image. Raises as :func:`make_plan`."""
+    reference_of(submission.uri)
+    connected = _connected(connections)
+    found = open_image(connected, submission, files)
+    project = found.project
+    entry_point = project.entry_point(submission.entry_point)
+    command = compute_command(project, entry_point, submission.parameters, storage)
+    source = Source(project.directory, is_fetched=True, temporary=project.directory)
+    docker_args = _with_project(docker_args, found.environment, source, submission.config)
+    tracking_uri = _tracking_uri(submission, command)
+    if submission.config.allow_engine:
+        docker_args = _with_engine(docker_args, connected)
+    return Plan(
+        submission=replace(submission, uri=found.address),
+        project=project,
+        entry_point=entry_point,
+        command=command,
+        environment=found.environment,
+        docker_args=docker_args,
+        image=found.image,
+        engine=connected,
+        tracking_uri=tracking_uri,
+        storage=storage,
+        fetched=source.temporary,
+    )
+
+
+def _connected(connections: ExitStack) -> Engine:
+    connected = engine.connect()
+    connections.callback(connected.close)
+    return connected
+
+
+def _tracking_uri(submission: Submission, command: Command) -> str:
+    # MLflow takes seconds to import: what is wrong so far was said without it.
+    import mlflow
+
+    from container_backend.record import check_parameters
+
+    check_parameters(command.parameters)
+    return absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
 
 
 def _with_project(
@@ -288,6 +336,7 @@ def container_spec(
         network=network,
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
+        entrypoint=plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
     )
