@@ -23,7 +23,7 @@ from container_backend.masking import MASK, is_secret
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
@@ -247,27 +247,6 @@ def read_file(engine: Engine, container_id: str, path: str) -> bytes | None:
         member = archive.next()
         file = archive.extractfile(member) if member is not None else None
         return file.read() if file is not None else None
-
-
-def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
-    """The first of some paths that is there in an image; None for none.
-
-    Raises:
-        DockerException: The image is gone, or the engine.
-    """
-    made = engine.client.api.create_container(image, ["true"])
-    try:
-        return next(
-            (path for path in paths if _is_there(engine.client.api, str(made["Id"]), path)), None
-        )
-    finally:
-        remove(engine, made["Id"])
-
-
-def _is_there(api: Any, container_id: str, path: str) -> bool:  # noqa: ANN401 the SDK's
-    """``HEAD /containers/ID/archive``, which the SDK does not know."""
-    address = api._url("/containers/{0}/archive", container_id)
-    return bool(api._session.head(address, params={"path": path}, timeout=api.timeout).ok)
 
 
 def remove(engine: Engine, container: str) -> None:

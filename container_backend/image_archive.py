@@ -53,10 +53,15 @@ def check_output(path: Path) -> None:
     """
     if path.is_dir():
         raise InvalidConfig(f"'{path}' is a folder; the name of a file is needed.")
-    if not path.parent.is_dir():
-        raise InvalidConfig(f"The file '{path}' cannot be written: there is no such folder.")
-    if not os.access(path.parent, os.W_OK):
-        raise InvalidConfig(f"The file '{path}' cannot be written: Permission denied.")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            return
+    except FileNotFoundError as error:
+        raise InvalidConfig(
+            f"The file '{path}' cannot be written: there is no folder '{path.parent}'."
+        ) from error
+    except OSError as error:
+        raise InvalidConfig(f"The file '{path}' cannot be written: {error.strerror}.") from error
 
 
 def save_images(engine: Engine, references: Sequence[str], path: Path) -> None:

@@ -14,7 +14,7 @@ from container_backend.dockerfile import BaseImage, ImagePlan
 from container_backend.engine import said_by
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
-from container_backend.names import LABEL_ENVIRONMENT_HASH
+from container_backend.names import LABEL_BASE_DIGEST, LABEL_BASE_IMAGE, LABEL_ENVIRONMENT_HASH
 from container_backend.progress import built_line, shown_steps
 from container_backend.references import repository_of
 
@@ -101,6 +101,23 @@ def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
         if repository_of(name) == repository:
             return BaseImage(reference, digest, f"{reference}@{digest}")
     return BaseImage(reference, str(inspected["Id"]), reference)
+
+
+def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
+    """What a name stood for when the environment images of an engine were built, the newest first.
+
+    An image that came in a file, or from a registry, knows what it was built on; the engine that
+    has it need not have its base.
+    """
+    listed = engine.client.api.images(filters={"label": f"{LABEL_BASE_IMAGE}={reference}"})
+    digests = [
+        str(image["Labels"].get(LABEL_BASE_DIGEST, ""))
+        for image in sorted(listed, key=lambda image: -int(image["Created"]))
+    ]
+    return [
+        BaseImage(reference, digest, f"{reference}@{digest}")
+        for digest in dict.fromkeys(filter(None, digests))
+    ]
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:

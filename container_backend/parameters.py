@@ -28,6 +28,8 @@ _BOOLS: Final = {
     "true": "True", "1": "True", "yes": "True",
     "false": "False", "0": "False", "no": "False",
 }  # fmt: skip
+# How what is said of a path ends that names nothing.
+NOT_THERE: Final = "which is not there"
 # As `mlflow.data.is_uri`: a scheme, and something after it.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}\S")
 
@@ -132,7 +134,7 @@ def _path(text: str) -> str:
         return text
     path = local_path(text)
     if not path.exists():
-        raise ValueError(f"names '{path}', which is not there")
+        raise ValueError(f"names '{path}', {NOT_THERE}")
     return str(path)
 
 

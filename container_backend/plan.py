@@ -15,31 +15,31 @@ from container_backend.code import check_files
 from container_backend.command import Command, compute_command
 from container_backend.container import ContainerSpec, base_environment, choose_owner
 from container_backend.docker_args import DockerArgs, parse_docker_args
-from container_backend.dockerfile import ImagePlan, plan_image
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
+from container_backend.image_choice import which_image
 from container_backend.image_project import open_image
-from container_backend.images import EnvironmentImage, resolve_base
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
 from container_backend.references import is_image_address, reference_of
 from container_backend.source import Source, fetch, without_credentials
-from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
+from container_backend.spec import DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
     Mount,
     TrackingAccess,
     absolute_uri,
     without_nested,
 )
-from container_backend.user_template import find_template
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
+    from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
+    from container_backend.images import EnvironmentImage
     from container_backend.submission import Submission
 
 _logger = logging.getLogger(__name__)
@@ -219,56 +219,6 @@ def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
         binds=[*args.binds, f"{path}:{path}"],
         environment={**args.environment, "DOCKER_HOST": url, names.ENV_OWNER: owner_id()},
         groups=[*args.groups, group],
-    )
-
-
-def which_image(
-    connected: Engine,
-    environment: EnvironmentSpec | DockerEnvironment,
-    submission: Submission,
-    project: Project,
-    platform: str | None = None,
-) -> ImagePlan | ReadyImage:
-    """The image of an environment, for the engine's platform or another.
-
-    Nothing is made or downloaded.
-
-    Raises:
-        ImageUnavailable: The image to build on is nowhere to be had.
-        InvalidConfig: A template or a secret of the user's cannot be read.
-    """
-    if isinstance(environment, DockerEnvironment):
-        return ReadyImage(environment.image, with_code=submission.build_image)
-    return plan_environment(connected, environment, submission, project, platform)
-
-
-def plan_environment(
-    connected: Engine,
-    environment: EnvironmentSpec,
-    submission: Submission,
-    project: Project,
-    platform: str | None = None,
-) -> ImagePlan:
-    """The image of an environment that is built. Raises as :func:`which_image`."""
-    if environment.python_source == THIS_INTERPRETER:
-        _logger.info(
-            "=== No Python version is declared: taking %s, as of this interpreter ===",
-            environment.python,
-        )
-    config = submission.config
-    reference = config.base_image if environment.conda is None else config.conda_base_image
-    base = resolve_base(
-        connected,
-        reference.replace("{version}", environment.python),
-        submission.docker_auth,
-        pull=config.pull,
-    )
-    return plan_image(
-        environment,
-        base,
-        platform or connected.platform,
-        template=find_template(project.directory, config.template),
-        secrets={name: source.read(name) for name, source in config.build_secrets.items()},
     )
 
 

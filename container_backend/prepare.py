@@ -14,9 +14,9 @@ from container_backend.engine import connect
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
 from container_backend.image_build import resolve
+from container_backend.image_choice import plan_environment, which_image
 from container_backend.launch import held_image
 from container_backend.lock import LOCK, Lock
-from container_backend.plan import plan_environment, which_image
 from container_backend.progress import shown_steps
 from container_backend.project import MAIN, read_project
 from container_backend.references import is_image_address

@@ -14,10 +14,11 @@ from container_backend.engine import connect
 from container_backend.environment import read_environment
 from container_backend.errors import BuildError, InvalidConfig
 from container_backend.image_archive import check_output, save_images
+from container_backend.image_choice import which_image
 from container_backend.launch import held_image
-from container_backend.plan import which_image
 from container_backend.prepare import found_project
-from container_backend.project_image import ProjectImage, build_project_image
+from container_backend.project_image import build_project_image
+from container_backend.project_labels import ProjectImage
 from container_backend.references import check_tag, registry_digest
 from container_backend.revision import revision_of
 from container_backend.spec import DockerEnvironment, EnvironmentSpec

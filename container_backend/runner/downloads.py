@@ -6,7 +6,6 @@ As :mod:`container_backend.downloads`, which does it on the machine of whoever s
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,6 +63,8 @@ def _fetch_over_http(download: Download) -> None:
 
 
 def _fetch_with_mlflow(download: Download) -> None:
+    import subprocess  # takes longer to import than all else
+
     done = subprocess.run(  # noqa: S603 the interpreter of the environment
         [sys.executable, "-c", _FETCH, download.uri, str(download.target.parent)],
         stdout=subprocess.DEVNULL,

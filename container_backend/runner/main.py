@@ -13,7 +13,7 @@ from container_backend.command import compute_command
 from container_backend.console_log import configure_logging
 from container_backend.entry_points import from_mapping
 from container_backend.errors import ContainerBackendError
-from container_backend.names import CODE_DIRECTORY
+from container_backend.parameters import NOT_THERE
 from container_backend.runner.arguments import Wanted, find_program, read_arguments
 from container_backend.runner.downloads import choose_storage, fetch_files
 from container_backend.runner.process import run_program
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], folder: Path) -> int:
         folder: That of the runner.
     """
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    code = Path(described.get("code") or CODE_DIRECTORY)
+    code = Path(described["code"])
     file = code / described["file"] if described["file"] else None
     project = from_mapping(described["project"], code, file)
     configure_logging()
@@ -75,7 +75,7 @@ def _run_entry_point(
             project, entry_point, wanted.parameters, choose_storage(wanted.storage)
         )
     except ContainerBackendError as error:
-        if "which is not there" in error.message and error.remedy is None:
+        if NOT_THERE in error.message and error.remedy is None:
             raise type(error)(error.message, remedy=_NO_FILES) from error
         raise
     fetch_files(command.downloads)

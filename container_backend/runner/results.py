@@ -34,7 +34,7 @@ def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
     if given and not given.startswith("sqlite:"):
         return environment
     with contextlib.suppress(OSError):
-        os.makedirs(ARTIFACTS, exist_ok=True)  # noqa: PTH103 as fast as can be
+        os.mkdir(ARTIFACTS)  # noqa: PTH102 a volume need not have it
     if given:
         _logger.info("=== Artifacts go to %s. To keep them: %s ===", ARTIFACTS, _KEEP)
         return environment
