@@ -361,6 +361,7 @@ def test_mlflow_runs_an_image(image):
         ("docker://127.0.0.1:1/no/image:1", [], 5, "no/image:1' cannot be pulled"),
         ("IMAGE", ["-P", "count=x"], 2, "'count' (int) needs a whole number, not 'x'"),
         ("IMAGE", ["-e", "mian"], 2, "Did you mean 'main'?"),
+        ("IMAGE", ["--env-manager", "virtualenv"], 2, "Leave out the environment manager."),
         ("IMAGE", ["--version", "1"], 2, "the version of an image is its tag"),
     ],
 )
