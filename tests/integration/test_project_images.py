@@ -265,9 +265,9 @@ def own_image(engine):
 def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
     project, own_image, tag, monkeypatch
 ):
-    script = '#!/bin/sh\\nexport FROM_SCRIPT=yes\\nexec \\"$@\\"\\n'
+    script = '#!/bin/sh\\nexport FROM_SCRIPT=yes\\nexec "$@"\\n'
     base = own_image(
-        f'RUN printf "{script}" > /start && chmod 755 /start',
+        f"RUN printf '{script}' > /start && chmod 755 /start",
         'LABEL org.opencontainers.image.title="the base" org.opencontainers.image.version=9',
         'ENTRYPOINT ["/start"]',
     )
@@ -449,7 +449,7 @@ def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
         done = run_command("mlflow", "run", str(consumer), "--build-image")
         assert done.returncode == 0, done.stderr
     finally:
-        engine.client.images.remove("docker-project", force=True)
+        engine.client.images.remove("consumer", force=True)
 
 
 def test_mlflows_kubernetes_backend_starts_it(image):
