@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import container_backend
-from bench import builds, peers, rerunning, runs, watching
+from bench import builds, peers, rerunning, runs, sharing, watching
 from container_backend import engine
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument("--builds", type=int, default=3, help="builds of each (default: 3)")
-    parser.add_argument("--only", choices=("builds", "runs"), help="only these (default: all)")
+    parser.add_argument(
+        "--only", choices=("builds", "runs", "sharing"), help="only these (default: all)"
+    )
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     connected = engine.connect()
@@ -32,10 +34,12 @@ def main() -> None:
     logging.getLogger("container_backend").setLevel(logging.WARNING)
     print(f"engine {connected.version}, {os.cpu_count()} cores; medians", flush=True)
     measured = []
-    if arguments.only != "runs":
+    if arguments.only in {None, "builds"}:
         measured.append(_builds(connected, arguments.rounds, arguments.builds))
-    if arguments.only != "builds":
+    if arguments.only in {None, "runs"}:
         measured.append(_runs(connected, image, arguments.rounds))
+    if arguments.only in {None, "sharing"}:
+        measured.append(sharing.sharing(connected, arguments.rounds))
     for figure in chain(*measured):
         print(figure, flush=True)
     peers.remove_images(connected, [peers.PLAIN_IMAGE])

@@ -38,7 +38,8 @@ def run(
     """Run a project. The arguments are those of ``mlflow.projects.run``.
 
     Args:
-        uri: A folder, a git address or a zip file, with an optional ``#subdirectory``.
+        uri: A folder, a git address or a zip file, with an optional ``#subdirectory``; or
+            ``docker://`` and the name of a project's image.
         entry_point: One of the project's, or a ``.py`` or ``.sh`` file in it.
         version: A branch, tag or commit, for git.
         parameters: Name → value.
@@ -160,6 +161,14 @@ def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noq
     if env_manager not in MLFLOW_ENV_MANAGERS:
         known = ", ".join((DOCKER, *MLFLOW_ENV_MANAGERS))
         raise InvalidConfig(f"Unknown environment manager '{env_manager}'. Known: {known}.")
+    from container_backend.references import is_image_address
+
+    if is_image_address(str(arguments["uri"])):
+        raise InvalidConfig(
+            f"'{arguments['uri']}' is an image, which has its environment in it; MLflow's "
+            f"environment manager '{env_manager}' cannot run it.",
+            remedy="Leave out the environment manager.",
+        )
     import mlflow.projects
 
     submitted: SubmittedRun = mlflow.projects.run(

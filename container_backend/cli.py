@@ -15,11 +15,16 @@ from click.shell_completion import get_completion_class
 
 from container_backend._version import __version__
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
+from container_backend.cli_images import IMAGE_COMMANDS
+from container_backend.cli_options import as_json as _json
+from container_backend.cli_options import backend_config as _backend_config
+from container_backend.cli_options import entry_point as _entry_point
+from container_backend.cli_options import pairs
+from container_backend.cli_options import version as _version
 from container_backend.cli_rerun import RERUN_COMMANDS
 from container_backend.cli_runs import RUN_COMMANDS
-from container_backend.config import parse_config, read_config
+from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError, RunFailed
-from container_backend.options import pairs
 from container_backend.tables import human_size, image_table
 
 if TYPE_CHECKING:
@@ -70,35 +75,10 @@ def _docker_args(
     return {name: found[0] if len(found) == 1 else found for name, found in collected.items()}
 
 
-def _config(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> dict[str, Any]:
-    return read_config(value) if value else {}
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="container-backend")
 def cli() -> None:
     """Run MLflow projects in containers of their own environment."""
-
-
-_version = click.option(
-    "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
-)
-_backend_config = click.option(
-    "-c",
-    "--backend-config",
-    "backend_config",
-    metavar="FILE|JSON",
-    callback=_config,
-    help="Backend config: a JSON file, or JSON.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-
-
-_entry_point = click.option(
-    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="Which one."
-)
 
 
 @cli.command()
@@ -276,33 +256,6 @@ def _as_text(planned: DryRun) -> str:
 @_entry_point
 @_version
 @_backend_config
-@_json
-def build(
-    uri: str,
-    entry_point: str,
-    version: str | None,
-    backend_config: dict[str, Any],
-    as_json: bool,
-) -> None:
-    """Find or build the environment image of the project at URI, and print its reference."""
-    config = parse_config(backend_config)
-    from container_backend.console_log import configure_logging
-    from container_backend.prepare import build_environment
-    from container_backend.submission import Submission
-
-    configure_logging()
-    image = build_environment(
-        Submission(uri=uri, entry_point=entry_point, version=version, config=config)
-    )
-    answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
-    click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
-
-
-@cli.command()
-@click.argument("uri")
-@_entry_point
-@_version
-@_backend_config
 @click.option(
     "-o",
     "--output",
@@ -395,7 +348,7 @@ def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: boo
     click.echo(f"{verb} about {human_size(freed)} ({len(chosen) - kept} images).", err=True)
 
 
-for _command in (*RUN_COMMANDS, *RERUN_COMMANDS):
+for _command in (*IMAGE_COMMANDS, *RUN_COMMANDS, *RERUN_COMMANDS):
     cli.add_command(_command)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from container_backend.cli_options import pairs
 from container_backend.cli_runs import complete_run
 from container_backend.config import read_config
 from container_backend.errors import InvalidConfig, RunFailed
-from container_backend.options import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -39,7 +39,7 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db-*",
 )
 # Put beside the code, and on the path of every Python program.
-_LAUNCHER: Final = "sitecustomize.py"
+LAUNCHER: Final = "sitecustomize.py"
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -78,16 +78,14 @@ def archive_code(
     try:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
-                tar.addfile(_folder(str(parent), ROOT))
-            tar.addfile(_folder(HOME_DIRECTORY, owner))
-            tar.addfile(_folder(CODE_DIRECTORY, owner))
-            tar.addfile(_folder(LAUNCHER_DIRECTORY, ROOT))
-            launcher = io.BytesIO(read_template(_LAUNCHER).encode())
-            _add_file(tar, f"{LAUNCHER_DIRECTORY}/{_LAUNCHER}", launcher)
-            for relative in included_files(directory):
-                _add(tar, directory, relative, owner, copy)
+                tar.addfile(folder_entry(str(parent), ROOT))
+            tar.addfile(folder_entry(HOME_DIRECTORY, owner))
+            tar.addfile(folder_entry(CODE_DIRECTORY, owner))
+            tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
+            add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
+            add_files(tar, directory, owner, copy)
             for path, content in more():
-                _add_file(tar, path, content)
+                add_file(tar, path, content)
         size = spool.tell()
         spool.flush()  # a full disk says so now
         spool.seek(0)
@@ -98,18 +96,36 @@ def archive_code(
         with suppress(OSError):  # what is in its buffer has nowhere to go
             spool.close()
         if isinstance(error, OSError):
-            raise _unreadable(directory, error) from error
+            raise unreadable(directory, error) from error
         raise
     return spool
 
 
-def _folder(path: str, owner: Owner) -> tarfile.TarInfo:
+def add_files(
+    tar: tarfile.TarFile, directory: Path, owner: Owner, copy: CodeCopy | None = None
+) -> None:
+    """Add a project's files to a tar that is unpacked at ``/``; ``copy`` takes them as well.
+
+    Raises:
+        InvalidProject: A file cannot be read.
+    """
+    for relative in included_files(directory):
+        _add(tar, directory, relative, owner, copy)
+
+
+def folder_entry(path: str, owner: Owner) -> tarfile.TarInfo:
+    """A folder, by its absolute path."""
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner.uid, owner.gid
     return entry
 
 
-def _add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
+def add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
+    """Add a file of root's, by its absolute path."""
+    add_file(tar, path, io.BytesIO(text.encode()))
+
+
+def add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
     """A file that is ours: nobody but root may change it."""
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.size, entry.mode = content.seek(0, os.SEEK_END), 0o644
@@ -141,10 +157,11 @@ def _add(
     except FileNotFoundError:
         return  # gone since it was listed, as an editor's swap files are
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidProject:
+def unreadable(path: Path, error: OSError) -> InvalidProject:
+    """What is said of a file that cannot be put into an archive, or of a disk that is full."""
     if error.errno == errno.ENOSPC:
         return InvalidProject(
             f"The disk is full: the project's files cannot be collected in '{tempfile.gettempdir()}'.",
@@ -208,7 +225,7 @@ def check_files(directory: Path) -> None:
         except FileNotFoundError:
             continue  # gone since it was listed
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
 
 def included_files(directory: Path) -> Iterator[str]:

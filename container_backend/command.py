@@ -1,4 +1,7 @@
-"""An entry point and values for its parameters → the command line of a run."""
+"""An entry point and values for its parameters → the command line of a run.
+
+Part of project images: see :mod:`container_backend.entry_points`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from container_backend.parameters import TYPES, Parameter, is_address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from container_backend.project import EntryPoint, Project
+    from container_backend.entry_points import EntryPoint, Project
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +69,7 @@ def compute_command(
         InvalidProject: Values are missing, wrong or cannot be passed on (all of them are named),
             or the command names a parameter that is not declared.
     """
-    where = f"{project.file or project.directory}, entry point '{entry_point.name}'"
+    where = f"{project.where}, entry point '{entry_point.name}'"
     given = {str(name): str(value) for name, value in values.items()}
     problems = [
         f"the value of '{name}' contains a NUL character, which no program can be passed"
@@ -88,7 +91,7 @@ def compute_command(
         advice = "Give " + " ".join(f"-P {name}=…" for name in missing) + "."
         raise InvalidProject(f"{where}: {'; '.join(problems)}.", remedy=advice if missing else None)
     paths, downloads = _files(entry_point, handed, storage)
-    handed |= {name: str(path) for name, path in paths.items()}
+    handed.update({name: str(path) for name, path in paths.items()})
     extra = {name: value for name, value in given.items() if name not in handed}
     words = [_fill(where, entry_point.command, handed)]
     words += [f"--{shlex.quote(name)} {shlex.quote(value)}" for name, value in extra.items()]
@@ -96,7 +99,7 @@ def compute_command(
         name: given.get(name, str(parameter.default))
         for name, parameter in entry_point.parameters.items()
     }
-    return Command(" ".join(words), logged | extra, tuple(paths.values()), downloads)
+    return Command(" ".join(words), {**logged, **extra}, tuple(paths.values()), downloads)
 
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:

@@ -58,6 +58,8 @@ class ContainerSpec:
         network: Name of a network, or None for the engine's default.
         groups: Further groups of the user.
         args: What the caller set beyond that.
+        entrypoint: What the shell is started by, instead of the image's own entry point; None for
+            that one.
         stop_signal: What the program is sent that it may stop.
         stop_seconds: How long it has then, whoever stops it.
     """
@@ -72,6 +74,7 @@ class ContainerSpec:
     network: str | None
     groups: tuple[str | int, ...]
     args: DockerArgs = field(repr=False)
+    entrypoint: tuple[str, ...] | None = None
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
 
@@ -166,11 +169,16 @@ def create(
         options["group_add"] = list(spec.groups)
     if spec.network:
         options["network_mode"] = spec.network
+    words = [*_SHELL, spec.command]
+    entrypoint = None
+    if spec.entrypoint is not None:  # the engine takes none at all for the image's own
+        entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]
     try:
         host_config = api.create_host_config(**options)
         made = api.create_container(
             spec.image,
-            command=[*_SHELL, spec.command],
+            command=words,
+            entrypoint=entrypoint,
             name=spec.name,
             environment={**spec.environment, "PYTHONPATH": _python_path(engine, spec)},
             labels=dict(spec.labels),

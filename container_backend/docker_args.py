@@ -65,6 +65,11 @@ class DockerArgs:
     platform: str | None = None
 
 
+def is_platform(text: str) -> bool:
+    """Whether a text is the name of a platform: ``os/architecture[/variant]``."""
+    return _PLATFORM.fullmatch(text) is not None
+
+
 def parse_docker_args(
     given: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> DockerArgs:
@@ -187,7 +192,7 @@ def _mounts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
 
 def _platform(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
     platform = _text(values[-1])
-    if not _PLATFORM.fullmatch(platform):
+    if not is_platform(platform):
         raise ValueError("write it as os/architecture, e.g. linux/arm64")
     args.platform = platform
 

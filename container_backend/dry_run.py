@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container_backend.dockerfile import ImagePlan
 from container_backend.image_build import lock_of, resolve
 from container_backend.images import EnvironmentImage, find_image
 from container_backend.plan import Plan, container_spec, make_plan
@@ -15,6 +14,7 @@ from container_backend.tracking import local_path, plan_access
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
+    from container_backend.dockerfile import ImagePlan
     from container_backend.lock import Lock
     from container_backend.submission import Submission
 
@@ -65,7 +65,7 @@ def dry_run(submission: Submission) -> DryRun:
         spec = container_spec(
             plan,
             access,
-            image=EnvironmentImage(reference, reference, "", _hash(plan.image)),
+            image=EnvironmentImage(reference, reference, "", plan.image.hash),
             run_id="<run id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
@@ -86,7 +86,3 @@ def _lock(plan: Plan, reference: str, *, is_there: bool) -> Lock | None:
     if is_there:
         return lock_of(plan.engine, reference)
     return resolve(plan.engine, plan.image, docker_auth=plan.submission.docker_auth)
-
-
-def _hash(image: ImagePlan | ReadyImage) -> str:
-    return image.hash if isinstance(image, ImagePlan) else ""

@@ -64,7 +64,7 @@ def read_environment(
 
 def _read(project: Project, entry_point: EntryPoint | None) -> EnvironmentSpec | DockerEnvironment:
     root = project.directory
-    declared, where = project.environment, f"{project.file or root}"
+    declared, where = project.environment, project.where
     if entry_point is not None and entry_point.environment:
         declared = entry_point.environment
         where = f"{where}, key 'entry_points.{entry_point.name}'"

@@ -14,8 +14,14 @@ from container_backend.dockerfile import BaseImage, ImagePlan
 from container_backend.engine import said_by
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
-from container_backend.names import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
+from container_backend.names import (
+    LABEL_BASE_DIGEST,
+    LABEL_BASE_IMAGE,
+    LABEL_ENVIRONMENT_HASH,
+    LABEL_LOCK_DIGEST,
+)
 from container_backend.progress import built_line, shown_steps
+from container_backend.references import repository_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,20 +102,29 @@ def resolve_base(
 
 def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
     """Pinned by its repository digest; an image made on this engine has none, just a name."""
-    repository = _repository(reference)
+    repository = repository_of(reference)
     for entry in inspected.get("RepoDigests") or []:
         name, _, digest = str(entry).partition("@")
-        if _repository(name) == repository:
+        if repository_of(name) == repository:
             return BaseImage(reference, digest, f"{reference}@{digest}")
     return BaseImage(reference, str(inspected["Id"]), reference)
 
 
-def _repository(reference: str) -> str:
-    """The name without tag and digest, and without what stands for Docker Hub."""
-    name = reference.partition("@")[0]
-    head, slash, tail = name.rpartition("/")
-    name = head + slash + tail.partition(":")[0]
-    return name.removeprefix("docker.io/").removeprefix("library/")
+def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
+    """What a name stood for when the environment images of an engine were built, the newest first.
+
+    An image that came in a file, or from a registry, knows what it was built on; the engine that
+    has it need not have its base.
+    """
+    listed = engine.client.api.images(filters={"label": f"{LABEL_BASE_IMAGE}={reference}"})
+    digests = [
+        str(image["Labels"].get(LABEL_BASE_DIGEST, ""))
+        for image in sorted(listed, key=lambda image: -int(image["Created"]))
+    ]
+    return [
+        BaseImage(reference, digest, f"{reference}@{digest}")
+        for digest in dict.fromkeys(filter(None, digests))
+    ]
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:

@@ -228,7 +228,7 @@ def _start(
             run = record.create_run(
                 client,
                 str(experiment.experiment_id),
-                uri=submission.uri,
+                uri=plan.submission.uri,
                 work_dir=_work_dir(plan),
                 version=submission.version,
                 entry_point=submission.entry_point,
@@ -289,7 +289,7 @@ def held_image(
     """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
-        ready = retried(
+        ready = image.found or retried(
             lambda: have_image(engine, image.reference, submission.docker_auth),
             submission.config.retries,
             ImageUnavailable,
@@ -348,7 +348,7 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     from mlflow.utils import mlflow_tags
 
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
-    if isinstance(plan.image, ImagePlan):
+    if plan.image.hash:
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if (repeated := plan.submission.repetition) is not None:
         tags |= {**repeated.tags, names.TAG_RERUN_OF: repeated.run_id}

@@ -15,6 +15,10 @@ LABEL_BASE_DIGEST: Final = LABEL_PREFIX + "base-digest"
 LABEL_LOCK_DIGEST: Final = LABEL_PREFIX + "lock-digest"
 LABEL_PYTHON: Final = LABEL_PREFIX + "python"
 LABEL_VERSION: Final = LABEL_PREFIX + "version"
+# Of project images. Their environment's hash has a label of its own: they are not that environment.
+LABEL_MLPROJECT: Final = LABEL_PREFIX + "mlproject"
+LABEL_OF_ENVIRONMENT: Final = LABEL_PREFIX + "of-environment"
+LABEL_PACKAGES: Final = LABEL_PREFIX + "packages"
 LABEL_RUN_ID: Final = LABEL_PREFIX + "run-id"
 LABEL_EXPERIMENT_ID: Final = LABEL_PREFIX + "experiment-id"
 LABEL_TRACKING_URI: Final = LABEL_PREFIX + "tracking-uri"
@@ -62,6 +66,9 @@ LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
 # What goes to the run's artifacts as it is, by whoever finishes the run.
 RECORD_DIRECTORY: Final = "/mlflow/record"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
+# And in project images.
+RUNNER_DIRECTORY: Final = "/mlflow/runner"
+RESULTS_DIRECTORY: Final = "/mlflow/results"
 
 # The repository of environment images on an engine; the tag is the hash's first digits.
 IMAGE_REPOSITORY: Final = "container-backend/python{python}"

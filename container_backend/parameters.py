@@ -1,11 +1,17 @@
-"""Parameters of an entry point: their types, and the values that callers give."""
+"""Parameters of an entry point: their types, and the values that callers give.
+
+Part of project images: see :mod:`container_backend.entry_points`.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # https://mlflow.org/docs/latest/ml/projects/#parameters, and those that people write anyway.
 _TYPES: Final = {
@@ -22,6 +28,8 @@ _BOOLS: Final = {
     "true": "True", "1": "True", "yes": "True",
     "false": "False", "0": "False", "no": "False",
 }  # fmt: skip
+# How what is said of a path ends that names nothing.
+NOT_THERE: Final = "which is not there"
 # As `mlflow.data.is_uri`: a scheme, and something after it.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}\S")
 
@@ -62,6 +70,23 @@ class Parameter:
             ValueError: It is none of this type. The message is the second half of a sentence.
         """
         return _READERS[self.kind](text)
+
+
+def read_pairs(given: Iterable[str]) -> dict[str, str]:
+    """``name=value``, each name once.
+
+    Raises:
+        ValueError: One is not so written, or given twice.
+    """
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"'{text}': write it as name=value.")
+        if name in pairs:
+            raise ValueError(f"'{name}' is given twice.")
+        pairs[name] = value
+    return pairs
 
 
 def is_address(text: str) -> bool:
@@ -109,7 +134,7 @@ def _path(text: str) -> str:
         return text
     path = local_path(text)
     if not path.exists():
-        raise ValueError(f"names '{path}', which is not there")
+        raise ValueError(f"names '{path}', {NOT_THERE}")
     return str(path)
 
 

@@ -15,29 +15,31 @@ from container_backend.code import check_files
 from container_backend.command import Command, compute_command
 from container_backend.container import ContainerSpec, base_environment, choose_owner
 from container_backend.docker_args import DockerArgs, parse_docker_args
-from container_backend.dockerfile import ImagePlan, plan_image
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
-from container_backend.images import EnvironmentImage, resolve_base
+from container_backend.image_choice import which_image
+from container_backend.image_project import open_image
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
+from container_backend.references import is_image_address, reference_of
 from container_backend.source import Source, fetch, without_credentials
-from container_backend.spec import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
+from container_backend.spec import DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
     Mount,
     TrackingAccess,
     absolute_uri,
     without_nested,
 )
-from container_backend.user_template import find_template
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
+    from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
+    from container_backend.images import EnvironmentImage
     from container_backend.submission import Submission
 
 _logger = logging.getLogger(__name__)
@@ -98,6 +100,8 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     config = submission.config
     docker_args = parse_docker_args({**config.docker_args, **submission.docker_args})
     storage = choose_storage(submission.storage_dir or config.storage_dir)
+    if is_image_address(submission.uri):
+        return _plan_of_image(submission, docker_args, storage, connections, files)
     source = _source(submission, files)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
@@ -106,14 +110,8 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     check_files(project.directory)
     if isinstance(environment, DockerEnvironment):
         docker_args = _with_project(docker_args, environment, source, config)
-    connected = engine.connect(submission.host)
-    connections.callback(connected.close)
-    # MLflow takes seconds to import: what is wrong so far was said without it.
-    import mlflow
-
-    from container_backend.record import check_parameters
-
-    check_parameters(command.parameters)
+    connected = _connected(submission, connections)
+    tracking_uri = _tracking_uri(submission, command)
     if config.allow_engine:
         docker_args = _with_engine(docker_args, connected)
     return Plan(
@@ -125,7 +123,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         docker_args=docker_args,
         image=which_image(connected, environment, submission, project, docker_args.platform),
         engine=connected,
-        tracking_uri=absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri()),
+        tracking_uri=tracking_uri,
         storage=storage,
         fetched=source.temporary,
     )
@@ -136,6 +134,56 @@ def _source(submission: Submission, files: ExitStack) -> Source:
     if repeated is None or repeated.directory is None:
         return fetch(submission.uri, submission.version, files)
     return Source(repeated.directory, is_fetched=True, temporary=repeated.temporary)
+
+
+def _plan_of_image(
+    submission: Submission,
+    docker_args: DockerArgs,
+    storage: Path,
+    connections: ExitStack,
+    files: ExitStack,
+) -> Plan:
+    """The plan for a project that is an image. Raises as :func:`make_plan`."""
+    reference_of(submission.uri)
+    connected = _connected(submission, connections)
+    found = open_image(connected, submission, files)
+    project = found.project
+    entry_point = project.entry_point(submission.entry_point)
+    command = compute_command(project, entry_point, submission.parameters, storage)
+    source = Source(project.directory, is_fetched=True, temporary=project.directory)
+    docker_args = _with_project(docker_args, found.environment, source, submission.config)
+    tracking_uri = _tracking_uri(submission, command)
+    if submission.config.allow_engine:
+        docker_args = _with_engine(docker_args, connected)
+    return Plan(
+        submission=replace(submission, uri=found.address),
+        project=project,
+        entry_point=entry_point,
+        command=command,
+        environment=found.environment,
+        docker_args=docker_args,
+        image=found.image,
+        engine=connected,
+        tracking_uri=tracking_uri,
+        storage=storage,
+        fetched=source.temporary,
+    )
+
+
+def _connected(submission: Submission, connections: ExitStack) -> Engine:
+    connected = engine.connect(submission.host)
+    connections.callback(connected.close)
+    return connected
+
+
+def _tracking_uri(submission: Submission, command: Command) -> str:
+    # MLflow takes seconds to import: what is wrong so far was said without it.
+    import mlflow
+
+    from container_backend.record import check_parameters
+
+    check_parameters(command.parameters)
+    return absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
 
 
 def _with_project(
@@ -178,59 +226,6 @@ def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
         binds=[*args.binds, f"{path}:{path}"],
         environment={**args.environment, "DOCKER_HOST": url, names.ENV_OWNER: owner_id()},
         groups=[*args.groups, group],
-    )
-
-
-def which_image(
-    connected: Engine,
-    environment: EnvironmentSpec | DockerEnvironment,
-    submission: Submission,
-    project: Project,
-    platform: str | None = None,
-) -> ImagePlan | ReadyImage:
-    """The image of an environment, for the engine's platform or another.
-
-    Nothing is made or downloaded.
-
-    Raises:
-        ImageUnavailable: The image to build on is nowhere to be had.
-        InvalidConfig: A template or a secret of the user's cannot be read.
-    """
-    repeated = submission.repetition
-    if repeated is not None and repeated.image is not None:
-        return repeated.image
-    if isinstance(environment, DockerEnvironment):
-        return ReadyImage(environment.image, with_code=submission.build_image)
-    return plan_environment(connected, environment, submission, project, platform)
-
-
-def plan_environment(
-    connected: Engine,
-    environment: EnvironmentSpec,
-    submission: Submission,
-    project: Project,
-    platform: str | None = None,
-) -> ImagePlan:
-    """The image of an environment that is built. Raises as :func:`which_image`."""
-    if environment.python_source == THIS_INTERPRETER:
-        _logger.info(
-            "=== No Python version is declared: taking %s, as of this interpreter ===",
-            environment.python,
-        )
-    config = submission.config
-    reference = config.base_image if environment.conda is None else config.conda_base_image
-    base = resolve_base(
-        connected,
-        reference.replace("{version}", environment.python),
-        submission.docker_auth,
-        pull=config.pull,
-    )
-    return plan_image(
-        environment,
-        base,
-        platform or connected.platform,
-        template=find_template(project.directory, config.template),
-        secrets={name: source.read(name) for name, source in config.build_secrets.items()},
     )
 
 
@@ -298,6 +293,7 @@ def container_spec(
         network=network,
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
+        entrypoint=plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
     )

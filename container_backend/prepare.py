@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.engine import connect
 from container_backend.environment import read_environment
-from container_backend.errors import InvalidConfig, InvalidEnvironment
+from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
 from container_backend.image_build import resolve
+from container_backend.image_choice import plan_environment, which_image
 from container_backend.launch import held_image
 from container_backend.lock import LOCK, Lock
-from container_backend.plan import plan_environment, which_image
 from container_backend.progress import shown_steps
 from container_backend.project import MAIN, read_project
+from container_backend.references import is_image_address
 from container_backend.source import fetch
 from container_backend.spec import DockerEnvironment
 
@@ -54,7 +55,7 @@ def build_environment(submission: Submission) -> EnvironmentImage:
     Raises:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
-    with _found(submission) as (_, project, entry_point):
+    with found_project(submission) as (_, project, entry_point):
         environment = read_environment(project, entry_point, submission.config)
         with closing(connect()) as engine:
             image = which_image(engine, environment, submission, project)
@@ -74,7 +75,7 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
         ContainerBackendError: The project is wrong or has nothing to lock, the requirements
             cannot be met, or the file cannot be written. No file is changed then.
     """
-    with _found(submission) as (source, project, entry_point):
+    with found_project(submission) as (source, project, entry_point):
         path = _choose_output(submission, source, project, output)
         environment = read_environment(project, entry_point, submission.config, locked=False)
         if isinstance(environment, DockerEnvironment):
@@ -106,7 +107,19 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
 
 
 @contextmanager
-def _found(submission: Submission) -> Iterator[tuple[Source, Project, EntryPoint | None]]:
+def found_project(
+    submission: Submission,
+) -> Iterator[tuple[Source, Project, EntryPoint | None]]:
+    """Where a project is, what it says, and its entry point; None for a "main" that it has not.
+
+    Raises:
+        InvalidProject: There is no such project or entry point, or it is an image.
+    """
+    if is_image_address(submission.uri):
+        raise InvalidProject(
+            f"'{submission.uri}' is an image already; the files of the project are needed.",
+            remedy="Give a folder, a git address or a zip file.",
+        )
     with ExitStack() as needed:
         source = fetch(submission.uri, submission.version, needed)
         project = read_project(source.directory)

@@ -62,7 +62,7 @@ def list_images(engine: Engine) -> list[ListedImage]:
     found = []
     for image in engine.streams.api.df()["Images"] or []:
         labels = image.get("Labels") or {}
-        if LABEL_ENVIRONMENT_HASH not in labels:
+        if not labels.get(LABEL_ENVIRONMENT_HASH):  # empty in images of projects
             continue
         environment_hash = str(labels[LABEL_ENVIRONMENT_HASH])
         use = use_of(engine.host, environment_hash)

@@ -29,6 +29,8 @@ LOCK_FILE: Final = "uv.lock"
 _VERSION_FILE: Final = ".python-version"
 # Versions to choose from where the launcher's own is not allowed: the newest that is.
 _KNOWN_MINORS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
+# Longer than any name; some write the whole text.
+_MOST_LICENCE_CHARACTERS: Final = 100
 # A lock of a thousand packages has three megabytes.
 _MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
 
@@ -37,6 +39,24 @@ def is_python_project(directory: Path) -> bool:
     """Whether a folder's ``pyproject.toml`` declares a project; many only set up tools."""
     file = directory / PYPROJECT_FILE
     return file.is_file() and isinstance(_load(file).get("project"), dict)
+
+
+def licence_of(directory: Path) -> str:
+    """The licence that a project's ``pyproject.toml`` names (SPDX); empty for none.
+
+    https://packaging.python.org/en/latest/specifications/pyproject-toml/#license
+
+    Raises:
+        InvalidEnvironment: The file cannot be read.
+    """
+    file = directory / PYPROJECT_FILE
+    project = _load(file).get("project") if file.is_file() else None
+    licence = project.get("license") if isinstance(project, dict) else None
+    if isinstance(licence, dict):  # as it was written before there was a standard for it
+        licence = licence.get("text")
+    if not isinstance(licence, str) or len(licence) > _MOST_LICENCE_CHARACTERS:
+        return ""
+    return " ".join(licence.split())
 
 
 def read_pyproject(root: Path) -> EnvironmentSpec:

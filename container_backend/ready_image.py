@@ -39,10 +39,19 @@ class ReadyImage:
         reference: Its name.
         with_code: Whether an image with the project's code in it is made of it
             (``mlflow run --build-image``).
+        found: The image, where it is known to be on the engine.
+        entrypoint: What its programs are started by, instead of its own entry point; None for that.
     """
 
     reference: str
     with_code: bool = False
+    found: EnvironmentImage | None = None
+    entrypoint: tuple[str, ...] | None = None
+
+    @property
+    def hash(self) -> str:
+        """The environment hash; empty where it is not known."""
+        return self.found.hash if self.found else ""
 
 
 def have_image(

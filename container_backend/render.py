@@ -49,20 +49,23 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
     Raises:
         InvalidConfig: The user's template is wrong; with file and line.
     """
-
     ours = _PYTHON_TEMPLATE if spec.conda is None else _CONDA_TEMPLATE
     try:
-        return _environment(user).get_template(_USER if user else ours).render(
-            base_image=base_image,
-            python=spec.python,
-            system_packages=spec.system_packages,
-            requirements=has_packages(spec),
-            source=spec.lock or "requirements",
-            layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
-            local_layer=LOCAL_LAYER,
-            environment=ENVIRONMENT_DIRECTORY,
-            code=CODE_DIRECTORY,
-            **{BASE_TEMPLATE_VARIABLE: ours},
+        return (
+            _environment(user)
+            .get_template(_USER if user else ours)
+            .render(
+                base_image=base_image,
+                python=spec.python,
+                system_packages=spec.system_packages,
+                requirements=has_packages(spec),
+                source=spec.lock or "requirements",
+                layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
+                local_layer=LOCAL_LAYER,
+                environment=ENVIRONMENT_DIRECTORY,
+                code=CODE_DIRECTORY,
+                **{BASE_TEMPLATE_VARIABLE: ours},
+            )
         )
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         if user is None:

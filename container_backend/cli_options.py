@@ -1,0 +1,46 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from container_backend.config import read_config
+from container_backend.parameters import read_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _config(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> dict[str, Any]:
+    return read_config(value) if value else {}
+
+
+def pairs(
+    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, str]:
+    """``name=value``, each name once."""
+    try:
+        return read_pairs(values)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
+version = click.option(
+    "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
+)
+backend_config = click.option(
+    "-c",
+    "--backend-config",
+    "backend_config",
+    metavar="FILE|JSON",
+    callback=_config,
+    help="Backend config: a JSON file, or JSON.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+entry_point = click.option(
+    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="Which one."
+)

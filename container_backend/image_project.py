@@ -1,0 +1,118 @@
+"""``docker://…``: a project that is an image. Its code is in there, its entry points are in a label."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import ImageNotFound
+
+from container_backend import remote_image
+from container_backend.docker_env import read_docker_env
+from container_backend.errors import ImageUnavailable, InvalidConfig
+from container_backend.image_facts import ImageFacts, project_of, read_image
+from container_backend.images import ALWAYS, NEVER, EnvironmentImage
+from container_backend.ready_image import ReadyImage
+from container_backend.references import IMAGE_SCHEME, reference_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import ExitStack
+
+    from container_backend.engine import Engine
+    from container_backend.project import Project
+    from container_backend.spec import DockerEnvironment
+    from container_backend.submission import Submission
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageProject:
+    """A project image on an engine.
+
+    Attributes:
+        address: ``docker://…`` with the digest, where it has one: the same image for ever.
+        project: With an empty folder in place of its files.
+        environment: What a run of it needs beside the image.
+        image: The image itself.
+    """
+
+    address: str
+    project: Project
+    environment: DockerEnvironment
+    image: ReadyImage
+
+
+def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> ImageProject:
+    """The project of an image, which is pulled where it is not on the engine.
+
+    Args:
+        engine: Where.
+        submission: Which image; ``pull`` of its config says when its registry is asked.
+        needed: Removes what is made for it when it is closed.
+
+    Raises:
+        InvalidInput: The address is none, or the image is not a project.
+        ImageUnavailable: The image is nowhere to be had.
+    """
+    reference = reference_of(submission.uri)
+    if submission.version is not None:
+        raise InvalidConfig(
+            f"{submission.uri}: the version of an image is its tag, not '{submission.version}'."
+        )
+    inspected = have(engine, reference, submission.docker_auth, pull=submission.config.pull)
+    facts = read_image(reference, inspected)
+    folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+    needed.callback(shutil.rmtree, folder, ignore_errors=True)
+    project = project_of(facts, folder)
+    image = EnvironmentImage(reference, facts.id, facts.digest or facts.id, facts.environment_hash)
+    return ImageProject(
+        address=_pinned(reference, facts),
+        project=project,
+        environment=_environment(project, reference),
+        image=ReadyImage(reference, found=image, entrypoint=facts.base_entrypoint),
+    )
+
+
+def have(
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    *,
+    pull: str = "missing",
+) -> dict[str, Any]:
+    """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
+
+    Raises:
+        ImageUnavailable: It is nowhere to be had.
+    """
+    if pull != ALWAYS:
+        try:
+            return dict(engine.client.api.inspect_image(reference))
+        except ImageNotFound as error:
+            if pull == NEVER:
+                raise ImageUnavailable(
+                    f"The image '{reference}' is not on the engine, and 'pull' is 'never'."
+                ) from error
+    _logger.info("=== Pulling image %s ===", reference)
+    remote_image.pull(engine, reference, docker_auth)
+    return dict(engine.client.api.inspect_image(reference))
+
+
+def _pinned(reference: str, facts: ImageFacts) -> str:
+    pinned = reference if "@" in reference or not facts.digest else f"{reference}@{facts.digest}"
+    return f"{IMAGE_SCHEME}{pinned}"
+
+
+def _environment(project: Project, reference: str) -> DockerEnvironment:
+    """The variables that the project's ``docker_env`` names; folders of machines are not among it."""
+    said = project.environment.get("docker_env")
+    variables = said.get("environment") if isinstance(said, dict) else None
+    return read_docker_env(
+        f"{project.where}, key 'docker_env'", {"image": reference, "environment": variables}
+    )
