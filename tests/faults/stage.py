@@ -311,9 +311,12 @@ class Stage:
 
 def _open_runs(store: Path) -> list[str]:
     """Those that have not ended, read beside MLflow, whose server may be away."""
-    statement = "SELECT run_uuid FROM runs WHERE status IN ('RUNNING', 'SCHEDULED')"
+    statement = (
+        "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
+        "WHERE name = ? AND status IN ('RUNNING', 'SCHEDULED')"
+    )
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
-        return [str(row[0]) for row in connection.execute(statement)]
+        return [str(row[0]) for row in connection.execute(statement, [EXPERIMENT])]
 
 
 @functools.cache
