@@ -313,7 +313,7 @@ def _open_runs(store: Path) -> list[str]:
     """Those that have not ended, read beside MLflow, whose server may be away."""
     statement = (
         "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
-        "WHERE name = ? AND status IN ('RUNNING', 'SCHEDULED')"
+        "WHERE experiments.name = ? AND runs.status IN ('RUNNING', 'SCHEDULED')"
     )
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
         return [str(row[0]) for row in connection.execute(statement, [EXPERIMENT])]
