@@ -147,6 +147,17 @@ class Manager:
         return self._first_run(self.folder / "caches", "humanize")
 
 
+def _wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Until a server listens."""
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens at {address}")
+
+
 @contextlib.contextmanager
 def registry() -> Iterator[tuple[str, Callable[[], int]]]:
     """A registry of this machine: its address, and how many bytes it has stored."""
@@ -166,6 +177,7 @@ def registry() -> Iterator[tuple[str, Callable[[], int]]]:
             stderr=subprocess.DEVNULL,
         )
         try:
+            _wait_for(address, process)
             yield address, lambda: sum(f.stat().st_size for f in data.rglob("*") if f.is_file())
         finally:
             process.terminate()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow.entities import Metric
 
 from container_backend import statistics
+from container_backend.store_access import turn_to_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,8 @@ def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
         for name, value in sample.values.items()
     ]
     for start in range(0, len(metrics), _METRICS_PER_REQUEST):
-        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
+        with turn_to_write(client.tracking_uri):
+            client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
     if metrics:
         whole = sent_file.with_name(f"{sent_file.name}.{os.getpid()}")
         try:

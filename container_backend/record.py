@@ -25,7 +25,7 @@ from container_backend.errors import (
 from container_backend.file_lock import FileLock, state_folder
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
-from container_backend.store_access import await_listener
+from container_backend.store_access import await_listener, turn_to_write
 from container_backend.tracking import local_path
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ class RunRecord:
 
     def set_status(self, status: str) -> None:
         """Set a status that is not the last."""
-        self.client.update_run(self.run_id, status=status)
+        with turn_to_write(self.client.tracking_uri):
+            self.client.update_run(self.run_id, status=status)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one request."""
-        self.client.log_batch(
-            self.run_id, tags=[RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
-        )
+        items = [RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
+        with turn_to_write(self.client.tracking_uri):
+            self.client.log_batch(self.run_id, tags=items)
 
     def finish(
         self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
@@ -87,11 +88,9 @@ class RunRecord:
             tags[TAG_OUT_OF_MEMORY] = "true"
         if tags:
             self.set_tags(tags)
-        self.client.set_terminated(
-            self.run_id,
-            status=outcome.status,
-            end_time=None if ended_at is None else int(ended_at * 1000),
-        )
+        end_time = None if ended_at is None else int(ended_at * 1000)
+        with turn_to_write(self.client.tracking_uri):
+            self.client.set_terminated(self.run_id, status=outcome.status, end_time=end_time)
 
 
 @contextmanager
@@ -183,17 +182,16 @@ def create_run(
     The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
     one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
     """
-    run = client.create_run(
-        experiment_id,
-        tags={**_source_tags(uri, str(work_dir), version, entry_point), **tags},
-        run_name=run_name,
-    )
+    tags = {**_source_tags(uri, str(work_dir), version, entry_point), **tags}
+    with turn_to_write(client.tracking_uri):
+        run = client.create_run(experiment_id, tags=tags, run_name=run_name)
     record = RunRecord(client, run.info.run_id, experiment_id)
     with ending_on_error(record):
         record.set_status(state.SCHEDULED)
         items = [Param(name, value) for name, value in parameters.items()]
         for start in range(0, len(items), _PARAMS_PER_REQUEST):
-            client.log_batch(record.run_id, params=items[start : start + _PARAMS_PER_REQUEST])
+            with turn_to_write(client.tracking_uri):
+                client.log_batch(record.run_id, params=items[start : start + _PARAMS_PER_REQUEST])
     return record
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,7 +16,7 @@ from container_backend.source import without_credentials
 from container_backend.tracking import ACCESS_VARIABLES, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlflow.tracking import MlflowClient
 
@@ -26,6 +28,11 @@ _CONNECT_SECONDS: Final = 3
 # A server that is just started again is back in so long.
 _PATIENCE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5
+# While MLflow's client of a database writes it has two connections, of fifteen: the first is kept
+# while it asks for the second. Fifteen threads that do so wait for each other until all of them
+# fail ("QueuePool limit of size 5 overflow 10 reached"). Those that only read have one.
+_DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
+_writers: Final = threading.BoundedSemaphore(5)
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
@@ -63,6 +70,20 @@ def open_store(tracking_uri: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri)
+
+
+@contextmanager
+def turn_to_write(tracking_uri: str) -> Iterator[None]:
+    """Inside, only a few threads of this process write to a store that is a database.
+
+    Args:
+        tracking_uri: Of the store. A server has a pool of its own.
+    """
+    if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASES:
+        yield
+        return
+    with _writers:
+        yield
 
 
 def is_listening(tracking_uri: str) -> bool:

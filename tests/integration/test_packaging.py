@@ -44,6 +44,31 @@ def test_templates_are_rendered_from_a_wheel_as_from_the_checkout(wheel, tmp_pat
     assert render(tmp_path) == render(ROOT)
 
 
+RUNNER = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from container_backend.runner_files import runner_files
+files = sorted(runner_files().items())
+print([(path, hashlib.sha256(content).hexdigest()) for path, content in files])
+"""
+
+
+def test_the_runner_of_images_is_in_a_wheel_as_in_the_checkout(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    wheels, checkouts = (
+        subprocess.run(
+            [sys.executable, "-I", "-c", RUNNER, str(folder)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for folder in (tmp_path, ROOT)
+    )
+    assert "runner/process.py" in wheels
+    assert wheels == checkouts
+
+
 def test_templates_are_importable_as_installed():
     from importlib import resources
 

@@ -75,13 +75,16 @@ class Image:
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-I", "-S", self.runner / "runner.py", *arguments],
             cwd=self.code,
             env={**environment, **variables},
             capture_output=True,
-            text=True,
             check=False,
+        )
+        # Not as text: that would make other characters of some.
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +16,7 @@ from container_backend.store_access import (
     open_store,
     store_address,
     store_variables,
+    turn_to_write,
 )
 
 
@@ -74,3 +76,26 @@ def test_one_that_is_just_started_is_waited_for(port, caplog):
     await_listener(f"http://127.0.0.1:{port}")
     servers[0].close()
     assert caplog.text.count("Waiting for the tracking store") == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "most"),
+    [("sqlite:////x.db", 5), ("mysql+pymysql://me:pw@host/x", 5), ("http://host:5000", 20)],
+)
+def test_only_a_few_threads_write_to_a_database_at_once(uri, most):
+    """Each takes two of the fifteen connections that MLflow's client has to one."""
+    inside, numbers, counting = [], [], threading.Lock()
+    all_there = threading.Barrier(most)
+
+    def write(number: int) -> None:
+        with turn_to_write(uri):
+            with counting:
+                inside.append(number)
+                numbers.append(len(inside))
+            all_there.wait(30)
+            with counting:
+                inside.remove(number)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(write, range(20)))
+    assert max(numbers) == most

@@ -1,0 +1,63 @@
+"""Many runs at once, from one process."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+import container_backend
+from container_backend import events, names
+from container_backend.owner import owner_id
+from tests.integration.conftest import runs, wait_until
+
+_MANY = 200
+_AT_ONCE = 16
+
+
+@pytest.fixture
+def streams(monkeypatch) -> list[str]:
+    """The streams of events that this process opens; a look from the side."""
+    opened: list[str] = []
+    original = events.EventStream.__init__
+
+    def look(stream, engine, label, since=None, until=None) -> None:
+        if until is None:  # it goes on
+            opened.append(label)
+        original(stream, engine, label, since, until)
+
+    monkeypatch.setattr(events.EventStream, "__init__", look)
+    # Tests before this one, in this process, had their own.
+    monkeypatch.setattr(events, "_FOLLOWERS", {})
+    return opened
+
+
+@pytest.mark.timeout(300)
+def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, streams, capfd):
+    folder = project(
+        "entry_points: {main: {parameters: {n: float}, command: 'echo run {n}; exit 0'}}\n"
+    )
+    container_backend.build(folder)
+    threads = threading.active_count()
+
+    def run(number: int) -> bool:
+        return container_backend.run(folder, parameters={"n": number}, synchronous=True).wait()
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        assert list(pool.map(run, range(_MANY))) == [True] * _MANY
+    assert len(streams) == 1
+    found = runs()
+    assert Counter(each.info.status for each in found) == {"FINISHED": _MANY}
+    shown = Counter(capfd.readouterr().out.splitlines())
+    assert shown == {f"run {number}": 1 for number in range(_MANY)}
+    client = MlflowClient()
+    for each in found[::20]:
+        logs = client.list_artifacts(each.info.run_id, "logs")
+        assert [file.path for file in logs] == ["logs/container.log"]
+    ours = {"label": f"{names.LABEL_OWNER}={owner_id()}"}
+    wait_until(lambda: engine.client.api.containers(all=True, filters=ours) == [])
+    # Nothing of two hundred is left in this process.
+    wait_until(lambda: threading.active_count() <= threads + _AT_ONCE)
