@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING
 from container_backend import container, names, state
 from container_backend.code import archive_code
 from container_backend.container import choose_owner
-from container_backend.dockerfile import ImagePlan
 from container_backend.downloads import fetch_files
 from container_backend.errors import ImageUnavailable
 from container_backend.image_use import image_lock, record_use
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from container_backend.container import ContainerSpec
+    from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
     from container_backend.events import Followed
     from container_backend.ledger import Entry

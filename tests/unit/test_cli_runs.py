@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import click
 import pytest
 
-from container_backend.cli_runs import _complete, _since
+from container_backend.cli_runs import _since, complete_run
 from container_backend.container_use import ambiguous, check_run_id
 from container_backend.errors import InvalidInput
 
@@ -57,4 +57,4 @@ def test_some_of_many_that_begin_alike_are_named():
 
 def test_without_an_engine_there_is_nothing_to_complete(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/is/there.sock")
-    assert _complete(None, None, "ab") == []
+    assert complete_run(None, None, "ab") == []

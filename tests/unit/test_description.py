@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from container_backend.description import Facts, again_command, describe, duration
+from container_backend.description import Facts, describe, duration
 from container_backend.state import Outcome
 
 FACTS = Facts(
@@ -71,12 +71,3 @@ def test_the_lines_fit_into_a_tag_and_the_command_stays(lines, existing):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_a_run_of_a_commit_is_repeated_at_that_commit():
-    words = again_command("https://host.test/x#sub", "train", {"a": "1 2"}, "c0ffee")
-    assert words == [
-        "container-backend", "run", "https://host.test/x#sub", "-e", "train",
-        "--version", "c0ffee", "-P", "a=1 2",
-    ]  # fmt: skip
-    assert again_command("/here", "main", {}, "c0ffee") == ["container-backend", "run", "/here"]
