@@ -27,6 +27,7 @@ def clash(tmp_path, monkeypatch) -> str:
     try:
         run = mlflow.MlflowClient().create_run(mlflow.create_experiment("mine"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # MLflow sets it, and nobody unsets it
         mlflow.set_experiment("another")
         with pytest.raises(MlflowException) as caught:
             mlflow.start_run()
