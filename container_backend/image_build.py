@@ -11,9 +11,9 @@ import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 
 from container_backend import container, registry
 from container_backend._version import __version__
@@ -50,6 +50,9 @@ _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUN
 # What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
 # https://docs.docker.com/reference/dockerfile/#predefined-args
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+# How many times a build is begun, at the most, where others take its image away.
+_MOST_ROUNDS = 10
+T = TypeVar("T")
 # Where an image says what is installed in it: templates/describe_packages.py, dpkg, os-release(5).
 PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
 _CONDA = "conda"
@@ -78,14 +81,40 @@ def build(
     """
     request = _request(engine, plan, docker_auth, no_cache=no_cache)
     with _build_errors():
-        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
-        try:
-            lock, installed = _read_installed(engine, image_id)
-            bill = bill_of_materials(plan, lock, installed)
-            _finish(engine, plan, image_id, lock, bill)
-        except BaseException:
-            _discard(engine, image_id)
-            raise
+        return _in_rounds(lambda: _build_once(engine, plan, request, on_progress))
+
+
+def _in_rounds(work: Callable[[], T]) -> T:
+    """Again where an image is gone: others that build the same have the same image, and remove it.
+
+    Processes of one user wait for each other (:mod:`container_backend.image_use`), those of
+    several do not. The second time, the engine knows all steps.
+    """
+    for _ in range(_MOST_ROUNDS - 1):
+        with suppress(NotFound):
+            return work()
+    return work()
+
+
+def _build_once(
+    engine: Engine,
+    plan: ImagePlan,
+    request: BuildRequest,
+    on_progress: Callable[[StepEvent], None] | None,
+) -> Lock | None:
+    """Build, and give it its name.
+
+    Raises:
+        NotFound: Somebody else built the same at the same time, and removed what both had.
+    """
+    image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+    try:
+        lock, installed = _read_installed(engine, image_id)
+        bill = bill_of_materials(plan, lock, installed)
+        _finish(engine, plan, image_id, lock, bill)
+    except BaseException:
+        _discard(engine, image_id)
+        raise
     return lock
 
 
@@ -119,12 +148,17 @@ def resolve(
         # Only the step that resolves sees this file.
         now = {"declared/asked-at": str(time.time_ns()).encode()}
         request = replace(request, context={**request.context, **now})
-    with _build_errors():
+
+    def work() -> Lock | None:
         image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
         try:
             return _read_lock(engine, image_id, LOCK_IN_STAGE)
         finally:
-            engine.client.api.remove_image(image_id, noprune=True)
+            with suppress(NotFound):
+                engine.client.api.remove_image(image_id, noprune=True)
+
+    with _build_errors():
+        return _in_rounds(work)
 
 
 def lock_of(engine: Engine, reference: str) -> Lock | None:
@@ -203,7 +237,8 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
     if lock is not None:
         labels[LABEL_LOCK_DIGEST] = lock.digest
     unfinished = f"{UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
-    engine.client.api.tag(image_id, *split_reference(unfinished))
+    api = engine.client.api
+    api.tag(image_id, *split_reference(unfinished))
     try:
         request = BuildRequest(
             context={
@@ -215,8 +250,13 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
             platform=None if plan.platform == engine.platform else plan.platform,
         )
         build_image(engine.streams.api, engine.host, request)
+    except BuildFailed:
+        api.inspect_image(unfinished)  # where that is gone, it says so instead
+        raise
     finally:
-        engine.client.api.remove_image(unfinished, noprune=True)
+        # The same image of another process goes with the last of its names, and with it this one.
+        with suppress(NotFound):
+            api.remove_image(unfinished, noprune=True)
 
 
 @contextmanager

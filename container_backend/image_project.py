@@ -16,6 +16,7 @@ from container_backend.docker_env import read_docker_env
 from container_backend.errors import ImageUnavailable, InvalidConfig
 from container_backend.image_facts import ImageFacts, project_of, read_image
 from container_backend.images import ALWAYS, NEVER, EnvironmentImage
+from container_backend.names import LABEL_CODE_DIGEST
 from container_backend.ready_image import ReadyImage
 from container_backend.references import IMAGE_SCHEME, reference_of
 
@@ -40,12 +41,16 @@ class ImageProject:
         project: With an empty folder in place of its files.
         environment: What a run of it needs beside the image.
         image: The image itself.
+        code_digest: Of the project's files in it; empty where it does not say so.
+        base_digest: Of what its environment was built on; empty where that is not known.
     """
 
     address: str
     project: Project
     environment: DockerEnvironment
     image: ReadyImage
+    code_digest: str
+    base_digest: str
 
 
 def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> ImageProject:
@@ -76,6 +81,8 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
         project=project,
         environment=_environment(project, reference),
         image=ReadyImage(reference, found=image, entrypoint=facts.base_entrypoint),
+        code_digest=facts.labels.get(LABEL_CODE_DIGEST, ""),
+        base_digest=facts.base_digest,
     )
 
 

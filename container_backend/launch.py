@@ -253,7 +253,7 @@ def _start(
                 experiment_name=str(experiment.name),
                 submission_id=entry.submission,
             )
-            tags = {names.TAG_CODE_DIGEST: files.code.digest}
+            tags = {names.TAG_CODE_DIGEST: files.digest}
             container_id = _start_container(plan, run, spec, image, code, tags, before_start)
         until_started.pop_all()
         return Started(
@@ -350,6 +350,8 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
     if plan.image.hash:
         tags[names.TAG_ENVIRONMENT_HASH] = plan.image.hash
+    if plan.image_project is not None:
+        tags[names.TAG_BASE_DIGEST] = plan.image_project.base_digest
     if (repeated := plan.submission.repetition) is not None:
         tags |= {**repeated.tags, names.TAG_RERUN_OF: repeated.run_id}
     return tags

@@ -12,6 +12,7 @@ LABEL_PREFIX: Final = "container-backend."
 LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
 LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
 LABEL_BASE_DIGEST: Final = LABEL_PREFIX + "base-digest"
+LABEL_CODE_DIGEST: Final = LABEL_PREFIX + "code-digest"
 LABEL_LOCK_DIGEST: Final = LABEL_PREFIX + "lock-digest"
 LABEL_PYTHON: Final = LABEL_PREFIX + "python"
 LABEL_VERSION: Final = LABEL_PREFIX + "version"
@@ -51,6 +52,7 @@ TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
 # What a run can be repeated from: NAME@DIGEST of its image, where a registry has it; what was sent of
 # its code; and the run that it repeats.
 TAG_REPOSITORY_DIGEST: Final = TAG_PREFIX + "repository_digest"
+TAG_BASE_DIGEST: Final = TAG_PREFIX + "base_digest"
 TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"
 TAG_RERUN_OF: Final = TAG_PREFIX + "rerun_of"
 

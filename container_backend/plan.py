@@ -19,7 +19,7 @@ from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.image_choice import which_image
-from container_backend.image_project import open_image
+from container_backend.image_project import ImageProject, open_image
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
@@ -61,6 +61,7 @@ class Plan:
         tracking_uri: Absolute.
         storage: The folder for downloads; not there yet.
         fetched: The folder that the project was fetched to, if it was.
+        image_project: What the image says of the project, where the project is an image.
     """
 
     submission: Submission
@@ -74,6 +75,7 @@ class Plan:
     tracking_uri: str
     storage: Path
     fetched: Path | None
+    image_project: ImageProject | None = None
 
     @property
     def temporary(self) -> tuple[Path, ...]:
@@ -167,6 +169,7 @@ def _plan_of_image(
         tracking_uri=tracking_uri,
         storage=storage,
         fetched=source.temporary,
+        image_project=found,
     )
 
 

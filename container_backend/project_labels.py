@@ -45,6 +45,7 @@ class ProjectImage:
         environment: What the project declares.
         base: The image of that, on the engine.
         revision: Of the project's files.
+        code_digest: Of the project's files as they are sent.
         platform: ``os/architecture``, or None for the engine's.
     """
 
@@ -53,6 +54,7 @@ class ProjectImage:
     environment: EnvironmentSpec | DockerEnvironment
     base: EnvironmentImage
     revision: Revision
+    code_digest: str
     platform: str | None
 
 
@@ -120,6 +122,7 @@ def labels_of(
         f"{OCI}base.name": wanted.base.reference,
         names.LABEL_MLPROJECT: json.dumps(mlproject),
         names.LABEL_OF_ENVIRONMENT: wanted.base.hash,
+        names.LABEL_CODE_DIGEST: wanted.code_digest,
         names.LABEL_PACKAGES: str(len(lock.packages)) if lock else "",
         names.LABEL_PROJECT: _title(wanted.project),
         names.LABEL_VERSION: __version__,

@@ -40,7 +40,7 @@ def facts_of(past: PastRun) -> RunFacts:
         entry_point=entry_point,
         image=tags.get(names.TAG_IMAGE_DIGEST, ""),
         environment=tags.get(names.TAG_ENVIRONMENT_HASH, ""),
-        base=environment.base.digest if environment else "",
+        base=environment.base.digest if environment else tags.get(names.TAG_BASE_DIGEST, ""),
         packages=_packages(past),
         code=tags.get(names.TAG_CODE_DIGEST, ""),
         commit=tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, ""),

@@ -47,6 +47,7 @@ class RunFiles:
         if self._repeats is not None:
             in_commit = bool(self._repeats.commit) and not self._repeats.archived
         keep = self._policy == "always" or (self._policy == "dirty" and not in_commit)
+        keep = keep and plan.image_project is None
         self.code = CodeCopy(
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
@@ -57,6 +58,12 @@ class RunFiles:
 
     def __exit__(self, *_: object) -> None:
         self.code.__exit__()
+
+    @property
+    def digest(self) -> str:
+        """Of the code, when it was sent; of a project that is an image, what that says."""
+        in_image = self._plan.image_project
+        return self.code.digest if in_image is None else in_image.code_digest
 
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
         """All of them, for the container, when the code was sent: path in it, and content."""
@@ -84,10 +91,12 @@ class RunFiles:
                 ".dockerignore, or set record_code to 'always'",
                 why_not,
             )
+        elif plan.image_project is not None:
+            why_not = "it is in the image"
         elif not archived and tree is None:
             why_not = f"record_code was '{self._policy}'"
         return RecordedCode(
-            digest=self.code.digest,
+            digest=self.digest,
             commit=tree.commit if tree else "",
             # What was fetched is where it was fetched from.
             repository=str(tree.repository) if tree and plan.fetched is None else "",

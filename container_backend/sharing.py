@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from container_backend import remote_image
-from container_backend.code import check_files
+from container_backend.code import check_files, digest_of_code
 from container_backend.docker_args import is_platform
 from container_backend.engine import connect
 from container_backend.environment import read_environment
@@ -85,7 +85,7 @@ def build_and_share(
         environment = read_environment(declared, entry_point, submission.config)
         project = _with_runnable(declared, environment, submission)
         check_files(project.directory)
-        revision = revision_of(project.directory)
+        revision, code_digest = revision_of(project.directory), digest_of_code(project.directory)
         with closing(connect()) as engine:
             if platform == engine.platform:
                 platform = None
@@ -93,7 +93,8 @@ def build_and_share(
             with held_image(engine, image, submission, project) as base:
                 _check_architecture(engine, base, platform)
                 built = build_project_image(
-                    engine, ProjectImage(tag, project, environment, base, revision, platform)
+                    engine,
+                    ProjectImage(tag, project, environment, base, revision, code_digest, platform),
                 )
                 if push:
                     _logger.info("=== Pushing project image %s ===", tag)

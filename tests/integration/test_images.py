@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import uuid
 from pathlib import Path
@@ -133,3 +135,22 @@ def test_an_age_that_is_none_is_refused():
     done = run_command("container-backend", "prune", "--older-than", "soon")
     assert (done.returncode, done.stdout) == (2, "")
     assert "'soon' is not an age" in done.stderr
+
+
+def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
+    """What one of them has made is the same image as another's, and is not taken from it."""
+    with contextlib.ExitStack() as running:
+        builds = [
+            running.enter_context(
+                command(
+                    *("container-backend", "build", mine),
+                    env={**os.environ, "XDG_STATE_HOME": str(tmp_path / f"user {number}")},
+                )
+            )
+            for number in range(6)
+        ]
+        answers = [(build.communicate(timeout=300), build.returncode) for build in builds]
+    assert [code for _, code in answers] == [0] * 6, answers
+    (reference,) = {out for (out, _), _ in answers}
+    assert engine.client.images.get(reference.strip())
+    assert engine.client.images.list("container-backend/unfinished") == []
