@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -329,3 +330,18 @@ def private_registry(tmp_path: Path) -> Iterator[str]:
     finally:
         os.kill(process.pid, signal.SIGTERM)
         process.wait()
+
+
+@pytest.fixture
+def logged_in(tmp_path, monkeypatch):
+    """Logs in to a registry, as ``docker login`` does."""
+
+    def login(address: str) -> None:
+        auth = base64.b64encode(b"me:r3gistry-password").decode()
+        (tmp_path / "docker").mkdir()
+        (tmp_path / "docker" / "config.json").write_text(
+            json.dumps({"auths": {address: {"auth": auth}}})
+        )
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+
+    return login

@@ -8,20 +8,24 @@ however those end. What can be left then are rules of iptables for an interface 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend import engine as engines
 from tests.integration.conftest import wait_until
+from tests.integration.forwarding import relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +47,8 @@ ip link set lo up
 echo held
 exec env --ignore-signal=CHLD cat
 """
+# linux/sched.h
+_CLONE_NEWNET = 0x40000000
 _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 
 
@@ -190,6 +196,14 @@ class OwnEngine:
             check=False,
         )
 
+    @contextlib.contextmanager
+    def reaches(self, port: int) -> Iterator[None]:
+        """Inside, a port of its own loopback leads to that of this machine's."""
+        with ThreadPoolExecutor(1) as thread:
+            listening = thread.submit(_listen_in, self._holder, port).result()
+        with relay(listening, port):
+            yield
+
     def take(self, image: str, of: engines.Engine) -> str:
         """Have an image of another engine, with its name; gives the id, which is the same."""
         found = of.client.images.get(image)
@@ -197,6 +211,15 @@ class OwnEngine:
             (loaded,) = own.client.images.load(found.save(named=image))
         assert loaded.id == found.id
         return loaded.id
+
+
+def _listen_in(holder: int, port: int) -> socket.socket:
+    """A socket in the network of a process; the thread that asks stays in it, and is to end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path(f"/proc/{holder}/ns/net").open("rb") as network:
+        if libc.setns(network.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+    return socket.create_server(("127.0.0.1", port))
 
 
 def _remove_groups(name: str) -> None:

@@ -43,6 +43,32 @@ def _serve(connection: socket.socket, path: str, context: ssl.SSLContext | None)
             back.join()
 
 
+@contextlib.contextmanager
+def relay(listening: socket.socket, port: int) -> Iterator[None]:
+    """Lead to a port of this machine's loopback, while the context lasts.
+
+    Args:
+        listening: Where connections come in, be it in another network namespace.
+        port: Where they lead to.
+    """
+    threading.Thread(target=_pass_on, args=(listening, port), daemon=True).start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+
+
+def _pass_on(listening: socket.socket, port: int) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            outer, _ = listening.accept()
+            inner = socket.create_connection(("127.0.0.1", port))
+            for pair in ((outer, inner), (inner, outer)):
+                threading.Thread(target=_copy, args=pair, daemon=True).start()
+
+
 def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(64 * 1024):

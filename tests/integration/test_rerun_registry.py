@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 
@@ -14,21 +13,6 @@ from container_backend import names
 from tests.integration.conftest import private_registry, run_command
 
 pytestmark = pytest.mark.usefixtures("fresh")
-
-
-@pytest.fixture
-def logged_in(tmp_path, monkeypatch):
-    """Logs in to a registry, as ``docker login`` does."""
-
-    def login(address: str) -> None:
-        auth = base64.b64encode(b"me:r3gistry-password").decode()
-        (tmp_path / "docker").mkdir()
-        (tmp_path / "docker" / "config.json").write_text(
-            json.dumps({"auths": {address: {"auth": auth}}})
-        )
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-
-    return login
 
 
 def rerun(run_id: str) -> tuple[dict[str, str], str, str]:

@@ -1,0 +1,106 @@
+"""A project from engine to engine: built, pushed, run where nobody has its source, repeated elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from container_backend import names
+from tests.integration.conftest import EXAMPLE, ROOT, logged_metrics, only_run, run_command, runs
+from tests.integration.engines import OwnEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from container_backend.engine import Engine
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+OTHER_PYTHON = "3.13"
+# A machine with another Python: an image of one, with this package installed from its wheel.
+INSTALL = """
+set -e
+uv venv --quiet --python /usr/bin/python3 /opt/other
+uv pip install --quiet --python /opt/other/bin/python "$1"
+touch /opt/ready
+exec sleep infinity
+"""
+
+
+@contextlib.contextmanager
+def other_machine(engine: Engine, wheel: Path, folders: list[Path]) -> Iterator[list[str]]:
+    """A machine that has another Python; gives the words that a command there begins with."""
+    subprocess.run([ROOT / "scripts/base-image", OTHER_PYTHON], check=True, capture_output=True)
+    uv = Path(sys.executable).with_name("uv")
+    certificates = Path("/etc/ssl/certs")
+    seen = [f"{folder}:{folder}" for folder in folders]
+    seen += [f"{each}:{each}:ro" for each in (wheel, certificates)]
+    container = engine.client.containers.run(
+        f"python:{OTHER_PYTHON}-slim",
+        ["sh", "-c", INSTALL, "install", str(wheel)],
+        detach=True,
+        network_mode="host",
+        volumes=[*seen, f"{uv}:/usr/local/bin/uv:ro"],
+        environment={"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_NO_CACHE": "1"},
+    )
+    try:
+        ready = container.exec_run(
+            ["sh", "-c", "until [ -e /opt/ready ]; do sleep 0.2; done"], demux=False
+        )
+        assert ready.exit_code == 0, container.logs().decode()
+        names_of_variables = ("DOCKER_CONFIG", "MLFLOW_TRACKING_URI", "XDG_STATE_HOME")
+        variables = [f"--env={name}={os.environ[name]}" for name in names_of_variables]
+        yield ["docker", "exec", *variables, container.id]
+    finally:
+        container.remove(force=True)
+
+
+def test_the_example_is_the_same_on_every_engine_and_every_python(
+    engine, registry, logged_in, wheel, workplace, tmp_path, monkeypatch
+):
+    logged_in(registry)
+    port = int(registry.partition(":")[2])
+    image = f"{registry}/team/salary:1.0"
+    run_command("container-backend", "build", str(EXAMPLE), "-t", image, "--push", check=True)
+
+    with OwnEngine() as second, second.reaches(port), monkeypatch.context() as there:
+        there.setenv("DOCKER_HOST", second.host)
+        run_command(
+            *("container-backend", "run", f"docker://{image}", "-P", "n_jobs_param=2"), check=True
+        )
+    first = only_run()
+    assert first.info.status == "FINISHED"
+    assert first.data.tags["mlflow.source.name"].startswith(f"docker://{image}@sha256:")
+
+    with OwnEngine() as third, third.reaches(port):
+        folders = [workplace, tmp_path, third.folder]
+        with other_machine(engine, wheel, folders) as words:
+            words.insert(2, f"--env=DOCKER_HOST={third.host}")
+            version = subprocess.run(
+                [*words, "/opt/other/bin/python", "--version"], capture_output=True, check=True
+            )
+            assert version.stdout.startswith(f"Python {OTHER_PYTHON}.".encode())
+            done = subprocess.run(
+                [*words, "/opt/other/bin/container-backend", "rerun", first.info.run_id, "--json"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert {line["verdict"] for line in said["lines"]} == {"same"}
+    (again,) = [run for run in runs() if run.info.run_id != first.info.run_id]
+    assert again.data.tags[names.TAG_RERUN_OF] == first.info.run_id
+    assert len(logged_metrics(again)) > 3
+    assert logged_metrics(again) == logged_metrics(first)
+
+    compared = run_command("container-backend", "diff", first.info.run_id, again.info.run_id)
+    assert compared.returncode == 0, compared.stdout
+    assert "packages" in compared.stdout
