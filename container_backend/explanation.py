@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SCHEMA: Final = re.compile(r"out-of-date database schema|Can't locate revision identified by")
 # mlflow.tracking.fluent.start_run, after mlflow.set_experiment with another one's name.
 _OTHER_EXPERIMENT: Final = re.compile(
-    r"Cannot start run with ID \S+ because active experiment ID does not match"
+    r"Cannot start run with ID \S+ because active (?:experiment|run) ID does not match"
 )
 _VERSION: Final = re.compile(r'^VERSION\b.*= "([^"]+)"', re.MULTILINE)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.finish import LOG_FOLDER
 from container_backend.spool import LOG
+from container_backend.store_access import download_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def kept_output(
         )
     with tempfile.TemporaryDirectory(prefix="container-backend-") as folder:
         try:
-            path = client.download_artifacts(run_id, f"{LOG_FOLDER}/{LOG}", folder)
+            path = download_artifact(client, run_id, f"{LOG_FOLDER}/{LOG}", folder)
         except Exception as error:  # each artifact store raises its own kind
             raise TrackingUnreachable(
                 f"The run '{run_id}' has no {LOG_FOLDER}/{LOG} among its artifacts: {error}"

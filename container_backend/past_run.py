@@ -21,6 +21,7 @@ from container_backend.lock import LOCK
 from container_backend.record import reaching
 from container_backend.recorded import CODE, RUN, Recorded, read_recorded
 from container_backend.run_files import CONTEXT
+from container_backend.store_access import download_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -134,7 +135,7 @@ class PastRun:
                 there = {each.path for each in self.client.list_artifacts(self.run_id, folder)}
                 if path not in there:
                     raise FileNotFoundError(f"'{path}' is not among the artifacts")
-                file = Path(self.client.download_artifacts(self.run_id, path, temporary))
+                file = Path(download_artifact(self.client, self.run_id, path, temporary))
             except FileNotFoundError:
                 raise
             except Exception as error:

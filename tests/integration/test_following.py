@@ -187,7 +187,7 @@ def test_cancel_has_a_grace_of_its_own_and_wait_says_so(script, engine):
             assert cancelling.stderr.read() == f"Run {run_id}: KILLED.\n"
         assert 3 <= time.monotonic() - began < 60
         assert waiting.wait(60) == 130
-        assert f"Run (ID '{run_id}') was cancelled" in waiting.stderr.read()
+        assert f"Run (ID '{run_id}') was killed: cancelled" in waiting.stderr.read()
     tags = only_run().data.tags
     assert (tags[names.TAG_CAUSE], tags[names.TAG_EXIT_CODE]) == ("cancelled", "137")
     wait_until(lambda: containers_of(engine, run_id) == [])

@@ -338,7 +338,7 @@ def test_an_image_is_a_project(image, engine, monkeypatch):
     assert tags[names.TAG_IMAGE] == image
     assert tags[names.TAG_IMAGE_DIGEST] == engine.client.images.get(image).id
     assert tags[names.TAG_ENVIRONMENT_HASH] == labels(engine, image)[names.LABEL_OF_ENVIRONMENT]
-    assert f"container-backend run docker://{image} -P count=3" in tags["mlflow.note.content"]
+    assert f"container-backend rerun {found.info.run_id}" in tags["mlflow.note.content"]
 
 
 def test_mlflow_runs_an_image(image):
