@@ -120,7 +120,7 @@ def test_what_somebody_else_did(script, engine, case):
 
 
 def test_a_child_that_runs_out_of_memory(script):
-    """The engine's flag is for the first process; it tells of others by an event."""
+    """Engines say so by a flag, by an event, or by both: which of them is not the same for all."""
     program = """
         import subprocess, sys
         print("last words", flush=True)

@@ -23,6 +23,9 @@ def explained(text: str, container: RunContainer = CONTAINER) -> str | None:
 def clash(tmp_path, monkeypatch) -> str:
     """What MLflow says where a program calls ``mlflow.set_experiment`` in a run of another one."""
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    # MLflow sets it; afterwards it is what it was.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     try:
         run = mlflow.MlflowClient().create_run(mlflow.create_experiment("mine"))
