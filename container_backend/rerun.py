@@ -107,10 +107,10 @@ def submission_of(run_id: str, again: Again) -> Submission:
         host=again.host,
     )
     if recorded.source.startswith(IMAGE_SOURCE):
-        digest = past.tags.get(names.TAG_REPOSITORY_DIGEST) or past.image_id
-        return replace(
-            submission, uri=f"{IMAGE_SOURCE}{digest}", repetition=Repetition(past.run_id)
-        )
+        # With a digest, where it came from a registry; else it is only on the engine that has it.
+        exact = "@" in recorded.source
+        uri = recorded.source if exact else f"{IMAGE_SOURCE}{past.image_id}"
+        return replace(submission, uri=uri, repetition=Repetition(past.run_id))
     with ExitStack() as until_known:
         folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
