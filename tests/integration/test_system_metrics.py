@@ -77,7 +77,7 @@ def test_a_container_is_seen_under_the_names_of_mlflow(busy):
         assert said in note
 
     # It is repeated by what it says of that.
-    again = re.search(r"```sh\n(container-backend run .*)\n```", note)[1]
+    again = re.search(r"```sh\n(container-backend rerun .*)\n```", note)[1]
     assert run_command(*shlex.split(again)).returncode == 0
     (other,) = [each for each in runs() if each.info.run_id != busy.info.run_id]
     assert other.data.params == busy.data.params
