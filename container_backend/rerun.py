@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,10 +15,17 @@ from container_backend.code import digest_of_code
 from container_backend.code_copy import unpack
 from container_backend.config import parse_config
 from container_backend.engine import EngineHost, connect
-from container_backend.errors import ContainerBackendError, InvalidConfig, NotRepeatable
+from container_backend.errors import (
+    ContainerBackendError,
+    ImageUnavailable,
+    InvalidConfig,
+    NotRepeatable,
+)
+from container_backend.image_project import have
 from container_backend.past_run import PastRun, find_run
 from container_backend.ready_image import ReadyImage
 from container_backend.rebuild import BuiltBefore, find_exact, plan_again
+from container_backend.references import reference_of
 from container_backend.repetition import Repetition
 from container_backend.source import fetch, is_address
 from container_backend.submission import Experiment, Submission
@@ -107,9 +114,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         host=again.host,
     )
     if recorded.source.startswith(IMAGE_SOURCE):
-        # With a digest, where it came from a registry; else it is only on the engine that has it.
-        exact = "@" in recorded.source
-        uri = recorded.source if exact else f"{IMAGE_SOURCE}{past.image_id}"
+        uri = _image_source(past, again, submission)
         return replace(submission, uri=uri, repetition=Repetition(past.run_id))
     with ExitStack() as until_known:
         folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
@@ -122,6 +127,25 @@ def submission_of(run_id: str, again: Again) -> Submission:
     tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
     repetition = Repetition(past.run_id, directory, folder, image, code, tags)
     return replace(submission, repetition=repetition)
+
+
+def _image_source(past: PastRun, again: Again, submission: Submission) -> str:
+    """The address of a project that is an image, which is on the engine then."""
+    source = past.recorded.source
+    # With a digest, where it came from a registry; else it is only on the engine that has it.
+    exact = source if "@" in source else f"{IMAGE_SOURCE}{past.image_id}"
+    with closing(connect(again.host)) as engine:
+        try:
+            have(engine, reference_of(exact), pull=submission.config.pull)
+        except ImageUnavailable:
+            named = source.partition("@")[0]
+            lack = (
+                f"image: neither the engine nor a registry has {reference_of(exact)}; "
+                f"instead: what is called {reference_of(named)} now"
+            )
+            _refuse(past, [lack], best_effort=again.best_effort)
+            return named
+    return exact
 
 
 def _refuse(past: PastRun, lacks: list[str], *, best_effort: bool) -> None:

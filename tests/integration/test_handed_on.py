@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,3 +105,28 @@ def test_the_example_is_the_same_on_every_engine_and_every_python(
     compared = run_command("container-backend", "diff", first.info.run_id, again.info.run_id)
     assert compared.returncode == 0, compared.stdout
     assert "packages" in compared.stdout
+
+
+def test_a_run_of_an_image_that_is_gone_is_repeated_only_with_best_effort(project, engine):
+    folder = project("entry_points: {main: {command: 'echo one'}}\n")
+    tag = f"example.test/gone/{uuid.uuid4().hex[:8]}:1"
+    run_command("container-backend", "build", folder, "-t", tag, check=True)
+    run_command("container-backend", "run", f"docker://{tag}", check=True)
+    first = only_run()
+    gone = engine.client.images.get(tag).id
+    engine.client.images.remove(tag, force=True)
+    Path(folder, "MLproject").write_text("entry_points: {main: {command: 'echo two'}}\n")
+    run_command("container-backend", "build", folder, "-t", tag, check=True)
+
+    refused = run_command("container-backend", "rerun", first.info.run_id)
+    assert refused.returncode != 0
+    assert f"neither the engine nor a registry has {gone}" in refused.stderr
+    assert "--best-effort" in refused.stderr
+    assert len(runs()) == 1
+
+    again = run_command("container-backend", "rerun", first.info.run_id, "--best-effort")
+    assert again.returncode == 0, again.stderr
+    assert "two" in again.stdout
+    assert len(runs()) == 2
+    (compared,) = [line for line in again.stdout.splitlines() if line.startswith("code")]
+    assert compared.endswith("differs")
