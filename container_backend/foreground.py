@@ -110,8 +110,9 @@ class Foreground:
         """
         try:
             try:
-                self._interrupts.release(hangup=False)
+                # An interrupt in the middle of a database's work comes out as an error of its.
                 self._started.say_running()
+                self._interrupts.release(hangup=False)
                 ending = self._await_ending()
             except KeyboardInterrupt:
                 self._finish(self._interrupted())
