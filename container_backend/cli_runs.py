@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -140,6 +140,8 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 
 
 def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
+    from docker.errors import NotFound
+
     from container_backend.container_use import read_output
     from container_backend.logs import console
 
@@ -147,9 +149,10 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
         found = _find(engine, run)
         if found is not None:
             write = console()
-            for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
-                write(chunk)
-            return
+            with suppress(NotFound):  # its run has ended just now
+                for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
+                    write(chunk)
+                return
     from container_backend.attachment import attach
 
     for data in attach(run).logs(since=since, tail=tail):

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests.exceptions
 import urllib3.exceptions
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +21,8 @@ STDERR: Final = 2
 _HEADER_BYTES: Final = 8
 _CHUNK_BYTES: Final = 64 * 1024
 _LOG_BYTES: Final = 1024 * 1024
+# What the engine says of a container whose removal is in progress.
+_BEING_REMOVED: Final = 409
 # What may be raised when the engine goes away in the middle of a stream.
 STREAM_ERRORS: Final = (
     requests.exceptions.RequestException,
@@ -148,7 +150,12 @@ def _kept(engine: Engine, container_id: str, **parameters: str | int | None) -> 
         params={"stdout": 1, "stderr": 1, **parameters},
         stream=True,
     )
-    api._raise_for_status(response)
+    try:
+        api._raise_for_status(response)
+    except APIError as error:
+        if error.status_code == _BEING_REMOVED:
+            raise NotFound(str(error), error.response, error.explanation) from error
+        raise
     with response:
         yield from iter(lambda: response.raw.read1(_LOG_BYTES), b"")
 

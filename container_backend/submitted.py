@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from docker.errors import NotFound
 from mlflow.exceptions import MlflowException
 from mlflow.projects.submitted_run import SubmittedRun
 
@@ -140,6 +141,8 @@ class ContainerRun(SubmittedRun):
                     for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                         yield chunk.data
                     return
+            except NotFound:  # its run has ended just now
+                pass
             finally:
                 engine.close()
         yield from kept_output(self._client(), self._run_id, since=since, tail=tail)
