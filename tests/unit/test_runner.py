@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -286,5 +287,7 @@ def test_a_project_survives_being_written_down(image):
 def test_the_program_finds_all_signals_as_usual(image):
     show = "import signal; print([signal.getsignal(s).name for s in (13, 25)])"
     read = "grep SigIgn /proc/self/status"
-    assert image.run("--", "sh", "-c", read).stdout.split() == ["SigIgn:", "0000000000000000"]
+    ignored = int(image.run("--", "sh", "-c", read).stdout.split()[1], 16)
+    # Others may be ignored by whoever runs the tests.
+    assert not ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
     assert "SIG_IGN" in image.run("--", sys.executable, "-c", show).stdout  # Python's own doing
