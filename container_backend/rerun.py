@@ -25,7 +25,7 @@ from container_backend.image_project import have
 from container_backend.past_run import PastRun, find_run
 from container_backend.ready_image import ReadyImage
 from container_backend.rebuild import BuiltBefore, find_exact, plan_again
-from container_backend.references import reference_of
+from container_backend.references import IMAGE_SCHEME, is_image_address, reference_of
 from container_backend.repetition import Repetition
 from container_backend.source import fetch, is_address
 from container_backend.submission import Experiment, Submission
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# A source that is an image, with the code in it, and nothing else.
-IMAGE_SOURCE: Final = "docker://"
 # Docker arguments that reach into the machine: whoever repeats a run says whether they may.
 _REACHING: Final = frozenset(
     {
@@ -113,7 +111,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         build_image=recorded.build_image,
         host=again.host,
     )
-    if recorded.source.startswith(IMAGE_SOURCE):
+    if is_image_address(recorded.source):
         uri = _image_source(past, again, submission)
         return replace(submission, uri=uri, repetition=Repetition(past.run_id))
     with ExitStack() as until_known:
@@ -133,7 +131,7 @@ def _image_source(past: PastRun, again: Again, submission: Submission) -> str:
     """The address of a project that is an image, which is on the engine then."""
     source = past.recorded.source
     # With a digest, where it came from a registry; else it is only on the engine that has it.
-    exact = source if "@" in source else f"{IMAGE_SOURCE}{past.image_id}"
+    exact = source if "@" in source else f"{IMAGE_SCHEME}{past.image_id}"
     with closing(connect(again.host)) as engine:
         try:
             have(engine, reference_of(exact), pull=submission.config.pull)

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import textwrap
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,18 @@ def script(project) -> Callable[..., str]:
         )
 
     return write
+
+
+@pytest.fixture
+def base(engine) -> Iterator[str]:
+    """The base by a name of the test's own: it can be taken away, and has no repository digest."""
+    name = f"container-backend-test/base:{uuid.uuid4().hex}"
+    engine.client.images.get(BASE).tag(name)
+    before = environment_images(engine)
+    yield name
+    for image in environment_images(engine) - before:
+        engine.client.images.remove(image, force=True)
+    engine.client.images.remove(name)
 
 
 @pytest.fixture

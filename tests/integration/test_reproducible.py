@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 import tempfile
 import textwrap
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,10 @@ import container_backend
 from container_backend import container as containers
 from container_backend import names
 from container_backend.content import ONE_TIME
-from tests.integration.conftest import BASE, environment_images, run_command
+from tests.integration.conftest import run_command
 from tests.integration.engines import OwnEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from container_backend.engine import Engine
 
 # What differs by nature (docs/builds.md), outside of the environment: the times of folders that the
@@ -33,18 +30,6 @@ BY_NATURE = {
 # What it writes into every container.
 ENGINES_OWN = ("dev", "proc", "sys", ".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf",
                "etc/mtab")  # fmt: skip
-
-
-@pytest.fixture
-def base(engine) -> Iterator[str]:
-    """The base by a name without repository digest, which saving and loading an image loses."""
-    name = f"container-backend-test/base:{uuid.uuid4().hex}"
-    engine.client.images.get(BASE).tag(name)
-    before = environment_images(engine)
-    yield name
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
-    engine.client.images.remove(name)
 
 
 def inventory(engine: Engine, image: str, folder: str = names.ENVIRONMENT_DIRECTORY) -> dict:

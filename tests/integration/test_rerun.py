@@ -9,7 +9,6 @@ import subprocess
 import textwrap
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
@@ -25,9 +24,6 @@ from tests.integration.conftest import (
     runs,
 )
 from tests.integration.engines import OwnEngine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PROJECT = """
     entry_points:
@@ -47,18 +43,6 @@ PROGRAM = """
 @pytest.fixture
 def folder(project) -> Path:
     return Path(project(PROJECT, main__py=PROGRAM, requirements__txt="six<1.17\n"))
-
-
-@pytest.fixture
-def base(engine) -> Iterator[str]:
-    """The base by a name of the test's own, which can be taken away."""
-    name = f"container-backend-test/base:{uuid.uuid4().hex}"
-    engine.client.images.get(BASE).tag(name)
-    before = environment_images(engine)
-    yield name
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
-    engine.client.images.remove(name)
 
 
 @pytest.fixture
