@@ -40,7 +40,7 @@ def said_of(run: mlflow.entities.Run) -> tuple[str, str, str | None]:
 # What the program does, and what is said of it.
 ENDS = {
     "exit code": (
-        "import sys; print('x' * 99); print('last words', file=sys.stderr); sys.exit(3)",
+        "import sys; print('first words\\nlast words', file=sys.stderr); sys.exit(3)",
         "the program ended with exit code 3", "program", "3",
     ),
     "its own signal": (
