@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 MINIMUM_API_VERSION = (1, 39)
 # Streams may be silent for hours, answers to single questions may not: see `Engine`.
 REQUEST_TIMEOUT_SECONDS = 120
+# Headers of the answer to a ping that tell engines apart, and how long what is known is relied on.
+_GREETING = ("Server", "Api-Version", "Builder-Version", "OSType")
+_KNOWN_SECONDS = 10.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -136,8 +140,25 @@ class Engine:
         self.streams.close()
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What an engine said of itself, and when; by the monotonic clock."""
+
+    greeting: tuple[str, ...]
+    at: float
+    version: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+
+# By the address of the engine.
+_known: dict[str, _Known] = {}
+
+
 def connect(host: EngineHost | None = None) -> Engine:
     """Connect to an engine and make sure that it can do what is needed.
+
+    What it says of itself is asked for once in a while: an engine starts three programs to find
+    out the versions of its parts.
 
     Args:
         host: Which engine; the one that the docker command would use by default.
@@ -149,16 +170,16 @@ def connect(host: EngineHost | None = None) -> Engine:
     try:
         client = _client(host, REQUEST_TIMEOUT_SECONDS)
         streams = _client(host, None)
-        version = client.version(api_version=False)
-        for api in (client.api, streams.api):
-            _speak(api, str(version["ApiVersion"]))
-        info = client.info()
+        known = _ask(host, client)
     except (DockerException, OSError) as error:
         raise EngineUnavailable(
             f"No Docker engine answers at {host.url}: {_reason(error)}",
             remedy=_connection_advice(host, error),
         ) from error
+    version, info = known.version, known.info
     require_buildkit(host, version)
+    for api in (client.api, streams.api):
+        _speak(api, str(version["ApiVersion"]))
     desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     return Engine(
         host=host,
@@ -170,6 +191,25 @@ def connect(host: EngineHost | None = None) -> Engine:
         is_desktop=desktop,
         log_driver=str(info.get("LoggingDriver", "")),
     )
+
+
+def _ask(host: EngineHost, client: docker.DockerClient) -> _Known:
+    """What an engine says of itself; of before, where it is the same and that is not long ago.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemPing
+    """
+    api: Any = client.api
+    response = api._get(api._url("/_ping", versioned_api=False))
+    api._raise_for_status(response)
+    greeting = tuple(response.headers.get(name, "") for name in _GREETING)
+    now = time.monotonic()
+    known = _known.get(host.url)
+    if known is None or known.greeting != greeting or now - known.at > _KNOWN_SECONDS:
+        version = client.version(api_version=False)
+        _speak(api, str(version["ApiVersion"]))
+        known = _Known(greeting, now, version, client.info())
+        _known[host.url] = known
+    return known
 
 
 def require_buildkit(host: EngineHost, version: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from container_backend.progress import built_line, shown_steps
 from container_backend.references import repository_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from container_backend.engine import Engine
     from container_backend.file_lock import FileLock
@@ -172,6 +172,7 @@ def find_or_build(
     repository: str | None = None,
     push: bool = False,
     docker_auth: Mapping[str, Any] | None = None,
+    before_making: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
     """The image of a plan: of the engine, else of a registry, else built.
 
@@ -184,6 +185,7 @@ def find_or_build(
         rebuild: Whether it is built although it is there, without any step of before.
         repository: Where it is looked for in a registry.
         push: Whether it is pushed there when it was built.
+        before_making: Called where it is not on the engine, before anything else is tried.
 
     Raises:
         ImageUnavailable: The base cannot be had.
@@ -193,6 +195,7 @@ def find_or_build(
     if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
         return found
+    before_making()
     lock.own()
     # Somebody else may have built it while this waited.
     if not rebuild and (found := find_image(engine, plan)) is not None:

@@ -87,9 +87,14 @@ class Started:
     timeout: float | None
 
     def say_running(self) -> None:
-        """Set the status. A store that does not answer now may do so at the end."""
+        """Set the status, where it was another while the image was made.
+
+        A store that does not answer now may do so at the end.
+        """
         from mlflow.exceptions import MlflowException
 
+        if self.record.status == state.RUNNING:
+            return
         try:
             if is_listening(self.record.client.tracking_uri):
                 self.record.set_status(state.RUNNING)
@@ -241,7 +246,13 @@ def _start(
             archive_code(
                 plan.project.directory, choose_owner(access), files.code, files.gather
             ) as code,
-            held_image(plan.engine, plan.image, submission, plan.project) as image,
+            held_image(
+                plan.engine,
+                plan.image,
+                submission,
+                plan.project,
+                before_making=lambda: run.set_status(state.SCHEDULED),
+            ) as image,
         ):
             entry.write(replace(note, run_id=run.run_id))
             spec = container_spec(
@@ -284,17 +295,33 @@ def _plan(submission: Submission, connections: ExitStack, files: ExitStack) -> P
 
 @contextmanager
 def held_image(
-    engine: Engine, image: ImagePlan | ReadyImage, submission: Submission, project: Project
+    engine: Engine,
+    image: ImagePlan | ReadyImage,
+    submission: Submission,
+    project: Project,
+    *,
+    before_making: Callable[[], object] = lambda: None,
 ) -> Iterator[EnvironmentImage]:
-    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts."""
+    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts.
+
+    Args:
+        engine: Which.
+        image: Which.
+        submission: How it may be had.
+        project: Whose.
+        before_making: Called where it is not there, before that takes its time.
+    """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
         ready = image.found or retried(
-            lambda: have_image(engine, image.reference, submission.docker_auth),
+            lambda: have_image(engine, image.reference, submission.docker_auth, before_making),
             submission.config.retries,
             ImageUnavailable,
         )
-        yield add_code(engine, ready, name, project.directory) if image.with_code else ready
+        if image.with_code:
+            before_making()
+            ready = add_code(engine, ready, name, project.directory)
+        yield ready
         return
     with image_lock(engine.host, image.hash) as lock:
         found = find_or_build(
@@ -305,6 +332,7 @@ def held_image(
             rebuild=submission.config.rebuild,
             repository=submission.config.image_repository,
             push=submission.config.push,
+            before_making=before_making,
         )
         record_use(engine.host, image.hash, name)
         yield found

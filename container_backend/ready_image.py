@@ -21,7 +21,7 @@ from container_backend.remote_image import pull
 from container_backend.spec import project_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from container_backend.engine import Engine
@@ -55,9 +55,18 @@ class ReadyImage:
 
 
 def have_image(
-    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    before_pull: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
     """The image on the engine; pulled where it is not there yet.
+
+    Args:
+        engine: Which.
+        reference: Of the image.
+        docker_auth: A login for its registry.
+        before_pull: Called before it is pulled.
 
     Raises:
         ImageUnavailable: Its registry does not have it or cannot be asked.
@@ -66,6 +75,7 @@ def have_image(
         return _image(reference, engine.client.api.inspect_image(reference))
     except ImageNotFound:
         _logger.info("=== Pulling image %s ===", reference)
+    before_pull()
     pull(engine, reference, docker_auth)
     return _image(reference, engine.client.api.inspect_image(reference))
 

@@ -46,18 +46,29 @@ _PARAMS_PER_REQUEST = 100
 _TAG_CHARACTERS = 5000
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunRecord:
-    """A run in the tracking store."""
+    """A run in the tracking store.
+
+    Attributes:
+        client: Of the store.
+        run_id: Of the run.
+        experiment_id: Of the run.
+        status: As this process knows it; None where it does not.
+    """
 
     client: MlflowClient
     run_id: str
     experiment_id: str
+    status: str | None = None
 
     def set_status(self, status: str) -> None:
-        """Set a status that is not the last."""
+        """Set a status that is not the last. One that it has already is not written again."""
+        if status == self.status:
+            return
         with turn_to_write(self.client.tracking_uri):
             self.client.update_run(self.run_id, status=status)
+        self.status = status
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one request."""
@@ -177,7 +188,7 @@ def create_run(
     tags: Mapping[str, str],
     run_name: str | None = None,
 ) -> RunRecord:
-    """Create a scheduled run that looks as one made by MLflow does.
+    """Create a run that looks as one made by MLflow does; it is RUNNING, as those are.
 
     The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
     one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
@@ -185,9 +196,8 @@ def create_run(
     tags = {**_source_tags(uri, str(work_dir), version, entry_point), **tags}
     with turn_to_write(client.tracking_uri):
         run = client.create_run(experiment_id, tags=tags, run_name=run_name)
-    record = RunRecord(client, run.info.run_id, experiment_id)
+    record = RunRecord(client, run.info.run_id, experiment_id, run.info.status)
     with ending_on_error(record):
-        record.set_status(state.SCHEDULED)
         items = [Param(name, value) for name, value in parameters.items()]
         for start in range(0, len(items), _PARAMS_PER_REQUEST):
             with turn_to_write(client.tracking_uri):

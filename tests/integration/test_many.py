@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 
+import docker
 import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
+from container_backend import engine as engines
 from container_backend import events, names
 from container_backend.owner import owner_id
 from tests.integration.conftest import runs, wait_until
@@ -61,3 +65,25 @@ def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, 
     wait_until(lambda: engine.client.api.containers(all=True, filters=ours) == [])
     # Nothing of two hundred is left in this process.
     wait_until(lambda: threading.active_count() <= threads + _AT_ONCE)
+
+
+def test_an_engine_says_what_it_is_once_for_many_runs(script, monkeypatch):
+    """It starts three programs each time, to find out."""
+    asked = []
+    version = docker.api.client.APIClient.version
+
+    def count(api, *arguments, **options):
+        asked.append(api.base_url)
+        return version(api, *arguments, **options)
+
+    monkeypatch.setattr(docker.api.client.APIClient, "version", count)
+    monkeypatch.setattr(engines, "_known", {})
+    folder = script("pass", command="true")
+    for _ in range(3):
+        container_backend.run(folder)
+    assert len(asked) == 1
+    # Another engine, behind the same address: it greets differently.
+    host = engines.find_host().url
+    engines._known[host] = replace(engines._known[host], greeting=("another",))
+    with closing(engines.connect()):
+        assert len(asked) == 2

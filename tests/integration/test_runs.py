@@ -24,6 +24,7 @@ from tests.integration.conftest import (
     run_command,
     runs,
     wait_until,
+    with_steps,
 )
 
 SLOW = """
@@ -116,7 +117,27 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
         patch.setattr(engine.client.api.__class__, "start", start)
         run = container_backend.run(folder)
     assert seen[names.TAG_CONTAINER_ID] == run.container_id
-    assert seen["status"] == "SCHEDULED"
+    assert seen["status"] == "RUNNING"
+
+
+def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
+    """And runs afterwards."""
+    mlproject = "entry_points: {main: {command: 'until test -e /tmp/end; do sleep 0.1; done'}}\n"
+    folder = with_steps(project(mlproject), "final", "RUN sleep 2")
+    ended = []
+    thread = threading.Thread(
+        target=lambda: ended.append(
+            container_backend.run(folder, backend_config={"base_image": base})
+        )
+    )
+    thread.start()
+    wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
+    wait_until(lambda: only_run().info.status == "RUNNING")
+    container = only_run().data.tags[names.TAG_CONTAINER_ID]
+    wait_until(lambda: engine.client.containers.get(container).status == "running")
+    engine.client.containers.get(container).exec_run(["touch", "/tmp/end"])
+    thread.join()
+    assert ended[0].get_status() == only_run().info.status == "FINISHED"
 
 
 @pytest.mark.parametrize(
