@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import get_completion_class
 
+from container_backend import cli_options as options
 from container_backend._version import __version__
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
 from container_backend.cli_images import IMAGE_COMMANDS
-from container_backend.cli_options import as_json as _json
-from container_backend.cli_options import backend_config as _backend_config
-from container_backend.cli_options import entry_point as _entry_point
-from container_backend.cli_options import pairs
-from container_backend.cli_options import version as _version
 from container_backend.cli_rerun import RERUN_COMMANDS
 from container_backend.cli_runs import RUN_COMMANDS
 from container_backend.config import parse_config
@@ -83,14 +79,9 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("uri")
-@_entry_point
-@click.option(
-    "-P",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=pairs,
-    help="A parameter. One that the entry point does not declare is passed as --NAME VALUE.",
+@options.entry_point
+@options.parameters(
+    "A parameter. One that the entry point does not declare is passed as --NAME VALUE."
 )
 @click.option(
     "-A",
@@ -104,8 +95,8 @@ def cli() -> None:
 @click.option("--experiment-name", envvar="MLFLOW_EXPERIMENT_NAME", metavar="NAME")
 @click.option("--experiment-id", envvar="MLFLOW_EXPERIMENT_ID", metavar="ID")
 @click.option("--run-name", metavar="NAME", help="A name for the run.")
-@_version
-@_backend_config
+@options.version
+@options.backend_config()
 @click.option(
     "--storage-dir",
     metavar="FOLDER",
@@ -128,7 +119,7 @@ def cli() -> None:
     help="Return when the program has started, and print the run's id; it goes on by itself.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@_json
+@options.as_json
 def run(
     uri: str,
     entry_point: str,
@@ -253,9 +244,9 @@ def _as_text(planned: DryRun) -> str:
 
 @cli.command()
 @click.argument("uri")
-@_entry_point
-@_version
-@_backend_config
+@options.entry_point
+@options.version
+@options.backend_config()
 @click.option(
     "-o",
     "--output",
@@ -263,7 +254,7 @@ def _as_text(planned: DryRun) -> str:
     metavar="FILE",
     help="Where to write it, - for standard output; by default, requirements.lock in the project.",
 )
-@_json
+@options.as_json
 def lock(
     uri: str,
     entry_point: str,
@@ -299,7 +290,7 @@ def lock(
 
 
 @cli.command()
-@_json
+@options.as_json
 def images(as_json: bool) -> None:
     """List the environment images of the engine, the one used last first."""
     from container_backend.engine import connect

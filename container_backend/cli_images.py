@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from container_backend import cli_options
+from container_backend import cli_options as options
 from container_backend.config import parse_config
 from container_backend.submission import Submission
 
@@ -22,9 +22,9 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("uri")
-@cli_options.entry_point
-@cli_options.version
-@cli_options.backend_config
+@options.entry_point
+@options.version
+@options.backend_config()
 @click.option(
     "-t", "--tag", metavar="NAME", help="Make an image of the project with this name, that runs it."
 )
@@ -33,7 +33,7 @@ _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--save", type=_FILE, metavar="FILE.tar", help="Write that image and its environment to a file."
 )
-@cli_options.as_json
+@options.as_json
 def build(
     uri: str,
     entry_point: str,
@@ -107,7 +107,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 
 @click.command()
 @click.argument("image", shell_complete=_complete)
-@cli_options.as_json
+@options.as_json
 def inspect(image: str, as_json: bool) -> None:
     """Say what is in IMAGE: entry points and parameters, environment, origin. Nothing is run.
 
@@ -123,7 +123,7 @@ def inspect(image: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=_FILE, metavar="FILE.tar")
-@cli_options.as_json
+@options.as_json
 def load(file: Path, as_json: bool) -> None:
     """Load the images of a file that `build --save` wrote, and print their references."""
     from container_backend.console_log import configure_logging

@@ -10,7 +10,9 @@ from container_backend.config import read_config
 from container_backend.parameters import read_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _config(
@@ -19,7 +21,7 @@ def _config(
     return read_config(value) if value else {}
 
 
-def pairs(
+def _pairs(
     _context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, str]:
     """``name=value``, each name once."""
@@ -32,14 +34,27 @@ def pairs(
 version = click.option(
     "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
 )
-backend_config = click.option(
-    "-c",
-    "--backend-config",
-    "backend_config",
-    metavar="FILE|JSON",
-    callback=_config,
-    help="Backend config: a JSON file, or JSON.",
-)
+
+
+def backend_config(what: str = "Backend config") -> _Decorator:
+    """``-c``; what it is, is said in the command's help."""
+    return click.option(
+        "-c",
+        "--backend-config",
+        "backend_config",
+        metavar="FILE|JSON",
+        callback=_config,
+        help=f"{what}: a JSON file, or JSON.",
+    )
+
+
+def parameters(what: str) -> _Decorator:
+    """``-P``; what it is, is said in the command's help."""
+    return click.option(
+        "-P", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs, help=what
+    )
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 entry_point = click.option(
     "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="Which one."

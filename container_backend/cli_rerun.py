@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from container_backend.cli_options import pairs
+from container_backend import cli_options as options
 from container_backend.cli_runs import complete_run
-from container_backend.config import read_config
 from container_backend.errors import InvalidConfig, RunFailed
 
 if TYPE_CHECKING:
@@ -41,22 +40,9 @@ def _host(
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@click.option(
-    "-P",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=pairs,
-    help="A parameter, instead of that of RUN.",
-)
+@options.parameters("A parameter, instead of that of RUN.")
 @click.option("--on", "host", metavar="HOST", callback=_host, help="An engine, as DOCKER_HOST.")
-@click.option(
-    "-c",
-    "--backend-config",
-    "backend_config",
-    metavar="FILE|JSON",
-    help="Backend config over that of RUN: a JSON file, or JSON.",
-)
+@options.backend_config("Backend config over that of RUN")
 @click.option("--experiment-name", metavar="NAME", help="By default, that of RUN.")
 @click.option("--run-name", metavar="NAME", help="By default, that of RUN.")
 @click.option("--best-effort", is_flag=True, help="Where something is gone, take what there is.")
@@ -67,7 +53,7 @@ def rerun(
     run: str,
     parameters: Mapping[str, str],
     host: EngineHost | None,
-    backend_config: str | None,
+    backend_config: dict[str, Any],
     experiment_name: str | None,
     run_name: str | None,
     best_effort: bool,
@@ -85,9 +71,7 @@ def rerun(
     from container_backend.submission import Experiment
 
     configure_logging()
-    config: dict[str, Any] = read_config(backend_config) if backend_config else {}
-    if detach:
-        config["detach"] = True
+    config = {**backend_config, "detach": True} if detach else backend_config
     submission = submission_of(
         run,
         Again(
