@@ -7,6 +7,7 @@ however those end. What can be left then are rules of iptables for an interface 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import errno
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend import engine as engines
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import BASE, wait_until
 from tests.integration.forwarding import relay
 
 if TYPE_CHECKING:
@@ -55,13 +56,21 @@ _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 class OwnEngine:
     """A dockerd, while the context lasts."""
 
-    def __init__(self, disk_bytes: int | None = None, *, live_restore: bool = False) -> None:
+    def __init__(
+        self,
+        disk_bytes: int | None = None,
+        *,
+        live_restore: bool = False,
+        programs: Path | None = None,
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             disk_bytes: The size of a disk for what it stores; by default, it is the machine's.
             live_restore: Whether its containers go on while it is away.
+            programs: A folder with another engine's; by default, they are the machine's.
         """
+        self._programs = programs
         self._disk_bytes = disk_bytes
         self._options = ["--live-restore"] if live_restore else []
         self._name = uuid.uuid4().hex[:8]
@@ -140,7 +149,7 @@ class OwnEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=_environment(self._programs),
             )  # fmt: skip
         wait_until(lambda: self._answers() or dockerd.poll() is not None)
         assert dockerd.poll() is None, log.read_text()
@@ -247,9 +256,10 @@ def _name_of(pid: int) -> str:
     return ""
 
 
-def _environment() -> dict[str, str]:
+def _environment(programs: Path | None = None) -> dict[str, str]:
     """Where a user became root with a plain ``su``, the path is without these."""
-    return {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"}
+    path = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+    return {**os.environ, "PATH": path if programs is None else f"{programs}:{path}"}
 
 
 def _system(*arguments: object) -> str:
@@ -306,7 +316,19 @@ def _free_addresses() -> tuple[str, str]:
     raise AssertionError("no network is free")
 
 
+def main() -> int:
+    """Run a command with an engine of its own, which has the base image; gives its exit code."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--programs", type=Path, help="a folder with another engine's")
+    parser.add_argument("--disk", type=int, help="the size of its disk, in bytes")
+    parser.add_argument("command", nargs="*", default=["bash"])
+    options = parser.parse_args()
+    with OwnEngine(options.disk, programs=options.programs) as own:
+        with contextlib.closing(engines.connect()) as machine:
+            own.take(BASE, machine)
+        environ = {**os.environ, "DOCKER_HOST": own.host}
+        return subprocess.run(options.command, env=environ, check=False).returncode
+
+
 if __name__ == "__main__":
-    # A shell with an engine of its own, to try things out.
-    with OwnEngine(int(sys.argv[1]) if len(sys.argv) > 1 else None) as tried:
-        subprocess.run(["bash"], env={**os.environ, "DOCKER_HOST": tried.host}, check=False)
+    sys.exit(main())

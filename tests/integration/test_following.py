@@ -27,6 +27,7 @@ from tests.integration.conftest import (
     supervisors,
     wait_until,
 )
+from tests.integration.engines import OwnEngine
 from tests.integration.forwarding import forward
 
 if TYPE_CHECKING:
@@ -234,10 +235,12 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
             engine.client.api.remove_container(each["Id"])
 
 
-def test_that_nothing_is_going_on_is_said():
-    wait_until(lambda: ours("ps", check=True).stderr == "No run is going on.\n")
-    assert ours("ps", check=True).stdout == ""
-    assert ours("ps", "--json", check=True).stdout == "[]\n"
+def test_that_nothing_is_going_on_is_said(monkeypatch):
+    with OwnEngine() as own:
+        monkeypatch.setenv("DOCKER_HOST", own.host)
+        listed = ours("ps", check=True)
+        assert (listed.stdout, listed.stderr) == ("", "No run is going on.\n")
+        assert ours("ps", "--json", check=True).stdout == "[]\n"
 
 
 def test_an_engine_that_is_away_is_said_by_every_command(monkeypatch):
