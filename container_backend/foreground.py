@@ -111,7 +111,7 @@ class Foreground:
         try:
             try:
                 # An interrupt in the middle of a database's work comes out as an error of its.
-                self._started.say_running()
+                self._started.record.say_status(state.RUNNING)
                 self._interrupts.release(hangup=False)
                 ending = self._await_ending()
             except KeyboardInterrupt:

@@ -26,7 +26,6 @@ from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
 from container_backend.run_files import RunFiles
 from container_backend.source import without_credentials
-from container_backend.store_access import is_listening
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
@@ -86,23 +85,6 @@ class Started:
     grace: float
     timeout: float | None
 
-    def say_running(self) -> None:
-        """Set the status, where it was another while the image was made.
-
-        A store that does not answer now may do so at the end.
-        """
-        from mlflow.exceptions import MlflowException
-
-        if self.record.status == state.RUNNING:
-            return
-        try:
-            if is_listening(self.record.client.tracking_uri):
-                self.record.set_status(state.RUNNING)
-        except MlflowException as error:
-            _logger.warning(
-                "Run (ID '%s') could not be set to RUNNING: %s", self.record.run_id, error
-            )
-
 
 def run_to_end(
     submission: Submission, *, write: Callable[[Chunk], None] | None = None
@@ -157,7 +139,7 @@ def launch(submission: Submission) -> ContainerRun:
     with termination_interrupts() as interrupts:
         with ExitStack() as needed:
             started = _start(submission, needed, lambda _plan, _container: interrupts.hold())
-            started.say_running()
+            started.record.say_status(state.RUNNING)
             run = _submitted(started)
         try:
             interrupts.release()
@@ -251,7 +233,7 @@ def _start(
                 plan.image,
                 submission,
                 plan.project,
-                before_making=lambda: run.set_status(state.SCHEDULED),
+                before_making=lambda: run.say_status(state.SCHEDULED),
             ) as image,
         ):
             entry.write(replace(note, run_id=run.run_id))

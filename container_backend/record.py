@@ -25,7 +25,7 @@ from container_backend.errors import (
 from container_backend.file_lock import FileLock, state_folder
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.source import without_credentials
-from container_backend.store_access import await_listener, turn_to_write
+from container_backend.store_access import await_listener, is_listening, turn_to_write
 from container_backend.tracking import local_path
 
 if TYPE_CHECKING:
@@ -62,13 +62,20 @@ class RunRecord:
     experiment_id: str
     status: str | None = None
 
-    def set_status(self, status: str) -> None:
-        """Set a status that is not the last. One that it has already is not written again."""
+    def say_status(self, status: str) -> None:
+        """Set a status that is not the last, where it is another already.
+
+        A store that does not take it now may do so at the end.
+        """
         if status == self.status:
             return
-        with turn_to_write(self.client.tracking_uri):
-            self.client.update_run(self.run_id, status=status)
-        self.status = status
+        try:
+            if is_listening(self.client.tracking_uri):
+                with turn_to_write(self.client.tracking_uri):
+                    self.client.update_run(self.run_id, status=status)
+                self.status = status
+        except MlflowException as error:
+            _logger.warning("Run (ID '%s') could not be set to %s: %s", self.run_id, status, error)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one request."""
