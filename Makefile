@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-integration test-matrix test-newer-engine lint format bench chaos clean engine
+.PHONY: help demo test test-unit test-integration test-matrix lint format bench chaos clean engine
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,10 +41,6 @@ test-integration: $(INSTALLED) engine ## run the tests on a real engine
 
 test-matrix: $(INSTALLED) engine ## run the tests that depend on MLflow with the oldest versions
 	@scripts/test-matrix
-
-test-newer-engine: $(INSTALLED) engine ## run the tests of runs and builds on a newer engine
-	@scripts/test-packages
-	@scripts/test-newer-engine
 
 lint: $(INSTALLED) ## check with ruff and mypy (strict)
 	$(BIN)/ruff check
