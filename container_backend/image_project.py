@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from docker.errors import ImageNotFound
-
-from container_backend import remote_image
 from container_backend.docker_env import read_docker_env
-from container_backend.errors import ImageUnavailable, InvalidConfig
+from container_backend.errors import InvalidConfig
 from container_backend.image_facts import ImageFacts, project_of, read_image
-from container_backend.images import ALWAYS, NEVER, EnvironmentImage
+from container_backend.images import EnvironmentImage
 from container_backend.names import LABEL_CODE_DIGEST
-from container_backend.ready_image import ReadyImage
+from container_backend.ready_image import ReadyImage, have
 from container_backend.references import IMAGE_SCHEME, reference_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import ExitStack
 
     from container_backend.engine import Engine
     from container_backend.project import Project
     from container_backend.spec import DockerEnvironment
     from container_backend.submission import Submission
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,31 +77,6 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
         code_digest=facts.labels.get(LABEL_CODE_DIGEST, ""),
         base_digest=facts.base_digest,
     )
-
-
-def have(
-    engine: Engine,
-    reference: str,
-    docker_auth: Mapping[str, Any] | None = None,
-    *,
-    pull: str = "missing",
-) -> dict[str, Any]:
-    """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
-
-    Raises:
-        ImageUnavailable: It is nowhere to be had.
-    """
-    if pull != ALWAYS:
-        try:
-            return dict(engine.client.api.inspect_image(reference))
-        except ImageNotFound as error:
-            if pull == NEVER:
-                raise ImageUnavailable(
-                    f"The image '{reference}' is not on the engine, and 'pull' is 'never'."
-                ) from error
-    _logger.info("=== Pulling image %s ===", reference)
-    remote_image.pull(engine, reference, docker_auth)
-    return dict(engine.client.api.inspect_image(reference))
 
 
 def _pinned(reference: str, facts: ImageFacts) -> str:

@@ -10,7 +10,7 @@ from container_backend.engine import connect
 from container_backend.errors import InvalidConfig
 from container_backend.image_build import lock_of
 from container_backend.image_facts import ENVIRONMENT, ImageFacts, read_image
-from container_backend.image_project import have
+from container_backend.ready_image import have
 from container_backend.references import IMAGE_SCHEME
 
 

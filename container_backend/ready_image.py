@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import DockerException, ImageNotFound
 
-from container_backend import registry
+from container_backend import registry, remote_image
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.content import digest_of
-from container_backend.errors import BuildError
-from container_backend.images import EnvironmentImage
+from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.images import ALWAYS, MISSING, NEVER, EnvironmentImage
 from container_backend.names import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
-from container_backend.remote_image import pull
 from container_backend.spec import project_files
 
 if TYPE_CHECKING:
@@ -54,30 +53,48 @@ class ReadyImage:
         return self.found.hash if self.found else ""
 
 
+def have(
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    *,
+    pull: str = MISSING,
+    before_pull: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
+
+    Args:
+        engine: Which.
+        reference: Of the image.
+        docker_auth: A login for its registry.
+        pull: ``missing``, ``always`` or ``never``.
+        before_pull: Called before it is pulled.
+
+    Raises:
+        ImageUnavailable: It is nowhere to be had.
+    """
+    if pull != ALWAYS:
+        try:
+            return dict(engine.client.api.inspect_image(reference))
+        except ImageNotFound as error:
+            if pull == NEVER:
+                raise ImageUnavailable(
+                    f"The image '{reference}' is not on the engine, and 'pull' is 'never'."
+                ) from error
+    _logger.info("=== Pulling image %s ===", reference)
+    before_pull()
+    remote_image.pull(engine, reference, docker_auth)
+    return dict(engine.client.api.inspect_image(reference))
+
+
 def have_image(
     engine: Engine,
     reference: str,
     docker_auth: Mapping[str, Any] | None = None,
     before_pull: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
-    """The image on the engine; pulled where it is not there yet.
-
-    Args:
-        engine: Which.
-        reference: Of the image.
-        docker_auth: A login for its registry.
-        before_pull: Called before it is pulled.
-
-    Raises:
-        ImageUnavailable: Its registry does not have it or cannot be asked.
-    """
-    try:
-        return _image(reference, engine.client.api.inspect_image(reference))
-    except ImageNotFound:
-        _logger.info("=== Pulling image %s ===", reference)
-    before_pull()
-    pull(engine, reference, docker_auth)
-    return _image(reference, engine.client.api.inspect_image(reference))
+    """The image on the engine; pulled where it is not there yet. See :func:`have`."""
+    return _image(reference, have(engine, reference, docker_auth, before_pull=before_pull))
 
 
 def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:

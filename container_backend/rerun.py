@@ -21,9 +21,8 @@ from container_backend.errors import (
     InvalidConfig,
     NotRepeatable,
 )
-from container_backend.image_project import have
 from container_backend.past_run import PastRun, find_run
-from container_backend.ready_image import ReadyImage
+from container_backend.ready_image import ReadyImage, have
 from container_backend.rebuild import BuiltBefore, find_exact, plan_again
 from container_backend.references import IMAGE_SCHEME, is_image_address, reference_of
 from container_backend.repetition import Repetition
