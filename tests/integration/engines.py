@@ -7,7 +7,6 @@ however those end. What can be left then are rules of iptables for an interface 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import errno
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend import engine as engines
-from tests.integration.conftest import BASE, wait_until
+from tests.integration.conftest import wait_until
 from tests.integration.forwarding import relay
 
 if TYPE_CHECKING:
@@ -56,21 +55,13 @@ _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 class OwnEngine:
     """A dockerd, while the context lasts."""
 
-    def __init__(
-        self,
-        disk_bytes: int | None = None,
-        *,
-        live_restore: bool = False,
-        programs: Path | None = None,
-    ) -> None:
+    def __init__(self, disk_bytes: int | None = None, *, live_restore: bool = False) -> None:
         """Nothing is started yet.
 
         Args:
             disk_bytes: The size of a disk for what it stores; by default, it is the machine's.
             live_restore: Whether its containers go on while it is away.
-            programs: A folder with another engine's; by default, they are the machine's.
         """
-        self._programs = programs
         self._disk_bytes = disk_bytes
         self._options = ["--live-restore"] if live_restore else []
         self._name = uuid.uuid4().hex[:8]
@@ -149,7 +140,7 @@ class OwnEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(self._programs),
+                env=_environment(),
             )  # fmt: skip
         wait_until(lambda: self._answers() or dockerd.poll() is not None)
         assert dockerd.poll() is None, log.read_text()
@@ -256,10 +247,9 @@ def _name_of(pid: int) -> str:
     return ""
 
 
-def _environment(programs: Path | None = None) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Where a user became root with a plain ``su``, the path is without these."""
-    path = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path if programs is None else f"{programs}:{path}"}
+    return {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"}
 
 
 def _system(*arguments: object) -> str:
@@ -316,19 +306,7 @@ def _free_addresses() -> tuple[str, str]:
     raise AssertionError("no network is free")
 
 
-def main() -> int:
-    """Run a command with an engine of its own, which has the base image; gives its exit code."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--programs", type=Path, help="a folder with another engine's")
-    parser.add_argument("--disk", type=int, help="the size of its disk, in bytes")
-    parser.add_argument("command", nargs="*", default=["bash"])
-    options = parser.parse_args()
-    with OwnEngine(options.disk, programs=options.programs) as own:
-        with contextlib.closing(engines.connect()) as machine:
-            own.take(BASE, machine)
-        environ = {**os.environ, "DOCKER_HOST": own.host}
-        return subprocess.run(options.command, env=environ, check=False).returncode
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    # A shell with an engine of its own, to try things out.
+    with OwnEngine(int(sys.argv[1]) if len(sys.argv) > 1 else None) as tried:
+        subprocess.run(["bash"], env={**os.environ, "DOCKER_HOST": tried.host}, check=False)
