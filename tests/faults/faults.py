@@ -150,7 +150,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage)
     process.send_signal(signal.SIGHUP)
-    process.wait(10)
+    assert process.wait(10) == -signal.SIGHUP
     return Expected()
 
 

@@ -35,11 +35,6 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "example_project"
 BASE = "python:3.11-slim"
 
-# Started in the background of a script, this process ignores interrupts, and so would every
-# command that a test starts and interrupts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> object:
     """The first true answer; fails when there is none in time."""
     deadline = time.monotonic() + seconds
@@ -180,13 +175,15 @@ def logged_metrics(run: mlflow.entities.Run) -> dict[str, float]:
 
 
 def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
+    # The SDK asks for each of them once more; one that is gone by then is not there.
     return engine.client.containers.list(
-        all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}
+        all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
     )
 
 
 def all_containers(engine: engines.Engine) -> set[str]:
-    return {found.id for found in engine.client.containers.list(all=True)}
+    listed = engine.client.containers.list(all=True, ignore_removed=True)
+    return {found.id for found in listed}
 
 
 def environment_images(engine: engines.Engine) -> set[str]:
