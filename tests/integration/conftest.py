@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "example_project"
 BASE = "python:3.11-slim"
 
+
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> object:
     """The first true answer; fails when there is none in time."""
     deadline = time.monotonic() + seconds
