@@ -57,7 +57,7 @@ def log_environment(
         for path, data in _files_of_image(engine, container, image_id).items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        record.client.log_artifacts(record.run_id, temporary)
+        record.artifacts().log_artifacts(temporary)
 
 
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:

@@ -99,10 +99,12 @@ def finish(
         return Finished(written)
     if spool is None:
         spool = keep_log(ending, engine, entry.folder)
-    artifacts = _Artifacts(ending, engine, client, entry, spool, environment)
+    record = RunRecord(
+        client, ending.run_id, str(run.info.experiment_id), str(run.info.artifact_uri)
+    )
+    artifacts = _Artifacts(ending, engine, record, entry, spool, environment)
     was_created = names.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
-    record = RunRecord(client, ending.run_id, str(run.info.experiment_id))
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
@@ -188,13 +190,13 @@ class _Artifacts:
         self,
         ending: Ending,
         engine: Engine,
-        client: MlflowClient,
+        record: RunRecord,
         entry: Entry,
         spool: LogSpool,
         environment: threading.Thread | None,
     ) -> None:
         self._missing = "the artifact store has not answered yet"
-        self._ending, self._engine, self._client = ending, engine, client
+        self._ending, self._engine, self._record = ending, engine, record
         self._entry, self._spool, self._environment = entry, spool, environment
         self._thread = threading.Thread(
             target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
@@ -222,14 +224,13 @@ class _Artifacts:
             if self._environment is not None:
                 self._environment.join()
         if self._environment is None and self._ending.there is not None:
-            record = RunRecord(self._client, self._ending.run_id, "")
-            log_environment(self._engine, record, self._ending.there.id)
+            log_environment(self._engine, self._record, self._ending.there.id)
 
     def _log_output(self) -> None:
-        run_id, last = self._ending.run_id, self._ending.container
+        record, last = self._record, self._ending.container
         if self._spool.error is None and last is not None and last.was_started:
-            self._client.log_artifact(run_id, str(self._spool.file), LOG_FOLDER)
-        log_metrics(self._client, run_id, self._entry.folder / METRICS)
+            record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)
+        log_metrics(record.client, record.run_id, self._entry.folder / METRICS)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import logging
 import os
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import mlflow
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.tracking import MlflowClient
 
     from container_backend.state import Outcome
@@ -54,12 +56,14 @@ class RunRecord:
         client: Of the store.
         run_id: Of the run.
         experiment_id: Of the run.
+        artifact_uri: Of its artifacts.
         status: As this process knows it; None where it does not.
     """
 
     client: MlflowClient
     run_id: str
     experiment_id: str
+    artifact_uri: str
     status: str | None = None
 
     def say_status(self, status: str) -> None:
@@ -82,6 +86,23 @@ class RunRecord:
         items = [RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
         with turn_to_write(self.client.tracking_uri):
             self.client.log_batch(self.run_id, tags=items)
+
+    def artifacts(self) -> ArtifactRepository:
+        """Its artifact store, made as ``TrackingServiceClient._get_artifact_repo`` makes it.
+
+        MLflow's client reads the whole run again to find its address.
+
+        Raises:
+            Exception: Of each artifact store's own kind.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+        from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
+
+        tracking_uri = self.client.tracking_uri
+        address = add_databricks_profile_info_to_artifact_uri(self.artifact_uri, tracking_uri)
+        if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
+            return get_artifact_repository(address, tracking_uri=tracking_uri)
+        return get_artifact_repository(address)  # MLflow 3.1
 
     def finish(
         self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
@@ -203,7 +224,8 @@ def create_run(
     tags = {**_source_tags(uri, str(work_dir), version, entry_point), **tags}
     with turn_to_write(client.tracking_uri):
         run = client.create_run(experiment_id, tags=tags, run_name=run_name)
-    record = RunRecord(client, run.info.run_id, experiment_id, run.info.status)
+    info = run.info
+    record = RunRecord(client, info.run_id, experiment_id, info.artifact_uri, info.status)
     with ending_on_error(record):
         items = [Param(name, value) for name, value in parameters.items()]
         for start in range(0, len(items), _PARAMS_PER_REQUEST):
