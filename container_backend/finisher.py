@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +72,8 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """For another process."""
-        return asdict(self)
+        container = None if self.container is None else vars(self.container)
+        return {**vars(self), "container": container, "signs": vars(self.signs)}
 
 
 def read_job(said: Mapping[str, Any]) -> Job:

@@ -65,6 +65,11 @@ class Entry:
         """Its name: known before the run has an id."""
         return self.folder.name
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a run that it is of."""
+        return (self.folder / _NOTE).exists()
+
     def lock(self) -> FileLock:
         """Held by who sees to the run; nothing is locked yet."""
         return FileLock(self.folder / _LOCK, "another process that finishes this run")
@@ -135,12 +140,19 @@ class Ledger:
         """The entry of a name, be it there or not."""
         return Entry(self.folder / _RUNS / submission)
 
+    def submissions(self) -> list[str]:
+        """The names of all entries; of those, too, that are just being made or removed."""
+        try:
+            return sorted(os.listdir(self.folder / _RUNS))  # noqa: PTH208 names are enough
+        except OSError:
+            return []
+
     def entries(self) -> Iterator[Entry]:
         """Those that are there."""
-        with suppress(OSError):
-            for folder in sorted((self.folder / _RUNS).iterdir()):
-                if (folder / _NOTE).exists():
-                    yield Entry(folder)
+        for submission in self.submissions():
+            entry = self.entry(submission)
+            if entry.is_there:
+                yield entry
 
 
 def ledger_of(host: EngineHost) -> Ledger:

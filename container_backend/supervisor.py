@@ -314,14 +314,15 @@ class Supervisor:
         if now < self._scan_due:
             return
         self._scan_due = now + _SCAN_SECONDS
-        for entry in self._ledger.entries():
-            watched = self._watched.get(entry.submission)
+        for submission in self._ledger.submissions():
+            watched = self._watched.get(submission)
             found = watched.container if watched is not None else None
             if watched is not None and (watched.has_ended or found is None):
                 continue
             if found is not None and self._keeper.is_reading(found.id):
                 continue
-            if not _is_left(entry):
+            entry = self._ledger.entry(submission)  # what is read of it costs, with hundreds
+            if not entry.is_there or not _is_left(entry):
                 continue
             if found is None:
                 self._take_over(entry)
