@@ -16,11 +16,12 @@ def test_a_note_is_read_as_it_was_written(tmp_path):
     ledger = Ledger(tmp_path / "a b")
     entry = ledger.new_entry()
     assert entry.read() is None
-    assert list(ledger.entries()) == []
+    assert list(ledger.entries()) == ledger.submissions() == []
     entry.write(NOTE)
     entry.write(replace(NOTE, attempts=3))
     assert entry.read() == replace(NOTE, attempts=3)
     assert [each.submission for each in ledger.entries()] == [entry.submission]
+    assert ledger.submissions() == [entry.submission]
     assert entry.folder.stat().st_mode & 0o777 == 0o700
 
 
