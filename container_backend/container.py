@@ -39,8 +39,6 @@ _SHELL: Final = ("sh", "-c", 'exec "$(command -v bash || echo sh)" -c "$0"')
 # size that no log reaches: they take no word for "all" in the place of a number.
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
 _UNLIMITED: Final = "1000t"
-_MOST_IMAGES: Final = 64
-_paths_of_images: dict[str, str] = {}
 # Who programs are when a person of that number is not needed: nobody's number on most systems.
 _UNPRIVILEGED: Final = Owner(1000, 1000)
 
@@ -51,7 +49,7 @@ class ContainerSpec:
 
     Attributes:
         name: Known beforehand, so that it can be found even if the answer to its creation is lost.
-        image: Its id.
+        image: Reference or id.
         command: For a shell in the container.
         environment: Variables; may hold credentials.
         labels: All that is needed to finish the run's bookkeeping.
@@ -64,6 +62,7 @@ class ContainerSpec:
             that one.
         stop_signal: What the program is sent that it may stop.
         stop_seconds: How long it has then, whoever stops it.
+        python_path: The image's PYTHONPATH.
     """
 
     name: str
@@ -79,6 +78,7 @@ class ContainerSpec:
     entrypoint: tuple[str, ...] | None = None
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
+    python_path: str = ""
 
     def describe(self) -> str:
         """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
@@ -182,7 +182,7 @@ def create(
             command=words,
             entrypoint=entrypoint,
             name=spec.name,
-            environment={**spec.environment, "PYTHONPATH": _python_path(engine, spec)},
+            environment={**spec.environment, "PYTHONPATH": _python_path(spec)},
             labels=dict(spec.labels),
             user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
             host_config=host_config,
@@ -212,23 +212,10 @@ def _whole_log(driver: str) -> LogConfig:
     return LogConfig(type=driver, config={"max-size": _UNLIMITED})
 
 
-def _python_path(engine: Engine, spec: ContainerSpec) -> str:
+def _python_path(spec: ContainerSpec) -> str:
     """The launcher, before what the caller or else the image has on the path."""
-    own = spec.environment.get("PYTHONPATH") or _path_of_image(engine, spec.image)
+    own = spec.environment.get("PYTHONPATH") or spec.python_path
     return f"{LAUNCHER_DIRECTORY}:{own}" if own else LAUNCHER_DIRECTORY
-
-
-def _path_of_image(engine: Engine, image_id: str) -> str:
-    """An image's PYTHONPATH, asked for once by a process: what has an id never changes."""
-    path = _paths_of_images.get(image_id)
-    if path is None:
-        config = engine.client.api.inspect_image(image_id).get("Config") or {}
-        variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-        path = variables.get("PYTHONPATH", "")
-        if len(_paths_of_images) >= _MOST_IMAGES:
-            _paths_of_images.clear()
-        _paths_of_images[image_id] = path
-    return path
 
 
 def start(engine: Engine, container_id: str) -> None:

@@ -238,6 +238,12 @@ def said_by(error: BaseException) -> str:
     return str(error)
 
 
+def variables_in(inspected: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables of an image or a container, as the engine describes it."""
+    config = inspected.get("Config") or {}
+    return dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+
+
 def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
     client = docker.DockerClient(
         base_url=host.url,

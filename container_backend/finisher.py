@@ -72,6 +72,7 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """For another process."""
+        # Not asdict, which copies all that the container is described with.
         container = None if self.container is None else vars(self.container)
         return {**vars(self), "container": container, "signs": vars(self.signs)}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from container_backend.docker_env import read_docker_env
 from container_backend.errors import InvalidConfig
 from container_backend.image_facts import ImageFacts, project_of, read_image
-from container_backend.images import EnvironmentImage
+from container_backend.images import EnvironmentImage, python_path_of
 from container_backend.names import LABEL_CODE_DIGEST
 from container_backend.ready_image import ReadyImage, have
 from container_backend.references import IMAGE_SCHEME, reference_of
@@ -68,7 +68,13 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
     folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
     needed.callback(shutil.rmtree, folder, ignore_errors=True)
     project = project_of(facts, folder)
-    image = EnvironmentImage(reference, facts.id, facts.digest or facts.id, facts.environment_hash)
+    image = EnvironmentImage(
+        reference,
+        facts.id,
+        facts.digest or facts.id,
+        facts.environment_hash,
+        python_path=python_path_of(inspected),
+    )
     return ImageProject(
         address=_pinned(reference, facts),
         project=project,

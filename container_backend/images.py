@@ -11,7 +11,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from container_backend import registry, remote_image
 from container_backend.dockerfile import BaseImage, ImagePlan
-from container_backend.engine import said_by
+from container_backend.engine import said_by, variables_in
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
 from container_backend.names import (
@@ -45,6 +45,7 @@ class EnvironmentImage:
         digest: The repository digest where it came from a registry, else the id.
         hash: The environment hash.
         repository_digest: ``NAME@DIGEST`` by which a registry has it; empty where none has.
+        python_path: Its PYTHONPATH; empty where it has none.
     """
 
     reference: str
@@ -52,6 +53,7 @@ class EnvironmentImage:
     digest: str
     hash: str
     repository_digest: str = ""
+    python_path: str = ""
 
 
 def resolve_base(
@@ -153,7 +155,13 @@ def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> Environ
         digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
         hash=plan.hash,
         repository_digest=str(digests[0]) if digests else "",
+        python_path=python_path_of(inspected),
     )
+
+
+def python_path_of(inspected: Mapping[str, Any]) -> str:
+    """The PYTHONPATH of an image, as the engine describes it; empty where it has none."""
+    return variables_in(inspected).get("PYTHONPATH", "")
 
 
 def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:

@@ -299,4 +299,5 @@ def container_spec(
         entrypoint=plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
+        python_path=image.python_path,
     )

@@ -17,7 +17,7 @@ from container_backend.build_failure import describe_failure
 from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.code_layer import code_layer
-from container_backend.engine import said_by
+from container_backend.engine import said_by, variables_in
 from container_backend.errors import BuildError, InvalidEnvironment
 from container_backend.image_build import lock_of
 from container_backend.image_files import find_file
@@ -132,9 +132,7 @@ def _python_of(engine: Engine, wanted: ProjectImage, inspected: Mapping[str, Any
     """Where the interpreter is that the runner takes."""
     if isinstance(wanted.environment, EnvironmentSpec):
         return _PYTHON
-    config = inspected.get("Config") or {}
-    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-    folders = variables.get("PATH", _DEFAULT_PATH).split(":")
+    folders = variables_in(inspected).get("PATH", _DEFAULT_PATH).split(":")
     paths = [f"{folder}/{name}" for name in _INTERPRETERS for folder in folders if folder]
     if (found := find_file(engine, wanted.base.id, paths)) is not None:
         return found

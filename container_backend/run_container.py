@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import names
+from container_backend.engine import variables_in
 from container_backend.masking import secrets_in
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
     """Read the engine's description of a container."""
     config = inspected["Config"]
     host = inspected.get("HostConfig") or {}
-    environment = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    environment = variables_in(inspected)
     return RunContainer(
         id=str(inspected["Id"]),
         name=str(inspected["Name"]).removeprefix("/"),
