@@ -98,13 +98,13 @@ def test_what_somebody_else_did(script, engine, case):
     do, reason, cause, code = OUTSIDE[case]
 
     def interfere() -> None:
-        run = wait_until(lambda: only_run() if _is_running() else None)
-        container = run.data.tags[names.TAG_CONTAINER_ID]
+        container = wait_until(_container)
         wait_until(lambda: b"last words" in engine.client.api.logs(container))
         do(engine, container)
 
-    def _is_running() -> bool:
-        return [run.info.status for run in runs()] == ["RUNNING"]
+    def _container() -> str | None:
+        """On record a moment after the run is."""
+        return next((run.data.tags.get(names.TAG_CONTAINER_ID) for run in runs()), None)
 
     thread = threading.Thread(target=interfere)
     thread.start()
