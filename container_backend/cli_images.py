@@ -102,7 +102,10 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
     except EngineUnavailable:
         return []
     found = [str(name) for image in listed for name in image.get("RepoTags") or []]
-    return sorted(name for name in found if name.startswith(incomplete) and "<none>" not in name)
+    hidden = ("<none>", names.CODE_REPOSITORY)
+    return sorted(
+        name for name in found if name.startswith(incomplete) and not name.startswith(hidden)
+    )
 
 
 @click.command()

@@ -42,6 +42,7 @@ class CodeCopy:
         self._file: IO[bytes] | None = None
         self._packed: gzip.GzipFile | None = None
         self.is_too_large = False
+        self.has_folders = False
         if keep:
             self._file = cast(
                 "IO[bytes]",
@@ -75,6 +76,7 @@ class CodeCopy:
         Returns:
             The content for whoever sends it: what is read of it is taken.
         """
+        self.has_folders = self.has_folders or entry.isdir()
         own = tarfile.TarInfo(relative)
         own.type, own.linkname, own.mtime = entry.type, entry.linkname, ONE_TIME
         own.size = entry.size if entry.isreg() else 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from container_backend.build_hints import hint_for_refusal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from container_backend.docker_args import DockerArgs
     from container_backend.engine import Engine
+    from container_backend.shared_code import SharedCode
     from container_backend.tracking import Mount, TrackingAccess
 
 # The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
@@ -135,15 +136,20 @@ def base_environment(owner: Owner) -> dict[str, str]:
 
 
 def create(
-    engine: Engine, spec: ContainerSpec, code: IO[bytes], created: Callable[[str], None]
+    engine: Engine,
+    spec: ContainerSpec,
+    code: IO[bytes],
+    created: Callable[[str], None],
+    shared: SharedCode | None = None,
 ) -> str:
-    """Create a container and put the project's code into it.
+    """Create a container with the project's code in it.
 
     Args:
         engine: Where.
         spec: What.
         code: An archive of what goes in; see :func:`container_backend.code.archive_code`.
-        created: Is given the container's id, in another thread, while the code is on its way.
+        created: Is given the container's id, in another thread while the code is on its way.
+        shared: Where the code may be found instead of being sent.
 
     Returns:
         The container's id. On any error no container stays behind.
@@ -154,6 +160,30 @@ def create(
     for mount in spec.mounts:
         _ensure_folder(mount)
     api = engine.client.api
+    try:
+        arguments = _arguments(engine, spec)
+        if shared is not None and (image := shared.find()):
+            with suppress(ImageNotFound):  # somebody removed it: the code is sent
+                container_id = str(api.create_container(image, **arguments)["Id"])
+                created(container_id)
+                return container_id
+        container_id = str(api.create_container(spec.image, **arguments)["Id"])
+        with ThreadPoolExecutor(1) as meanwhile:
+            told = meanwhile.submit(created, container_id)
+            api.put_archive(container_id, "/", code)
+        told.result()
+        if shared is not None:
+            shared.was_sent()
+    except BaseException as error:
+        give_up(engine, spec.name)
+        if isinstance(error, (DockerException, OSError)):
+            raise _refusal("created", error) from error
+        raise
+    return container_id
+
+
+def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
+    """What the engine is told of a container, but for its image."""
     binds = [
         f"{mount.path}:{mount.path}:{'ro' if mount.read_only else 'rw'}" for mount in spec.mounts
     ]
@@ -175,33 +205,20 @@ def create(
     entrypoint = None
     if spec.entrypoint is not None:  # the engine takes none at all for the image's own
         entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]
-    try:
-        host_config = api.create_host_config(**options)
-        made = api.create_container(
-            spec.image,
-            command=words,
-            entrypoint=entrypoint,
-            name=spec.name,
-            environment={**spec.environment, "PYTHONPATH": _python_path(spec)},
-            labels=dict(spec.labels),
-            user=spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
-            host_config=host_config,
-            platform=spec.args.platform,
-            stop_signal=spec.stop_signal,
-            stop_timeout=spec.stop_seconds,
-            **{"working_dir": CODE_DIRECTORY, **spec.args.container},
-        )
-        container_id = str(made["Id"])
-        with ThreadPoolExecutor(1) as meanwhile:
-            told = meanwhile.submit(created, container_id)
-            api.put_archive(container_id, "/", code)
-        told.result()
-    except BaseException as error:
-        give_up(engine, spec.name)
-        if isinstance(error, (DockerException, OSError)):
-            raise _refusal("created", error) from error
-        raise
-    return container_id
+    return {
+        "command": words,
+        "entrypoint": entrypoint,
+        "name": spec.name,
+        "environment": {**spec.environment, "PYTHONPATH": _python_path(spec)},
+        "labels": dict(spec.labels),
+        "user": spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
+        "host_config": engine.client.api.create_host_config(**options),
+        "platform": spec.args.platform,
+        "stop_signal": spec.stop_signal,
+        "stop_timeout": spec.stop_seconds,
+        "working_dir": CODE_DIRECTORY,
+        **spec.args.container,
+    }
 
 
 def _whole_log(driver: str) -> LogConfig:

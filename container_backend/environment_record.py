@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 from container_backend.container import copy_folder, read_file
 from container_backend.lock import LOCK, LOCK_IN_IMAGE
 from container_backend.names import RECORD_DIRECTORY
+from container_backend.recorded import RUN
 from container_backend.sbom import SBOM, SBOM_IN_IMAGE
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def log_environment(
     record: RunRecord,
     container: str,
     files: Mapping[str, IO[bytes]] | None = None,
+    recorded: str = "",
     image_id: str = "",
 ) -> None:
     """Log what is in a container's image, and the files that were put beside the code.
@@ -39,6 +41,7 @@ def log_environment(
         record: Whose artifacts.
         container: Not removed yet; by id.
         files: Path among the artifacts → content, where they are at hand.
+        recorded: What is written down of the run, where they are not.
         image_id: Of the container, where it is known: its files are read once by a process.
 
     Raises:
@@ -54,6 +57,9 @@ def log_environment(
                 shutil.copyfileobj(content, file)
         if files is None:
             copy_folder(engine, container, RECORD_DIRECTORY, folder)
+        if recorded:
+            (folder / RUN).parent.mkdir(exist_ok=True)
+            (folder / RUN).write_text(recorded, encoding="utf-8")
         for path, data in _files_of_image(engine, container, image_id).items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)

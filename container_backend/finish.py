@@ -223,8 +223,10 @@ class _Artifacts:
         finally:  # it says for itself what it could not do
             if self._environment is not None:
                 self._environment.join()
-        if self._environment is None and self._ending.there is not None:
-            log_environment(self._engine, self._record, self._ending.there.id)
+        there = self._ending.there
+        if self._environment is None and there is not None:
+            recorded = there.labels.get(names.LABEL_RECORD, "")
+            log_environment(self._engine, self._record, there.id, recorded=recorded)
 
     def _log_output(self) -> None:
         record, last = self._record, self._ending.container

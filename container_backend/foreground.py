@@ -317,7 +317,7 @@ class Foreground:
                 self._started.record,
                 self._started.container_id,
                 self._started.files.files,
-                self._started.image_id,
+                image_id=self._started.image_id,
             )
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
             _logger.warning(

@@ -25,6 +25,7 @@ from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
 from container_backend.run_files import RunFiles
+from container_backend.shared_code import shared_code
 from container_backend.source import without_credentials
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from container_backend.logs import Chunk
     from container_backend.project import Project
     from container_backend.record import RunRecord
+    from container_backend.shared_code import SharedCode
     from container_backend.submission import Submission
     from container_backend.submitted import ContainerRun
 
@@ -245,9 +247,13 @@ def _start(
                 experiment_id=run.experiment_id,
                 experiment_name=str(experiment.name),
                 submission_id=entry.submission,
+                recorded=files.run,
             )
             tags = {names.TAG_CODE_DIGEST: files.digest}
-            container_id = _start_container(plan, run, spec, image, code, tags, before_start)
+            shared = shared_code(plan.engine, spec, image, code, has_folders=files.code.has_folders)
+            container_id = _start_container(
+                plan, run, spec, image, code, shared, tags, before_start
+            )
         until_started.pop_all()
         return Started(
             plan.engine,
@@ -326,6 +332,7 @@ def _start_container(
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
+    shared: SharedCode | None,
     tags: Mapping[str, str],
     before_start: Callable[[Plan, str], None],
 ) -> str:
@@ -337,6 +344,7 @@ def _start_container(
             spec,
             code,
             lambda made: run.set_tags({**tags, **_container_tags(plan, made, image)}),
+            shared,
         )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
         before_start(plan, container_id)

@@ -27,9 +27,13 @@ LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
 LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
+# What is written down of the run (see recorded.py), for whoever finishes it.
+LABEL_RECORD: Final = LABEL_PREFIX + "record"
 # Whose supervisor finishes the run (see owner.py), and where its notes are (see ledger.py).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
+# Whose supervisor removes an image that shares code (see shared_code.py).
+LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
 # What is to be done with the container: see BackendConfig.
 LABEL_KEEP: Final = LABEL_PREFIX + "keep"
 LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
@@ -77,6 +81,9 @@ IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12
 # What an image is called for a moment, before it has its labels and its name.
 UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
+# The repository of images that share code, and what the containers are called that they are made of.
+CODE_REPOSITORY: Final = "container-backend/code"
+CODE_CONTAINER: Final = "mlflow-code-"
 
 
 # What a container's name ends with once it is known how its run will end. The name is the one thing

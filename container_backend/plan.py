@@ -241,8 +241,9 @@ def container_spec(
     experiment_id: str,
     experiment_name: str = "",
     submission_id: str = "",
+    recorded: str = "",
 ) -> ContainerSpec:
-    """The container of a run."""
+    """The container of a run; ``recorded`` is what is written down of it."""
     args = plan.docker_args
     config = plan.submission.config
     mounts = without_nested(
@@ -270,6 +271,7 @@ def container_spec(
         names.LABEL_EXPERIMENT: experiment_name,
         names.LABEL_KEEP: config.keep,
         names.LABEL_IMAGE: image.reference,
+        names.LABEL_RECORD: recorded,
     }
     if config.timeout is not None:
         labels[names.LABEL_TIMEOUT] = f"{config.timeout:g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +14,15 @@ from docker.errors import APIError
 from container_backend.engine import said_by
 from container_backend.errors import InvalidConfig
 from container_backend.image_use import forget_use, image_lock, use_of
-from container_backend.names import LABEL_ENVIRONMENT_HASH, LABEL_PYTHON
+from container_backend.names import (
+    LABEL_ENVIRONMENT_HASH,
+    LABEL_OF_ENVIRONMENT,
+    LABEL_PYTHON,
+    LABEL_SHARED_CODE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from container_backend.engine import Engine
 
@@ -37,7 +43,7 @@ class ListedImage:
         created: In seconds since 1970.
         last_used: By a run of this user, in seconds since 1970; None for never.
         projects: Names of the projects that used it.
-        containers: How many there are of it, running or not.
+        containers: How many there are of it, running or not, with shared code or without.
     """
 
     hash: str
@@ -60,7 +66,13 @@ class ListedImage:
 def list_images(engine: Engine) -> list[ListedImage]:
     """The environment images of an engine, the one used last first."""
     found = []
-    for image in engine.streams.api.df()["Images"] or []:
+    images = engine.streams.api.df()["Images"] or []
+    sharing = Counter[str]()
+    for image in images:
+        labels = image.get("Labels") or {}
+        if labels.get(LABEL_SHARED_CODE):
+            sharing[str(labels.get(LABEL_OF_ENVIRONMENT))] += _containers_of(image)
+    for image in images:
         labels = image.get("Labels") or {}
         if not labels.get(LABEL_ENVIRONMENT_HASH):  # empty in images of projects
             continue
@@ -77,10 +89,14 @@ def list_images(engine: Engine) -> list[ListedImage]:
                 created=_seconds(image["Created"]),
                 last_used=use.last,
                 projects=use.projects,
-                containers=max(0, int(image.get("Containers") or 0)),
+                containers=_containers_of(image) + sharing[environment_hash],
             )
         )
     return sorted(found, key=lambda image: -image.age_counts_from)
+
+
+def _containers_of(image: Mapping[str, Any]) -> int:
+    return max(0, int(image.get("Containers") or 0))
 
 
 def _seconds(created: Any) -> float:  # noqa: ANN401 a number, or a date in newer engines

@@ -121,9 +121,9 @@ class Recorded(_Part):
     code: RecordedCode
     environment: RecordedEnvironment | None = None
 
-    def as_json(self) -> bytes:
+    def as_json(self) -> str:
         """For the artifact."""
-        return f"{self.model_dump_json(indent=2)}\n".encode()
+        return f"{self.model_dump_json(indent=2)}\n"
 
 
 def read_recorded(text: str) -> Recorded:

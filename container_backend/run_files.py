@@ -1,6 +1,7 @@
 """Files for the artifacts of a run: all that is needed to repeat it.
 
-They lie in the container beside the code, so that whoever finishes the run has them.
+They lie in the container beside the code, so that whoever finishes the run has them. What differs
+between runs of the same code is a label of the container instead.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class RunFiles:
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
         self.files: dict[str, IO[bytes]] = {}
+        self._run = ""
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +67,13 @@ class RunFiles:
         in_image = self._plan.image_project
         return self.code.digest if in_image is None else in_image.code_digest
 
+    @property
+    def run(self) -> str:
+        """What is written down of the run, when the code was sent."""
+        return self._run
+
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """All of them, for the container, when the code was sent: path in it, and content."""
+        """Those for the container, when the code was sent: path in it, and content."""
         image = self._plan.image
         if isinstance(image, ImagePlan):
             self.files[DOCKERFILE] = io.BytesIO(image.dockerfile.encode())
@@ -74,10 +81,10 @@ class RunFiles:
         copy = self.code.finish()
         if copy is not None:
             self.files[CODE] = copy
-        recorded = describe_run(self._plan, self._recorded_code())
-        self.files[RUN] = io.BytesIO(recorded.as_json())
         for path, content in self.files.items():
             yield f"{RECORD_DIRECTORY}/{path}", content
+        self._run = describe_run(self._plan, self._recorded_code()).as_json()
+        self.files[RUN] = io.BytesIO(self._run.encode())
 
     def _recorded_code(self) -> RecordedCode:
         plan, tree = self._plan, self._tree

@@ -36,6 +36,7 @@ from container_backend.log_keeper import LogKeeper
 from container_backend.owner import owner_id
 from container_backend.retries import may_retry, pause_before
 from container_backend.sampling import Sampler
+from container_backend.shared_code import remove_images
 from container_backend.supervision import supervisor_lock
 from container_backend.watched import Watched
 
@@ -58,6 +59,9 @@ _PROBE_SECONDS: Final = 1.0
 _STRANGER_SECONDS: Final = 5.0
 # Somebody who renamed a container to stop it has this long, beyond the grace period, to do so.
 _STOP_SECONDS: Final = 2.0
+# How often one that goes on looks for shared code that no run has asked for in so long.
+_TIDY_SECONDS: Final = 60.0
+_UNUSED_SECONDS: Final = 600.0
 
 
 class _Opened(NamedTuple):
@@ -101,6 +105,7 @@ class Supervisor:
         self._reader = EventReader(host, f"{names.LABEL_OWNER}={owner_id()}", self)
         self._idle_since = time.monotonic()
         self._scan_due = 0.0
+        self._tidy_due = time.monotonic() + _TIDY_SECONDS
 
     def run(self) -> bool:
         """Watch until there is nothing left. Whether it gave up, because the engine is gone."""
@@ -110,6 +115,9 @@ class Supervisor:
             self._scan()
             self._see_to_all()
             self._finishers.end_idle()
+            if time.monotonic() >= self._tidy_due:
+                self._tidy(_UNUSED_SECONDS)
+        self._tidy(0.0)
         return self._is_away
 
     # What other threads tell.
@@ -420,6 +428,15 @@ class Supervisor:
         watched.restarts = True
         watched.due = time.monotonic() + pause
         return True
+
+    def _tidy(self, unused_for: float) -> None:
+        self._tidy_due = time.monotonic() + _TIDY_SECONDS
+        if self._engine is None or self._is_away:
+            return
+        try:
+            remove_images(self._engine, self._ledger, unused_for)
+        except ENGINE_ERRORS as error:
+            _logger.info("shared code stays on the engine: %s", error)
 
     def _stop(self, watched: Watched, ending: str) -> None:
         """Have a program stop, as somebody asked for or because its time is over."""

@@ -1,0 +1,246 @@
+"""Code that equal runs share: what is sent to an engine again becomes a layer on their image.
+
+To unpack an archive costs an engine a process for each run. The second time that it would be the same
+archive for the same image, both become an image, from which the containers of further runs are
+created. It lasts for as long as the supervisor has runs to see to, and is nothing that a run relies on:
+where it is gone, the code is sent.
+
+What a program can do with its files must not depend on whether they were sent. A folder out of an
+image cannot be renamed (``EXDEV``, https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories),
+so the code of a project that has folders is always sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, DockerException
+
+from container_backend.file_lock import FileLock
+from container_backend.ledger import ledger_of
+from container_backend.names import (
+    CODE_CONTAINER,
+    CODE_DIRECTORY,
+    CODE_REPOSITORY,
+    ENV_OWNER,
+    LABEL_ENVIRONMENT_HASH,
+    LABEL_OF_ENVIRONMENT,
+    LABEL_SHARED_CODE,
+)
+from container_backend.owner import owner_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from container_backend.container import ContainerSpec
+    from container_backend.engine import Engine
+    from container_backend.images import EnvironmentImage
+    from container_backend.ledger import Ledger
+
+_logger = logging.getLogger(__name__)
+
+# More than that is data, which would be on the engine's disk once more.
+MOST_BYTES: Final = 64 * 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+# Digits of the digest in the image's name.
+_DIGITS: Final = 24
+# The folder that all of the archive is in.
+_ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
+# What the file of such an image says: its archive was sent once; there is an image; there can be none.
+_SENT, _MADE, _NEVER = "sent", "made", "never"
+_LOCK: Final = ".lock"
+_CONFLICT: Final = 409
+
+
+class SharedCode:
+    """The archive of a run on top of its image, as an image that may be there."""
+
+    def __init__(self, engine: Engine, image: EnvironmentImage, code: IO[bytes]) -> None:
+        """Nothing is looked for yet.
+
+        Args:
+            engine: Which.
+            image: On that engine.
+            code: The archive; at its start again afterwards.
+        """
+        self._engine, self._image, self._code = engine, image, code
+        digest = hashlib.sha256(f"{owner_id()}\0{image.id}\0".encode())
+        for chunk in iter(lambda: code.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+        code.seek(0)
+        self._key = digest.hexdigest()[:_DIGITS]
+        self._file = _folder(ledger_of(engine.host)) / self._key
+
+    @property
+    def reference(self) -> str:
+        """The name of the image."""
+        return f"{CODE_REPOSITORY}:{self._key}"
+
+    def find(self) -> str:
+        """The name of the image; empty where there is none. Made where the archive was sent before.
+
+        It may be gone, or go, whatever this says.
+        """
+        said = _read(self._file)
+        if said == _MADE or (said == _SENT and self._is_made()):
+            with suppress(OSError):
+                os.utime(self._file)
+            return self.reference
+        return ""
+
+    def was_sent(self) -> None:
+        """Take note that the archive was sent, as there was no image."""
+        if _read(self._file) != _NEVER:
+            _write(self._file, _SENT)
+
+    def _is_made(self) -> bool:
+        """Make the image, unless somebody else is just doing so. Whether it is there."""
+        with FileLock(
+            self._file.with_suffix(_LOCK), "another process that makes this image"
+        ) as lock:
+            if not lock.try_to_own():
+                return False
+            if (said := _read(self._file)) != _SENT:
+                return said == _MADE
+            try:
+                self._make()
+            except (DockerException, OSError) as error:
+                _logger.debug("The code is not shared: %s", error)
+                if isinstance(error, (APIError, _Unfit)):
+                    _write(self._file, _NEVER)
+                return False
+            _write(self._file, _MADE)
+            return True
+
+    def _make(self) -> None:
+        """Of a container with neither the variables nor the labels of a run, which stay in an image.
+
+        Raises:
+            DockerException: The engine refuses, or the image has a volume where the code goes.
+            OSError: The engine went away.
+        """
+        api = self._engine.client.api
+        config = api.inspect_image(self._image.id).get("Config") or {}
+        if overlaps(config.get("Volumes") or ()):
+            raise _Unfit("the image has a volume where the code goes")
+        labels = {LABEL_SHARED_CODE: owner_id(), LABEL_ENVIRONMENT_HASH: ""}
+        if self._image.hash:
+            labels[LABEL_OF_ENVIRONMENT] = self._image.hash
+        name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
+        try:
+            made = api.create_container(self._image.id, command=["true"], name=name, labels=labels)
+            api.put_archive(made["Id"], "/", self._code)
+            api.commit(made["Id"], CODE_REPOSITORY, self._key)
+        finally:
+            self._code.seek(0)
+            with suppress(DockerException, OSError):
+                api.remove_container(name, force=True, v=True)
+
+
+class _Unfit(DockerException):
+    """There can be no such image."""
+
+
+def shared_code(
+    engine: Engine,
+    spec: ContainerSpec,
+    image: EnvironmentImage,
+    code: IO[bytes],
+    *,
+    has_folders: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> SharedCode | None:
+    """How the code of a run is shared; None where it is always sent.
+
+    Args:
+        engine: Where.
+        spec: Of the run's container.
+        image: Of the run.
+        code: The archive.
+        has_folders: Whether there are folders in the project.
+        environ: Of this process. In a container there is no supervisor to remove an image.
+    """
+    size = code.seek(0, os.SEEK_END)
+    code.seek(0)
+    if has_folders or size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
+        return None
+    if spec.args.host_config.get("volumes_from") or overlaps(_mounted(spec)):
+        return None
+    return SharedCode(engine, image, code)
+
+
+def _mounted(spec: ContainerSpec) -> Iterable[str]:
+    yield from (str(mount.path) for mount in spec.mounts)
+    yield from (bind.split(":")[1] for bind in spec.args.binds)
+    yield from spec.args.host_config.get("tmpfs") or ()
+    yield from (str(mount["Target"]) for mount in spec.args.host_config.get("mounts") or ())
+
+
+def overlaps(folders: Iterable[str]) -> bool:
+    """Whether something is mounted at one of these folders of a container that hides the code, or a part."""
+    paths = [PurePosixPath(folder) for folder in folders]
+    return any(path.is_relative_to(_ROOT) or _ROOT.is_relative_to(path) for path in paths)
+
+
+def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> None:
+    """Remove the images that no container needs, and what a client left behind that was killed.
+
+    Args:
+        engine: Which.
+        ledger: Of that engine.
+        unused_for: Only those that no run has asked for in so many seconds.
+
+    Raises:
+        ENGINE_ERRORS: The engine went away.
+    """
+    folder, now = _folder(ledger), time.time()
+    with suppress(OSError):
+        for file in folder.iterdir():  # from here on, nobody takes such an image for there
+            if now - file.stat().st_mtime >= unused_for:
+                file.unlink()
+    api = engine.client.api
+    label = f"{LABEL_SHARED_CODE}={owner_id()}"
+    for found in api.containers(all=True, filters={"label": label, "name": CODE_CONTAINER}):
+        if now - found["Created"] >= unused_for:
+            _unless_in_use(lambda each=found: api.remove_container(each["Id"], force=True, v=True))
+    for image in api.images(filters={"label": label}):
+        keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
+        if not any((folder / key).exists() for key in keys):
+            _unless_in_use(lambda each=image: api.remove_image(each["Id"]))
+
+
+def _unless_in_use(remove: Any) -> None:  # noqa: ANN401
+    try:
+        remove()
+    except APIError as error:
+        if error.status_code not in {404, _CONFLICT}:
+            raise
+
+
+def _folder(ledger: Ledger) -> Path:
+    return ledger.folder / "code"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _write(file: Path, said: str) -> None:
+    whole = file.with_suffix(f".{uuid.uuid4().hex}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        whole.write_text(said, encoding="ascii")
+        whole.replace(file)
+    except OSError as error:
+        _logger.debug("No note on shared code at %s: %s", file, error)
