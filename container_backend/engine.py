@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,8 +152,9 @@ class _Known:
     info: Mapping[str, Any]
 
 
-# By the address of the engine.
+# By the address of the engine; threads that want to know at the same time ask once.
 _known: dict[str, _Known] = {}
+_asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def connect(host: EngineHost | None = None) -> Engine:
@@ -202,14 +205,15 @@ def _ask(host: EngineHost, client: docker.DockerClient) -> _Known:
     response = api._get(api._url("/_ping", versioned_api=False))
     api._raise_for_status(response)
     greeting = tuple(response.headers.get(name, "") for name in _GREETING)
-    now = time.monotonic()
-    known = _known.get(host.url)
-    if known is None or known.greeting != greeting or now - known.at > _KNOWN_SECONDS:
-        version = client.version(api_version=False)
-        _speak(api, str(version["ApiVersion"]))
-        known = _Known(greeting, now, version, client.info())
-        _known[host.url] = known
-    return known
+    with _asking[host.url]:
+        now = time.monotonic()
+        known = _known.get(host.url)
+        if known is None or known.greeting != greeting or now - known.at > _KNOWN_SECONDS:
+            version = client.version(api_version=False)
+            _speak(api, str(version["ApiVersion"]))
+            known = _Known(greeting, now, version, client.info())
+            _known[host.url] = known
+        return known
 
 
 def require_buildkit(host: EngineHost, version: Mapping[str, Any]) -> None:
@@ -253,8 +257,9 @@ def _client(host: EngineHost, timeout: int | None) -> docker.DockerClient:
         use_ssh_client=host.url.startswith("ssh://"),
     )
     api: Any = client.api
-    if host.tls is not None:
-        # Otherwise REQUESTS_CA_BUNDLE would be taken instead of the engine's own certificate.
+    if host.tls is not None or host.is_socket:
+        # Otherwise REQUESTS_CA_BUNDLE would be taken instead of the engine's own certificate; and
+        # for a socket, which has no proxy, proxies would be looked for with each request.
         api.trust_env = False
     return client
 
