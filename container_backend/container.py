@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from container_backend.tracking import Mount, TrackingAccess
 
 # The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
-_SHELL: Final = ("sh", "-c", 'exec "$(command -v bash || echo sh)" -c "$0"')
+_SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')
 # The drivers that throw away the beginning of a long log, where the engine's settings say so, and a
 # size that no log reaches: they take no word for "all" in the place of a number.
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})

@@ -6,9 +6,10 @@ import hashlib
 import inspect
 import logging
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -42,10 +43,21 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# How long what is known of an experiment is relied on.
+_KNOWN_SECONDS = 5.0
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters a request.
 _PARAMS_PER_REQUEST = 100
 # The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
 _TAG_CHARACTERS = 5000
+
+
+class _Known(NamedTuple):
+    experiment: mlflow.entities.Experiment
+    at: float
+
+
+# By the address of the store and the experiment's id.
+_experiments: dict[tuple[str, str], _Known] = {}
 
 
 @dataclass
@@ -182,11 +194,25 @@ def find_experiment(
 
     identifier = wanted.id or str(_get_experiment_id())
     try:
-        return client.get_experiment(identifier)
+        return _experiment(client, identifier)
     except MlflowException as error:
         if not is_missing(error):
             raise
         raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
+
+
+def _experiment(client: MlflowClient, identifier: str) -> mlflow.entities.Experiment:
+    """An experiment by its id, or what was known of it a moment ago.
+
+    Where its artifacts go does not change; that it was deleted, the store says when a run is made.
+    """
+    key, now = (client.tracking_uri, identifier), time.monotonic()
+    known = _experiments.get(key)
+    if known is not None and now - known.at < _KNOWN_SECONDS:
+        return known.experiment
+    found = client.get_experiment(identifier)
+    _experiments[key] = _Known(found, now)
+    return found
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
