@@ -163,8 +163,11 @@ def create(
     try:
         arguments = _arguments(engine, spec)
         if shared is not None and (image := shared.find()):
-            with suppress(ImageNotFound):  # somebody removed it: the code is sent
+            try:
                 container_id = str(api.create_container(image, **arguments)["Id"])
+            except ImageNotFound:  # somebody removed it: the code is sent
+                shared.is_gone()
+            else:
                 created(container_id)
                 return container_id
         container_id = str(api.create_container(spec.image, **arguments)["Id"])

@@ -96,9 +96,14 @@ class SharedCode:
             return self.reference
         return ""
 
+    def is_gone(self) -> None:
+        """Take note that there is no image, whatever was said before."""
+        with suppress(OSError):
+            self._file.unlink()
+
     def was_sent(self) -> None:
-        """Take note that the archive was sent, as there was no image."""
-        if _read(self._file) != _NEVER:
+        """Take note that the archive was sent; somebody else may have made the image meanwhile."""
+        if not _read(self._file):
             _write(self._file, _SENT)
 
     def _is_made(self) -> bool:
