@@ -147,6 +147,7 @@ def _add(
         if entry.issym():
             entry.linkname = _link_inside(directory, path)
         entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
+        entry.mtime = int(entry.mtime)  # as layers of images have it: see shared_code.py
         if not entry.isfile():
             if copy is not None:
                 copy.take(relative, entry)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from container_backend.file_lock import FileLock
@@ -26,8 +29,12 @@ _MODULE: Final = "container_backend.supervise"
 # or found another in its place, is not.
 _AGAIN: Final = 'until "$@"; do sleep 1; done'
 _MOST_LOG_BYTES: Final = 1024 * 1024
+_START_SECONDS: Final = 2.0
 # The engines for which it was said that there is none.
 _failed: set[str] = set()
+# By the folder of the ledger: when a supervisor was started, by the monotonic clock.
+_started: dict[str, float] = {}
+_starting: Final = threading.Lock()
 
 
 def supervisor_lock(ledger: Ledger) -> FileLock:
@@ -47,11 +54,9 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
     if environ.get(ENV_OWNER):
         return
     ledger = ledger_of(host)
-    with supervisor_lock(ledger) as lock:
-        if not lock.try_to_own():
-            return
     try:
-        _start(host, ledger, environ)
+        with _starting:
+            _start_where_missing(host, ledger, environ)
     except OSError as error:
         if host.url in _failed:
             return
@@ -63,6 +68,18 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
             error.strerror or error,
             error.filename or ledger.folder,
         )
+
+
+def _start_where_missing(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:
+    """One that this process just started takes a moment until it has the lock."""
+    now = time.monotonic()
+    if now - _started.get(str(ledger.folder), -math.inf) < _START_SECONDS:
+        return
+    with supervisor_lock(ledger) as lock:
+        if not lock.try_to_own():
+            return
+    _start(host, ledger, environ)
+    _started[str(ledger.folder)] = now
 
 
 def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:

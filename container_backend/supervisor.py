@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from container_backend.engine import Engine, EngineHost
+    from container_backend.file_lock import FileLock
     from container_backend.ledger import Entry
     from container_backend.run_container import RunContainer
 
@@ -59,6 +60,9 @@ _PROBE_SECONDS: Final = 1.0
 _STRANGER_SECONDS: Final = 5.0
 # Somebody who renamed a container to stop it has this long, beyond the grace period, to do so.
 _STOP_SECONDS: Final = 2.0
+# How often the lock is tried before somebody else is taken for the supervisor.
+_LOCK_TRIES: Final = 3
+_LOCK_PAUSE_SECONDS: Final = 0.05
 # How often one that goes on looks for shared code that no run has asked for in so long.
 _TIDY_SECONDS: Final = 60.0
 _UNUSED_SECONDS: Final = 600.0
@@ -478,6 +482,15 @@ def _is_left(entry: Entry) -> bool:
         return lock.try_to_own()
 
 
+def _is_mine(lock: FileLock) -> bool:
+    """Whether there is no other; who just looks whether there is one has the lock for a moment."""
+    for _ in range(_LOCK_TRIES):
+        if lock.try_to_own():
+            return True
+        time.sleep(_LOCK_PAUSE_SECONDS)
+    return False
+
+
 def supervise(host: EngineHost, *, stays: bool) -> bool:
     """Be the supervisor of this user and an engine. Whether there was none yet.
 
@@ -501,7 +514,7 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
         with supervisor_lock(ledger) as lock:
             if stays:
                 lock.own()
-            elif not lock.try_to_own():
+            elif not _is_mine(lock):
                 return False
             gave_up = Supervisor(host, ledger, stays=stays).run()
         # Somebody who found the lock taken, and relied on it, has left an entry by now.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
+from docker.errors import ImageNotFound
 from mlflow.tracking import MlflowClient
 
 import container_backend
@@ -105,8 +106,7 @@ def base(engine) -> Iterator[str]:
     engine.client.images.get(BASE).tag(name)
     before = environment_images(engine)
     yield name
-    for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
+    remove_environment_images(engine, environment_images(engine) - before)
     engine.client.images.remove(name)
 
 
@@ -115,8 +115,7 @@ def fresh(engine) -> Iterator[None]:
     """Images that a test makes go with it."""
     before = environment_images(engine)
     yield
-    for image in environment_images(engine) - before:
-        engine.client.api.remove_image(image, force=True)
+    remove_environment_images(engine, environment_images(engine) - before)
 
 
 def with_steps(folder: str, block: str, steps: str) -> str:
@@ -192,6 +191,14 @@ def environment_images(engine: engines.Engine) -> set[str]:
         image.id
         for image in engine.client.images.list(filters={"label": names.LABEL_ENVIRONMENT_HASH})
     }
+
+
+def remove_environment_images(engine: engines.Engine, images: set[str]) -> None:
+    """Those that share code first, which are made of the others; supervisors remove them, too."""
+    shared = engine.client.api.images(filters={"label": names.LABEL_SHARED_CODE}, quiet=True)
+    for image in sorted(images, key=lambda each: each not in shared):
+        with contextlib.suppress(ImageNotFound):
+            engine.client.api.remove_image(image, force=True)
 
 
 def everything(engine, image: str) -> bytes:

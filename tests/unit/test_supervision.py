@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from container_backend.supervision import (
     ensure_supervisor,
     supervisor_lock,
 )
-from container_backend.supervisor import supervise
+from container_backend.supervisor import _is_mine, supervise
 
 HOST = EngineHost("unix:///nobody/is/there.sock")
 
@@ -45,6 +47,34 @@ def test_where_there_is_one_none_is_started(state):
         assert lock.try_to_own()
         ensure_supervisor(HOST)
     assert not ledger_of(HOST).supervisor_log.exists()
+
+
+def test_threads_that_want_one_at_the_same_time_start_one(state, monkeypatch):
+    started = []
+    monkeypatch.setattr("container_backend.supervision._start", lambda *_: started.append(1))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: ensure_supervisor(HOST, {}), range(32)))
+    assert len(started) == 1
+
+
+def test_one_that_is_gone_is_started_again(state, monkeypatch):
+    started = []
+    monkeypatch.setattr("container_backend.supervision._start", lambda *_: started.append(1))
+    monkeypatch.setattr("container_backend.supervision._START_SECONDS", 0)
+    ensure_supervisor(HOST, {})
+    ensure_supervisor(HOST, {})
+    assert len(started) == 2
+
+
+def test_who_looks_whether_there_is_one_is_not_taken_for_one(state, monkeypatch):
+    monkeypatch.setattr("container_backend.supervisor._LOCK_PAUSE_SECONDS", 0.5)
+    ledger = ledger_of(HOST)
+    ledger.make()
+    looking = supervisor_lock(ledger)
+    assert looking.try_to_own()
+    threading.Timer(0.05, looking.close).start()
+    with supervisor_lock(ledger) as lock:
+        assert _is_mine(lock)
 
 
 def test_in_a_container_it_is_the_hosts():

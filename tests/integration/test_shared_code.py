@@ -1,0 +1,265 @@
+"""Equal code is sent to an engine twice at most; then runs share an image that has it."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mlflow
+import pytest
+
+import container_backend
+from container_backend import names, prune, shared_code
+from container_backend.ledger import ledger_of
+from container_backend.owner import owner_id
+from tests.integration.conftest import (
+    BASE,
+    all_containers,
+    containers_of,
+    everything,
+    output_of,
+    runs,
+    status_of,
+    supervisors,
+    wait_until,
+)
+
+KEPT = {"keep": "always"}
+# What a program sees of its files, and may do with them.
+SEES = """
+    import json, os, sys
+    files = {}
+    for folder, folders, found in os.walk("/mlflow"):
+        folders[:] = {*folders} - {"environment", "__pycache__"}
+        for name in [".", *found]:
+            status = os.stat(os.path.join(folder, name))
+            files[os.path.join(folder, name)] = [status.st_mode, status.st_uid, status.st_gid,
+                name != "." and (status.st_size, status.st_mtime)]
+    open("main.py", "a").write("# changed")
+    os.rename("main.py", "other.py")
+    open("/mlflow/home/new", "w").close()
+    print(json.dumps(files, sort_keys=True))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays(engine):
+    before = all_containers(engine)
+    yield
+    for container in all_containers(engine) - before:
+        engine.client.api.remove_container(container, force=True)
+    shared_code.remove_images(engine, ledger_of(engine.host))
+    assert shared_images(engine) == []
+
+
+def shared_images(engine) -> list[str]:
+    """The names of those of this test."""
+    label = f"{names.LABEL_SHARED_CODE}={owner_id()}"
+    found = engine.client.api.images(filters={"label": label})
+    return [name for image in found for name in image["RepoTags"]]
+
+
+def runs_on(engine, run) -> list[str]:
+    """The names of the image of a run's container, which is kept."""
+    container = engine.client.api.inspect_container(run.container_id)
+    return engine.client.api.inspect_image(container["Image"])["RepoTags"]
+
+
+def shares(engine, run) -> bool:
+    return runs_on(engine, run) == shared_images(engine)
+
+
+def test_equal_runs_see_the_same_whether_it_was_sent_or_shared(script, engine):
+    folder = script(SEES, parameters="{x: {default: 1}}", command="python main.py  # {x}")
+    equal = [
+        container_backend.run(folder, parameters={"x": str(x)}, backend_config=KEPT)
+        for x in range(3)
+    ]
+    assert [shares(engine, run) for run in equal] == [False, True, True]
+    seen = {output_of(run) for run in equal}
+    assert len(seen) == 1
+    assert "/mlflow/projects/code/main.py" in seen.pop()
+
+
+def test_what_is_logged_of_each_is_its_own(script, engine):
+    folder = script("pass", parameters="{x: {default: 1}}", command="python main.py  # {x}")
+    kept = {**KEPT, "detach": True}
+    for x in range(3):
+        run = container_backend.run(folder, parameters={"x": str(x)}, backend_config=kept)
+        assert run.wait()
+        record = Path(
+            mlflow.artifacts.download_artifacts(run_id=run.run_id, artifact_path="record")
+        )
+        assert json.loads((record / "run.json").read_text())["parameters"] == {"x": str(x)}
+        assert (record / "code.tar.gz").stat().st_size > 0
+        tags = mlflow.get_run(run.run_id).data.tags
+        assert tags[names.TAG_IMAGE].startswith("container-backend/python")
+    assert shares(engine, run)
+
+
+def test_changed_code_is_sent(script, engine):
+    for text in ("one", "one", "two"):
+        folder = script(f"print('{text}')")
+        run = container_backend.run(folder, backend_config=KEPT)
+        assert output_of(run) == f"{text}\n"
+    assert not shares(engine, run)
+
+
+def test_a_project_with_folders_is_sent_each_time(script, engine):
+    """A folder out of an image cannot be renamed."""
+    folder = script("import os; os.rename('data', 'old')")
+    Path(folder, "data").mkdir()
+    Path(folder, "data", "x").touch()
+    for _ in range(3):
+        container_backend.run(folder)
+    assert shared_images(engine) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"tmpfs": "/mlflow/home"},
+        {"mount": "type=tmpfs,target=/mlflow/projects/code/cache"},
+        {"volume": "/tmp:/mlflow/projects/code/host"},
+    ],
+    ids=lambda args: next(iter(args)),
+)
+def test_what_is_mounted_over_code_is_not_hidden_by_it(script, engine, args):
+    folder = script("print(len(open('main.py').read()) > 0)")
+    for _ in range(3):
+        run = container_backend.run(folder, docker_args=args, backend_config=KEPT)
+        assert output_of(run) == "True\n"
+    assert shared_images(engine) == []
+
+
+def test_an_image_with_a_volume_where_the_code_goes(project, engine):
+    container = engine.client.api.create_container(BASE, ["true"])["Id"]
+    name = f"with-volume:{os.getpid()}"
+    engine.client.api.commit(
+        container, *name.split(":"), changes="VOLUME /mlflow/projects/code/data"
+    )
+    engine.client.api.remove_container(container)
+    folder = project(
+        f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: cat MLproject}}}}\n"
+    )
+    for _ in range(3):
+        run = container_backend.run(folder, backend_config=KEPT)
+        assert "docker_env" in output_of(run)
+        assert runs_on(engine, run) == [name]
+        engine.client.api.remove_container(run.container_id, v=True)
+    engine.client.api.remove_image(name)
+
+
+def test_somebody_removes_the_image(script, engine):
+    folder = script("print('here')")
+    for _ in range(2):
+        container_backend.run(folder)
+    for name in shared_images(engine):
+        engine.client.api.remove_image(name)
+    run = container_backend.run(folder, backend_config=KEPT)
+    assert output_of(run) == "here\n"
+    assert shared_images(engine) == []
+    container_backend.run(folder)
+    assert len(shared_images(engine)) == 1
+
+
+def test_many_at_once_make_one_image(script, engine):
+    folder = script("print('here')")
+    container_backend.run(folder)
+    made = set()
+
+    def run(_: int) -> str:
+        ended = container_backend.run(folder, backend_config=KEPT)
+        made.update(image["Id"] for image in engine.client.api.images(
+            filters={"label": f"{names.LABEL_SHARED_CODE}={owner_id()}"}))  # fmt: skip
+        return output_of(ended)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(run, range(24))) == {"here\n"}
+    assert len(made) == 1
+
+
+def test_no_secret_is_in_the_image(script, engine):
+    folder = script("pass")
+    for _ in range(2):
+        container_backend.run(folder, docker_args={"env": "MY_TOKEN=s3cret-value-of-a-run"})
+    (name,) = shared_images(engine)
+    found = everything(engine, name)
+    assert b"s3cret-value-of-a-run" not in found
+    assert not any(run.info.run_id.encode() in found for run in runs())
+
+
+def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, workplace):
+    folder = script("pass")
+    for _ in range(2):
+        container_backend.run(folder)
+    assert len(shared_images(engine)) == 1
+    wait_until(lambda: not supervisors(workplace), 40)
+    assert shared_images(engine) == []
+    assert list((ledger_of(engine.host).folder / "code").iterdir()) == []
+
+
+def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
+    labels = {names.LABEL_SHARED_CODE: owner_id()}
+    name = f"{names.CODE_CONTAINER}left"
+    left = engine.client.api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
+    other = engine.client.api.create_container(BASE, ["true"], labels=labels)["Id"]
+    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    assert {left, other} <= all_containers(engine)
+    shared_code.remove_images(engine, ledger_of(engine.host))
+    assert left not in all_containers(engine)
+    assert other in all_containers(engine)
+
+
+def test_an_image_that_a_container_needs_stays(script, engine):
+    folder = script("pass")
+    for _ in range(2):
+        run = container_backend.run(folder, backend_config=KEPT)
+    shared_code.remove_images(engine, ledger_of(engine.host))
+    assert shares(engine, run)
+    engine.client.api.remove_container(run.container_id)
+    shared_code.remove_images(engine, ledger_of(engine.host))
+    assert shared_images(engine) == []
+
+
+def test_one_that_was_used_a_moment_ago_stays(script, engine):
+    folder = script("pass")
+    for _ in range(2):
+        container_backend.run(folder)
+    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    assert len(shared_images(engine)) == 1
+    (file,) = [
+        file
+        for file in (ledger_of(engine.host).folder / "code").iterdir()
+        if file.suffix != ".lock"
+    ]
+    os.utime(file, (0, 0))
+    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    assert shared_images(engine) == []
+
+
+def test_its_containers_count_as_those_of_the_environment(script, engine):
+    folder = script("pass")
+
+    def containers() -> int:
+        wanted = runs()[0].data.tags[names.TAG_ENVIRONMENT_HASH]
+        return next(image.containers for image in prune.list_images(engine) if image.hash == wanted)
+
+    container_backend.run(folder)
+    before = containers()
+    run = container_backend.run(folder, backend_config=KEPT)
+    assert shares(engine, run)
+    assert containers() == before + 1
+
+
+def test_a_run_that_ends_badly_ends_the_same(script, engine):
+    folder = script("import sys; print('last words'); sys.exit(3)")
+    for _ in range(3):
+        with pytest.raises(container_backend.RunFailed, match="exit code 3") as caught:
+            container_backend.run(folder)
+        assert caught.value.last_lines == ("last words",)
+        assert status_of(caught.value.run_id) == "FAILED"
+    assert len(shared_images(engine)) == 1
+    assert not any(containers_of(engine, run.info.run_id) for run in runs())
