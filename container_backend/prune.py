@@ -20,6 +20,7 @@ from container_backend.names import (
     LABEL_PYTHON,
     LABEL_SHARED_CODE,
 )
+from container_backend.shared_code import remove_images_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,6 +152,7 @@ def remove(engine: Engine, image: ListedImage) -> str | None:
         if not lock.try_to_own():
             return "a run is about to use it"
         try:
+            remove_images_of(engine, image.hash)
             for reference in image.names or (image.id,):
                 engine.client.api.remove_image(reference)
         except APIError as error:

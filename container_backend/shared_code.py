@@ -222,6 +222,14 @@ def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> No
             _unless_in_use(lambda each=image: api.remove_image(each["Id"]))
 
 
+def remove_images_of(engine: Engine, environment_hash: str) -> None:
+    """Remove those on top of an environment image that no container needs, before it goes itself."""
+    api = engine.client.api
+    labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
+    for image in api.images(filters={"label": labels}):
+        _unless_in_use(lambda each=image: api.remove_image(each["Id"], noprune=True))
+
+
 def _unless_in_use(remove: Any) -> None:  # noqa: ANN401
     try:
         remove()

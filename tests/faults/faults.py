@@ -57,13 +57,15 @@ def fault(name: str, **more: object) -> Callable[[Fault], Fault]:
     return register
 
 
-def variants(name: str, places: Sequence[str]) -> Callable[[Callable[..., Expected]], None]:
+def variants(
+    name: str, places: Sequence[str], **more: object
+) -> Callable[[Callable[..., Expected]], None]:
     """One fault for each place, which the function is given besides."""
 
     def register(make: Callable[..., Expected]) -> None:
         for place in places:
             where = place.replace("container_backend.", "").replace(":", " ")
-            fault(f"{name} {where}")(functools.partial(make, place=place))
+            fault(f"{name} {where}", **more)(functools.partial(make, place=place))
 
     return register
 
@@ -75,6 +77,7 @@ FINISHER: Final = "container_backend.finisher"
 
 def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: str = "{}") -> None:
     mark = stage.kill_in(command, at)
+    mark.unlink(missing_ok=True)
     process = stage.begin(*arguments, config=config)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, stage.said()
@@ -101,6 +104,22 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     since = time.time()
+    _die_of_fault(stage, CLIENT, place)
+    return Expected(state.FAILED, "client", None, since=since)
+
+
+@variants(
+    "second client killed while code is shared:",
+    [
+        "container_backend.shared_code:SharedCode._make:before",
+        "container_backend.shared_code:SharedCode._make:after",
+        "container_backend.shared_code:SharedCode.find:after",
+    ],
+    runs=2,
+)
+def _(stage: Stage, chance: random.Random, place: str) -> Expected:
+    since = time.time()
+    _die_of_fault(stage, CLIENT, "container_backend.shared_code:SharedCode.was_sent:after")
     _die_of_fault(stage, CLIENT, place)
     return Expected(state.FAILED, "client", None, since=since)
 

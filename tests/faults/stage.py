@@ -21,6 +21,7 @@ from mlflow.tracking import MlflowClient
 
 from container_backend import engine as engines
 from container_backend import names, state
+from container_backend.errors import EngineUnavailable
 from container_backend.owner import owner_id
 from tests.integration.conftest import BASE, wait_until
 
@@ -307,6 +308,10 @@ class Stage:
         for pid, _ in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(EngineUnavailable), self.engine() as engine:
+            shared = {"label": f"{names.LABEL_SHARED_CODE}={self.owner()}"}
+            for image in engine.client.api.images(filters=shared, quiet=True):
+                engine.client.api.remove_image(image)
 
 
 def _open_runs(store: Path) -> list[str]:

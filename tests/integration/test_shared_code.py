@@ -254,6 +254,24 @@ def test_its_containers_count_as_those_of_the_environment(script, engine):
     assert containers() == before + 1
 
 
+@pytest.mark.usefixtures("fresh")
+def test_it_does_not_keep_the_environment(project, engine, base):
+    folder = project(
+        "entry_points: {main: {command: 'true'}}\n", requirements__txt="", python_env__yaml=""
+    )
+    for _ in range(2):
+        container_backend.run(folder, backend_config={"base_image": base})
+    assert len(shared_images(engine)) == 1
+    wanted = runs()[0].data.tags[names.TAG_ENVIRONMENT_HASH]
+    (image,) = (each for each in prune.list_images(engine) if each.hash == wanted)
+    engine.client.api.remove_image(image.names[0])  # as somebody may
+    (image,) = (each for each in prune.list_images(engine) if each.hash == wanted)
+    assert image.names == ()
+    assert prune.remove(engine, image) is None
+    assert wanted not in {each.hash for each in prune.list_images(engine)}
+    assert shared_images(engine) == []
+
+
 def test_a_run_that_ends_badly_ends_the_same(script, engine):
     folder = script("import sys; print('last words'); sys.exit(3)")
     for _ in range(3):
