@@ -187,16 +187,15 @@ def all_containers(engine: engines.Engine) -> set[str]:
 
 
 def environment_images(engine: engines.Engine) -> set[str]:
-    return {
-        image.id
-        for image in engine.client.images.list(filters={"label": names.LABEL_ENVIRONMENT_HASH})
-    }
+    """Those of ours but for those that share code, which come and go by themselves."""
+    found = engine.client.api.images(filters={"label": names.LABEL_ENVIRONMENT_HASH})
+    return {image["Id"] for image in found if names.LABEL_SHARED_CODE not in image["Labels"]}
 
 
 def remove_environment_images(engine: engines.Engine, images: set[str]) -> None:
-    """Those that share code first, which are made of the others; supervisors remove them, too."""
+    """First those that share code, which may be made of them; supervisors remove those, too."""
     shared = engine.client.api.images(filters={"label": names.LABEL_SHARED_CODE}, quiet=True)
-    for image in sorted(images, key=lambda each: each not in shared):
+    for image in [*shared, *images]:
         with contextlib.suppress(ImageNotFound):
             engine.client.api.remove_image(image, force=True)
 

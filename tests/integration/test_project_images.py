@@ -22,6 +22,7 @@ from tests.integration.conftest import (
     ROOT,
     all_containers,
     only_run,
+    remove_environment_images,
     run_command,
     runs,
     wait_until,
@@ -76,8 +77,7 @@ def tag(engine):
     """A name for an image, which goes with the test."""
     name = f"example.test/team/{uuid.uuid4().hex[:8]}:1.0"
     yield name
-    for image in engine.client.images.list(name):
-        engine.client.images.remove(image.id, force=True)
+    remove_environment_images(engine, {image.id for image in engine.client.images.list(name)})
 
 
 @pytest.fixture

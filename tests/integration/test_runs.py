@@ -134,8 +134,8 @@ def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     )
     thread.start()
     wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
-    container = wait_until(lambda: only_run().data.tags.get(names.TAG_CONTAINER_ID))
-    assert only_run().info.status == "RUNNING"
+    wait_until(lambda: only_run().info.status == "RUNNING")
+    container = only_run().data.tags[names.TAG_CONTAINER_ID]
     wait_until(lambda: engine.client.containers.get(container).status == "running")
     engine.client.containers.get(container).exec_run(["touch", "/tmp/end"])
     thread.join()
