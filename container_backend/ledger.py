@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.file_lock import FileLock, state_folder
+from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,11 +77,9 @@ class Entry:
 
     def write(self, note: Note) -> None:
         """Write the note, whole or not at all. A disk that does not take it is no reason to stop."""
-        whole = self.folder / f"{_NOTE}.{os.getpid()}"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            whole.write_text(json.dumps(asdict(note)), encoding="utf-8")
-            whole.replace(self.folder / _NOTE)
+            write_whole(self.folder / _NOTE, json.dumps(asdict(note)))
         except OSError as error:
             _logger.debug("No note on %s: %s", self.folder, error)
 

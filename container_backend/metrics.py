@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Final
 
 from mlflow.entities import Metric
 
 from container_backend import statistics
 from container_backend.store_access import turn_to_write
+from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +56,7 @@ def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
         with turn_to_write(client.tracking_uri):
             client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
     if metrics:
-        whole = sent_file.with_name(f"{sent_file.name}.{os.getpid()}")
         try:
-            whole.write_text(str(samples[-1].step))
-            whole.replace(sent_file)
+            write_whole(sent_file, str(samples[-1].step))
         except OSError as error:
             _logger.debug("%s is not written: %s", sent_file, error)

@@ -35,6 +35,7 @@ from container_backend.names import (
     LABEL_SHARED_CODE,
 )
 from container_backend.owner import owner_id
+from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -250,10 +251,8 @@ def _read(file: Path) -> str:
 
 
 def _write(file: Path, said: str) -> None:
-    whole = file.with_suffix(f".{uuid.uuid4().hex}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        whole.write_text(said, encoding="ascii")
-        whole.replace(file)
+        write_whole(file, said)
     except OSError as error:
         _logger.debug("No note on shared code at %s: %s", file, error)
