@@ -30,8 +30,8 @@ def log_environment(
     engine: Engine,
     record: RunRecord,
     container: str,
+    recorded: str,
     files: Mapping[str, IO[bytes]] | None = None,
-    recorded: str = "",
     image_id: str = "",
 ) -> None:
     """Log what is in a container's image, and the files that were put beside the code.
@@ -40,8 +40,8 @@ def log_environment(
         engine: Where the container is.
         record: Whose artifacts.
         container: Not removed yet; by id.
+        recorded: What is written down of the run; empty where that is beside the code as well.
         files: Path among the artifacts → content, where they are at hand.
-        recorded: What is written down of the run, where they are not.
         image_id: Of the container, where it is known: its files are read once by a process.
 
     Raises:

@@ -226,7 +226,7 @@ class _Artifacts:
         there = self._ending.there
         if self._environment is None and there is not None:
             recorded = there.labels.get(names.LABEL_RECORD, "")
-            log_environment(self._engine, self._record, there.id, recorded=recorded)
+            log_environment(self._engine, self._record, there.id, recorded)
 
     def _log_output(self) -> None:
         record, last = self._record, self._ending.container

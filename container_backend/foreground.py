@@ -316,8 +316,9 @@ class Foreground:
                 self._engine,
                 self._started.record,
                 self._started.container_id,
+                self._started.files.recorded,
                 self._started.files.files,
-                image_id=self._started.image_id,
+                self._started.image_id,
             )
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
             _logger.warning(

@@ -31,7 +31,7 @@ from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from container_backend.container import ContainerSpec
     from container_backend.dockerfile import ImagePlan
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from container_backend.logs import Chunk
     from container_backend.project import Project
     from container_backend.record import RunRecord
-    from container_backend.shared_code import SharedCode
     from container_backend.submission import Submission
     from container_backend.submitted import ContainerRun
 
@@ -247,13 +246,9 @@ def _start(
                 experiment_id=run.experiment_id,
                 experiment_name=str(experiment.name),
                 submission_id=entry.submission,
-                recorded=files.run,
+                recorded=files.recorded,
             )
-            tags = {names.TAG_CODE_DIGEST: files.digest}
-            shared = shared_code(plan.engine, spec, image, code, has_folders=files.code.has_folders)
-            container_id = _start_container(
-                plan, run, spec, image, code, shared, tags, before_start
-            )
+            container_id = _start_container(plan, run, spec, image, code, files, before_start)
         until_started.pop_all()
         return Started(
             plan.engine,
@@ -332,18 +327,18 @@ def _start_container(
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
-    shared: SharedCode | None,
-    tags: Mapping[str, str],
+    files: RunFiles,
     before_start: Callable[[Plan, str], None],
 ) -> str:
     """Create, fill and start the container; on any error none is left. Gives its id."""
+    shared = shared_code(plan.engine, spec, image, code, has_folders=files.code.has_folders)
     try:
         # The tags before the start: from here on, whoever finds the run finds the container.
         container_id = container.create(
             plan.engine,
             spec,
             code,
-            lambda made: run.set_tags({**tags, **_container_tags(plan, made, image)}),
+            lambda made: run.set_tags(_container_tags(plan, made, image, files.digest)),
             shared,
         )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
@@ -375,8 +370,10 @@ def _run_tags(plan: Plan) -> dict[str, str]:
     return tags
 
 
-def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> dict[str, str]:
-    """Where the run happens. The first two are those of MLflow's own docker runs."""
+def _container_tags(
+    plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
+) -> dict[str, str]:
+    """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
     from mlflow.utils import mlflow_tags
 
     tags = {
@@ -386,6 +383,7 @@ def _container_tags(plan: Plan, container_id: str, image: EnvironmentImage) -> d
         names.TAG_IMAGE: image.reference,
         names.TAG_IMAGE_DIGEST: image.digest,
         names.TAG_ENGINE: plan.engine.host.url,
+        names.TAG_CODE_DIGEST: code_digest,
     }
     if image.repository_digest:
         tags[names.TAG_REPOSITORY_DIGEST] = image.repository_digest

@@ -1,7 +1,7 @@
 """Files for the artifacts of a run: all that is needed to repeat it.
 
 They lie in the container beside the code, so that whoever finishes the run has them. What differs
-between runs of the same code is a label of the container instead.
+between runs of the same code is a label of the container instead (``record/run.json``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 
 from container_backend.buildkit.context import packed
@@ -17,7 +18,7 @@ from container_backend.code_copy import CodeCopy
 from container_backend.dockerfile import ImagePlan
 from container_backend.git_tree import GitTree, read_git_tree
 from container_backend.names import RECORD_DIRECTORY
-from container_backend.recorded import CODE, PROJECT_FILES, RUN, RecordedCode, describe_run
+from container_backend.recorded import CODE, PROJECT_FILES, RecordedCode, describe_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,6 @@ class RunFiles:
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
         self.files: dict[str, IO[bytes]] = {}
-        self._run = ""
 
     def __enter__(self) -> Self:
         return self
@@ -67,10 +67,10 @@ class RunFiles:
         in_image = self._plan.image_project
         return self.code.digest if in_image is None else in_image.code_digest
 
-    @property
-    def run(self) -> str:
+    @cached_property
+    def recorded(self) -> str:
         """What is written down of the run, when the code was sent."""
-        return self._run
+        return describe_run(self._plan, self._recorded_code()).as_json()
 
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
         """Those for the container, when the code was sent: path in it, and content."""
@@ -83,8 +83,6 @@ class RunFiles:
             self.files[CODE] = copy
         for path, content in self.files.items():
             yield f"{RECORD_DIRECTORY}/{path}", content
-        self._run = describe_run(self._plan, self._recorded_code()).as_json()
-        self.files[RUN] = io.BytesIO(self._run.encode())
 
     def _recorded_code(self) -> RecordedCode:
         plan, tree = self._plan, self._tree
