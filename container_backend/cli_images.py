@@ -101,11 +101,9 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
             listed = engine.client.api.images(filters={"label": names.LABEL_ENVIRONMENT_HASH})
     except EngineUnavailable:
         return []
-    found = [str(name) for image in listed for name in image.get("RepoTags") or []]
-    hidden = ("<none>", names.CODE_REPOSITORY)
-    return sorted(
-        name for name in found if name.startswith(incomplete) and not name.startswith(hidden)
-    )
+    kept = [image for image in listed if names.LABEL_SHARED_CODE not in image["Labels"]]
+    found = [str(name) for image in kept for name in image.get("RepoTags") or []]
+    return sorted(name for name in found if name.startswith(incomplete) and "<none>" not in name)
 
 
 @click.command()

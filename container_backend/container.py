@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import LogConfig
 
 from container_backend.build_hints import hint_for_refusal
@@ -162,14 +162,9 @@ def create(
     api = engine.client.api
     try:
         arguments = _arguments(engine, spec)
-        if shared is not None and (image := shared.find()):
-            try:
-                container_id = str(api.create_container(image, **arguments)["Id"])
-            except ImageNotFound:  # somebody removed it: the code is sent
-                shared.is_gone()
-            else:
-                created(container_id)
-                return container_id
+        if shared is not None and (with_code := shared.create_container(arguments)):
+            created(with_code)
+            return with_code
         container_id = str(api.create_container(spec.image, **arguments)["Id"])
         with ThreadPoolExecutor(1) as meanwhile:
             told = meanwhile.submit(created, container_id)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError
 
+from container_backend import shared_code
 from container_backend.engine import said_by
 from container_backend.errors import InvalidConfig
 from container_backend.image_use import forget_use, image_lock, use_of
@@ -20,7 +21,6 @@ from container_backend.names import (
     LABEL_PYTHON,
     LABEL_SHARED_CODE,
 )
-from container_backend.shared_code import remove_images_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,7 +152,7 @@ def remove(engine: Engine, image: ListedImage) -> str | None:
         if not lock.try_to_own():
             return "a run is about to use it"
         try:
-            remove_images_of(engine, image.hash)
+            shared_code.remove_images_of(engine, image.hash)
             for reference in image.names or (image.id,):
                 engine.client.api.remove_image(reference)
         except APIError as error:

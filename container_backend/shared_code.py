@@ -21,8 +21,9 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
 
+from container_backend import container as containers
 from container_backend.file_lock import FileLock
 from container_backend.ledger import ledger_of
 from container_backend.names import (
@@ -51,7 +52,7 @@ _logger = logging.getLogger(__name__)
 # More than that is data, which would be on the engine's disk once more.
 MOST_BYTES: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
-# Digits of the digest in the image's name.
+# Digits of the digest in the image's name: no two archives may ever have the same.
 _DIGITS: Final = 24
 # The folder that all of the archive is in.
 _ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
@@ -80,10 +81,24 @@ class SharedCode:
         self._key = digest.hexdigest()[:_DIGITS]
         self._file = _folder(ledger_of(engine.host)) / self._key
 
-    @property
-    def reference(self) -> str:
-        """The name of the image."""
-        return f"{CODE_REPOSITORY}:{self._key}"
+    def create_container(self, arguments: Mapping[str, Any]) -> str | None:
+        """A container of the image; gives its id. None where there is no image: the code is to be sent.
+
+        Args:
+            arguments: Those of ``APIClient.create_container`` beside the image.
+
+        Raises:
+            DockerException: The engine refuses.
+            OSError: The engine went away.
+        """
+        if not (image := self.find()):
+            return None
+        try:
+            return str(self._engine.client.api.create_container(image, **arguments)["Id"])
+        except ImageNotFound:  # somebody removed it
+            with suppress(OSError):
+                self._file.unlink()
+            return None
 
     def find(self) -> str:
         """The name of the image; empty where there is none. Made where the archive was sent before.
@@ -91,23 +106,18 @@ class SharedCode:
         It may be gone, or go, whatever this says.
         """
         said = _read(self._file)
-        if said == _MADE or (said == _SENT and self._is_made()):
+        if said == _MADE or (said == _SENT and self._make_alone()):
             with suppress(OSError):
                 os.utime(self._file)
-            return self.reference
+            return f"{CODE_REPOSITORY}:{self._key}"
         return ""
-
-    def is_gone(self) -> None:
-        """Take note that there is no image, whatever was said before."""
-        with suppress(OSError):
-            self._file.unlink()
 
     def was_sent(self) -> None:
         """Take note that the archive was sent; somebody else may have made the image meanwhile."""
         if not _read(self._file):
             _write(self._file, _SENT)
 
-    def _is_made(self) -> bool:
+    def _make_alone(self) -> bool:
         """Make the image, unless somebody else is just doing so. Whether it is there."""
         with FileLock(
             self._file.with_suffix(_LOCK), "another process that makes this image"
@@ -142,13 +152,12 @@ class SharedCode:
             labels[LABEL_OF_ENVIRONMENT] = self._image.hash
         name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
         try:
-            made = api.create_container(self._image.id, command=["true"], name=name, labels=labels)
-            api.put_archive(made["Id"], "/", self._code)
-            api.commit(made["Id"], CODE_REPOSITORY, self._key)
+            api.create_container(self._image.id, command=["true"], name=name, labels=labels)
+            api.put_archive(name, "/", self._code)
+            api.commit(name, CODE_REPOSITORY, self._key)
         finally:
             self._code.seek(0)
-            with suppress(DockerException, OSError):
-                api.remove_container(name, force=True, v=True)
+            containers.give_up(self._engine, name)
 
 
 class _Unfit(DockerException):
@@ -184,7 +193,7 @@ def shared_code(
 
 
 def _mounted(spec: ContainerSpec) -> Iterable[str]:
-    yield from (str(mount.path) for mount in spec.mounts)
+    """Where the caller has something mounted. Stores are not let into the container's own folders."""
     yield from (bind.split(":")[1] for bind in spec.args.binds)
     yield from spec.args.host_config.get("tmpfs") or ()
     yield from (str(mount["Target"]) for mount in spec.args.host_config.get("mounts") or ())
@@ -216,24 +225,23 @@ def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> No
     label = f"{LABEL_SHARED_CODE}={owner_id()}"
     for found in api.containers(all=True, filters={"label": label, "name": CODE_CONTAINER}):
         if now - found["Created"] >= unused_for:
-            _unless_in_use(lambda each=found: api.remove_container(each["Id"], force=True, v=True))
+            containers.remove(engine, found["Id"])
     for image in api.images(filters={"label": label}):
         keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
         if not any((folder / key).exists() for key in keys):
-            _unless_in_use(lambda each=image: api.remove_image(each["Id"]))
+            _remove_unless_in_use(engine, image["Id"])
 
 
 def remove_images_of(engine: Engine, environment_hash: str) -> None:
     """Remove those on top of an environment image that no container needs, before it goes itself."""
-    api = engine.client.api
     labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
-    for image in api.images(filters={"label": labels}):
-        _unless_in_use(lambda each=image: api.remove_image(each["Id"], noprune=True))
+    for image in engine.client.api.images(filters={"label": labels}):
+        _remove_unless_in_use(engine, image["Id"], noprune=True)
 
 
-def _unless_in_use(remove: Any) -> None:  # noqa: ANN401
+def _remove_unless_in_use(engine: Engine, image: str, *, noprune: bool = False) -> None:
     try:
-        remove()
+        engine.client.api.remove_image(image, noprune=noprune)
     except APIError as error:
         if error.status_code not in {404, _CONFLICT}:
             raise

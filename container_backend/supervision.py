@@ -29,6 +29,7 @@ _MODULE: Final = "container_backend.supervise"
 # or found another in its place, is not.
 _AGAIN: Final = 'until "$@"; do sleep 1; done'
 _MOST_LOG_BYTES: Final = 1024 * 1024
+# How long one that this process started may take until it has the lock.
 _START_SECONDS: Final = 2.0
 # The engines for which it was said that there is none.
 _failed: set[str] = set()
@@ -71,7 +72,6 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
 
 
 def _start_where_missing(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:
-    """One that this process just started takes a moment until it has the lock."""
     now = time.monotonic()
     if now - _started.get(str(ledger.folder), -math.inf) < _START_SECONDS:
         return

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from container_backend import container as containers
-from container_backend import names
+from container_backend import names, shared_code
 from container_backend.ending import Ending, outcome_at
 from container_backend.engine import find_host
 from container_backend.errors import ContainerBackendError
@@ -36,7 +36,6 @@ from container_backend.log_keeper import LogKeeper
 from container_backend.owner import owner_id
 from container_backend.retries import may_retry, pause_before
 from container_backend.sampling import Sampler
-from container_backend.shared_code import remove_images
 from container_backend.supervision import supervisor_lock
 from container_backend.watched import Watched
 
@@ -438,7 +437,7 @@ class Supervisor:
         if self._engine is None or self._is_away:
             return
         try:
-            remove_images(self._engine, self._ledger, unused_for)
+            shared_code.remove_images(self._engine, self._ledger, unused_for)
         except ENGINE_ERRORS as error:
             _logger.info("shared code stays on the engine: %s", error)
 
