@@ -77,7 +77,6 @@ FINISHER: Final = "container_backend.finisher"
 
 def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: str = "{}") -> None:
     mark = stage.kill_in(command, at)
-    mark.unlink(missing_ok=True)
     process = stage.begin(*arguments, config=config)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, stage.said()

@@ -171,6 +171,7 @@ class Stage:
             A file that is there when it has.
         """
         mark = self.folder / "killed"
+        mark.unlink(missing_ok=True)  # of one before
         self.environ = {
             **self.environ,
             "PYTHONPATH": str(INJECTION),

@@ -1,4 +1,4 @@
-"""Equal code is sent to an engine twice at most; then runs share an image that has it."""
+"""Equal code is sent to an engine twice; then runs share an image that has it."""
 
 from __future__ import annotations
 
@@ -57,9 +57,12 @@ def _nothing_stays(engine):
 
 def shared_images(engine) -> list[str]:
     """The names of those of this test."""
+    return [name for image in _images(engine) for name in image["RepoTags"]]
+
+
+def _images(engine) -> list[dict[str, object]]:
     label = f"{names.LABEL_SHARED_CODE}={owner_id()}"
-    found = engine.client.api.images(filters={"label": label})
-    return [name for image in found for name in image["RepoTags"]]
+    return engine.client.api.images(filters={"label": label})
 
 
 def runs_on(engine, run) -> list[str]:
@@ -173,8 +176,7 @@ def test_many_at_once_make_one_image(script, engine):
 
     def run(_: int) -> str:
         ended = container_backend.run(folder, backend_config=KEPT)
-        made.update(image["Id"] for image in engine.client.api.images(
-            filters={"label": f"{names.LABEL_SHARED_CODE}={owner_id()}"}))  # fmt: skip
+        made.update(image["Id"] for image in _images(engine))
         return output_of(ended)
 
     with ThreadPoolExecutor(8) as pool:
