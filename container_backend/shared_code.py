@@ -187,7 +187,7 @@ def shared_code(
     code.seek(0)
     if has_folders or size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
         return None
-    if spec.args.host_config.get("volumes_from") or overlaps(_mounted(spec)):
+    if overlaps(_mounted(spec)):
         return None
     return SharedCode(engine, image, code)
 
