@@ -432,7 +432,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         process = _begun(stage)
         assert process.wait(60) == 0
-        wait_until(lambda: not stage.entries())
+        stage.wait_until_quiet()
     return Expected()
 
 
@@ -441,7 +441,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         stage.detached()
         stage.wait_for_status()
-        wait_until(lambda: not stage.entries())
+        stage.wait_until_quiet()
     return Expected()
 
 
@@ -452,7 +452,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         process.kill()
         process.wait()
         stage.wait_for_status()
-        wait_until(lambda: not stage.entries())
+        stage.wait_until_quiet()
     return Expected(output=None, note="No space left on device")
 
 

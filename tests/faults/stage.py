@@ -244,7 +244,7 @@ class Stage:
         if expected.status:
             wait_until(lambda: self._are_final(count), 150)
             self._look()
-        wait_until(self._is_quiet, 60)
+        self.wait_until_quiet()
         found = self.runs()
         assert len(found) == (count if expected.status else 0)
         for run in found:
@@ -257,6 +257,10 @@ class Stage:
     def wait_for_status(self) -> None:
         """Until the one run has its status."""
         wait_until(lambda: self._are_final(1))
+
+    def wait_until_quiet(self) -> None:
+        """Until there is no container of ours, and nothing is noted as to be done."""
+        wait_until(self._is_quiet, 60)
 
     def watch(self) -> None:
         """Note when the last status was written; in a thread, until it is the trial's end."""
@@ -310,6 +314,8 @@ class Stage:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
+            for container in self.containers(engine):
+                engine.client.api.remove_container(container, force=True)
             shared = {"label": f"{names.LABEL_SHARED_CODE}={self.owner()}"}
             for image in engine.client.api.images(filters=shared, quiet=True):
                 engine.client.api.remove_image(image)

@@ -25,6 +25,7 @@ from tests.integration.conftest import (
     status_of,
     supervisors,
     wait_until,
+    with_steps,
 )
 
 KEPT = {"keep": "always"}
@@ -258,12 +259,11 @@ def test_its_containers_count_as_those_of_the_environment(script, engine):
 
 
 @pytest.mark.usefixtures("fresh")
-def test_it_does_not_keep_the_environment(project, engine, base):
-    folder = project(
-        "entry_points: {main: {command: 'true'}}\n", requirements__txt="", python_env__yaml=""
-    )
+def test_it_does_not_keep_the_environment(project, engine):
+    """One of its own: of another there may be containers."""
+    folder = with_steps(project("entry_points: {main: {command: 'true'}}\n"), "final", "RUN :")
     for _ in range(2):
-        container_backend.run(folder, backend_config={"base_image": base})
+        container_backend.run(folder)
     assert len(shared_images(engine)) == 1
     wanted = runs()[0].data.tags[names.TAG_ENVIRONMENT_HASH]
     (image,) = (each for each in prune.list_images(engine) if each.hash == wanted)
