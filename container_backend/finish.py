@@ -230,9 +230,12 @@ class _Artifacts:
 
     def _log_output(self) -> None:
         record, last = self._record, self._ending.container
-        if self._spool.error is None and last is not None and last.was_started:
-            record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)
         log_metrics(record.client, record.run_id, self._entry.folder / METRICS)
+        if last is None or not last.was_started:
+            return
+        if self._spool.error is not None:
+            raise self._spool.error
+        record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
@@ -243,7 +246,7 @@ def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) ->
 
 
 def _not_kept(error: OSError) -> str:
-    return f"Its output was not kept: {error.strerror or error}."
+    return f"Its output is not kept: {error.strerror or error}."
 
 
 def _facts(ending: Ending, run: mlflow.entities.Run, remarks: list[str]) -> Facts:

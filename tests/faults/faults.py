@@ -17,7 +17,7 @@ from tests.integration.conftest import wait_until
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.faults.stage import Stage
@@ -418,9 +418,10 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 
 @contextlib.contextmanager
-def _tiny(folder: Path) -> None:
+def _tiny(folder: Path, size: str = "8k") -> Iterator[None]:
     """A disk with next to no room in the place of a folder, as long as the machine is up."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "none", folder], check=True)
+    options = f"size={size},mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
     try:
         yield
     finally:
@@ -445,28 +446,37 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("disk full everywhere but in the stores, client killed")
+@fault("disk full everywhere but in the stores, client killed; later there is room")
 def _(stage: Stage, chance: random.Random) -> Expected:
-    with _full_state(stage), _tiny(stage.folder / "tmp"):
+    temporary = stage.folder / "tmp"
+    # Enough for what is written down of the run, not for its output.
+    with _full_state(stage) as state_folder, _tiny(temporary, "64k"):
         process = _begun(stage)
         process.kill()
         process.wait()
         stage.wait_for_status()
+        assert "No space left on device" in stage.description()
+        time.sleep(chance.uniform(0, 3))
+        with stage.engine() as engine:
+            assert len(stage.containers(engine)) == 1  # what it has written is nowhere else
+        since = time.time()
+        subprocess.run(["mount", "-o", "remount,size=8m", state_folder], check=True)
         stage.wait_until_quiet()
-    return Expected(output=None, note="No space left on device")
+        assert "No space left on device" not in stage.description()
+    return Expected(since=since)
 
 
 @contextlib.contextmanager
-def _full_state(stage: Stage) -> None:
-    """No room for notes and output; it is known who the user is."""
+def _full_state(stage: Stage) -> Iterator[Path]:
+    """No room for notes and output; it is known who the user is. Gives the folder."""
     folder = stage.folder / "state" / "container-backend"
     folder.mkdir(exist_ok=True)
     with _tiny(folder):
-        stage.owner()
+        assert stage.owner
         with (folder / "filler").open("wb", 0) as filler, contextlib.suppress(OSError):
             while filler.write(bytes(1024)):
                 pass
-        yield
+        yield folder
 
 
 # The container.
@@ -536,7 +546,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 
 @contextlib.contextmanager
-def _clock(stage: Stage, offset: str) -> Callable[[str], None]:
+def _clock(stage: Stage, offset: str) -> Iterator[Callable[[], None]]:
     """The clock of the client and of the supervisor; the engine's stays."""
     file = stage.folder / "clock"
     file.write_text("+0")

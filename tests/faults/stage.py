@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"
 # What the program writes before it waits, and at its end: without newline.
-BEGUN = "".join(f"line {number}\n" for number in range(1000)) + "started\n"
+BEGUN = "".join(f"line {number}\n" for number in range(10_000)) + "started\n"
 WHOLE = BEGUN + "the end"
 _MAIN = """
 import sys, time
-sys.stdout.write("".join(f"line {number}\\n" for number in range(1000)) + "started\\n")
+sys.stdout.write("".join(f"line {number}\\n" for number in range(10_000)) + "started\\n")
 sys.stdout.flush()
 time.sleep(float(sys.argv[1]))
 sys.stdout.write("the end")
@@ -192,6 +192,10 @@ class Stage:
         found = self.store.get_experiment_by_name(EXPERIMENT)
         return [] if found is None else self.store.search_runs([found.experiment_id])
 
+    def description(self) -> str:
+        """What the page shows of the one run."""
+        return str(self.runs()[0].data.tags.get("mlflow.note.content", ""))
+
     def container(self) -> str:
         """The id of the one container of ours, when its program has begun."""
         return str(wait_until(self._begun_container))
@@ -205,12 +209,13 @@ class Stage:
 
     def containers(self, engine: engines.Engine) -> list[str]:
         """The ids of the containers of this stage."""
-        label = f"{names.LABEL_OWNER}={self.owner()}"
+        label = f"{names.LABEL_OWNER}={self.owner}"
         found = engine.client.api.containers(all=True, filters={"label": label})
         return [str(each["Id"]) for each in found]
 
+    @functools.cached_property
     def owner(self) -> str:
-        """Who the containers belong to."""
+        """Who the containers belong to; known from when it was first asked for."""
         return owner_id({"XDG_STATE_HOME": str(self.folder / "state")})
 
     def supervisors(self) -> list[int]:
@@ -316,7 +321,7 @@ class Stage:
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
             for container in self.containers(engine):
                 engine.client.api.remove_container(container, force=True)
-            shared = {"label": f"{names.LABEL_SHARED_CODE}={self.owner()}"}
+            shared = {"label": f"{names.LABEL_SHARED_CODE}={self.owner}"}
             for image in engine.client.api.images(filters=shared, quiet=True):
                 engine.client.api.remove_image(image)
 
