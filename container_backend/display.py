@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from docker.errors import DockerException
 
 from container_backend import logs
+from container_backend.engine_time import clock_of, time_in_log
 from container_backend.logs import STREAM_ERRORS, Chunk
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# How exactly the engine's clock is known; less than an engine takes to come back.
+_CLOCK_SECONDS: Final = 0.05
+# Later than all that is in a log.
+_NEVER: Final = "Z"
 # For so long whoever reads the output may read nothing, when the program has ended.
 _STALLED_SECONDS: Final = 5.0
 
@@ -43,6 +49,7 @@ class Display:
         self._write: Callable[[Chunk], None] | None = write
         self._spool = spool
         self._bytes = {logs.STDOUT: 0, logs.STDERR: 0}
+        self._received = time.monotonic()
         self._broken = False
         self._thread: threading.Thread | None = None
 
@@ -84,6 +91,7 @@ class Display:
     def _take(self, chunks: Iterable[Chunk]) -> None:
         try:
             for chunk in chunks:
+                self._received = time.monotonic()
                 self._bytes[chunk.stream] += len(chunk.data)
                 self._spool.write(chunk)
                 self._show(chunk)
@@ -101,10 +109,22 @@ class Display:
             _logger.warning("The output is no longer shown, but kept: %s", error)
 
     def _rest(self) -> Iterator[Chunk]:
-        """The engine's log without what was shown already."""
+        """The engine's log without what was shown already.
+
+        An engine that is killed may have sent what it has not written to its log. So what was shown
+        is only counted off from what is older than that: what came later was never shown.
+        """
+        shown_until = self._time_of_newest()
         skip = dict(self._bytes)
-        for chunk in logs.read_log(self._engine, self._container_id, follow=True):
-            known = min(skip[chunk.stream], len(chunk.data))
+        for written, chunk in logs.follow_log(self._engine, self._container_id):
+            known = min(skip[chunk.stream], len(chunk.data)) if written < shown_until else 0
             skip[chunk.stream] -= known
             if known < len(chunk.data):
                 yield Chunk(chunk.stream, chunk.data[known:])
+
+    def _time_of_newest(self) -> str:
+        """When what was shown last came, by the engine's clock, as in its log."""
+        received = self._received
+        asked = time.monotonic()
+        now = clock_of(self._engine)
+        return _NEVER if now is None else time_in_log(now - (asked - received) + _CLOCK_SECONDS)

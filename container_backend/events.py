@@ -16,9 +16,10 @@ from docker.errors import DockerException, NotFound
 
 from container_backend import names
 from container_backend.engine import connect
+from container_backend.engine_time import clock_of
 from container_backend.errors import EngineUnavailable
 from container_backend.logs import STREAM_ERRORS
-from container_backend.run_container import parse_time, read_container
+from container_backend.run_container import read_container
 from container_backend.state import Signs
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def missed_events(engine: Engine, label: str, since: str | None) -> tuple[list[E
     Raises:
         ENGINE_ERRORS: The engine is not there.
     """
-    now = parse_time(str(engine.client.info()["SystemTime"])) or time.time()
+    now = clock_of(engine) or time.time()
     until = f"{now:.6f}"
     if since is None:
         return [], until

@@ -38,6 +38,13 @@ class Chunk(NamedTuple):
     data: bytes
 
 
+class Entry(NamedTuple):
+    """Of the engine's log: when it got there by the engine's clock (RFC 3339, in UTC), and what."""
+
+    time: str
+    chunk: Chunk
+
+
 class Output:
     """The output of a container from its first byte on: attached to before it starts.
 
@@ -133,7 +140,8 @@ def read_log(
         STREAM_ERRORS: The engine went away.
     """
     if follow:
-        yield from _followed(engine, container_id, since, tail)
+        for entry in follow_log(engine, container_id, since=since, tail=tail):
+            yield entry.chunk
         return
     start = None if since is None else f"{since:.9f}"
     yield from demultiplex(_kept(engine, container_id, since=start, tail=tail))
@@ -160,34 +168,42 @@ def _kept(engine: Engine, container_id: str, **parameters: str | int | None) -> 
         yield from iter(lambda: response.raw.read1(_LOG_BYTES), b"")
 
 
-def _followed(
-    engine: Engine, container_id: str, since: float | None, tail: int | None
-) -> Iterator[Chunk]:
+def follow_log(
+    engine: Engine, container_id: str, *, since: float | None = None, tail: int | None = None
+) -> Iterator[Entry]:
     """A log to its end, before which engines may stop to send it.
 
     20.10 leaves out a last line without newline in half of the cases. So what comes after the last
     entry that was sent is read once more; entries are told apart by their times.
+
+    Args:
+        engine: Where.
+        container_id: Whose.
+        since: Seconds since 1970: what was written before is left out.
+        tail: How many lines at the end; all by default.
+
+    Raises:
+        docker.errors.NotFound: There is no such container.
+        STREAM_ERRORS: The engine went away.
     """
     start = None if since is None else f"{since:.9f}"
     newest, seen = "", 0
     sent = _kept(engine, container_id, follow=1, timestamps=1, since=start, tail=tail)
-    for time, chunk in _entries(sent):
-        if time >= newest:
-            newest, seen = time, seen + 1 if time == newest else 1
-        yield chunk
+    for entry in _entries(sent):
+        if entry.time >= newest:
+            newest, seen = entry.time, seen + 1 if entry.time == newest else 1
+        yield entry
     if newest:
         start, tail = _seconds(newest), None
     with suppress(NotFound):  # its run is finished
-        for time, chunk in _entries(
-            _kept(engine, container_id, timestamps=1, since=start, tail=tail)
-        ):
-            if time == newest and seen:
+        for entry in _entries(_kept(engine, container_id, timestamps=1, since=start, tail=tail)):
+            if entry.time == newest and seen:
                 seen -= 1
             else:
-                yield chunk
+                yield entry
 
 
-def _entries(frames: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
+def _entries(frames: Iterator[bytes]) -> Iterator[Entry]:
     """The entries of a log with times: each is a frame, and begins with its time and a space."""
     buffer = b""
     for data in frames:
@@ -199,7 +215,7 @@ def _entries(frames: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
             if end > len(buffer):
                 break
             time, _, text = buffer[begin:end].partition(b" ")
-            yield time.decode("ascii", "replace"), Chunk(buffer[at], text)
+            yield Entry(time.decode("ascii", "replace"), Chunk(buffer[at], text))
             at = end
         buffer = buffer[at:]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from container_backend import names
 from container_backend.engine import variables_in
+from container_backend.engine_time import NEVER, parse_time
 from container_backend.masking import secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NEVER: Final = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,12 @@ class RunContainer:
     @property
     def started_at(self) -> float | None:
         """Seconds since 1970, by the engine's clock."""
-        return parse_time(self.state.get("StartedAt", _NEVER))
+        return parse_time(self.state.get("StartedAt", NEVER))
 
     @property
     def finished_at(self) -> float | None:
         """Seconds since 1970, by the engine's clock."""
-        return parse_time(self.state.get("FinishedAt", _NEVER))
+        return parse_time(self.state.get("FinishedAt", NEVER))
 
 
 def read_container(inspected: Mapping[str, Any]) -> RunContainer:
@@ -137,15 +135,3 @@ def _cpus(host: Mapping[str, Any]) -> float | None:
     if (quota := int(host.get("CpuQuota") or 0)) > 0:
         return quota / int(host.get("CpuPeriod") or 100_000)
     return None
-
-
-def parse_time(text: str) -> float | None:
-    """The engine's time (RFC 3339 with nanoseconds) in seconds since 1970; None for never."""
-    if not text or text == _NEVER:
-        return None
-    date, _, fraction = text.removesuffix("Z").partition(".")
-    try:
-        moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-    return moment.timestamp() + float(f"0.{fraction or 0}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import statistics
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,12 +31,17 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults with this in their name")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     begun = _trials(options.seed, options.only, options.seconds, options.loops)
     done: list[Trial] = []
     failed = 0
     with ThreadPoolExecutor(options.workers) as pool:
         waiting: dict[Future[Trial], tuple[str, int]] = {}
         for name, seed in begun:
+            if interrupted.is_set():  # what has begun cleans up after itself
+                break
             waiting[pool.submit(attempt, name, seed)] = (name, seed)
             while len(waiting) == options.workers:
                 failed += _take(waiting, done)
@@ -42,7 +49,7 @@ def main() -> int:
             failed += _take(waiting, done)
     print(f"\n{_table(done)}\n")
     print(f"{len(done)} passed, {failed} failed, seed {options.seed}")
-    return 1 if failed else 0
+    return 1 if failed or interrupted.is_set() else 0
 
 
 def _trials(seed: int, only: str, seconds: float, loops: int | None) -> Iterator[tuple[str, int]]:

@@ -341,7 +341,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault(f"{ENGINE}, with live-restore, client waiting", engine=WITH)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _begun(stage, "-P", "seconds=12")
+    process = _begun(stage, "-P", "seconds=30")
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
     stage.own.start()
@@ -351,7 +351,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault(f"{ENGINE}, with live-restore, detached", engine=WITH)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    stage.detached("-P", "seconds=12")
+    stage.detached("-P", "seconds=30")
     stage.container()
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
