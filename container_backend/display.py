@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from docker.errors import DockerException
 
 from container_backend import logs
 from container_backend.engine_time import clock_of, time_in_log
+from container_backend.events import inspect
 from container_backend.logs import STREAM_ERRORS, Chunk
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# How exactly the engine's clock is known; less than an engine takes to come back.
+# How exactly the engine's clock is known.
 _CLOCK_SECONDS: Final = 0.05
 # Later than all that is in a log.
 _NEVER: Final = "Z"
@@ -49,7 +51,8 @@ class Display:
         self._write: Callable[[Chunk], None] | None = write
         self._spool = spool
         self._bytes = {logs.STDOUT: 0, logs.STDERR: 0}
-        self._received = time.monotonic()
+        self._digests = {logs.STDOUT: 0, logs.STDERR: 0}
+        self._ended = time.monotonic()
         self._broken = False
         self._thread: threading.Thread | None = None
 
@@ -91,13 +94,18 @@ class Display:
     def _take(self, chunks: Iterable[Chunk]) -> None:
         try:
             for chunk in chunks:
-                self._received = time.monotonic()
-                self._bytes[chunk.stream] += len(chunk.data)
+                self._count(chunk)
                 self._spool.write(chunk)
                 self._show(chunk)
         except (DockerException, *STREAM_ERRORS) as error:
             self._broken = True
             _logger.debug("The output of %s broke off: %s", self._container_id, error)
+        finally:
+            self._ended = time.monotonic()
+
+    def _count(self, chunk: Chunk) -> None:
+        self._bytes[chunk.stream] += len(chunk.data)
+        self._digests[chunk.stream] = crc32(chunk.data, self._digests[chunk.stream])
 
     def _show(self, chunk: Chunk) -> None:
         if self._write is None:
@@ -109,22 +117,37 @@ class Display:
             _logger.warning("The output is no longer shown, but kept: %s", error)
 
     def _rest(self) -> Iterator[Chunk]:
-        """The engine's log without what was shown already.
-
-        An engine that is killed may have sent what it has not written to its log. So what was shown
-        is only counted off from what is older than that: what came later was never shown.
-        """
-        shown_until = self._time_of_newest()
+        """The engine's log without what was shown already."""
+        new_from = _NEVER if self._is_logged() else self._new_from()
         skip = dict(self._bytes)
         for written, chunk in logs.follow_log(self._engine, self._container_id):
-            known = min(skip[chunk.stream], len(chunk.data)) if written < shown_until else 0
+            known = min(skip[chunk.stream], len(chunk.data)) if written < new_from else 0
             skip[chunk.stream] -= known
             if known < len(chunk.data):
                 yield Chunk(chunk.stream, chunk.data[known:])
 
-    def _time_of_newest(self) -> str:
-        """When what was shown last came, by the engine's clock, as in its log."""
-        received = self._received
-        asked = time.monotonic()
+    def _is_logged(self) -> bool:
+        """Whether all that was shown is in the engine's log; one that was killed loses some."""
+        left, digests = dict(self._bytes), dict.fromkeys(self._bytes, 0)
+        for stream, data in logs.read_log(self._engine, self._container_id):
+            known = data[: left[stream]]
+            left[stream] -= len(known)
+            digests[stream] = crc32(known, digests[stream])
+            if not any(left.values()):
+                break
+        return digests == self._digests
+
+    def _new_from(self) -> str:
+        """From when on what an engine has logged that was killed is new, by its clock, as in its log.
+
+        It logs nothing between its death, when it ceased to send, and its return.
+        """
+        ended, asked = self._ended, time.monotonic()
         now = clock_of(self._engine)
-        return _NEVER if now is None else time_in_log(now - (asked - received) + _CLOCK_SECONDS)
+        found = inspect(self._engine, self._container_id)
+        if now is None or found is None:
+            return _NEVER
+        lost = now - (asked - ended)
+        if found.has_ended and (found.finished_at or 0) <= lost + _CLOCK_SECONDS:
+            return _NEVER  # its program has written nothing since
+        return time_in_log(lost)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from container_backend import state
-from tests.faults.stage import BEGUN, NO_RUN, WHOLE, Expected
+from tests.faults.stage import BEGUN, NO_RUN, THE_END, WHOLE, Expected, begun
 from tests.integration.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -347,6 +347,17 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.start()
     assert process.wait(60) == 0
     return Expected()
+
+
+@fault(f"{ENGINE}, with live-restore, before it has logged all that was shown", engine=WITH)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    many = 30_000
+    process = _begun(stage, "-P", "seconds=30", "-P", f"lines={many}")
+    stage.own.kill()
+    time.sleep(chance.uniform(0, 2))
+    stage.own.start()
+    assert process.wait(60) == 0
+    return Expected(output=begun(many) + THE_END)
 
 
 @fault(f"{ENGINE}, with live-restore, detached", engine=WITH)

@@ -35,12 +35,20 @@ if TYPE_CHECKING:
 
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"
-# What the program writes before it waits, and at its end: without newline.
-BEGUN = "".join(f"line {number}\n" for number in range(10_000)) + "started\n"
-WHOLE = BEGUN + "the end"
+
+
+def begun(lines: int) -> str:
+    """What the program writes before it waits."""
+    return "".join(f"line {number:095}\n" for number in range(lines)) + "started\n"
+
+
+BEGUN = begun(1000)
+# At its end without newline.
+THE_END = "the end"
+WHOLE = BEGUN + THE_END
 _MAIN = """
 import sys, time
-sys.stdout.write("".join(f"line {number}\\n" for number in range(10_000)) + "started\\n")
+sys.stdout.write("".join(f"line {number:095}\\n" for number in range(int(sys.argv[3]))) + "started\\n")
 sys.stdout.flush()
 time.sleep(float(sys.argv[1]))
 sys.stdout.write("the end")
@@ -54,7 +62,8 @@ entry_points:
     parameters:
       seconds: {type: float, default: 2}
       code: {type: float, default: 0}
-    command: exec python main.py {seconds} {code}
+      lines: {type: float, default: 1000}
+    command: exec python main.py {seconds} {code} {lines}
 """
 
 
