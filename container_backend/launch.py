@@ -248,7 +248,13 @@ def _start(
                 submission_id=entry.submission,
                 recorded=files.recorded,
             )
-            container_id = _start_container(plan, run, spec, image, code, files, before_start)
+
+            def ready(container_id: str) -> None:
+                if not entry.is_there:  # on a full disk; one that knows of no run does not stay
+                    ensure_supervisor(plan.engine.host)
+                before_start(plan, container_id)
+
+            container_id = _start_container(plan, run, spec, image, code, files, ready)
         until_started.pop_all()
         return Started(
             plan.engine,
@@ -328,7 +334,7 @@ def _start_container(
     image: EnvironmentImage,
     code: IO[bytes],
     files: RunFiles,
-    before_start: Callable[[Plan, str], None],
+    before_start: Callable[[str], None],
 ) -> str:
     """Create, fill and start the container; on any error none is left. Gives its id."""
     shared = shared_code(plan.engine, spec, image, code, has_folders=files.code.has_folders)
@@ -342,7 +348,7 @@ def _start_container(
             shared,
         )
         _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
-        before_start(plan, container_id)
+        before_start(container_id)
         container.start(plan.engine, container_id)
     except BaseException:
         container.give_up(plan.engine, spec.name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend import state
 from tests.faults.stage import BEGUN, NO_RUN, THE_END, WHOLE, Expected, begun
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import fill, tiny_disk, wait_until
 
 if TYPE_CHECKING:
     import random
@@ -184,7 +184,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     since = time.time()
     for pid in asleep:
         os.kill(pid, signal.SIGCONT)
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     return Expected(since=since)
 
 
@@ -193,7 +193,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=60")
     time.sleep(chance.uniform(0, 1))
     process.terminate()
-    assert process.wait(60) != 0
+    assert process.wait(150) != 0
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -272,7 +272,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.command("supervise", "--until-idle") for _ in range(2)]
     stage.detached()
     for process in processes:
-        assert process.wait(120) == 0, stage.said()
+        assert process.wait(150) == 0, stage.said()
     return Expected()
 
 
@@ -305,7 +305,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 3))
     stage.own.start()
-    assert process.wait(60) != 0
+    assert process.wait(150) != 0
     return LOST
 
 
@@ -325,7 +325,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.stop()
     time.sleep(chance.uniform(0, 3))
     stage.own.start()
-    assert process.wait(60) != 0
+    assert process.wait(150) != 0
     return LOST
 
 
@@ -345,7 +345,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
     stage.own.start()
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     return Expected()
 
 
@@ -356,7 +356,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
     stage.own.start()
-    assert process.wait(60) == 0
+    assert process.wait(150) == 0
     return Expected(output=begun(many) + THE_END)
 
 
@@ -402,7 +402,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.server.away():
         time.sleep(60)
     since = time.time()
-    process.wait(120)
+    process.wait(150)
     return Expected(since=since)
 
 
@@ -428,22 +428,11 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 # Disks.
 
 
-@contextlib.contextmanager
-def _tiny(folder: Path, size: str = "8k") -> Iterator[None]:
-    """A disk with next to no room in the place of a folder, as long as the machine is up."""
-    options = f"size={size},mode=700"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 @fault("disk full where the output is spooled, client waiting")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         process = _begun(stage)
-        assert process.wait(60) == 0
+        assert process.wait(150) == 0
         stage.wait_until_quiet()
     return Expected()
 
@@ -461,7 +450,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     temporary = stage.folder / "tmp"
     # Enough for what is written down of the run, not for its output.
-    with _full_state(stage) as state_folder, _tiny(temporary, "64k"):
+    with _full_state(stage) as state_folder, tiny_disk(temporary, "64k"):
         process = _begun(stage)
         process.kill()
         process.wait()
@@ -482,11 +471,9 @@ def _full_state(stage: Stage) -> Iterator[Path]:
     """No room for notes and output; it is known who the user is. Gives the folder."""
     folder = stage.folder / "state" / "container-backend"
     folder.mkdir(exist_ok=True)
-    with _tiny(folder):
+    with tiny_disk(folder):
         assert stage.owner
-        with (folder / "filler").open("wb", 0) as filler, contextlib.suppress(OSError):
-            while filler.write(bytes(1024)):
-                pass
+        fill(folder)
         yield folder
 
 
@@ -498,7 +485,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
         engine.client.api.kill(stage.container())
-    assert process.wait(60) != 0
+    assert process.wait(150) != 0
     return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
 
 
@@ -528,7 +515,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.engine() as engine:
         engine.client.api.pause(stage.container())
     process = stage.command("cancel", "--grace", "1", run_id)
-    assert process.wait(60) == 0, stage.said()
+    assert process.wait(150) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -538,7 +525,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.engine() as engine:
         container, since = stage.container(), time.time()
         engine.client.api.remove_container(container, force=True)
-    assert process.wait(60) != 0
+    assert process.wait(150) != 0
     return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
@@ -584,7 +571,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "+3600") as jump:
         process = _begun(stage, config='{"timeout": 60}')
         jump()
-        assert process.wait(60) == 0, stage.said()
+        assert process.wait(150) == 0, stage.said()
     return Expected()
 
 
@@ -620,7 +607,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         "assert all(run.get_status() == 'KILLED' for run in runs)\n"
     )
     process = stage.python("-c", script, run_id)
-    assert process.wait(120) == 0, stage.said()
+    assert process.wait(150) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -639,5 +626,5 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.command("cancel", run_id) for _ in range(5)]
     processes.append(stage.python("-c", script, run_id))
     for process in [*processes, *others]:
-        assert process.wait(120) == 0, stage.said()
+        assert process.wait(150) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)

@@ -270,7 +270,7 @@ class Stage:
 
     def wait_for_status(self) -> None:
         """Until the one run has its status."""
-        wait_until(lambda: self._are_final(1))
+        wait_until(lambda: self._are_final(1), 150)
 
     def wait_until_quiet(self) -> None:
         """Until there is no container of ours, and nothing is noted as to be done."""

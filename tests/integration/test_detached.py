@@ -7,22 +7,28 @@ import os
 import re
 import signal
 import time
+import uuid
 from pathlib import Path
 
 import mlflow
+import pytest
 
 import container_backend
 from container_backend import names
+from container_backend.owner import owner_id
 from tests.integration.conftest import (
     command,
     containers_of,
+    fill,
     kept_log,
     only_run,
     run_command,
     runs,
     status_of,
     supervisors,
+    tiny_disk,
     wait_until,
+    with_steps,
 )
 
 # As long and with the exit code that it is told.
@@ -148,4 +154,19 @@ def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, workpla
     assert done.returncode == 0
     assert f"{run_id}: FINISHED" in done.stderr
     assert status_of(run_id) == "FINISHED"
+    assert kept_log(run_id) == "started\nthe end"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_run_without_a_note_ends_although_its_image_took_long(script, engine, workplace):
+    """The supervisor that is started first knows of no run, and has ended by then."""
+    folder = with_steps(sleeps(script), "final", f"RUN sleep 16 && echo {uuid.uuid4()}")
+    state = workplace / "state" / "container-backend"
+    state.mkdir(parents=True)
+    with tiny_disk(state):
+        assert owner_id()
+        fill(state)
+        run_id = container_backend.run(folder, synchronous=False).run_id
+        wait_until(lambda: status_of(run_id) == "FINISHED")
+        wait_until(lambda: containers_of(engine, run_id) == [])
     assert kept_log(run_id) == "started\nthe end"
