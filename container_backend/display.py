@@ -52,6 +52,7 @@ class Display:
         self._spool = spool
         self._bytes = {logs.STDOUT: 0, logs.STDERR: 0}
         self._digests = {logs.STDOUT: 0, logs.STDERR: 0}
+        self._read = 0
         self._ended = time.monotonic()
         self._broken = False
         self._thread: threading.Thread | None = None
@@ -73,10 +74,10 @@ class Display:
 
     def drain(self) -> bool:
         """Wait until all is shown, or nobody reads it. Whether the spool has all."""
-        shown = -1
+        read = -1
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(_STALLED_SECONDS)
-            if self._thread.is_alive() and shown == (shown := sum(self._bytes.values())):
+            if self._thread.is_alive() and read == (read := self._read):
                 return False
         return not self._broken
 
@@ -104,6 +105,7 @@ class Display:
             self._ended = time.monotonic()
 
     def _count(self, chunk: Chunk) -> None:
+        self._read += 1
         self._bytes[chunk.stream] += len(chunk.data)
         self._digests[chunk.stream] = crc32(chunk.data, self._digests[chunk.stream])
 
@@ -121,6 +123,7 @@ class Display:
         new_from = _NEVER if self._is_logged() else self._new_from()
         skip = dict(self._bytes)
         for written, chunk in logs.follow_log(self._engine, self._container_id):
+            self._read += 1
             known = min(skip[chunk.stream], len(chunk.data)) if written < new_from else 0
             skip[chunk.stream] -= known
             if known < len(chunk.data):
@@ -130,6 +133,7 @@ class Display:
         """Whether all that was shown is in the engine's log; one that was killed loses some."""
         left, digests = dict(self._bytes), dict.fromkeys(self._bytes, 0)
         for stream, data in logs.read_log(self._engine, self._container_id):
+            self._read += 1
             known = data[: left[stream]]
             left[stream] -= len(known)
             digests[stream] = crc32(known, digests[stream])
