@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 # What the engine says of what has not happened.
-NEVER: Final = "0001-01-01T00:00:00Z"
+_NEVER: Final = "0001-01-01T00:00:00Z"
 _TIME: Final = re.compile(r"([-\d]+T[:\d]+)(\.\d+)?(Z|[-+]\d\d:\d\d)")
 
 
 def parse_time(text: str) -> float | None:
     """The engine's time (RFC 3339 with nanoseconds) in seconds since 1970; None for never."""
-    if text == NEVER or (match := _TIME.fullmatch(text)) is None:
+    if text == _NEVER or (match := _TIME.fullmatch(text)) is None:
         return None
     date, fraction, zone = match.groups()
     try:
@@ -29,6 +29,13 @@ def parse_time(text: str) -> float | None:
 def time_in_log(seconds: float) -> str:
     """A time, in seconds since 1970, to be compared with those of entries of a container's log."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def exact_seconds(time: str) -> str:
+    """The time of an entry of a log, to the nanosecond, as the engine takes it: in seconds since 1970."""
+    date, _, fraction = time.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
+    return f"{int(moment.timestamp())}.{fraction or 0}"
 
 
 def clock_of(engine: Engine) -> float | None:

@@ -250,7 +250,7 @@ def _start(
             )
 
             def ready(container_id: str) -> None:
-                if not entry.is_there:  # on a full disk; one that knows of no run does not stay
+                if not entry.is_there:  # on a full disk: a supervisor that knows of no run ends
                     ensure_supervisor(plan.engine.host)
                 before_start(plan, container_id)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError, NotFound
+
+from container_backend.engine_time import exact_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,7 +195,7 @@ def follow_log(
             newest, seen = entry.time, seen + 1 if entry.time == newest else 1
         yield entry
     if newest:
-        start, tail = _seconds(newest), None
+        start, tail = exact_seconds(newest), None
     with suppress(NotFound):  # its run is finished
         for entry in _entries(_kept(engine, container_id, timestamps=1, since=start, tail=tail)):
             if entry.time == newest and seen:
@@ -218,13 +219,6 @@ def _entries(frames: Iterator[bytes]) -> Iterator[Entry]:
             yield Entry(time.decode("ascii", "replace"), Chunk(buffer[at], text))
             at = end
         buffer = buffer[at:]
-
-
-def _seconds(time: str) -> str:
-    """The engine's time, to the nanosecond, as it takes it: in seconds since 1970."""
-    date, _, fraction = time.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
-    return f"{int(moment.timestamp())}.{fraction or 0}"
 
 
 def console() -> Callable[[Chunk], None]:

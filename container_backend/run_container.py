@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from container_backend import names
 from container_backend.engine import variables_in
-from container_backend.engine_time import NEVER, parse_time
+from container_backend.engine_time import parse_time
 from container_backend.masking import secrets_in
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ class RunContainer:
     @property
     def started_at(self) -> float | None:
         """Seconds since 1970, by the engine's clock."""
-        return parse_time(self.state.get("StartedAt", NEVER))
+        return parse_time(self.state.get("StartedAt", ""))
 
     @property
     def finished_at(self) -> float | None:
         """Seconds since 1970, by the engine's clock."""
-        return parse_time(self.state.get("FinishedAt", NEVER))
+        return parse_time(self.state.get("FinishedAt", ""))
 
 
 def read_container(inspected: Mapping[str, Any]) -> RunContainer:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from container_backend import state
-from tests.faults.stage import BEGUN, NO_RUN, THE_END, WHOLE, Expected, begun
+from tests.faults.stage import (
+    BEGUN,
+    NO_RUN,
+    PATIENCE_SECONDS,
+    THE_END,
+    WHOLE,
+    Expected,
+    begun,
+)
 from tests.integration.conftest import fill, tiny_disk, wait_until
 
 if TYPE_CHECKING:
@@ -184,7 +192,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     since = time.time()
     for pid in asleep:
         os.kill(pid, signal.SIGCONT)
-    assert process.wait(150) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     return Expected(since=since)
 
 
@@ -193,7 +201,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=60")
     time.sleep(chance.uniform(0, 1))
     process.terminate()
-    assert process.wait(150) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -272,7 +280,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.command("supervise", "--until-idle") for _ in range(2)]
     stage.detached()
     for process in processes:
-        assert process.wait(150) == 0, stage.said()
+        assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected()
 
 
@@ -305,7 +313,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 3))
     stage.own.start()
-    assert process.wait(150) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     return LOST
 
 
@@ -325,7 +333,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.stop()
     time.sleep(chance.uniform(0, 3))
     stage.own.start()
-    assert process.wait(150) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     return LOST
 
 
@@ -345,7 +353,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
     stage.own.start()
-    assert process.wait(150) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     return Expected()
 
 
@@ -356,7 +364,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.kill()
     time.sleep(chance.uniform(0, 2))
     stage.own.start()
-    assert process.wait(150) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     return Expected(output=begun(many) + THE_END)
 
 
@@ -402,7 +410,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.server.away():
         time.sleep(60)
     since = time.time()
-    process.wait(150)
+    process.wait(PATIENCE_SECONDS)
     return Expected(since=since)
 
 
@@ -432,7 +440,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         process = _begun(stage)
-        assert process.wait(150) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         stage.wait_until_quiet()
     return Expected()
 
@@ -485,7 +493,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
         engine.client.api.kill(stage.container())
-    assert process.wait(150) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
 
 
@@ -515,7 +523,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.engine() as engine:
         engine.client.api.pause(stage.container())
     process = stage.command("cancel", "--grace", "1", run_id)
-    assert process.wait(150) == 0, stage.said()
+    assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -525,7 +533,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.engine() as engine:
         container, since = stage.container(), time.time()
         engine.client.api.remove_container(container, force=True)
-    assert process.wait(150) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
@@ -571,7 +579,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "+3600") as jump:
         process = _begun(stage, config='{"timeout": 60}')
         jump()
-        assert process.wait(150) == 0, stage.said()
+        assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected()
 
 
@@ -607,7 +615,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         "assert all(run.get_status() == 'KILLED' for run in runs)\n"
     )
     process = stage.python("-c", script, run_id)
-    assert process.wait(150) == 0, stage.said()
+    assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
@@ -626,5 +634,5 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.command("cancel", run_id) for _ in range(5)]
     processes.append(stage.python("-c", script, run_id))
     for process in [*processes, *others]:
-        assert process.wait(150) == 0, stage.said()
+        assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected(state.KILLED, "cancelled", BEGUN)

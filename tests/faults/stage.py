@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"
+# What has not come by then will not come, however much else goes on.
+PATIENCE_SECONDS = 150
 
 
 def begun(lines: int) -> str:
@@ -256,7 +258,7 @@ class Stage:
             Seconds until the last one had its status.
         """
         if expected.status:
-            wait_until(lambda: self._are_final(count), 150)
+            wait_until(lambda: self._are_final(count), PATIENCE_SECONDS)
             self._look()
         self.wait_until_quiet()
         found = self.runs()
@@ -270,7 +272,7 @@ class Stage:
 
     def wait_for_status(self) -> None:
         """Until the one run has its status."""
-        wait_until(lambda: self._are_final(1), 150)
+        wait_until(lambda: self._are_final(1), PATIENCE_SECONDS)
 
     def wait_until_quiet(self) -> None:
         """Until there is no container of ours, and nothing is noted as to be done."""

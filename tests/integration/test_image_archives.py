@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from container_backend import names
-from tests.integration.conftest import BASE, environment_images, only_run, run_command
+from tests.integration.conftest import BASE, environment_images, only_run, run_command, tiny_disk
 from tests.integration.engines import OwnEngine
 
 PROJECT = "name: salary\nentry_points: {main: {parameters: {n: int}, command: 'echo {n}; cat x'}}\n"
@@ -118,8 +118,7 @@ def test_what_both_images_have_is_in_the_file_once(archive):
 def test_a_full_disk_leaves_no_file(folder, tmp_path):
     mount = tmp_path / "small"
     mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", mount], check=True)
-    try:
+    with tiny_disk(mount, "20m"):
         done = run_command(
             *("container-backend", "build", folder, "-t", "team/salary:1.0"),
             *("--save", f"{mount}/salary.tar"),
@@ -127,5 +126,3 @@ def test_a_full_disk_leaves_no_file(folder, tmp_path):
         assert done.returncode == 2
         assert f"'{mount}/salary.tar' cannot be written: No space left on device" in done.stderr
         assert list(mount.iterdir()) == []
-    finally:
-        subprocess.run(["umount", mount], check=True)
