@@ -51,11 +51,12 @@ format: $(INSTALLED) ## let ruff rewrite the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-chaos: $(INSTALLED) engine ## make things go wrong for CHAOS_SECONDS, or CHAOS_LOOPS times; CHAOS_SEED
+chaos: $(INSTALLED) engine ## make things go wrong for CHAOS_SECONDS, or CHAOS_LOOPS times; CHAOS_SEED, CHAOS_JOURNAL
 	@scripts/test-packages
 	$(BIN)/python -m tests.faults.chaos --seconds $(CHAOS_SECONDS) \
 	    $(if $(CHAOS_LOOPS),--loops $(CHAOS_LOOPS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
-	    $(if $(CHAOS_WORKERS),--workers $(CHAOS_WORKERS))
+	    $(if $(CHAOS_WORKERS),--workers $(CHAOS_WORKERS)) \
+	    $(if $(CHAOS_JOURNAL),--journal $(CHAOS_JOURNAL))
 
 bench: $(INSTALLED) engine ## measure against peers, as ratios
 	@scripts/test-packages

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
 import random
 import signal
@@ -12,6 +14,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.faults.faults import FAULTS
@@ -29,24 +32,30 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument(
+        "--journal", type=Path, help="a file to note what passed in, and not to do it again"
+    )
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
     begun = _trials(options.seed, options.only, options.seconds, options.loops)
-    done: list[Trial] = []
+    done = _read(options.journal) if options.journal else []
+    made = {(trial.fault, trial.seed) for trial in done}
     failed = 0
     with ThreadPoolExecutor(options.workers) as pool:
         waiting: dict[Future[Trial], tuple[str, int]] = {}
         for name, seed in begun:
             if interrupted.is_set():  # what has begun cleans up after itself
                 break
+            if (name, seed) in made:
+                continue
             waiting[pool.submit(attempt, name, seed)] = (name, seed)
             while len(waiting) == options.workers:
-                failed += _take(waiting, done)
+                failed += _take(waiting, done, options.journal)
         while waiting:
-            failed += _take(waiting, done)
+            failed += _take(waiting, done, options.journal)
     print(f"\n{_table(done)}\n")
     print(f"{len(done)} passed, {failed} failed, seed {options.seed}")
     return 1 if failed or interrupted.is_set() else 0
@@ -68,7 +77,16 @@ def _trials(seed: int, only: str, seconds: float, loops: int | None) -> Iterator
             print(f"--- loop {loop} of {loops} begun to its end", flush=True)
 
 
-def _take(waiting: dict[Future[Trial], tuple[str, int]], done: list[Trial]) -> int:
+def _read(journal: Path) -> list[Trial]:
+    """What passed before."""
+    if not journal.exists():
+        return []
+    return [Trial(**json.loads(line)) for line in journal.read_text().splitlines()]
+
+
+def _take(
+    waiting: dict[Future[Trial], tuple[str, int]], done: list[Trial], journal: Path | None
+) -> int:
     """Wait for one; gives how many failed."""
     failed = 0
     for each in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -78,6 +96,9 @@ def _take(waiting: dict[Future[Trial], tuple[str, int]], done: list[Trial]) -> i
         if error is None:
             trial = each.result()
             done.append(trial)
+            if journal:
+                with journal.open("a") as file:
+                    file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
             print(f"{now} ok     {trial.seconds:5.1f} s of {trial.took:5.1f} s  {name}", flush=True)
         else:
             failed += 1

@@ -65,6 +65,8 @@ class TrackingServer:
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Seven processes for jobs of its page: more to start than all the rest of a trial.
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 start_new_session=True,
             )  # fmt: skip
         wait_until(lambda: listens(_HOST, self._port) or process.poll() is not None, 180)

@@ -31,12 +31,14 @@ class Trial:
 
     Attributes:
         fault: Its name.
+        seed: Of the moment at which it happened.
         says: What the run says.
         seconds: From the end of the run, or what held it up, to its status in the store.
         took: Seconds that the trial took.
     """
 
     fault: str
+    seed: int
     says: str
     seconds: float
     took: float
@@ -64,7 +66,7 @@ def attempt(name: str, seed: int) -> Trial:
             reason = tags.get("container_backend.reason", "")
             says = f"{expected.status}: {reason}" if reason else expected.status
     assert expected.status in {"", *state.TERMINAL}
-    return Trial(name, says, seconds, time.monotonic() - began)
+    return Trial(name, seed, says, round(seconds, 2), round(time.monotonic() - began, 1))
 
 
 @contextlib.contextmanager
