@@ -33,31 +33,31 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--only", default="", help="faults with this in their name")
     parser.add_argument(
-        "--journal", type=Path, help="a file to note what passed in, and not to do it again"
+        "--journal", type=Path, help="a file for each trial; those in it are not made again"
     )
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
-    begun = _trials(options.seed, options.only, options.seconds, options.loops)
-    done = _read(options.journal) if options.journal else []
-    made = {(trial.fault, trial.seed) for trial in done}
-    failed = 0
+    journal = _Journal(options.journal)
+    made = {(trial.fault, trial.seed) for trial in journal.trials}
     with ThreadPoolExecutor(options.workers) as pool:
         waiting: dict[Future[Trial], tuple[str, int]] = {}
-        for name, seed in begun:
+        for name, seed in _trials(options.seed, options.only, options.seconds, options.loops):
             if interrupted.is_set():  # what has begun cleans up after itself
                 break
             if (name, seed) in made:
                 continue
             waiting[pool.submit(attempt, name, seed)] = (name, seed)
             while len(waiting) == options.workers:
-                failed += _take(waiting, done, options.journal)
+                _take(waiting, journal)
         while waiting:
-            failed += _take(waiting, done, options.journal)
-    print(f"\n{_table(done)}\n")
-    print(f"{len(done)} passed, {failed} failed, seed {options.seed}")
+            _take(waiting, journal)
+    passed = [trial for trial in journal.trials if not trial.failed]
+    failed = len(journal.trials) - len(passed)
+    print(f"\n{_table(passed)}\n")
+    print(f"{len(passed)} passed, {failed} failed, seed {options.seed}")
     return 1 if failed or interrupted.is_set() else 0
 
 
@@ -77,34 +77,37 @@ def _trials(seed: int, only: str, seconds: float, loops: int | None) -> Iterator
             print(f"--- loop {loop} of {loops} begun to its end", flush=True)
 
 
-def _read(journal: Path) -> list[Trial]:
-    """What passed before."""
-    if not journal.exists():
-        return []
-    return [Trial(**json.loads(line)) for line in journal.read_text().splitlines()]
+class _Journal:
+    """All trials so far, those that failed as well; in a file, for loops that are interrupted."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self.trials: list[Trial] = []
+        if file is not None and file.exists():
+            lines = file.read_text().splitlines()
+            self.trials = [Trial(**json.loads(line)) for line in lines]
+
+    def note(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        if self._file is not None:
+            with self._file.open("a") as file:
+                file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
 
 
-def _take(
-    waiting: dict[Future[Trial], tuple[str, int]], done: list[Trial], journal: Path | None
-) -> int:
-    """Wait for one; gives how many failed."""
-    failed = 0
+def _take(waiting: dict[Future[Trial], tuple[str, int]], journal: _Journal) -> None:
+    """Wait for one, and say how it went."""
     for each in wait(waiting, return_when=FIRST_COMPLETED).done:
         name, seed = waiting.pop(each)
         now = time.strftime("%H:%M:%S")
         error = each.exception()
         if error is None:
             trial = each.result()
-            done.append(trial)
-            if journal:
-                with journal.open("a") as file:
-                    file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
             print(f"{now} ok     {trial.seconds:5.1f} s of {trial.took:5.1f} s  {name}", flush=True)
         else:
-            failed += 1
+            trial = Trial(name, seed, f"{type(error).__name__}: {error}", 0.0, 0.0, failed=True)
             print(f"{now} FAILED {name} (seed {seed})", flush=True)
             traceback.print_exception(error, limit=-3, file=sys.stdout)
-    return failed
+        journal.note(trial)
 
 
 def _table(done: list[Trial]) -> str:

@@ -65,7 +65,7 @@ class TrackingServer:
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Seven processes for jobs of its page: more to start than all the rest of a trial.
+                # Jobs of its page would have seven more processes, a sixth of the CPU of all trials.
                 env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 start_new_session=True,
             )  # fmt: skip

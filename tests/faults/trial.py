@@ -32,9 +32,10 @@ class Trial:
     Attributes:
         fault: Its name.
         seed: Of the moment at which it happened.
-        says: What the run says.
+        says: What the run says; of a trial that failed, what went wrong.
         seconds: From the end of the run, or what held it up, to its status in the store.
         took: Seconds that the trial took.
+        failed: Whether something was not as it must be.
     """
 
     fault: str
@@ -42,6 +43,7 @@ class Trial:
     says: str
     seconds: float
     took: float
+    failed: bool = False
 
 
 def attempt(name: str, seed: int) -> Trial:
