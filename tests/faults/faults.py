@@ -392,7 +392,8 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault("the engine killed, retries: 1", engine=WITHOUT)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    stage.detached("-P", "seconds=3", config='{"retries": 1}')
+    # Longer than an engine takes to come back: a program that ends meanwhile is not tried again.
+    stage.detached("-P", "seconds=30", config='{"retries": 1}')
     stage.container()
     stage.own.kill()
     stage.own.start()
