@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Several at a time: most of a fault's time is waiting.
-_AT_ONCE = 3
+_AT_ONCE = 6
 
 
 @pytest.fixture(scope="module")
