@@ -187,8 +187,9 @@ def test_many_at_once_make_one_image(script, engine):
 
 def test_no_secret_is_in_the_image(script, engine):
     folder = script("pass")
-    for _ in range(2):
-        container_backend.run(folder, docker_args={"env": "MY_TOKEN=s3cret-value-of-a-run"})
+    secret = {"env": "MY_TOKEN=s3cret-value-of-a-run"}
+    for _ in range(2):  # a container that is kept keeps its image
+        container_backend.run(folder, docker_args=secret, backend_config=KEPT)
     (name,) = shared_images(engine)
     found = everything(engine, name)
     assert b"s3cret-value-of-a-run" not in found
@@ -196,10 +197,13 @@ def test_no_secret_is_in_the_image(script, engine):
 
 
 def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, workplace):
-    folder = script("pass")
-    for _ in range(2):
-        container_backend.run(folder)
+    folder = script("import os, time; time.sleep(600 if 'WAITS' in os.environ else 0)")
+    container_backend.run(folder)
+    run = container_backend.run(
+        folder, docker_args={"env": "WAITS=1"}, backend_config={"detach": True}
+    )
     assert len(shared_images(engine)) == 1
+    run.cancel(grace=0)
     wait_until(lambda: not supervisors(workplace), 40)
     assert shared_images(engine) == []
     assert list((ledger_of(engine.host).folder / "code").iterdir()) == []
