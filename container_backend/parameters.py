@@ -32,6 +32,8 @@ _BOOLS: Final = {
 NOT_THERE: Final = "which is not there"
 # As `mlflow.data.is_uri`: a scheme, and something after it.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}\S")
+# Schemes have no case: https://www.rfc-editor.org/rfc/rfc3986#section-3.1
+_FILE_SCHEME: Final = re.compile(r"file:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,12 @@ def read_pairs(given: Iterable[str]) -> dict[str, str]:
 
 def is_address(text: str) -> bool:
     """Whether a value of type ``path`` is to be downloaded: an address, and no ``file://``."""
-    return _URI.match(text) is not None and not text.startswith("file:")
+    return _URI.match(text) is not None and not _FILE_SCHEME.match(text)
 
 
 def local_path(text: str) -> Path:
     """The absolute path of a local file or folder, by path or by ``file://`` address."""
-    return Path(re.sub(r"^file:(//)?(?=/)", "", text)).expanduser().absolute()
+    return Path(re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)).expanduser().absolute()
 
 
 def _int(text: str) -> str:

@@ -55,6 +55,13 @@ def test_a_path_is_made_absolute_and_shown_to_the_container(tmp_path, monkeypatc
     assert made.parameters == {"d": "data.csv"}
 
 
+@pytest.mark.parametrize("scheme", ["file", "FILE", "File"])
+def test_the_address_of_a_file_of_this_machine_is_never_downloaded(tmp_path, scheme):
+    (tmp_path / "data.csv").touch()
+    made = typed(tmp_path, "path", v=f"{scheme}://{tmp_path}/data.csv")
+    assert (made.paths, made.downloads) == ((tmp_path / "data.csv",), ())
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     value=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
