@@ -148,12 +148,17 @@ def _files(
         if parameter.kind != "path":
             continue
         if is_address(value):
-            last = PurePosixPath(unquote(urlsplit(value).path)).name or name
-            paths[name] = storage / f"param_{len(downloads)}" / last
+            paths[name] = storage / f"param_{len(downloads)}" / _file_name(value)
             downloads.append(Download(name, value, paths[name]))
         elif Path(value).exists():
             paths[name] = Path(value)
     return paths, tuple(downloads)
+
+
+def _file_name(address: str) -> str:
+    """A single part of a path: the project chooses the address, and must not choose the folder."""
+    last = PurePosixPath(unquote(urlsplit(address).path)).name
+    return last if last not in {"", ".."} else "download"
 
 
 def _fill(where: str, command: str, values: Mapping[str, str]) -> str:

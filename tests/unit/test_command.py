@@ -208,6 +208,14 @@ def test_a_path_that_is_an_address_is_downloaded_first(tmp_path, uri, name):
     assert str(target) in made.line.replace("'", "")
 
 
+@pytest.mark.parametrize("uri", ["http://h", "http://h/", "http://h/a/..", "http://h/%2e%2e"])
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../../x", "plain"])
+def test_a_download_stays_in_its_folder_however_parameter_and_address_are_called(uri, name):
+    entry_point = EntryPoint("main", "run", {name: Parameter(name, "path", uri)})
+    made = compute_command(Project(None, Path("/p"), None, {}, {}), entry_point, {}, STORAGE)
+    assert [download.target for download in made.downloads] == [STORAGE / "param_0" / "download"]
+
+
 def test_a_file_address_is_a_local_path(tmp_path):
     (tmp_path / "a b.csv").touch()
     made = typed(tmp_path, "path", v=f"file://{tmp_path}/a b.csv")
