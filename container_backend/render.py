@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from container_backend.spec import EnvironmentSpec
     from container_backend.user_template import UserTemplate
 
+# What a template can be wrong by; the last one where it includes itself.
+_MISTAKES: Final = (
+    jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError,
+)  # fmt: skip
 # Where each package is put is decided by templates/split_lock.py.
 LAYERS: Final = ("heavy", "medium", "light", "direct")
 # What is installed from the project's own files, after everything else.
@@ -25,6 +29,8 @@ LOCAL_LAYER: Final = "local"
 _PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
 _CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
 _USER: Final = "user"
+# All that a template can name. Any other name would be a path, and a template is the project's.
+_OURS: Final = frozenset({_PYTHON_TEMPLATE, _CONDA_TEMPLATE})
 
 
 def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str, str]:
@@ -67,20 +73,20 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
                 **{BASE_TEMPLATE_VARIABLE: ours},
             )
         )
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except _MISTAKES as error:
         if user is None:
             raise
-        raise InvalidConfig(f"{_where(user, error)}: {error}") from error
+        raise InvalidConfig(f"{_where(user, error)}: {_said_of(error)}") from error
 
 
 @functools.lru_cache(maxsize=16)
 def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
     """Jinja's, with its compiled templates: to make one takes longer than to render."""
 
-    def load(name: str) -> tuple[str, str, None] | str:
+    def load(name: str) -> tuple[str, str, None] | str | None:
         if user is not None and name == _USER:
             return user.source, str(user.file), None
-        return read_template(name)
+        return read_template(name) if name in _OURS else None
 
     return SandboxedEnvironment(
         loader=jinja2.FunctionLoader(load),
@@ -90,6 +96,13 @@ def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _said_of(error: Exception) -> str:
+    if isinstance(error, jinja2.TemplateNotFound):
+        missing = ", ".join(f"'{name}'" for name in getattr(error, "templates", [error.name]))
+        return f"there is no template {missing}; known: {', '.join(sorted(_OURS))}"
+    return str(error)
 
 
 def _where(user: UserTemplate, error: Exception) -> str:

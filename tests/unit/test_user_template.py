@@ -70,6 +70,46 @@ def test_what_is_wrong_is_said_with_file_and_line(tmp_path, text, message):
     assert f"{tmp_path}/Dockerfile.j2, {message}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '{{% include "{name}" %}}',
+        '{{% include ["{name}", "other"] %}}',
+        '{{% set name = "{name}" %}}{{% include name %}}',
+        '{{% import "{name}" as found %}}{{{{ found }}}}',
+        '{{% from "{name}" import x %}}',
+    ],
+)
+@pytest.mark.parametrize("steps", ["", "../" * 20])
+def test_a_template_cannot_read_a_file_of_this_machine(tmp_path, tag, steps):
+    (tmp_path / "secret").write_text("s3cret")
+    name = f"{steps}{tmp_path}/secret"
+    with pytest.raises(InvalidConfig) as caught:
+        plan(tmp_path, f"{{% block final %}}\n{tag.format(name=name)}\n{{% endblock %}}")
+    assert f"Dockerfile.j2, line 2: there is no template '{name}'" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["install.sh", "./Dockerfile.python.j2", "__init__.py"])
+def test_a_template_can_name_our_dockerfiles_only(tmp_path, name):
+    with pytest.raises(InvalidConfig, match=r"line 1: there is no template '.*; known: Dockerfile"):
+        plan(tmp_path, f'{{% extends "{name}" %}}')
+
+
+def test_a_template_that_is_missing_may_be_ignored_but_is_not_read(tmp_path):
+    (tmp_path / "secret").write_text("s3cret")
+    text = (
+        f'{{% block final %}}{{% include "{tmp_path}/secret" ignore missing %}}# x{{% endblock %}}'
+    )
+    assert plan(tmp_path, text).dockerfile.endswith("# x")
+    assert "s3cret" not in plan(tmp_path, text).dockerfile
+
+
+def test_a_template_that_includes_itself_is_said(tmp_path):
+    with pytest.raises(InvalidConfig, match="line 1: maximum recursion depth"):
+        plan(tmp_path, '{% block final %}{% include "user" %}{% endblock %}')
+
+
 def test_the_one_that_is_named_must_be_there(tmp_path):
     assert find_template(tmp_path, None) is None
     with pytest.raises(InvalidConfig, match="key 'template': there is no file"):
