@@ -17,10 +17,11 @@ from container_backend.container import ContainerSpec, base_environment, choose_
 from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
-from container_backend.errors import InvalidConfig, InvalidProject
+from container_backend.errors import InvalidConfig
 from container_backend.image_choice import which_image
 from container_backend.image_project import ImageProject, open_image
 from container_backend.owner import owner_id
+from container_backend.privileges import Permissions, check_variables, check_volumes
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
 from container_backend.references import is_image_address, reference_of
@@ -36,7 +37,6 @@ from container_backend.tracking import (
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from container_backend.config import BackendConfig
     from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
     from container_backend.images import EnvironmentImage
@@ -105,13 +105,14 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     if is_image_address(submission.uri):
         return _plan_of_image(submission, docker_args, storage, connections, files)
     source = _source(submission, files)
+    permissions = _permissions(submission, is_fetched=source.is_fetched)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
     command = compute_command(project, entry_point, submission.parameters, storage)
     environment = read_environment(project, entry_point, config)
     check_files(project.directory)
     if isinstance(environment, DockerEnvironment):
-        docker_args = _with_project(docker_args, environment, source, config)
+        docker_args = _with_project(docker_args, environment, source.directory, permissions)
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
     if config.allow_engine:
@@ -148,12 +149,12 @@ def _plan_of_image(
     """The plan for a project that is an image. Raises as :func:`make_plan`."""
     reference_of(submission.uri)
     connected = _connected(submission, connections)
+    permissions = _permissions(submission, is_fetched=True)
     found = open_image(connected, submission, files)
     project = found.project
     entry_point = project.entry_point(submission.entry_point)
     command = compute_command(project, entry_point, submission.parameters, storage)
-    source = Source(project.directory, is_fetched=True, temporary=project.directory)
-    docker_args = _with_project(docker_args, found.environment, source, submission.config)
+    docker_args = _with_project(docker_args, found.environment, project.directory, permissions)
     tracking_uri = _tracking_uri(submission, command)
     if submission.config.allow_engine:
         docker_args = _with_engine(docker_args, connected)
@@ -168,7 +169,7 @@ def _plan_of_image(
         engine=connected,
         tracking_uri=tracking_uri,
         storage=storage,
-        fetched=source.temporary,
+        fetched=project.directory,
         image_project=found,
     )
 
@@ -189,19 +190,21 @@ def _tracking_uri(submission: Submission, command: Command) -> str:
     return absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
 
 
+def _permissions(submission: Submission, *, is_fetched: bool) -> Permissions:
+    config, repeated = submission.config, submission.repetition
+    if repeated is None:
+        return Permissions(config.trust_project or not is_fetched)
+    return Permissions(config.trust_project or repeated.trusted, is_repeated=True)
+
+
 def _with_project(
-    args: DockerArgs, environment: DockerEnvironment, source: Source, config: BackendConfig
+    args: DockerArgs, environment: DockerEnvironment, directory: Path, permissions: Permissions
 ) -> DockerArgs:
     """What the project's ``docker_env`` asks for, beneath what the caller asks for."""
-    if environment.volumes and source.is_fetched and not config.trust_project:
-        raise InvalidProject(
-            f"{environment.where}, key 'volumes': this project was fetched, and wants to see "
-            f"{', '.join(volume.partition(':')[0] for volume in environment.volumes)} "
-            "of this machine.",
-            remedy="If you trust it, allow it: -c '{\"trust_project\": true}'.",
-        )
+    check_volumes(environment.where, environment.volumes, permissions)
+    check_variables(environment.where, environment.variables, args.environment, permissions)
     volumes = [
-        f"{source.directory}/{volume}" if volume.startswith(".") else volume
+        f"{directory}/{volume}" if volume.startswith(".") else volume
         for volume in environment.volumes
     ]
     own = parse_docker_args({"volume": volumes, "env": list(environment.variables)})

@@ -112,7 +112,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
     )
     if is_image_address(recorded.source):
         uri = _image_source(past, again, submission)
-        return replace(submission, uri=uri, repetition=Repetition(past.run_id))
+        return replace(submission, uri=uri, repetition=Repetition(past.run_id, trusted=again.trust))
     with ExitStack() as until_known:
         folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -122,7 +122,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         _refuse(past, lacks, best_effort=again.best_effort)
         until_known.pop_all()
     tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
-    repetition = Repetition(past.run_id, directory, folder, image, code, tags)
+    repetition = Repetition(past.run_id, directory, folder, image, code, tags, again.trust)
     return replace(submission, repetition=repetition)
 
 

@@ -283,8 +283,12 @@ def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
     assert docker("run", "--rm", "-e", "COPIED=c", tag).stdout == "yes,a b,c\nof the project\n"
     assert "docker run --env COPIED" in docker("run", "--rm", tag, "--help").stdout
     monkeypatch.setenv("COPIED", "copied")
-    done = run_command("container-backend", "run", f"docker://{tag}", check=True)
-    assert done.stdout == "yes,a b,copied\nof the project\n"
+    refused = run_command("container-backend", "run", f"docker://{tag}")
+    assert refused.returncode == 2
+    assert "wants the values of COPIED of your environment" in refused.stderr
+    for allowed in (["-A", "env=COPIED"], ["-c", '{"trust_project": true}']):
+        done = run_command("container-backend", "run", f"docker://{tag}", *allowed, check=True)
+        assert done.stdout == "yes,a b,copied\nof the project\n"
 
 
 def test_an_image_without_python_is_refused_before_anything_is_built(

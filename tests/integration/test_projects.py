@@ -172,6 +172,30 @@ def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
     assert only_run().info.status == "FINISHED"
 
 
+def test_a_fetched_project_takes_no_variable_of_the_user_unless_it_is_given_or_trusted(
+    project, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("OF_MINE", "s3cret")
+    folder = project(
+        f"docker_env: {{image: '{BASE}', environment: [[SET, '1'], OF_MINE]}}\n"
+        "entry_points: {main: {command: 'echo $SET $OF_MINE'}}\n"
+    )
+    archive = shutil.make_archive(str(tmp_path / "project"), "zip", folder)
+    for dry_run in ([], ["--dry-run"]):
+        done = run_command("container-backend", "run", archive, *dry_run)
+        assert done.returncode == 2
+        assert "key 'environment': this project was fetched, and wants the values of OF_MINE" in (
+            done.stderr
+        )
+        assert "s3cret" not in done.stdout + done.stderr
+    assert runs() == []
+    container_backend.run(archive, docker_args={"env": "OF_MINE=given"})
+    assert capfd.readouterr().out == "1 given\n"
+    container_backend.run(archive, backend_config={"trust_project": True})
+    container_backend.run(folder)
+    assert capfd.readouterr().out == "1 s3cret\n1 s3cret\n"
+
+
 def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
     fixture_project, own_image, tmp_path, monkeypatch, engine
 ):
