@@ -121,7 +121,7 @@ class BackendConfig(BaseModel):
             (``dirty``), ``always`` or ``never``.
         storage_dir: Where files of parameters of type ``path`` are downloaded to; a temporary
             folder by default, which goes with the run.
-        trust_project: A project that was fetched may name folders and variables of this machine.
+        trust_project: A fetched project may name folders, files and variables of this machine.
         allow_engine: Whether the program may use the Docker engine, which is as good as root.
     """
 

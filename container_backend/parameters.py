@@ -96,9 +96,15 @@ def is_address(text: str) -> bool:
     return _URI.match(text) is not None and not _FILE_SCHEME.match(text)
 
 
-def local_path(text: str) -> Path:
-    """The absolute path of a local file or folder, by path or by ``file://`` address."""
-    return Path(re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)).expanduser().absolute()
+def local_path(text: str, folder: Path | None = None) -> Path:
+    """The absolute path of a local file or folder, by path or by ``file://`` address.
+
+    Args:
+        text: Path or address.
+        folder: What it is relative to; the current folder by default.
+    """
+    path = Path(re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)).expanduser()
+    return path.absolute() if folder is None else folder / path
 
 
 def _int(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +16,19 @@ from container_backend.container import ContainerSpec, base_environment, choose_
 from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
-from container_backend.errors import InvalidConfig
 from container_backend.image_choice import which_image
 from container_backend.image_project import ImageProject, open_image
 from container_backend.owner import owner_id
-from container_backend.privileges import Permissions, check_variables, check_volumes
+from container_backend.privileges import (
+    Permissions,
+    check_engine,
+    check_special_files,
+    confine_paths,
+    engine_sockets,
+    groups_of_user,
+)
 from container_backend.project import EntryPoint, Project, read_project
+from container_backend.project_args import asked_args, beneath, with_engine
 from container_backend.ready_image import ReadyImage
 from container_backend.references import is_image_address, reference_of
 from container_backend.source import Source, fetch, without_credentials
@@ -37,6 +43,7 @@ from container_backend.tracking import (
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from container_backend.config import BackendConfig
     from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
     from container_backend.images import EnvironmentImage
@@ -108,15 +115,15 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     permissions = _permissions(submission, is_fetched=source.is_fetched)
     project = read_project(source.directory)
     entry_point = project.entry_point(submission.entry_point)
-    command = compute_command(project, entry_point, submission.parameters, storage)
+    command = _command(submission, project, entry_point, storage, permissions)
     environment = read_environment(project, entry_point, config)
     check_files(project.directory)
+    asked = DockerArgs()
     if isinstance(environment, DockerEnvironment):
-        docker_args = _with_project(docker_args, environment, source.directory, permissions)
+        asked = asked_args(docker_args, environment, source.directory, permissions)
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
-    if config.allow_engine:
-        docker_args = _with_engine(docker_args, connected)
+    docker_args = _with_asked(docker_args, asked, project, command, connected, config)
     return Plan(
         submission=submission,
         project=project,
@@ -153,11 +160,10 @@ def _plan_of_image(
     found = open_image(connected, submission, files)
     project = found.project
     entry_point = project.entry_point(submission.entry_point)
-    command = compute_command(project, entry_point, submission.parameters, storage)
-    docker_args = _with_project(docker_args, found.environment, project.directory, permissions)
+    command = _command(submission, project, entry_point, storage, permissions)
+    asked = asked_args(docker_args, found.environment, project.directory, permissions)
     tracking_uri = _tracking_uri(submission, command)
-    if submission.config.allow_engine:
-        docker_args = _with_engine(docker_args, connected)
+    docker_args = _with_asked(docker_args, asked, project, command, connected, submission.config)
     return Plan(
         submission=replace(submission, uri=found.address),
         project=project,
@@ -197,42 +203,37 @@ def _permissions(submission: Submission, *, is_fetched: bool) -> Permissions:
     return Permissions(config.trust_project or repeated.trusted, is_repeated=True)
 
 
-def _with_project(
-    args: DockerArgs, environment: DockerEnvironment, directory: Path, permissions: Permissions
+def _command(
+    submission: Submission,
+    project: Project,
+    entry_point: EntryPoint,
+    storage: Path,
+    permissions: Permissions,
+) -> Command:
+    values, repeated = submission.parameters, submission.repetition
+    typed = set(values) - (repeated.recorded if repeated else frozenset())
+    confined = confine_paths(project, entry_point, values, typed, permissions)
+    command = compute_command(project, confined, values, storage)
+    check_special_files(project.where, command.paths)
+    return command
+
+
+def _with_asked(
+    args: DockerArgs,
+    asked: DockerArgs,
+    project: Project,
+    command: Command,
+    connected: Engine,
+    config: BackendConfig,
 ) -> DockerArgs:
-    """What the project's ``docker_env`` asks for, beneath what the caller asks for."""
-    check_volumes(environment.where, environment.volumes, permissions)
-    check_variables(environment.where, environment.variables, args.environment, permissions)
-    volumes = [
-        f"{directory}/{volume}" if volume.startswith(".") else volume
-        for volume in environment.volumes
-    ]
-    own = parse_docker_args({"volume": volumes, "env": list(environment.variables)})
-    return replace(
-        args,
-        binds=[*own.binds, *args.binds],
-        environment={**own.environment, **args.environment},
-    )
-
-
-def _with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
-    """The engine's socket for the program, which can then start siblings of its own container."""
-    url = connected.host.url
-    if not url.startswith("unix://"):
-        raise InvalidConfig(
-            f"'allow_engine' needs an engine on a socket of this machine, not {url}."
-        )
-    path = Path(url.removeprefix("unix://"))
-    try:
-        group = path.stat().st_gid
-    except OSError as error:
-        raise InvalidConfig(f"'allow_engine': '{path}': {error.strerror}.") from error
-    return replace(
-        args,
-        binds=[*args.binds, f"{path}:{path}"],
-        environment={**args.environment, "DOCKER_HOST": url, names.ENV_OWNER: owner_id()},
-        groups=[*args.groups, group],
-    )
+    """What the project asks for, beneath what the caller asks for; the engine only where allowed."""
+    merged = beneath(asked, args)
+    if config.allow_engine:
+        return with_engine(merged, connected)
+    folders = [Path(bind.partition(":")[0]) for bind in asked.binds if bind.startswith("/")]
+    sockets = engine_sockets(connected.host.url)
+    check_engine(project.where, [*command.paths, *folders], sockets)
+    return merged
 
 
 def container_spec(
@@ -261,7 +262,8 @@ def container_spec(
             access.uri,
             network,
         )
-    groups = list(os.getgroups()) if access.mounts and hasattr(os, "getgroups") else []
+    sockets = () if config.allow_engine else engine_sockets(plan.engine.host.url)
+    groups = groups_of_user(sockets) if access.mounts else []
     labels = {
         names.LABEL_RUN_ID: run_id,
         names.LABEL_EXPERIMENT_ID: experiment_id,

@@ -7,13 +7,33 @@ for its own files and for addresses, unless the user trusts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import InvalidProject
+from container_backend.parameters import is_address, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Mapping
+
+    from container_backend.entry_points import EntryPoint, Project
+
+# A mount of these reaches what is behind them, read-only or not.
+_SPECIAL_FILES: Final = {
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+# Who may write to one of these is root. Engines listen there, whichever one is used for the run.
+_ENGINE_SOCKETS: Final = (
+    Path("/var/run/docker.sock"),
+    Path("/run/containerd/containerd.sock"),
+    Path("/run/podman/podman.sock"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,3 +99,107 @@ def check_variables(
             f"{', '.join(named)} of your environment.",
             remedy=f"Give those that it needs: {typed}. {permissions.remedy}",
         )
+
+
+def confine_paths(
+    project: Project,
+    entry_point: EntryPoint,
+    values: Mapping[str, object],
+    typed: Container[str],
+    permissions: Permissions,
+) -> EntryPoint:
+    """Refuse paths of this machine that the user did not type.
+
+    Args:
+        project: Whose entry point.
+        entry_point: As declared.
+        values: Of its parameters.
+        typed: Names of those that the user typed for this run.
+        permissions: Of the project.
+
+    Returns:
+        The entry point. A path inside of the project is text there: the program finds the file in
+        its own folder, and a file of that name in the user's current folder is not meant.
+
+    Raises:
+        InvalidProject: A default or a recorded value is a path outside of the project.
+    """
+    if permissions.trusted:
+        return entry_point
+    parameters = dict(entry_point.parameters)
+    for name, parameter in entry_point.parameters.items():
+        value = values.get(name, parameter.default)
+        if parameter.kind != "path" or name in typed or value is None or is_address(str(value)):
+            continue
+        if not _is_inside(project.directory, str(value)):
+            key = f"entry_points.{entry_point.name}.parameters.{name}"
+            raise InvalidProject(
+                f"{project.where}, key '{key}{'' if name in values else '.default'}': "
+                f"{permissions.reason}, and names '{value}', which is outside of it.",
+                remedy=f"Give a path that it may see: -P {name}=PATH. {permissions.remedy}",
+            )
+        parameters[name] = replace(parameter, type="string")
+    return replace(entry_point, parameters=parameters)
+
+
+def _is_inside(directory: Path, text: str) -> bool:
+    if text.startswith("~"):
+        return False
+    try:
+        return local_path(text, directory).resolve().is_relative_to(directory)
+    except (ValueError, OSError, RuntimeError):  # a NUL character, links in a circle
+        return False
+
+
+def check_special_files(where: str, paths: Iterable[Path]) -> None:
+    """Refuse paths that are, or lead to, neither a file nor a folder.
+
+    Raises:
+        InvalidProject: One is a socket, a pipe or a device.
+    """
+    for path in paths:
+        kind = _SPECIAL_FILES.get(stat.S_IFMT(path.stat().st_mode)) if path.exists() else None
+        if kind:
+            raise InvalidProject(
+                f"{where}: the path '{path}' is {kind}; a program is handed files and folders only."
+            )
+
+
+def engine_sockets(url: str) -> tuple[Path, ...]:
+    """Where engines listen on this machine; ``url`` is the address of the one that is used."""
+    if url.startswith("unix://"):
+        return (Path(url.removeprefix("unix://")), *_ENGINE_SOCKETS)
+    return _ENGINE_SOCKETS
+
+
+def check_engine(where: str, paths: Iterable[Path], sockets: Iterable[Path]) -> None:
+    """Refuse the socket of an engine, and folders that have one in them.
+
+    Raises:
+        InvalidProject: A path is or contains one.
+    """
+    for socket in sockets:
+        places = {place for form in (socket, socket.resolve()) for place in (form, *form.parents)}
+        for path in paths:
+            if path.resolve() in places or any(_is_same(path, place) for place in places):
+                raise InvalidProject(
+                    f"{where}: with '{path}', the program could use the engine at '{socket}', "
+                    "which is as good as root.",
+                    remedy="Allow it, if it must: -c '{\"allow_engine\": true}'.",
+                )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """True for another mount of the same folder, too."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
+
+
+def groups_of_user(sockets: Iterable[Path]) -> list[int]:
+    """The groups of this process but for those that the sockets of engines belong to."""
+    if not hasattr(os, "getgroups"):
+        return []
+    of_engines = {socket.stat().st_gid for socket in sockets if socket.exists()}
+    return [group for group in os.getgroups() if group not in of_engines]

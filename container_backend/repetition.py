@@ -25,6 +25,7 @@ class Repetition:
         image: Its image; None where it is to be found out from the code.
         code: What was written down of the code, where that is what is there.
         tags: For the new run.
+        recorded: Names of the parameters whose values are those of that run.
         trusted: The user allows the new run what that run was allowed.
     """
 
@@ -34,4 +35,5 @@ class Repetition:
     image: ImagePlan | ReadyImage | None = None
     code: RecordedCode | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    recorded: frozenset[str] = frozenset()
     trusted: bool = False

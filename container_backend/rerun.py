@@ -110,9 +110,11 @@ def submission_of(run_id: str, again: Again) -> Submission:
         build_image=recorded.build_image,
         host=again.host,
     )
+    untyped = frozenset(recorded.parameters) - set(again.parameters)
     if is_image_address(recorded.source):
         uri = _image_source(past, again, submission)
-        return replace(submission, uri=uri, repetition=Repetition(past.run_id, trusted=again.trust))
+        repetition = Repetition(past.run_id, recorded=untyped, trusted=again.trust)
+        return replace(submission, uri=uri, repetition=repetition)
     with ExitStack() as until_known:
         folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -122,7 +124,9 @@ def submission_of(run_id: str, again: Again) -> Submission:
         _refuse(past, lacks, best_effort=again.best_effort)
         until_known.pop_all()
     tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
-    repetition = Repetition(past.run_id, directory, folder, image, code, tags, again.trust)
+    repetition = Repetition(
+        past.run_id, directory, folder, image, code, tags, recorded=untyped, trusted=again.trust
+    )
     return replace(submission, repetition=repetition)
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -14,9 +14,6 @@ import pytest
 import container_backend
 from tests.integration.conftest import only_run, runs
 from tests.integration.servers import files_over_http, git_over_https, ssh_server
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MLPROJECT = "entry_points: {main: {command: 'cat answer.txt'}}\n"
 
@@ -156,6 +153,39 @@ def test_an_archive_that_climbs_is_refused(tmp_path, entry):
     with pytest.raises(container_backend.InvalidProject) as caught:
         container_backend.run(str(tmp_path / "project.zip"))
     assert f"has an entry outside of it: '{entry}'" in str(caught.value)
+
+
+def test_a_fetched_project_is_handed_no_file_of_this_machine_that_the_user_did_not_type(
+    script, tmp_path, capfd
+):
+    private = tmp_path / "private"
+    private.write_text("of mine")
+    folder = script(
+        "import sys; print(open(sys.argv[1]).read())",
+        f"{{data: {{type: path, default: '{private}'}}}}",
+        "python main.py {data}",
+    )
+    archive = shutil.make_archive(str(tmp_path / "project"), "zip", folder)
+    with pytest.raises(container_backend.InvalidProject) as caught:
+        container_backend.run(archive)
+    assert "key 'entry_points.main.parameters.data.default': this project was fetched" in str(
+        caught.value
+    )
+    assert "trust_project" in str(caught.value)
+    assert runs() == []
+    container_backend.run(archive, parameters={"data": str(private)})
+    container_backend.run(archive, backend_config={"trust_project": True})
+    assert capfd.readouterr().out == "of mine\nof mine\n"
+
+
+def test_the_engine_is_handed_to_no_program_as_a_path(script, engine):
+    folder = script("pass", "{data: path}", "python main.py {data}")
+    address = engine.host.url.removeprefix("unix://")
+    with pytest.raises(container_backend.InvalidProject, match="is a socket"):
+        container_backend.run(folder, parameters={"data": address})
+    with pytest.raises(container_backend.InvalidProject, match="as good as root"):
+        container_backend.run(folder, parameters={"data": str(Path(address).parent)})
+    assert runs() == []
 
 
 def test_files_that_are_downloaded_for_a_run_go_with_it(script, tmp_path, capfd, monkeypatch):

@@ -130,6 +130,28 @@ def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, w
     check(only_run().info.run_id)
 
 
+def test_a_program_is_not_in_the_group_that_may_use_the_engine(script, workplace, engine):
+    """As an ordinary user in that group and another one; the engine's own folder is left as it is."""
+    uid, other = 54321, 54322
+    group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
+    for path in (workplace, workplace / "store"):
+        os.chown(path, uid, uid)
+    done = subprocess.run(
+        [
+            *("setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group},{other}"),
+            *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"),
+            *(sys.executable, "-m", "container_backend", "run"),
+            script("import os; print(sorted(os.getgroups()))"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(workplace)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{sorted({uid, other})}\n"
+
+
 def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
     script, monkeypatch, workplace, capfd
 ):

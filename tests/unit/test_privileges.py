@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 
+from container_backend.command import compute_command
 from container_backend.errors import InvalidProject
-from container_backend.privileges import Permissions, check_variables, check_volumes
+from container_backend.parameters import Parameter
+from container_backend.privileges import (
+    Permissions,
+    check_engine,
+    check_special_files,
+    check_variables,
+    check_volumes,
+    confine_paths,
+    engine_sockets,
+    groups_of_user,
+)
+from container_backend.project import EntryPoint, Project
 
 OWN = Permissions(trusted=True)
 FETCHED = Permissions(trusted=False)
@@ -38,3 +54,111 @@ def test_pairs_and_what_the_user_gives_anyway_are_not_asked_for():
 def test_a_project_of_the_users_own_may_ask_for_everything():
     check_volumes(WHERE, ["/home:/home"], OWN)
     check_variables(WHERE, ["A_TOKEN"], (), OWN)
+
+
+@pytest.fixture
+def directory(tmp_path) -> Path:
+    """A fetched project, beside a file of the user's own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "private").touch()
+    (folder / "data.csv").touch()
+    (folder / "link").symlink_to("../private")
+    (folder / "circle").symlink_to("circle")
+    (folder / "inside").symlink_to("data.csv")
+    return folder
+
+
+def confined(directory: Path, default: str, permissions: Permissions, **values: str):
+    entry_point = EntryPoint("main", "run {d}", {"d": Parameter("d", "path", default)})
+    project = Project(None, directory, directory / "MLproject", {"main": entry_point}, {})
+    typed = set() if permissions.is_repeated else set(values)
+    allowed = confine_paths(project, entry_point, values, typed, permissions)
+    return compute_command(project, allowed, values, directory / "storage")
+
+
+@pytest.mark.parametrize("permissions", [FETCHED, REPEATED])
+@pytest.mark.parametrize(
+    "default",
+    [
+        *("/etc/passwd", "~", "~/.ssh", "~no-such-user/x", "../private", "a/../../private", ".."),
+        *("file:///etc/passwd", "FILE:/etc/passwd", "link", "link/x", "/no/such/file", "a\0b"),
+    ],
+)
+def test_a_default_outside_of_the_project_is_refused_there_or_not(directory, default, permissions):
+    with pytest.raises(InvalidProject) as caught:
+        confined(directory, default, permissions)
+    assert f"{directory}/MLproject, key 'entry_points.main.parameters.d.default'" in str(
+        caught.value
+    )
+    assert f"names '{default}', which is outside of it" in str(caught.value)
+    assert permissions.remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("default", ["data.csv", "inside", "a/../data.csv", ".", "gone", ""])
+def test_a_default_in_the_project_is_never_a_path_of_this_machine(directory, default, monkeypatch):
+    monkeypatch.chdir(directory)
+    made = confined(directory, default, FETCHED)
+    assert (made.paths, made.downloads) == ((), ())
+    assert made.parameters == {"d": default}
+    assert made.line == f"run {default}" if default else "run ''"
+
+
+@pytest.mark.parametrize("default", ["http://h/data.csv", "s3://bucket/x", "runs:/0/x"])
+def test_a_default_may_be_an_address(directory, default):
+    assert [each.uri for each in confined(directory, default, FETCHED).downloads] == [default]
+
+
+def test_what_the_user_types_may_be_anywhere(directory):
+    private = directory.parent / "private"
+    assert confined(directory, "/etc/passwd", FETCHED, d=str(private)).paths == (private,)
+    assert confined(directory, str(private), OWN).paths == (private,)
+
+
+def test_a_path_of_a_record_was_not_typed(directory):
+    private = str(directory.parent / "private")
+    with pytest.raises(InvalidProject, match=r"parameters\.d': this project comes from a run's"):
+        confined(directory, "data.csv", REPEATED, d=private)
+
+
+def test_a_path_is_no_socket_pipe_or_device(tmp_path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    check_special_files("MLproject", [tmp_path, tmp_path / "file", tmp_path / "gone"])
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        (tmp_path / "link").symlink_to("socket")
+        for name, kind in (
+            ("socket", "a socket"), ("link", "a socket"), ("pipe", "a pipe"), ("/dev/null", "a device"),
+        ):  # fmt: skip
+            with pytest.raises(InvalidProject, match=f"MLproject: the path .* is {kind};"):
+                check_special_files("MLproject", [tmp_path / name])
+
+
+def test_the_engines_socket_is_refused_by_whatever_path(tmp_path):
+    run = tmp_path / "run"
+    (run / "deep").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "var").symlink_to("run")
+    (run / "deep" / "engine").touch()
+    (run / "link").symlink_to("deep/engine")
+    sockets = (tmp_path / "var" / "deep" / "engine",)
+    for name in ("run/deep/engine", "var/deep/engine", "run/link", "run/deep", "run", "var", "."):
+        with pytest.raises(InvalidProject) as caught:
+            check_engine("MLproject", [tmp_path / name], sockets)
+        assert "allow_engine" in str(caught.value)
+    check_engine("MLproject", [tmp_path / "other", tmp_path / "gone"], sockets)
+
+
+@pytest.mark.parametrize("path", ["/run", "/var/run", "/run/containerd"])
+def test_the_folders_of_engines_are_refused_whichever_engine_is_used(path):
+    with pytest.raises(InvalidProject, match="as good as root"):
+        check_engine("MLproject", [Path(path)], engine_sockets("tcp://elsewhere:2375"))
+
+
+def test_the_group_of_an_engines_socket_is_not_handed_on(tmp_path):
+    (tmp_path / "engine").touch()
+    group = (tmp_path / "engine").stat().st_gid
+    assert group in {*os.getgroups(), os.getgid()}
+    assert groups_of_user([]) == os.getgroups()
+    assert group not in groups_of_user([tmp_path / "gone", tmp_path / "engine"])
