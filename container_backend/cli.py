@@ -58,19 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _docker_args(
-    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
-) -> dict[str, Any]:
-    """``name=value`` or ``name``; a name given twice becomes a list."""
-    collected: dict[str, list[Any]] = {}
-    for given in values:
-        name, equals, value = given.partition("=")
-        if not name:
-            raise click.BadParameter(f"'{given}': write it as name=value.", param=parameter)
-        collected.setdefault(name, []).append(value if equals else True)
-    return {name: found[0] if len(found) == 1 else found for name, found in collected.items()}
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="container-backend")
 def cli() -> None:
@@ -83,15 +70,7 @@ def cli() -> None:
 @options.parameters(
     "A parameter. One that the entry point does not declare is passed as --NAME VALUE."
 )
-@click.option(
-    "-A",
-    "--docker-args",
-    "docker_args",
-    multiple=True,
-    metavar="NAME[=VALUE]",
-    callback=_docker_args,
-    help="An argument of `docker run`, e.g. -A gpus=all -A memory=4g. May be repeated.",
-)
+@options.docker_args("An argument of `docker run`, e.g. -A gpus=all -A memory=4g. May be repeated.")
 @click.option("--experiment-name", envvar="MLFLOW_EXPERIMENT_NAME", metavar="NAME")
 @click.option("--experiment-id", envvar="MLFLOW_EXPERIMENT_ID", metavar="ID")
 @click.option("--run-name", metavar="NAME", help="A name for the run.")

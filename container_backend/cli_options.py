@@ -31,6 +31,19 @@ def _pairs(
         raise click.BadParameter(str(error), param=parameter) from error
 
 
+def _docker_args(
+    _context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, Any]:
+    """``name=value`` or ``name``; a name given twice becomes a list."""
+    collected: dict[str, list[Any]] = {}
+    for given in values:
+        name, equals, value = given.partition("=")
+        if not name:
+            raise click.BadParameter(f"'{given}': write it as name=value.", param=parameter)
+        collected.setdefault(name, []).append(value if equals else True)
+    return {name: found[0] if len(found) == 1 else found for name, found in collected.items()}
+
+
 version = click.option(
     "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
 )
@@ -52,6 +65,19 @@ def parameters(what: str) -> _Decorator:
     """``-P``; what it is, is said in the command's help."""
     return click.option(
         "-P", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs, help=what
+    )
+
+
+def docker_args(what: str) -> _Decorator:
+    """``-A``; what it is, is said in the command's help."""
+    return click.option(
+        "-A",
+        "--docker-args",
+        "docker_args",
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        callback=_docker_args,
+        help=what,
     )
 
 

@@ -41,6 +41,7 @@ def _host(
 @click.command()
 @click.argument("run", shell_complete=complete_run)
 @options.parameters("A parameter, instead of that of RUN.")
+@options.docker_args("An argument of `docker run`, over those of RUN. May be repeated.")
 @click.option("--on", "host", metavar="HOST", callback=_host, help="An engine, as DOCKER_HOST.")
 @options.backend_config("Backend config over that of RUN")
 @click.option("--experiment-name", metavar="NAME", help="By default, that of RUN.")
@@ -52,6 +53,7 @@ def _host(
 def rerun(
     run: str,
     parameters: Mapping[str, str],
+    docker_args: dict[str, Any],
     host: EngineHost | None,
     backend_config: dict[str, Any],
     experiment_name: str | None,
@@ -77,6 +79,7 @@ def rerun(
         Again(
             parameters=parameters,
             config=config,
+            docker_args=docker_args,
             host=host,
             best_effort=best_effort,
             trust=trust,

@@ -70,6 +70,12 @@ def is_platform(text: str) -> bool:
     return _PLATFORM.fullmatch(text) is not None
 
 
+def long_name(name: str) -> str:
+    """The name of an argument, of all that are written for it: ``-v``, ``--volume``."""
+    bare = name.lstrip("-")
+    return _SHORT.get(bare, bare)
+
+
 def parse_docker_args(
     given: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> DockerArgs:
@@ -84,8 +90,7 @@ def parse_docker_args(
     """
     args = DockerArgs()
     for raw, value in given.items():
-        name = raw.lstrip("-")
-        name = _SHORT.get(name, name)
+        name = long_name(raw)
         if name in _IMPLIED:
             continue
         if name in _REFUSED:

@@ -13,14 +13,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.errors import InvalidProject
+from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.parameters import is_address, local_path
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from container_backend.entry_points import EntryPoint, Project
 
+# What of a record stays inside of the container and says how a run goes; all else is asked for.
+_HARMLESS_ARGS: Final = frozenset(
+    {
+        *("add-host", "cap-drop", "cpu-shares", "cpus", "cpuset-cpus", "dns", "gpus", "hostname"),
+        *("label", "memory", "memory-swap", "pids-limit", "platform", "read-only", "shm-size"),
+        *("tmpfs", "ulimit", "workdir"),
+    }
+)
+_HARMLESS_CONFIG: Final = frozenset(
+    {
+        *("grace", "image_repository", "keep", "record_code", "retries", "retry_program"),
+        *("stop_signal", "timeout"),
+    }
+)
 # A mount of these reaches what is behind them, read-only or not.
 _SPECIAL_FILES: Final = {
     stat.S_IFSOCK: "a socket",
@@ -203,3 +217,36 @@ def groups_of_user(sockets: Iterable[Path]) -> list[int]:
         return []
     of_engines = {socket.stat().st_gid for socket in sockets if socket.exists()}
     return [group for group in os.getgroups() if group not in of_engines]
+
+
+def check_record(
+    where: str, docker_args: Mapping[str, Sequence[object]], config: Mapping[str, object]
+) -> None:
+    """Refuse what lets a run of a record reach into this machine.
+
+    Args:
+        where: Which run, for messages.
+        docker_args: Long name → values, of those that the user did not type anew.
+        config: Backend config of the record.
+
+    Raises:
+        InvalidConfig: Something does.
+    """
+    variables = [str(each) for each in docker_args.get("env", ()) if "=" not in str(each)]
+    reaching = [
+        f"docker argument '{name}'" for name in docker_args if name not in {"env", *_HARMLESS_ARGS}
+    ]
+    reaching += [
+        f"'{name}' in the backend config"
+        for name, value in config.items()
+        if value and name not in _HARMLESS_CONFIG
+    ]
+    if variables:
+        reaching.append(f"the values of {', '.join(variables)} of the environment")
+    if reaching:
+        typed = " ".join(f"-A env={name}" for name in variables)
+        raise InvalidConfig(
+            f"{where} was allowed to reach into its machine: {', '.join(reaching)}.",
+            remedy=(f"Give the variables that it needs anew: {typed}. " if variables else "")
+            + "If you trust it, allow it the same on yours: --trust.",
+        )

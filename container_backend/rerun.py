@@ -14,14 +14,15 @@ from container_backend import names
 from container_backend.code import digest_of_code
 from container_backend.code_copy import unpack
 from container_backend.config import parse_config
+from container_backend.docker_args import long_name
 from container_backend.engine import EngineHost, connect
 from container_backend.errors import (
     ContainerBackendError,
     ImageUnavailable,
-    InvalidConfig,
     NotRepeatable,
 )
 from container_backend.past_run import PastRun, find_run
+from container_backend.privileges import check_record
 from container_backend.ready_image import ReadyImage, have
 from container_backend.rebuild import BuiltBefore, find_exact, plan_again
 from container_backend.references import IMAGE_SCHEME, is_image_address, reference_of
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# Docker arguments that reach into the machine: whoever repeats a run says whether they may.
-_REACHING: Final = frozenset(
-    {
-        *("volume", "v", "mount", "device", "privileged", "cap-add", "security-opt", "pid", "ipc"),
-        *("network", "net", "runtime", "group-add", "user", "u"),
-    }
-)
-_REACHING_CONFIG: Final = ("allow_engine", "trust_project", "build_secrets")
 # Of MLflow's tags: where a run's code is from.
 _SOURCE_TAGS: Final = (
     "mlflow.source.name",
@@ -65,6 +58,7 @@ class Again:
     Attributes:
         parameters: Instead of those of before.
         config: Backend config, over that of before.
+        docker_args: Arguments of ``docker run``, over those of before.
         host: The engine; that of the environment by default.
         best_effort: Whether what cannot be had any more is replaced by what there is.
         trust: Whether it may do to this machine what it was allowed before.
@@ -74,6 +68,7 @@ class Again:
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    docker_args: Mapping[str, Any] = field(default_factory=dict)
     host: EngineHost | None = None
     best_effort: bool = False
     trust: bool = False
@@ -164,21 +159,36 @@ def _refuse(past: PastRun, lacks: list[str], *, best_effort: bool) -> None:
 
 
 def _allowed(past: PastRun, again: Again) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config and docker arguments of before. A record is no permission to reach into this machine.
+    """Config and docker arguments of before, and what was typed over them.
+
+    A record is no permission to reach into this machine: an argument or a variable that is typed
+    anew is the user's.
 
     Raises:
         InvalidConfig: It was allowed more than a run is by itself.
     """
-    config, docker_args = dict(past.recorded.config), dict(past.recorded.docker_args)
-    reaching = [f"docker argument '{name}'" for name in docker_args if name in _REACHING]
-    reaching += [f"'{name}' in the backend config" for name in _REACHING_CONFIG if config.get(name)]
-    if reaching and not again.trust:
-        raise InvalidConfig(
-            f"The run '{past.run_id}' was allowed to reach into its machine: "
-            f"{', '.join(reaching)}.",
-            remedy="If you trust it, allow it the same on yours: --trust.",
-        )
-    return config, docker_args
+    typed = _by_long_name({**parse_config(again.config).docker_args, **again.docker_args})
+    variables = {str(each).partition("=")[0] for each in typed.get("env", [])}
+    kept = _by_long_name(past.recorded.docker_args)
+    kept = {name: values for name, values in kept.items() if name == "env" or name not in typed}
+    kept["env"] = [
+        each for each in kept.get("env", []) if str(each).partition("=")[0] not in variables
+    ]
+    if not again.trust:
+        check_record(f"The run '{past.run_id}'", kept, past.recorded.config)
+    merged = {**typed, **kept, "env": [*kept["env"], *typed.get("env", [])]}
+    arguments = {
+        name: values[0] if len(values) == 1 else values for name, values in merged.items() if values
+    }
+    return dict(past.recorded.config), arguments
+
+
+def _by_long_name(docker_args: Mapping[str, Any]) -> dict[str, list[Any]]:
+    named: dict[str, list[Any]] = {}
+    for name, value in docker_args.items():
+        values = value if isinstance(value, list) else [value]
+        named.setdefault(long_name(name), []).extend(values)
+    return named
 
 
 def _find_code(past: PastRun, folder: Path, lacks: list[str]) -> tuple[Path, RecordedCode | None]:

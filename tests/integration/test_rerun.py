@@ -373,8 +373,30 @@ def test_secrets_are_not_in_the_record(folder, monkeypatch):
     assert record["docker_args"]["env"] == ["A_TOKEN", "OTHER_TOKEN", "PLAIN=1", "URL"]
     assert not {"s3cret-value", "t0ken-value", "p4ssw0rd"} & set(json.dumps(record).split('"'))
     monkeypatch.setenv("A_TOKEN", "of now")
-    again, _ = rerun(first)
+    said = refused(first)
+    assert "the values of A_TOKEN, OTHER_TOKEN, URL of the environment" in said
+    assert "-A env=A_TOKEN -A env=OTHER_TOKEN -A env=URL" in said
+    assert "--trust" in said
+    assert "the values of OTHER_TOKEN, URL of" in refused(first, "-A", "env=A_TOKEN")
+    again, _ = rerun(first, "-A", "env=A_TOKEN", "-A", "env=OTHER_TOKEN=x", "-A", "env=URL")
     assert recorded(again)["docker_args"] == {"env": ["A_TOKEN", "OTHER_TOKEN", "PLAIN=1"]}
+    again, _ = rerun(first, "--trust")
+    assert recorded(again)["docker_args"] == {"env": ["A_TOKEN", "OTHER_TOKEN", "PLAIN=1"]}
+
+
+def test_a_path_of_a_record_is_mounted_only_where_it_is_typed_anew_or_trusted(script, tmp_path):
+    private = tmp_path / "private"
+    private.write_text("of mine")
+    folder = script(
+        "print(open(__import__('sys').argv[1]).read())", "{d: path}", "python main.py {d}"
+    )
+    first = container_backend.run(folder, parameters={"d": str(private)}).run_id
+    said = refused(first)
+    assert f"parameters.d': this project comes from a run's record, and names '{private}'" in said
+    assert "--trust" in said
+    for allowed in (["-P", f"d={private}"], ["--trust"]):
+        again, _ = rerun(first, *allowed)
+        assert log_of(again) == "of mine\n"
 
 
 def test_a_record_is_no_permission_to_reach_into_the_machine(folder, tmp_path):

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from container_backend.command import compute_command
-from container_backend.errors import InvalidProject
+from container_backend.config import BackendConfig
+from container_backend.docker_args import _PARSERS
+from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.parameters import Parameter
 from container_backend.privileges import (
     Permissions,
     check_engine,
+    check_record,
     check_special_files,
     check_variables,
     check_volumes,
@@ -162,3 +165,38 @@ def test_the_group_of_an_engines_socket_is_not_handed_on(tmp_path):
     assert group in {*os.getgroups(), os.getgid()}
     assert groups_of_user([]) == os.getgroups()
     assert group not in groups_of_user([tmp_path / "gone", tmp_path / "engine"])
+
+
+# Each reaches into the machine: a new docker argument is one until it is said to be harmless.
+REACHING = {
+    *("cap-add", "device", "env-file", "group-add", "ipc", "mount", "network", "pid", "privileged"),
+    *("runtime", "security-opt", "user", "volume"),
+}
+
+
+@pytest.mark.parametrize("name", sorted({*_PARSERS, "unknown"} - {"env"}))
+def test_a_record_may_name_docker_arguments_that_stay_in_the_container(name):
+    if name not in REACHING | {"unknown"}:
+        return check_record("The run 'x'", {name: ["1"]}, {})
+    with pytest.raises(InvalidConfig, match=f"The run 'x' was allowed .*'{name}'"):
+        check_record("The run 'x'", {name: ["1"]}, {})
+    return None
+
+
+def test_a_record_names_variables_only_with_their_values():
+    check_record("The run 'x'", {"env": ["A=1", "B="]}, {})
+    with pytest.raises(InvalidConfig) as caught:
+        check_record("The run 'x'", {"env": ["A=1", "B_TOKEN", "C"]}, {})
+    assert "the values of B_TOKEN, C of the environment" in str(caught.value)
+    assert "-A env=B_TOKEN -A env=C" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", sorted(BackendConfig.model_fields))
+def test_a_record_has_no_setting_that_reaches_into_the_machine(key):
+    harmless = {"timeout", "stop_signal", "grace", "retries", "retry_program", "keep",
+                "record_code", "image_repository"}  # fmt: skip
+    if key in harmless:
+        return check_record("The run 'x'", {}, {key: "1"})
+    with pytest.raises(InvalidConfig, match=f"'{key}' in the backend config"):
+        check_record("The run 'x'", {}, {key: "1"})
+    return None

@@ -1,0 +1,59 @@
+"""What of a record is taken over, and what the user types over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from container_backend.errors import InvalidConfig
+from container_backend.past_run import PastRun
+from container_backend.recorded import RUN, Recorded, RecordedCode
+from container_backend.rerun import Again, _allowed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory) -> Callable[..., PastRun]:
+    """A run in a store, with a record of its own making."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment(
+        "records", artifact_location=(folder / "artifacts").as_uri()
+    )
+    run = client.create_run(experiment)
+
+    def write(docker_args: dict[str, Any], config: dict[str, Any] | None = None) -> PastRun:
+        record = Recorded(
+            source="x", entry_point="main", parameters={}, docker_args=docker_args,
+            config=config or {}, code=RecordedCode(),
+        )  # fmt: skip
+        client.log_text(run.info.run_id, record.as_json(), RUN)
+        return PastRun(client, uri, run)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["volume", "v", "-v", "--volume"])
+def test_an_argument_reaches_into_the_machine_however_it_is_spelt(past, name):
+    with pytest.raises(InvalidConfig, match="docker argument 'volume'"):
+        _allowed(past({name: "/:/host"}), Again())
+
+
+def test_settings_of_a_record_hold_no_docker_arguments(past):
+    with pytest.raises(InvalidConfig, match="'docker_args' in the backend config"):
+        _allowed(past({}, {"docker_args": {"volume": "/:/host"}}), Again())
+
+
+def test_what_is_typed_anew_takes_the_place_of_the_record(past):
+    recorded = {"env": ["A", "B=1", "C=2"], "v": "/old:/x", "memory": "1g"}
+    typed = {"e": ["A", "C=3"], "volume": "/new:/x"}
+    for again in (Again(docker_args=typed), Again(config={"docker_args": typed})):
+        assert _allowed(past(recorded), again)[1] == {
+            "env": ["B=1", "A", "C=3"], "volume": "/new:/x", "memory": "1g",
+        }  # fmt: skip
+    assert _allowed(past(recorded), Again(trust=True))[1]["env"] == ["A", "B=1", "C=2"]
