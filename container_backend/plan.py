@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from container_backend.config import BackendConfig
     from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
+    from container_backend.git import Repository
     from container_backend.images import EnvironmentImage
     from container_backend.submission import Submission
 
@@ -61,6 +62,7 @@ class Plan:
         tracking_uri: Absolute.
         storage: The folder for downloads; not there yet.
         fetched: The folder that the project was fetched to, if it was.
+        repository: Has the project in its work tree; None where git is asked nothing.
         image_project: What the image says of the project, where the project is an image.
     """
 
@@ -75,6 +77,7 @@ class Plan:
     tracking_uri: str
     storage: Path
     fetched: Path | None
+    repository: Repository | None = None
     image_project: ImageProject | None = None
 
     @property
@@ -128,6 +131,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         tracking_uri=tracking_uri,
         storage=storage,
         fetched=source.temporary,
+        repository=source.repository,
     )
 
 
