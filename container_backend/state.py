@@ -35,9 +35,10 @@ _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIG
                    11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
 _SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
-# What the engine gives a container that it lost, and what those have that it ended: on its way
-# down, or on its way up, where it finds them alive without having been told to keep them.
-_LOST: Final = 255
+# What the engine gives a container that it lost, without telling of its end, and what those have
+# that it ended: on its way down, or on its way up, where it finds them alive without having been
+# told to keep them.
+LOST: Final = 255
 _STOPPED: Final = frozenset({128 + 9, 128 + 15})
 
 
@@ -49,11 +50,14 @@ class Signs:
         out_of_memory: The engine said that a process of it was ended for want of memory.
         signal: The last signal that the engine sent, 0 for none.
         engine_lost: The engine was away, and the container had ended when it was back.
+        exit_code: What the engine told of the program's end as it happened; None where it told
+            nothing, as of a container that it lost.
     """
 
     out_of_memory: bool = False
     signal: int = 0
     engine_lost: bool = False
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ def outcome_of(
         return _timed_out(timeout, code)
     if state.get("Status") == "created":
         return _never_started(error)
-    if code == _LOST or (signs.engine_lost and (signs.signal or code in _STOPPED)):
+    is_lost = code == LOST and signs.exit_code is None
+    if is_lost or (signs.engine_lost and (signs.signal or code in _STOPPED)):
         reason = f"the engine was restarted, or lost the container (exit code {code})"
         return Outcome(FAILED, reason, code, ENGINE)
     if code == 0:
