@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from container_backend import engine, names
 from container_backend._version import __version__
 from container_backend.code import check_files
-from container_backend.command import Command, compute_command
+from container_backend.command import Command, check_size, compute_command
 from container_backend.container import ContainerSpec, base_environment, choose_owner
 from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.downloads import choose_storage
@@ -115,6 +115,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     check_files(project.directory)
     if isinstance(environment, DockerEnvironment):
         docker_args = _with_project(docker_args, environment, source, config)
+    _check_variables(docker_args)
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
     if config.allow_engine:
@@ -158,6 +159,7 @@ def _plan_of_image(
     command = compute_command(project, entry_point, submission.parameters, storage)
     source = Source(project.directory, is_fetched=True, temporary=project.directory)
     docker_args = _with_project(docker_args, found.environment, source, submission.config)
+    _check_variables(docker_args)
     tracking_uri = _tracking_uri(submission, command)
     if submission.config.allow_engine:
         docker_args = _with_engine(docker_args, connected)
@@ -175,6 +177,11 @@ def _plan_of_image(
         fetched=source.temporary,
         image_project=found,
     )
+
+
+def _check_variables(args: DockerArgs) -> None:
+    for name, value in args.environment.items():
+        check_size("docker argument 'env'", f"the variable '{name}'", f"{name}={value}")
 
 
 def _connected(submission: Submission, connections: ExitStack) -> Engine:
