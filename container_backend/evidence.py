@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from container_backend import names
+from container_backend.container import read_file
 from container_backend.events import missed_events, with_event
 from container_backend.state import LOST
 
@@ -29,6 +31,8 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
         return signs
     if found.state.get("ExitCode") == LOST and signs.exit_code is None:
         signs = _with_exit(engine, found, found.started_at, signs)
+    if found.entrypoint and read_file(engine, found.id, names.REACHED) is None:
+        signs = replace(signs, swallowed_by=found.entrypoint)
     return signs
 
 

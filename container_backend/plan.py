@@ -291,6 +291,8 @@ def container_spec(
         labels[names.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
     if image.hash:
         labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
+    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
+    starts_by = image.entrypoint if entrypoint is None else entrypoint
     return ContainerSpec(
         name=names.container_name(run_id),
         image=image.id,
@@ -309,8 +311,9 @@ def container_spec(
         network=network,
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
-        entrypoint=plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None,
+        entrypoint=entrypoint,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
         python_path=image.python_path,
+        leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )

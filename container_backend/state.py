@@ -52,12 +52,15 @@ class Signs:
         engine_lost: The engine was away, and the container had ended when it was back.
         exit_code: What the engine told of the program's end as it happened; None where it told
             nothing, as of a container that it lost.
+        swallowed_by: The image's entry point, as JSON, that has not come to the program; empty for
+            a program that was reached.
     """
 
     out_of_memory: bool = False
     signal: int = 0
     engine_lost: bool = False
     exit_code: int | None = None
+    swallowed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,8 @@ def outcome_of(
     if is_lost or (signs.engine_lost and (signs.signal or code in _STOPPED)):
         reason = f"the engine was restarted, or lost the container (exit code {code})"
         return Outcome(FAILED, reason, code, ENGINE)
-    if code == 0:
-        return Outcome(FINISHED, "", 0)
     out_of_memory = signs.out_of_memory or bool(state.get("OOMKilled"))
-    reason, cause = _failure(code, error, signs.signal, out_of_memory=out_of_memory)
-    return Outcome(FAILED, reason, code, cause)
+    return _ended_by_itself(code, error, signs, out_of_memory=out_of_memory)
 
 
 def removed(ending: str = "", timeout: float | None = None) -> Outcome:
@@ -143,6 +143,23 @@ def _never_started(error: str) -> Outcome:
     if error:
         return Outcome(FAILED, f"the container could not be started: {error}", None, NOT_STARTED)
     return NEVER_CREATED
+
+
+def _ended_by_itself(code: int, error: str, signs: Signs, *, out_of_memory: bool) -> Outcome:
+    if signs.swallowed_by and not (error or out_of_memory):
+        return Outcome(FAILED, _swallowed(signs.swallowed_by, code), None, NOT_STARTED)
+    if code == 0:
+        return Outcome(FINISHED, "", 0)
+    reason, cause = _failure(code, error, signs.signal, out_of_memory=out_of_memory)
+    return Outcome(FAILED, reason, code, cause)
+
+
+def _swallowed(entrypoint: str, code: int) -> str:
+    return (
+        f"the image's entry point {entrypoint} does not run the command: it ended with exit code "
+        f"{code}, and the program was never started. Name another image (docker_env: image; or "
+        'base_image), or one made from it with "ENTRYPOINT []"'
+    )
 
 
 def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tuple[str, str]:
