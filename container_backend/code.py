@@ -16,7 +16,12 @@ from docker.utils.build import PatternMatcher
 
 from container_backend.code_copy import CodeCopy
 from container_backend.errors import InvalidProject
-from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
+from container_backend.names import (
+    CODE_DIRECTORY,
+    HOME_DIRECTORY,
+    LAUNCHER_DIRECTORY,
+    MARK_DIRECTORY,
+)
 from container_backend.template import read_template
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ class Owner:
 
 
 ROOT: Final = Owner(0, 0)
+# The mode of a folder that any user may write to.
+FOR_EVERYBODY: Final = 0o1777
 
 
 def archive_code(
@@ -81,6 +88,7 @@ def archive_code(
                 tar.addfile(folder_entry(str(parent), ROOT))
             tar.addfile(folder_entry(HOME_DIRECTORY, owner))
             tar.addfile(folder_entry(CODE_DIRECTORY, owner))
+            tar.addfile(folder_entry(MARK_DIRECTORY, ROOT, FOR_EVERYBODY))
             tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
             add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
             add_files(tar, directory, owner, copy)
@@ -113,10 +121,10 @@ def add_files(
         _add(tar, directory, relative, owner, copy)
 
 
-def folder_entry(path: str, owner: Owner) -> tarfile.TarInfo:
+def folder_entry(path: str, owner: Owner, mode: int = 0o755) -> tarfile.TarInfo:
     """A folder, by its absolute path."""
     entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, 0o755, owner.uid, owner.gid
+    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner.uid, owner.gid
     return entry
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from container_backend.code import (
+    FOR_EVERYBODY,
     LAUNCHER,
     ROOT,
     add_files,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 _TIME: Final = 315_532_800
 # Where MLflow's own docker runs put a store (mlflow.projects.docker), and its journal beside it.
 _MLFLOW_FOLDER: Final = "/mlflow/tmp"
-_FOR_EVERYBODY: Final = 0o1777
 # Where MLflow puts the artifacts of a database that nobody chose a place for.
 _ARTIFACTS_LINK: Final = f"{CODE_DIRECTORY}/mlruns"
 
@@ -48,7 +48,7 @@ class _Layer(tarfile.TarFile):
 
     def addfile(self, tarinfo: tarfile.TarInfo, fileobj: Any = None) -> None:  # noqa: ANN401
         tarinfo.mtime = _TIME
-        if tarinfo.mode != _FOR_EVERYBODY and tarinfo.name.startswith(CODE_DIRECTORY.lstrip("/")):
+        if tarinfo.mode != FOR_EVERYBODY and tarinfo.name.startswith(CODE_DIRECTORY.lstrip("/")):
             runs = tarinfo.isdir() or tarinfo.mode & stat.S_IXUSR
             tarinfo.mode = 0o777 if runs else 0o666
         super().addfile(tarinfo, fileobj)
@@ -89,9 +89,7 @@ def _write(file: IO[bytes], directory: Path, description: str) -> None:
         add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
         add_text(tar, f"{RUNNER_DIRECTORY}/{DESCRIPTION}", description)
         for folder in (HOME_DIRECTORY, RESULTS_DIRECTORY, ARTIFACTS, _MLFLOW_FOLDER):
-            entry = folder_entry(folder, ROOT)
-            entry.mode = _FOR_EVERYBODY
-            tar.addfile(entry)
+            tar.addfile(folder_entry(folder, ROOT, FOR_EVERYBODY))
         add_files(tar, directory, ROOT)
         link = tarfile.TarInfo(_ARTIFACTS_LINK.lstrip("/"))
         if link.name not in tar.getnames():

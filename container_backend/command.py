@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from container_backend.errors import InvalidProject
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from container_backend.entry_points import EntryPoint, Project
 
 _logger = logging.getLogger(__name__)
+
+# MAX_ARG_STRLEN of Linux, with the NUL at the end: https://man7.org/linux/man-pages/man2/execve.2.html
+_MOST_ARGUMENT_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,24 @@ def compute_command(
         name: given.get(name, str(parameter.default))
         for name, parameter in entry_point.parameters.items()
     }
-    return Command(" ".join(words), {**logged, **extra}, tuple(paths.values()), downloads)
+    line = " ".join(words)
+    check_size(where, "the command with its parameters", line)
+    return Command(line, {**logged, **extra}, tuple(paths.values()), downloads)
+
+
+def check_size(where: str, what: str, text: str) -> None:
+    """Refuse an argument or a variable that no program can be started with.
+
+    Raises:
+        InvalidProject: It is longer than Linux takes.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size >= _MOST_ARGUMENT_BYTES:
+        raise InvalidProject(
+            f"{where}: {what} has {size} bytes; a program can be handed "
+            f"{_MOST_ARGUMENT_BYTES - 1} at the most.",
+            remedy="Write the value to a file, and hand that over as a parameter of type path.",
+        )
 
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:

@@ -23,7 +23,7 @@ from container_backend.code import Owner
 from container_backend.engine import said_by
 from container_backend.errors import ContainerError
 from container_backend.masking import MASK, is_secret
-from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY
+from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 # The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
 _SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')
+# The same, after a mark that whatever started the shell has come to it. No mark can be left on a root
+# that is read-only; that is no reason not to run.
+_MARKING_SHELL: Final = (*_SHELL[:2], f"{{ true >{REACHED}; }} 2>/dev/null; {_SHELL[2]}")
 # The drivers that throw away the beginning of a long log, where the engine's settings say so, and a
 # size that no log reaches: they take no word for "all" in the place of a number.
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
@@ -64,6 +67,7 @@ class ContainerSpec:
         stop_signal: What the program is sent that it may stop.
         stop_seconds: How long it has then, whoever stops it.
         python_path: The image's PYTHONPATH.
+        leaves_mark: Whether the shell is to show that it was reached, by :data:`names.REACHED`.
     """
 
     name: str
@@ -80,6 +84,7 @@ class ContainerSpec:
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
     python_path: str = ""
+    leaves_mark: bool = False
 
     def describe(self) -> str:
         """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
@@ -199,7 +204,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         options["group_add"] = list(spec.groups)
     if spec.network:
         options["network_mode"] = spec.network
-    words = [*_SHELL, spec.command]
+    words = [*(_MARKING_SHELL if spec.leaves_mark else _SHELL), spec.command]
     entrypoint = None
     if spec.entrypoint is not None:  # the engine takes none at all for the image's own
         entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]

@@ -160,6 +160,9 @@ def with_event(signs: Signs, event: Event) -> Signs:
         return replace(signs, signal=int(number) if number.isdigit() else 0)
     if event.action == "start":
         return Signs()
+    code = event.attributes.get("exitCode", "")
+    if event.action == "die" and code.isdigit():
+        return replace(signs, exit_code=int(code))
     return signs
 
 

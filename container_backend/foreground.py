@@ -29,6 +29,7 @@ from container_backend.events import (
     follower_of,
     inspect,
 )
+from container_backend.evidence import gathered
 from container_backend.finish import Finished, finish
 from container_backend.logs import Output
 from container_backend.retries import may_retry, pause_before
@@ -188,6 +189,7 @@ class Foreground:
             self._followed.wait(0 if waited else self._seconds_to_wait(away_since))
             try:
                 found = inspect(self._engine, self._started.container_id)
+                self._followed.signs = gathered(self._engine, found, self._followed.signs)
             except ENGINE_ERRORS as error:
                 away_since = self._away(away_since, error)
                 continue

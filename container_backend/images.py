@@ -46,6 +46,7 @@ class EnvironmentImage:
         hash: The environment hash.
         repository_digest: ``NAME@DIGEST`` by which a registry has it; empty where none has.
         python_path: Its PYTHONPATH; empty where it has none.
+        entrypoint: What starts its programs; empty where it has none.
     """
 
     reference: str
@@ -54,6 +55,7 @@ class EnvironmentImage:
     hash: str
     repository_digest: str = ""
     python_path: str = ""
+    entrypoint: tuple[str, ...] = ()
 
 
 def resolve_base(
@@ -156,7 +158,13 @@ def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> Environ
         hash=plan.hash,
         repository_digest=str(digests[0]) if digests else "",
         python_path=python_path_of(inspected),
+        entrypoint=entrypoint_of(inspected),
     )
+
+
+def entrypoint_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
+    """The entry point of an image, as the engine describes it; empty where it has none."""
+    return tuple((inspected.get("Config") or {}).get("Entrypoint") or ())
 
 
 def python_path_of(inspected: Mapping[str, Any]) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
@@ -217,7 +215,8 @@ def _start(
                 client,
                 str(experiment.experiment_id),
                 uri=plan.submission.uri,
-                work_dir=_work_dir(plan),
+                repository=plan.repository,
+                directory=plan.project.directory,
                 version=submission.version,
                 entry_point=submission.entry_point,
                 parameters=plan.command.parameters,
@@ -354,12 +353,6 @@ def _start_container(
         container.give_up(plan.engine, spec.name)
         raise
     return container_id
-
-
-def _work_dir(plan: Plan) -> Path:
-    """Where MLflow asks git; not in what came out of a record, whose tags are known anyway."""
-    repeated = plan.submission.repetition
-    return Path(os.sep) if repeated and repeated.directory else plan.project.directory
 
 
 def _run_tags(plan: Plan) -> dict[str, str]:

@@ -71,6 +71,10 @@ HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
 # What goes to the run's artifacts as it is, by whoever finishes the run.
 RECORD_DIRECTORY: Final = "/mlflow/record"
+# Where the shell leaves a mark, whichever user it runs as, when an image's own entry point has come
+# to it.
+MARK_DIRECTORY: Final = "/mlflow/mark"
+REACHED: Final = MARK_DIRECTORY + "/reached"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 # And in project images.
 RUNNER_DIRECTORY: Final = "/mlflow/runner"

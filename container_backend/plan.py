@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from container_backend import engine, names
 from container_backend._version import __version__
 from container_backend.code import check_files
-from container_backend.command import Command, compute_command
+from container_backend.command import Command, check_size, compute_command
 from container_backend.container import ContainerSpec, base_environment, choose_owner
 from container_backend.docker_args import DockerArgs, parse_docker_args
 from container_backend.downloads import choose_storage
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from container_backend.config import BackendConfig
     from container_backend.dockerfile import ImagePlan
     from container_backend.engine import Engine
+    from container_backend.git import Repository
     from container_backend.images import EnvironmentImage
     from container_backend.submission import Submission
 
@@ -68,6 +69,7 @@ class Plan:
         tracking_uri: Absolute.
         storage: The folder for downloads; not there yet.
         fetched: The folder that the project was fetched to, if it was.
+        repository: Has the project in its work tree; None where git is asked nothing.
         image_project: What the image says of the project, where the project is an image.
     """
 
@@ -82,6 +84,7 @@ class Plan:
     tracking_uri: str
     storage: Path
     fetched: Path | None
+    repository: Repository | None = None
     image_project: ImageProject | None = None
 
     @property
@@ -121,6 +124,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     asked = DockerArgs()
     if isinstance(environment, DockerEnvironment):
         asked = asked_args(docker_args, environment, source.directory, permissions)
+    _check_variables(asked, docker_args)
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, config)
@@ -136,6 +140,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         tracking_uri=tracking_uri,
         storage=storage,
         fetched=source.temporary,
+        repository=source.repository,
     )
 
 
@@ -162,6 +167,7 @@ def _plan_of_image(
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
     asked = asked_args(docker_args, found.environment, project.directory, permissions)
+    _check_variables(asked, docker_args)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, submission.config)
     return Plan(
@@ -178,6 +184,12 @@ def _plan_of_image(
         fetched=project.directory,
         image_project=found,
     )
+
+
+def _check_variables(*given: DockerArgs) -> None:
+    for args in given:
+        for name, value in args.environment.items():
+            check_size("docker argument 'env'", f"the variable '{name}'", f"{name}={value}")
 
 
 def _connected(submission: Submission, connections: ExitStack) -> Engine:
@@ -285,6 +297,8 @@ def container_spec(
         labels[names.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
     if image.hash:
         labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
+    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
+    starts_by = image.entrypoint if entrypoint is None else entrypoint
     return ContainerSpec(
         name=names.container_name(run_id),
         image=image.id,
@@ -303,8 +317,9 @@ def container_spec(
         network=network,
         groups=tuple(dict.fromkeys([*groups, *args.groups])),
         args=args,
-        entrypoint=plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None,
+        entrypoint=entrypoint,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
         python_path=image.python_path,
+        leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )

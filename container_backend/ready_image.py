@@ -15,7 +15,14 @@ from container_backend.build_hints import hint_for
 from container_backend.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.content import digest_of
 from container_backend.errors import BuildError, ImageUnavailable
-from container_backend.images import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
+from container_backend.images import (
+    ALWAYS,
+    MISSING,
+    NEVER,
+    EnvironmentImage,
+    entrypoint_of,
+    python_path_of,
+)
 from container_backend.names import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
 from container_backend.spec import project_files
 
@@ -101,8 +108,15 @@ def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
     digests = inspected.get("RepoDigests") or []
     digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
     known = str(digests[0]) if digests else ""
-    path = python_path_of(inspected)
-    return EnvironmentImage(reference, str(inspected["Id"]), digest, "", known, path)
+    return EnvironmentImage(
+        reference,
+        str(inspected["Id"]),
+        digest,
+        "",
+        known,
+        python_path_of(inspected),
+        entrypoint_of(inspected),
+    )
 
 
 def add_code(

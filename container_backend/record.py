@@ -26,6 +26,7 @@ from container_backend.errors import (
 )
 from container_backend.file_lock import FileLock, state_folder
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
+from container_backend.revision import git_address, read_checkout
 from container_backend.source import without_credentials
 from container_backend.store_access import await_listener, is_listening, turn_to_write
 from container_backend.tracking import local_path
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
     from mlflow.tracking import MlflowClient
 
+    from container_backend.git import Repository
+    from container_backend.revision import Checkout
     from container_backend.state import Outcome
     from container_backend.submission import Experiment
 
@@ -235,7 +238,8 @@ def create_run(
     experiment_id: str,
     *,
     uri: str,
-    work_dir: Path,
+    repository: Repository | None,
+    directory: Path,
     version: str | None,
     entry_point: str,
     parameters: Mapping[str, str],
@@ -246,8 +250,11 @@ def create_run(
 
     The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
     one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
+    Git is asked by :mod:`container_backend.git`: asked by MLflow, it runs programs that a
+    repository names.
     """
-    tags = {**_source_tags(uri, str(work_dir), version, entry_point), **tags}
+    checkout = read_checkout(repository, directory, version)
+    tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
     with turn_to_write(client.tracking_uri):
         run = client.create_run(experiment_id, tags=tags, run_name=run_name)
     info = run.info
@@ -260,27 +267,27 @@ def create_run(
     return record
 
 
-def _source_tags(uri: str, work_dir: str, version: str | None, entry_point: str) -> dict[str, str]:
+def _source_tags(
+    uri: str, checkout: Checkout, version: str | None, entry_point: str
+) -> dict[str, str]:
     from mlflow.entities import SourceType
     from mlflow.projects import utils
     from mlflow.tracking import fluent
-    from mlflow.tracking._tracking_service.utils import _get_git_url_if_present
-    from mlflow.utils.git_utils import get_git_commit, get_git_repo_url
 
     source = utils._expand_uri(uri)
     if utils._is_local_uri(uri):
-        source = _get_git_url_if_present(source)
+        source = git_address(source)
     tags: dict[str, Any] = {
         names.MLFLOW_USER: _user(),
         names.MLFLOW_SOURCE_NAME: without_credentials(source),
         names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
         names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
-        names.MLFLOW_GIT_COMMIT: get_git_commit(work_dir),
-        names.MLFLOW_GIT_REPO_URL: get_git_repo_url(work_dir),
+        names.MLFLOW_GIT_COMMIT: checkout.commit or None,
+        names.MLFLOW_GIT_REPO_URL: checkout.address or None,
     }
     if (active := fluent.active_run()) is not None:
         tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
-    if utils._is_valid_branch_name(work_dir, version):
+    if checkout.is_branch:
         tags[names.MLFLOW_GIT_BRANCH] = version
     return {key: str(value) for key, value in tags.items() if value is not None}
 

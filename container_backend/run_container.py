@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ class RunContainer:
         has_gpu: Whether it was given one of NVIDIA's.
         cpus: How many CPUs it may use; None for all.
         grace: Seconds that its program has when it is to stop.
+        entrypoint: The image's own, as JSON, where it must show by a mark that it runs the command;
+            else empty.
     """
 
     id: str
@@ -39,6 +42,7 @@ class RunContainer:
     has_gpu: bool = False
     cpus: float | None = None
     grace: int = 10
+    entrypoint: str = ""
 
     @property
     def run_id(self) -> str:
@@ -107,16 +111,19 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
     config = inspected["Config"]
     host = inspected.get("HostConfig") or {}
     environment = variables_in(inspected)
+    words = [str(word) for word in config.get("Cmd") or [""]]
+    leaves_mark = any(names.REACHED in word for word in words[:-1])
     return RunContainer(
         id=str(inspected["Id"]),
         name=str(inspected["Name"]).removeprefix("/"),
         labels=dict(config.get("Labels") or {}),
         state=dict(inspected["State"]),
         environment=environment,
-        command=str((config.get("Cmd") or [""])[-1]),
+        command=words[-1],
         has_gpu=_has_gpu(host, environment),
         cpus=_cpus(host),
         grace=int(config.get("StopTimeout") or 0),
+        entrypoint=json.dumps(config.get("Entrypoint") or []) if leaves_mark else "",
     )
 
 

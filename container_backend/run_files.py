@@ -44,7 +44,7 @@ class RunFiles:
         self._policy = plan.submission.config.record_code
         repeated = plan.submission.repetition
         self._repeats = repeated.code if repeated is not None else None
-        self._tree = None if repeated is not None and repeated.directory else _committed(plan)
+        self._tree = _committed(plan)
         in_commit = self._tree is not None
         if self._repeats is not None:
             in_commit = bool(self._repeats.commit) and not self._repeats.archived
@@ -114,7 +114,7 @@ class RunFiles:
 def _committed(plan: Plan) -> GitTree | None:
     """The repository whose commit has all that is sent; None where none has."""
     directory = plan.project.directory
-    tree = read_git_tree(directory)
+    tree = read_git_tree(plan.repository, directory)
     return tree if tree and tree.has_all_of(included_files(directory)) else None
 
 

@@ -81,11 +81,12 @@ def build_and_share(
         )
     if output is not None:
         check_output(output)
-    with found_project(submission) as (_, declared, entry_point):
+    with found_project(submission) as (source, declared, entry_point):
         environment = read_environment(declared, entry_point, submission.config)
         project = _with_runnable(declared, environment, submission)
         check_files(project.directory)
-        revision, code_digest = revision_of(project.directory), digest_of_code(project.directory)
+        revision = revision_of(source.repository, project.directory)
+        code_digest = digest_of_code(project.directory)
         with closing(connect()) as engine:
             if platform == engine.platform:
                 platform = None

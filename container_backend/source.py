@@ -12,15 +12,17 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
+from container_backend.git import fetch_commit, find_repository, opened, repository_at
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
+
+    from container_backend.git import Repository
 
 _logger = logging.getLogger(__name__)
 
 # What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
-_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 _URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -32,17 +34,20 @@ class Source:
         directory: Absolute.
         is_fetched: Whether it came from elsewhere: from an address, or out of an archive.
         temporary: The folder that was made for it; None where it is the caller's own.
+        repository: Has the folder in its work tree; None for an archive, even for one whose files
+            look like a repository.
     """
 
     directory: Path
     is_fetched: bool
     temporary: Path | None = None
+    repository: Repository | None = None
 
 
 def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     """The project's folder.
 
-    The fetching is MLflow's own (``mlflow.projects.utils``), except that a ``version`` of a
+    Addresses are read by MLflow's own functions (``mlflow.projects.utils``). A ``version`` of a
     repository on this disk is fetched into a folder of its own: MLflow checks it out in the
     caller's working tree.
 
@@ -55,7 +60,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         InvalidProject: There is no such project or version, or it cannot be fetched.
     """
     if version is None and not _ADDRESS.match(uri) and Path(uri).is_dir():
-        return Source(Path(uri).resolve(), is_fetched=False)  # the usual case, without MLflow
+        return _local(Path(uri).resolve())  # the usual case, without MLflow
     from mlflow.projects import utils
 
     location, subdirectory = utils._parse_subdirectory(uri)
@@ -69,7 +74,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     if path.is_file() and not is_zip:
         raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
-        return Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
+        return _local(_inside(path.resolve(), subdirectory, uri))
     root = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
     # A program may have written to a folder of it, as a user of its own.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
@@ -78,22 +83,24 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         if is_zip:
             _unzip(location, path, root)
         else:
-            if path.exists() and not utils._is_git_repo(path):
-                raise InvalidProject(
-                    f"'{location}' is not a git repository, so it has no version '{version}'."
-                )
-            _fetch_repository(str(path.resolve()) if path.exists() else location, version, root)
+            _fetch_repository(location, path.resolve() if path.exists() else None, version, root)
     except ContainerBackendError:
         raise
     except Exception as error:
-        # MLflow, GitPython, zipfile and requests each raise their own kind.
+        # Git, MLflow, zipfile and requests each raise their own kind.
         raise InvalidProject(
             f"The project '{without_credentials(uri)}'"
             + (f" at version '{version}'" if version else "")
             + f" cannot be fetched: {_last_lines(error)}"
         ) from error
     is_fetched = is_zip or not path.exists()
-    return Source(_inside(root, subdirectory, uri), is_fetched, root)
+    directory = _inside(root, subdirectory, uri)
+    repository = None if is_zip else find_repository(directory, within=root)
+    return Source(directory, is_fetched, root, repository)
+
+
+def _local(directory: Path) -> Source:
+    return Source(directory, is_fetched=False, repository=find_repository(directory))
 
 
 def is_address(uri: str) -> bool:
@@ -101,18 +108,17 @@ def is_address(uri: str) -> bool:
     return _ADDRESS.match(uri) is not None and not uri.startswith("-")
 
 
-def _fetch_repository(address: str, version: str | None, root: Path) -> None:
-    from mlflow.projects import utils
-
-    if version is None or not _SHORT_COMMIT.fullmatch(version):
-        utils._fetch_git_repo(address, version, str(root))
+def _fetch_repository(location: str, path: Path | None, version: str | None, root: Path) -> None:
+    if path is None:
+        fetch_commit(location, version, root)
         return
-    # Servers give out branches, tags and whole commit ids; the beginning of one takes all of them.
-    import git
-
-    repository = git.Repo.clone_from(address, str(root))
-    repository.git.checkout(version)
-    repository.git.execute(["git", "submodule", "update", "--init", "--recursive"])
+    repository = repository_at(path)
+    if repository is None:
+        raise InvalidProject(
+            f"'{location}' is not a git repository, so it has no version '{version}'."
+        )
+    with opened(repository) as view:
+        fetch_commit(str(path), version, root, view.directory)
 
 
 def _unzip(location: str, path: Path, root: Path) -> None:
@@ -126,7 +132,7 @@ def _unzip(location: str, path: Path, root: Path) -> None:
                     f"The archive '{location}' has an entry outside of it: '{name}'."
                 )
     utils._unzip_repo(archive, root)
-    # No repository of somebody else's: git runs programs that one names.
+    # Programs that the caller or the container starts would find a repository of another's.
     for found in list(root.rglob(".git")):
         shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
     entries = list(root.iterdir())

@@ -35,9 +35,10 @@ _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIG
                    11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
 _SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
-# What the engine gives a container that it lost, and what those have that it ended: on its way
-# down, or on its way up, where it finds them alive without having been told to keep them.
-_LOST: Final = 255
+# What the engine gives a container that it lost, without telling of its end, and what those have
+# that it ended: on its way down, or on its way up, where it finds them alive without having been
+# told to keep them.
+LOST: Final = 255
 _STOPPED: Final = frozenset({128 + 9, 128 + 15})
 
 
@@ -49,11 +50,17 @@ class Signs:
         out_of_memory: The engine said that a process of it was ended for want of memory.
         signal: The last signal that the engine sent, 0 for none.
         engine_lost: The engine was away, and the container had ended when it was back.
+        exit_code: What the engine told of the program's end as it happened; None where it told
+            nothing, as of a container that it lost.
+        swallowed_by: The image's entry point, as JSON, that has not come to the program; empty for
+            a program that was reached.
     """
 
     out_of_memory: bool = False
     signal: int = 0
     engine_lost: bool = False
+    exit_code: int | None = None
+    swallowed_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,14 +117,12 @@ def outcome_of(
         return _timed_out(timeout, code)
     if state.get("Status") == "created":
         return _never_started(error)
-    if code == _LOST or (signs.engine_lost and (signs.signal or code in _STOPPED)):
+    is_lost = code == LOST and signs.exit_code is None
+    if is_lost or (signs.engine_lost and (signs.signal or code in _STOPPED)):
         reason = f"the engine was restarted, or lost the container (exit code {code})"
         return Outcome(FAILED, reason, code, ENGINE)
-    if code == 0:
-        return Outcome(FINISHED, "", 0)
     out_of_memory = signs.out_of_memory or bool(state.get("OOMKilled"))
-    reason, cause = _failure(code, error, signs.signal, out_of_memory=out_of_memory)
-    return Outcome(FAILED, reason, code, cause)
+    return _ended_by_itself(code, error, signs, out_of_memory=out_of_memory)
 
 
 def removed(ending: str = "", timeout: float | None = None) -> Outcome:
@@ -138,6 +143,23 @@ def _never_started(error: str) -> Outcome:
     if error:
         return Outcome(FAILED, f"the container could not be started: {error}", None, NOT_STARTED)
     return NEVER_CREATED
+
+
+def _ended_by_itself(code: int, error: str, signs: Signs, *, out_of_memory: bool) -> Outcome:
+    if signs.swallowed_by and not (error or out_of_memory):
+        return Outcome(FAILED, _swallowed(signs.swallowed_by, code), None, NOT_STARTED)
+    if code == 0:
+        return Outcome(FINISHED, "", 0)
+    reason, cause = _failure(code, error, signs.signal, out_of_memory=out_of_memory)
+    return Outcome(FAILED, reason, code, cause)
+
+
+def _swallowed(entrypoint: str, code: int) -> str:
+    return (
+        f"the image's entry point {entrypoint} does not run the command: it ended with exit code "
+        f"{code}, and the program was never started. Name another image (docker_env: image; or "
+        'base_image), or one made from it with "ENTRYPOINT []"'
+    )
 
 
 def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tuple[str, str]:

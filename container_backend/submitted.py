@@ -15,6 +15,7 @@ from container_backend.ending import Ending, outcome_at
 from container_backend.engine import connect
 from container_backend.errors import TrackingUnreachable
 from container_backend.events import ENGINE_ERRORS, follower_of, inspect
+from container_backend.evidence import gathered
 from container_backend.finish import Finished, finish
 from container_backend.foreground import run_error
 from container_backend.kept_log import kept_output
@@ -201,7 +202,8 @@ class ContainerRun(SubmittedRun):
         entry = ledger_of(self._host).entry(found.submission if found else self._run_id)
         note = entry.read()
         attempts = note.attempts if note else 1
-        ending = Ending(self._run_id, found, found is None, followed.signs, attempts)
+        signs = gathered(engine, found, followed.signs)
+        ending = Ending(self._run_id, found, found is None, signs, attempts)
         if found is not None and may_retry(found, outcome_at(ending), attempts):
             return  # it is about to be started again
         with entry.lock() as lock:

@@ -29,6 +29,7 @@ from container_backend.events import (
     EventReader,
     inspect,
 )
+from container_backend.evidence import gathered
 from container_backend.finisher import AGAIN, BUSY, END, INCOMPLETE, PROGRESS, Job
 from container_backend.finishers import Finishers
 from container_backend.ledger import FRAMES, METRICS, Ledger, ledger_of
@@ -403,6 +404,7 @@ class Supervisor:
                 self._runs(watched, found)
                 return
             watched.container = found
+            watched.signs = gathered(self._engine, found, watched.signs)
             if self._restarted(watched, found, entry):
                 return
         watched.busy = True

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend import state
@@ -325,6 +325,16 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     time.sleep(chance.uniform(0, 3))
     stage.own.start()
     return LOST
+
+
+@fault("the engine and its containers killed at once (power), client waiting", engine=WITHOUT)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage, "-P", "seconds=600")
+    stage.own.lose_power()
+    time.sleep(chance.uniform(0, 3))
+    stage.own.start()
+    assert process.wait(PATIENCE_SECONDS) != 0
+    return replace(LOST, note="exit code 255")
 
 
 @fault("the engine ended and started again (upgrade, reboot), client waiting", engine=WITHOUT)

@@ -160,6 +160,14 @@ class OwnEngine:
         self._dockerd.wait()
         wait_until(lambda: not set(programs) & set(self._processes()))
 
+    def lose_power(self) -> None:
+        """End it and all of its containers at once, as a machine that loses power does."""
+        while running := [pid for pid in self._processes() if pid != self._holder]:
+            for pid in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._dockerd.wait()
+
     def stop(self) -> None:
         """End it as an upgrade or a reboot does; returns when it has ended."""
         (dockerd,) = [pid for pid in self._processes() if _name_of(pid) == "dockerd"]

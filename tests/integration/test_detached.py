@@ -49,6 +49,28 @@ def hints(said: str) -> set[str]:
     return set(re.findall(r"`container-backend ([a-z]+(?: -f)?) [0-9a-f]{12}`", said))
 
 
+def test_an_exit_code_that_lost_containers_have_is_no_reason_to_try_again(script):
+    config = {"retries": 2}
+    run = container_backend.run(
+        script("import sys; sys.exit(-1)"), backend_config=config, synchronous=False
+    )
+    assert not run.wait()
+    tags = only_run().data.tags
+    assert (tags[names.TAG_CAUSE], tags[names.TAG_EXIT_CODE]) == ("program", "255")
+    assert names.TAG_ATTEMPTS not in tags
+
+
+def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine, workplace):
+    run = container_backend.run(sleeps(script, 3, 255), synchronous=False)
+    (container,) = containers_of(engine, run.run_id)
+    for pid in sorted(supervisors(workplace), reverse=True):
+        os.kill(pid, signal.SIGKILL)
+    engine.client.api.wait(container.id)
+    assert not run.wait()
+    tags = only_run().data.tags
+    assert (tags[names.TAG_CAUSE], tags[names.TAG_EXIT_CODE]) == ("program", "255")
+
+
 def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     script, engine, workplace
 ):

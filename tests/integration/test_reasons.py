@@ -51,6 +51,10 @@ ENDS = {
         "import subprocess, sys; print('last words', flush=True); sys.exit(127)",
         "command not found (exit code 127)", "program", "127",
     ),
+    "the exit code of lost containers": (
+        "import sys; print('last words', flush=True); sys.exit(-1)",
+        "the program ended with exit code 255", "program", "255",
+    ),
 }  # fmt: skip
 
 

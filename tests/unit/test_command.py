@@ -78,6 +78,18 @@ def test_any_text_reaches_the_program_as_it_was_given(tmp_path_factory, value, e
     assert json.loads(printed) == [value, "--extra", extra]
 
 
+def test_a_command_that_no_program_can_be_handed_is_refused(tmp_path):
+    most = 128 * 1024 - 1
+    made = typed(tmp_path, "string", v="x" * (most - len("run ")))
+    subprocess.run(["true", made.line], check=True)
+    with pytest.raises(InvalidProject, match=f"has {most + 1} bytes.* handed {most} ") as caught:
+        typed(tmp_path, "string", v="x" * (most - len("run ") + 1))
+    assert "type path" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["true", made.line + "x"], check=True)
+
+
 def test_all_missing_parameters_are_named(tmp_path):
     text = "entry_points: {main: {command: x, parameters: {a: int, b: int, c: {default: 1}}}}\n"
     with pytest.raises(InvalidProject) as caught:

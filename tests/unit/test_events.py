@@ -74,6 +74,9 @@ def test_signs():
     assert with_event(Signs(), event("kill", signal="SIGKILL")) == Signs()
     assert with_event(Signs(signal=9, out_of_memory=True), event("start")) == Signs()
     assert with_event(Signs(signal=9), event("rename")) == Signs(signal=9)
+    assert with_event(Signs(), event("die", exitCode="255")) == Signs(exit_code=255)
+    assert with_event(Signs(exit_code=255), event("start")) == Signs()
+    assert after_loss(Signs(exit_code=255), has_died=True).exit_code == 255
     assert after_loss(Signs(signal=15), has_died=False) == Signs(engine_lost=True)
     assert after_loss(Signs(signal=15), has_died=True) == Signs(signal=15, engine_lost=True)
 

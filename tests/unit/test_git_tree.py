@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend.code import included_files
-from container_backend.git_tree import read_git_tree
+from container_backend.git import find_repository
+from container_backend.git_tree import GitTree, read_git_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,15 +36,19 @@ def repository(tmp_path) -> Path:
     return root
 
 
+def tree_of(project: Path) -> GitTree | None:
+    return read_git_tree(find_repository(project), project)
+
+
 def is_whole(project: Path) -> bool:
-    tree = read_git_tree(project)
+    tree = tree_of(project)
     assert tree is not None
     return tree.has_all_of(included_files(project))
 
 
 def test_a_tree_without_changes(repository):
     project = repository / "sub"
-    tree = read_git_tree(project)
+    tree = tree_of(project)
     assert (tree.repository, tree.subdirectory) == (repository, "sub")
     assert tree.commit == git(repository, "rev-parse", "HEAD")
     assert is_whole(project)
@@ -99,14 +104,14 @@ def test_a_folder_that_git_ignores(repository):
 
 
 def test_where_there_is_no_commit(tmp_path):
-    assert read_git_tree(tmp_path) is None
+    assert tree_of(tmp_path) is None
     git(tmp_path, "init", "--quiet")
-    assert read_git_tree(tmp_path) is None
+    assert tree_of(tmp_path) is None
 
 
 def test_a_repository_that_git_cannot_read(repository):
     (repository / ".git" / "HEAD").write_text("nonsense")
-    assert read_git_tree(repository) is None
+    assert tree_of(repository) is None
 
 
 def test_no_program_of_the_repository_is_run(repository, tmp_path):
@@ -114,7 +119,7 @@ def test_no_program_of_the_repository_is_run(repository, tmp_path):
     program.write_text(f"#!/bin/sh\ntouch '{tmp_path}/was-run'\n")
     program.chmod(0o755)
     git(repository, "config", "core.fsmonitor", str(program))
-    assert read_git_tree(repository) is not None
+    assert tree_of(repository) is not None
     assert not (tmp_path / "was-run").exists()
 
 
@@ -132,7 +137,7 @@ def test_another_repository_in_the_environment_is_not_asked(repository, tmp_path
     git(other, "init", "--quiet")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
-    tree = read_git_tree(repository / "sub")
+    tree = tree_of(repository / "sub")
     monkeypatch.delenv("GIT_DIR")
     monkeypatch.delenv("GIT_WORK_TREE")
     assert tree.commit == git(repository, "rev-parse", "HEAD")

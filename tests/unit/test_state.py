@@ -25,11 +25,6 @@ def test_zero_is_finished():
         (139, "ended by SIGSEGV (exit code 139)", "signal"),
         (143, "ended by SIGTERM (exit code 143)", "signal"),
         (200, "the program ended with exit code 200", "program"),
-        (
-            255,
-            "the engine was restarted, or lost the container (exit code 255)",
-            "engine",
-        ),
     ],
 )
 def test_anything_else_is_failed(code, reason, cause):
@@ -64,6 +59,32 @@ def test_too_long_is_failed_however_the_program_took_it(code):
     outcome = outcome_of({"ExitCode": code}, ending="timeout", timeout=2.5)
     reason = "it took longer than its timeout of 2.5 s"
     assert outcome == Outcome("FAILED", reason, code, "timeout")
+
+
+def test_an_exit_code_is_the_programs_where_the_engine_told_of_its_end():
+    told = outcome_of({"ExitCode": 255}, signs=Signs(exit_code=255))
+    assert told == Outcome("FAILED", "the program ended with exit code 255", 255, "program")
+    lost = outcome_of({"ExitCode": 255})
+    reason = "the engine was restarted, or lost the container (exit code 255)"
+    assert lost == Outcome("FAILED", reason, 255, "engine")
+
+
+@pytest.mark.parametrize("code", [0, 2, 127])
+def test_a_program_that_was_not_reached_has_no_exit_code(code):
+    outcome = outcome_of({"ExitCode": code}, signs=Signs(swallowed_by='["echo"]'))
+    assert (outcome.status, outcome.cause, outcome.exit_code) == ("FAILED", "not_started", None)
+    assert 'entry point ["echo"] does not run the command' in outcome.reason
+
+
+def test_what_the_engine_ended_was_not_swallowed():
+    signs = Signs(swallowed_by='["echo"]', engine_lost=True)
+    assert outcome_of({"ExitCode": 143}, signs=signs).cause == "engine"
+    assert outcome_of({"ExitCode": 143}, ending="cancelled", signs=signs).status == "KILLED"
+
+
+def test_an_engine_that_ends_its_containers_tells_of_it():
+    signs = Signs(signal=15, engine_lost=True, exit_code=255)
+    assert outcome_of({"ExitCode": 255}, signs=signs).cause == "engine"
 
 
 def test_a_signal_that_the_engine_was_told_to_send_is_somebodys():
