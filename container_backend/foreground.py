@@ -253,6 +253,9 @@ class Foreground:
 
     def _finish(self, ending: Ending) -> Finished:
         complete = self._display.drain()
+        if complete and ending.there is not None and ending.there.was_started:
+            self._display.compare()
+            complete = self._display.drain()
         if self._was_away and ending.there is not None:
             self._display.resume()
             complete = self._display.drain()
