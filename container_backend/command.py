@@ -148,7 +148,8 @@ def _files(
         if parameter.kind != "path":
             continue
         if is_address(value):
-            last = PurePosixPath(unquote(urlsplit(value).path)).name or name
+            last = PurePosixPath(unquote(urlsplit(value).path)).name
+            last = name if last in {"", ".."} else last
             paths[name] = storage / f"param_{len(downloads)}" / last
             downloads.append(Download(name, value, paths[name]))
         elif Path(value).exists():

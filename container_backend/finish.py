@@ -47,6 +47,8 @@ LAST_LINES: Final = 20
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
 # What the store says of a run that somebody deleted: nothing is to be written down any more.
 _DELETED: Final = "deleted"
+# The folder of this process for output that the disk of the entry does not take.
+_ELSEWHERE: list[Path] = []
 _TAGS_OF_AN_END: Final = {names.TAG_EXIT_CODE, names.TAG_CAUSE}
 
 
@@ -164,9 +166,15 @@ def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
     frames = folder / FRAMES
     spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
     if spool.error is not None:
-        elsewhere = Path(tempfile.gettempdir(), f"container-backend-{ending.run_id}")
-        spool = _spool(ending, engine, elsewhere, frames)
+        spool = _spool(ending, engine, _elsewhere() / ending.run_id, frames)
     return spool
+
+
+def _elsewhere() -> Path:
+    """A folder among the temporary files, which others may write to: one for each process."""
+    if not _ELSEWHERE:
+        _ELSEWHERE.append(Path(tempfile.mkdtemp(prefix=names.TEMPORARY_PREFIX)))
+    return _ELSEWHERE[0]
 
 
 def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:

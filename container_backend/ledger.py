@@ -10,18 +10,23 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import stat
+import tempfile
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.file_lock import FileLock, state_folder
+from container_backend.names import TEMPORARY_PREFIX
+from container_backend.outside import is_submission
 from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from container_backend.engine import EngineHost
 
@@ -33,6 +38,8 @@ FRAMES: Final = "frames"
 _RUNS: Final = "runs"
 _NOTE: Final = "run.json"
 _LOCK: Final = "lock"
+# As `tempfile.mkdtemp` and `downloads.choose_storage` name them.
+_TEMPORARY: Final = re.compile(rf"{TEMPORARY_PREFIX}[a-z0-9_]{{8,12}}")
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,11 @@ class Entry:
     def remove(self) -> None:
         """The run is finished: its temporary folders and its entry are no longer needed."""
         note = self.read()
-        for folder in note.temporary if note else ():
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in map(Path, note.temporary if note else ()):
+            if is_temporary(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif folder.exists():
+                _logger.warning("'%s' is no folder that was made for a run: it stays", folder)
         with suppress(OSError):  # first what says that there is something to do, then the lock
             (self.folder / _NOTE).unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -136,15 +146,22 @@ class Ledger:
         return self.entry(uuid.uuid4().hex)
 
     def entry(self, submission: str) -> Entry:
-        """The entry of a name, be it there or not."""
+        """The entry of a name, which may be missing.
+
+        Raises:
+            ValueError: It is no name of an entry, but maybe a path.
+        """
+        if not is_submission(submission):
+            raise ValueError(f"this is no name of an entry: {submission!r}")
         return Entry(self.folder / _RUNS / submission)
 
     def submissions(self) -> list[str]:
         """The names of all entries; of those, too, that are just being made or removed."""
         try:
-            return sorted(os.listdir(self.folder / _RUNS))  # noqa: PTH208 names are enough
+            found = os.listdir(self.folder / _RUNS)  # noqa: PTH208 names are enough
         except OSError:
             return []
+        return sorted(filter(is_submission, found))
 
     def entries(self) -> Iterator[Entry]:
         """Those that are there."""
@@ -152,6 +169,19 @@ class Ledger:
             entry = self.entry(submission)
             if entry.is_there:
                 yield entry
+
+
+def is_temporary(folder: Path) -> bool:
+    """Whether a folder was made for a run: by its name, its place and its owner; and is no link."""
+    place = Path(tempfile.gettempdir()).resolve()
+    if not _TEMPORARY.fullmatch(folder.name) or folder.parent.resolve() != place:
+        return False
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    is_own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return stat.S_ISDIR(found.st_mode) and is_own
 
 
 def ledger_of(host: EngineHost) -> Ledger:

@@ -76,6 +76,9 @@ ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 RUNNER_DIRECTORY: Final = "/mlflow/runner"
 RESULTS_DIRECTORY: Final = "/mlflow/results"
 
+# What the folders among the temporary files begin with that are made for a run.
+TEMPORARY_PREFIX: Final = "container-backend-"
+
 # The repository of environment images on an engine; the tag is the hash's first digits.
 IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12

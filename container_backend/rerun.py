@@ -114,7 +114,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         uri = _image_source(past, again, submission)
         return replace(submission, uri=uri, repetition=Repetition(past.run_id))
     with ExitStack() as until_known:
-        folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=names.TEMPORARY_PREFIX)).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
         lacks: list[str] = []
         directory, code = _find_code(past, folder, lacks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from container_backend import names
+from container_backend import names, outside
 from container_backend.engine import variables_in
 from container_backend.engine_time import parse_time
 from container_backend.masking import secrets_in
@@ -42,13 +42,13 @@ class RunContainer:
 
     @property
     def run_id(self) -> str:
-        """Of the MLflow run."""
-        return self.labels.get(names.LABEL_RUN_ID, "")
+        """Of the MLflow run; empty where the container is of none."""
+        return outside.run_id_in(self.labels)
 
     @property
     def submission(self) -> str:
-        """The name of its entry in the ledger."""
-        return self.labels.get(names.LABEL_SUBMISSION) or self.run_id
+        """The name of its run's entry in the ledger; empty where it is not a run's."""
+        return outside.submission_in(self.labels)
 
     @property
     def tracking_uri(self) -> str:
@@ -63,7 +63,7 @@ class RunContainer:
     @property
     def is_ours_to_finish(self) -> bool:
         """Whether it belongs to a run, and that is not finished."""
-        return bool(self.run_id) and self.ending != names.KEPT
+        return bool(self.submission) and self.ending != names.KEPT
 
     @property
     def has_ended(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
+from container_backend.names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -70,7 +71,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
         return Source(_inside(path.resolve(), subdirectory, uri), is_fetched=False)
-    root = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+    root = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
     # A program may have written to a folder of it, as a user of its own.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
     _logger.info("=== Fetching project from %s ===", without_credentials(uri))

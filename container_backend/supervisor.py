@@ -33,6 +33,7 @@ from container_backend.finisher import AGAIN, BUSY, END, INCOMPLETE, PROGRESS, J
 from container_backend.finishers import Finishers
 from container_backend.ledger import FRAMES, METRICS, Ledger, ledger_of
 from container_backend.log_keeper import LogKeeper
+from container_backend.outside import submission_in
 from container_backend.owner import owner_id
 from container_backend.retries import may_retry, pause_before
 from container_backend.sampling import Sampler
@@ -192,7 +193,7 @@ class Supervisor:
             for each in self._watched.values():
                 each.engine_was_away()
         for event in message.missed:
-            if watched := self._watched.get(_submission(event)):
+            if watched := self._watched.get(submission_in(event.attributes)):
                 watched.take(event)
         label = f"{names.LABEL_OWNER}={owner_id()}"
         found = message.engine.client.api.containers(all=True, filters={"label": label})
@@ -204,8 +205,7 @@ class Supervisor:
                 self._gone(watched)
 
     def _take_event(self, event: Event) -> None:
-        submission = _submission(event)
-        watched = self._watched.get(submission)
+        watched = self._watched.get(submission_in(event.attributes))
         if watched is not None:
             watched.take(event)
         if event.action in {"start", "rename", "die"}:
@@ -246,8 +246,7 @@ class Supervisor:
         """
         assert self._engine is not None  # noqa: S101 it told of the container
         found = inspect(self._engine, container_id)
-        submission = labels.get(names.LABEL_SUBMISSION) or labels.get(names.LABEL_RUN_ID, "")
-        watched = self._watched.get(submission)
+        watched = self._watched.get(submission_in(labels))
         if found is None:
             if watched is not None:
                 self._gone(watched)
@@ -468,11 +467,6 @@ class Supervisor:
             watched.insists,
         )
         self._finishers.submit(job, watched.tracking_uri)
-
-
-def _submission(event: Event) -> str:
-    labels = event.attributes
-    return labels.get(names.LABEL_SUBMISSION) or labels.get(names.LABEL_RUN_ID, "")
 
 
 def _is_left(entry: Entry) -> bool:
