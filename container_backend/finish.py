@@ -26,6 +26,7 @@ from container_backend.explanation import explain
 from container_backend.ledger import FRAMES, METRICS
 from container_backend.logs import read_log
 from container_backend.metrics import log_metrics
+from container_backend.outside import exit_code_of
 from container_backend.record import RunRecord, is_missing
 from container_backend.spool import LogSpool, frames_in, last_lines
 from container_backend.state import Outcome
@@ -143,11 +144,10 @@ def _written(run: mlflow.entities.Run) -> Outcome | None:
     tags = run.data.tags
     if run.info.status not in state.TERMINAL or not tags.keys() & _TAGS_OF_AN_END:
         return None
-    code = tags.get(names.TAG_EXIT_CODE)
     return Outcome(
         str(run.info.status),
         tags.get(names.TAG_REASON, ""),
-        int(code) if code else None,
+        exit_code_of(tags.get(names.TAG_EXIT_CODE)),
         tags.get(names.TAG_CAUSE, ""),
     )
 

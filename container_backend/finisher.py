@@ -93,10 +93,9 @@ class _Finisher:
     """Does jobs, in several threads."""
 
     def __init__(self, ledger: Ledger, tracking_uri: str) -> None:
-        from mlflow.tracking import MlflowClient
-
         self._ledger = ledger
-        self._client: MlflowClient = MlflowClient(tracking_uri)
+        self._tracking_uri = tracking_uri
+        self._made: MlflowClient | None = None
         self._engine: Engine | None = None
         self._connecting = threading.Lock()
 
@@ -159,6 +158,15 @@ class _Finisher:
             self._client.log_artifact(job.run_id, str(spool.file), LOG_FOLDER)
             spool.file.unlink()
         log_metrics(self._client, job.run_id, entry.folder / METRICS)
+
+    @property
+    def _client(self) -> MlflowClient:
+        """Opened by the first job, which then says what is wrong with its address."""
+        from mlflow.tracking import MlflowClient
+
+        with self._connecting:
+            self._made = self._made or MlflowClient(self._tracking_uri)
+            return self._made
 
     def _connected(self) -> Engine:
         with self._connecting:

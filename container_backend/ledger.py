@@ -61,6 +61,10 @@ class Note:
     attempts: int = 1
 
 
+def _is_count(note: Note) -> bool:
+    return isinstance(note.attempts, int) and note.attempts > 0
+
+
 class Entry:
     """The folder of a run."""
 
@@ -94,9 +98,11 @@ class Entry:
         """The note; None where there is none."""
         try:
             values = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
-            return Note(**{**values, "temporary": tuple(values["temporary"])})
+            note = Note(**{**values, "temporary": tuple(values["temporary"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
+        texts = (note.tracking_uri, note.experiment_id, note.run_id, *note.temporary)
+        return note if all(isinstance(text, str) for text in texts) and _is_count(note) else None
 
     def count_attempt(self) -> int:
         """Note that the program is started once more; gives how many times that makes."""

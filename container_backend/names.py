@@ -40,6 +40,13 @@ LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
 LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
 LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
 
+# All of them, and nothing in them: for containers, which inherit the labels of their image.
+NO_LABELS: Final[dict[str, str]] = {
+    str(value): ""
+    for name, value in list(globals().items())
+    if name.startswith("LABEL_") and name != "LABEL_PREFIX"
+}
+
 # Tags of MLflow runs.
 TAG_PREFIX: Final = "container_backend."
 TAG_CONTAINER_ID: Final = TAG_PREFIX + "container_id"

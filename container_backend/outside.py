@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 _SUBMISSION: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _EXIT_CODE: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 # A hundred years. Beyond it there is no deadline: clocks and timers overflow.
@@ -47,6 +48,12 @@ def hash_in(labels: Mapping[str, str]) -> str:
     """The environment hash of an image; empty where it has none."""
     text = labels.get(names.LABEL_ENVIRONMENT_HASH) or ""
     return text if _HASH.fullmatch(text) else ""
+
+
+def base_digest_in(labels: Mapping[str, str]) -> str:
+    """The digest of what an image was built on; empty where it does not say so."""
+    text = labels.get(names.LABEL_BASE_DIGEST) or ""
+    return text if _DIGEST.fullmatch(text) else ""
 
 
 def seconds_of(text: str | None) -> float | None:

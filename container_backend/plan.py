@@ -260,6 +260,7 @@ def container_spec(
         )
     groups = list(os.getgroups()) if access.mounts and hasattr(os, "getgroups") else []
     labels = {
+        **names.NO_LABELS,
         names.LABEL_RUN_ID: run_id,
         names.LABEL_EXPERIMENT_ID: experiment_id,
         names.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
@@ -272,14 +273,14 @@ def container_spec(
         names.LABEL_KEEP: config.keep,
         names.LABEL_IMAGE: image.reference,
         names.LABEL_RECORD: recorded,
+        names.LABEL_ENVIRONMENT_HASH: image.hash,
+        names.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
     }
     if config.timeout is not None:
         labels[names.LABEL_TIMEOUT] = f"{config.timeout:g}"
     if config.retries:
         labels[names.LABEL_RETRIES] = str(config.retries)
         labels[names.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
-    if image.hash:
-        labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
     return ContainerSpec(
         name=names.container_name(run_id),
         image=image.id,

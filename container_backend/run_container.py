@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import names, outside
 from container_backend.engine import variables_in
@@ -12,6 +12,9 @@ from container_backend.masking import secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A timer takes no more than some hundred years; the engine takes any number.
+_LONGEST_GRACE_SECONDS: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,12 @@ class RunContainer:
     @property
     def timeout(self) -> float | None:
         """Seconds that its program may take."""
-        value = self.labels.get(names.LABEL_TIMEOUT)
-        return float(value) if value else None
+        return outside.seconds_of(self.labels.get(names.LABEL_TIMEOUT))
 
     @property
     def retries(self) -> int:
         """How many times more its program may be started."""
-        return int(self.labels.get(names.LABEL_RETRIES) or 0)
+        return outside.count_of(self.labels.get(names.LABEL_RETRIES)) or 0
 
     @property
     def started_at(self) -> float | None:
@@ -116,7 +118,7 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
         command=str((config.get("Cmd") or [""])[-1]),
         has_gpu=_has_gpu(host, environment),
         cpus=_cpus(host),
-        grace=int(config.get("StopTimeout") or 0),
+        grace=min(max(0, int(config.get("StopTimeout") or 0)), _LONGEST_GRACE_SECONDS),
     )
 
 

@@ -101,7 +101,7 @@ class Sampler:
             began = time.monotonic()
             try:
                 self._sample(sampled)
-            except (*ENGINE_ERRORS, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 of one container: the others go on
                 _logger.debug("No reading of %s: %s", sampled.container.id, error)
             with self._lock:
                 sampled.due = sampled.next_due(time.monotonic())

@@ -60,8 +60,11 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
         tracking_uri: As in the container's label, without them.
         environment: The container's.
     """
-    user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
-    parts = urlsplit(tracking_uri)
+    try:
+        user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
+        parts = urlsplit(tracking_uri)
+    except ValueError:  # it cannot be an address; MLflow says so
+        return tracking_uri
     if not user or not parts.netloc:
         return tracking_uri
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))

@@ -184,6 +184,8 @@ class Supervisor:
                 self._was_missed = True
         except ENGINE_ERRORS as error:
             _logger.info("the engine does not answer: %s", error)
+        except Exception as error:  # noqa: BLE001 of one container: the others go on
+            _left_out(f"a message ({type(message).__name__})", error)
 
     def _take_opened(self, message: _Opened) -> None:
         self._engine = message.engine
@@ -193,19 +195,24 @@ class Supervisor:
             for each in self._watched.values():
                 each.engine_was_away()
         for event in message.missed:
-            if watched := self._watched.get(submission_in(event.attributes)):
+            if watched := self._watched_of(event.container_id, event.attributes):
                 watched.take(event)
         label = f"{names.LABEL_OWNER}={owner_id()}"
         found = message.engine.client.api.containers(all=True, filters={"label": label})
         for each in found:
-            self._look(str(each["Id"]), each["Labels"])
+            try:
+                self._look(str(each["Id"]), each["Labels"])
+            except ENGINE_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001 of one container: the others go on
+                _left_out(f"container {str(each['Id'])[:12]}", error)
         there = {str(each["Id"]) for each in found}
         for watched in list(self._watched.values()):
             if watched.container is not None and watched.container.id not in there:
                 self._gone(watched)
 
     def _take_event(self, event: Event) -> None:
-        watched = self._watched.get(submission_in(event.attributes))
+        watched = self._watched_of(event.container_id, event.attributes)
         if watched is not None:
             watched.take(event)
         if event.action in {"start", "rename", "die"}:
@@ -246,19 +253,29 @@ class Supervisor:
         """
         assert self._engine is not None  # noqa: S101 it told of the container
         found = inspect(self._engine, container_id)
-        watched = self._watched.get(submission_in(labels))
+        watched = self._watched_of(container_id, labels)
         if found is None:
             if watched is not None:
                 self._gone(watched)
             return
         if not found.is_ours_to_finish:
-            if watched is not None:
+            if watched is not None and watched.run_id == found.run_id:
                 self._forget(watched)
             return
-        if watched is None:
-            watched = self._watch(found)
-        if watched.busy:
-            return
+        watched = self._watched.get(found.submission) or self._watch(found)
+        # One may say that it belongs to the entry of another run.
+        is_other = watched.container is not None and watched.container.id != found.id
+        if not watched.busy and not is_other and watched.run_id in {"", found.run_id}:
+            self._take_note(watched, found, passed)
+
+    def _watched_of(self, container_id: str, labels: Mapping[str, str]) -> Watched | None:
+        """The run of a container; None for another container that has the labels of its."""
+        watched = self._watched.get(submission_in(labels))
+        if watched is None or watched.container is None or watched.container.id == container_id:
+            return watched
+        return None
+
+    def _take_note(self, watched: Watched, found: RunContainer, passed: float | None) -> None:
         if not found.has_ended:
             self._runs(watched, found, passed)
         elif found.was_started or found.state.get("Error"):
@@ -272,8 +289,8 @@ class Supervisor:
         note = self._ledger.entry(found.submission).read()
         watched = Watched(
             found.submission,
-            found.tracking_uri,
-            found.run_id,
+            note.tracking_uri if note else found.tracking_uri,
+            note.run_id if note and note.run_id else found.run_id,
             found.labels.get(names.LABEL_EXPERIMENT_ID, ""),
             attempts=note.attempts if note else 1,
         )
@@ -334,10 +351,13 @@ class Supervisor:
             entry = self._ledger.entry(submission)  # what is read of it costs, with hundreds
             if not entry.is_there or not _is_left(entry):
                 continue
-            if found is None:
-                self._take_over(entry)
-            else:
-                self._keeper.begin(found.id, entry.folder / FRAMES)
+            try:
+                if found is None:
+                    self._take_over(entry)
+                else:
+                    self._keeper.begin(found.id, entry.folder / FRAMES)
+            except Exception as error:  # noqa: BLE001 of one entry: the others go on
+                _left_out(submission, error)
 
     def _take_over(self, entry: Entry) -> None:
         """Somebody left an entry behind: with a container, or before there was one."""
@@ -380,6 +400,10 @@ class Supervisor:
             except ENGINE_ERRORS as error:
                 _logger.info("the engine does not answer: %s", error)
                 watched.due = now + _PROBE_SECONDS
+            except Exception as error:  # noqa: BLE001 of one run: the others go on
+                watched.busy = False
+                watched.try_again(incomplete=False)
+                _left_out(watched.run_id or watched.submission, error)
 
     def _see_to_end(self, watched: Watched) -> None:
         entry = self._ledger.entry(watched.submission)
@@ -439,6 +463,8 @@ class Supervisor:
             shared_code.remove_images(self._engine, self._ledger, unused_for)
         except ENGINE_ERRORS as error:
             _logger.info("shared code stays on the engine: %s", error)
+        except Exception as error:  # noqa: BLE001 of one image: the runs go on
+            _left_out("shared code", error)
 
     def _stop(self, watched: Watched, ending: str) -> None:
         """Have a program stop, as somebody asked for or because its time is over."""
@@ -467,6 +493,13 @@ class Supervisor:
             watched.insists,
         )
         self._finishers.submit(job, watched.tracking_uri)
+
+
+def _left_out(what: str, error: Exception) -> None:
+    """Say it in one line, whatever is in the text of the error."""
+    _logger.error(
+        "%s is left out: %s: %s", what, type(error).__name__, " ".join(str(error).split())
+    )
 
 
 def _is_left(entry: Entry) -> bool:
