@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from container_backend.errors import InvalidProject
+from container_backend.masking import without_credentials
 from container_backend.names import TEMPORARY_PREFIX
-from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

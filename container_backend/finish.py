@@ -25,6 +25,7 @@ from container_backend.environment_record import log_environment
 from container_backend.explanation import explain
 from container_backend.ledger import FRAMES, METRICS
 from container_backend.logs import read_log
+from container_backend.masking import without_credentials
 from container_backend.metrics import log_metrics
 from container_backend.outside import exit_code_of
 from container_backend.record import RunRecord, is_missing
@@ -223,7 +224,7 @@ class _Artifacts:
             self._log()
             self._missing = ""
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._missing = f"{type(error).__name__}: {error}"
+            self._missing = without_credentials(f"{type(error).__name__}: {error}")
 
     def _log(self) -> None:
         try:

@@ -40,6 +40,8 @@ DONE: Final = "done"
 BUSY: Final = "busy"
 AGAIN: Final = "again"
 INCOMPLETE: Final = "incomplete"
+# The variable with the address of the store. It may hold a password: arguments can be seen by everybody.
+ADDRESS: Final = "MLFLOW_TRACKING_URI"
 
 _THREADS: Final = 4
 
@@ -176,7 +178,8 @@ class _Finisher:
 
 def main() -> None:
     """Do the jobs that come in, until no more will."""
-    folder, tracking_uri = sys.argv[1:]
+    (folder,) = sys.argv[1:]
+    tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer
     lean.leave_out()

@@ -31,8 +31,8 @@ from container_backend.events import (
 )
 from container_backend.finish import Finished, finish
 from container_backend.logs import Output
+from container_backend.masking import without_credentials
 from container_backend.retries import may_retry, pause_before
-from container_backend.source import without_credentials
 from container_backend.spool import LogSpool
 from container_backend.store_access import is_listening
 
@@ -327,7 +327,7 @@ class Foreground:
             _logger.warning(
                 "The environment of run (ID '%s') is not among its artifacts: %s",
                 self._run_id,
-                error,
+                without_credentials(str(error)),
             )
 
 

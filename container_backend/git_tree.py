@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from container_backend.masking import without_credentials
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -85,7 +87,11 @@ def read_git_tree(directory: Path) -> GitTree | None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error).encode()
-        _logger.debug("git does not tell of '%s': %s", directory, said.decode(errors="replace"))
+        _logger.debug(
+            "git does not tell of '%s': %s",
+            directory,
+            without_credentials(said.decode(errors="replace")),
+        )
         return None
     return parse_status(root, directory, done.stdout.decode("utf-8", "surrogateescape"))
 

@@ -20,11 +20,12 @@ from container_backend.environment import read_environment
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.image_choice import which_image
 from container_backend.image_project import ImageProject, open_image
+from container_backend.masking import without_credentials
 from container_backend.owner import owner_id
 from container_backend.project import EntryPoint, Project, read_project
 from container_backend.ready_image import ReadyImage
 from container_backend.references import is_image_address, reference_of
-from container_backend.source import Source, fetch, without_credentials
+from container_backend.source import Source, fetch
 from container_backend.spec import DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
     Mount,

@@ -25,8 +25,8 @@ from container_backend.errors import (
     TrackingUnreachable,
 )
 from container_backend.file_lock import FileLock, state_folder
+from container_backend.masking import without_credentials
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
-from container_backend.source import without_credentials
 from container_backend.store_access import await_listener, is_listening, turn_to_write
 from container_backend.tracking import local_path
 
@@ -276,7 +276,7 @@ def _source_tags(uri: str, work_dir: str, version: str | None, entry_point: str)
         names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
         names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
         names.MLFLOW_GIT_COMMIT: get_git_commit(work_dir),
-        names.MLFLOW_GIT_REPO_URL: get_git_repo_url(work_dir),
+        names.MLFLOW_GIT_REPO_URL: without_credentials(get_git_repo_url(work_dir) or "") or None,
     }
     if (active := fluent.active_run()) is not None:
         tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
@@ -333,7 +333,7 @@ def _outcome_of_error(error: BaseException) -> Outcome:
         reason = "interrupted before the program was started"
         return state.Outcome(state.KILLED, reason, cause=state.CANCEL)
     said = isinstance(error, ContainerBackendError)
-    reason = str(error) if said else f"{type(error).__name__}: {error}"
+    reason = str(error) if said else without_credentials(f"{type(error).__name__}: {error}")
     return state.Outcome(state.FAILED, reason, cause=state.NOT_STARTED)
 
 
@@ -344,5 +344,8 @@ def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> Non
         then()
     except (MlflowException, OSError) as error:
         _logger.warning(
-            "Run (ID '%s') could not be set to %s: %s", record.run_id, outcome.status, error
+            "Run (ID '%s') could not be set to %s: %s",
+            record.run_id,
+            outcome.status,
+            without_credentials(str(error)),
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import InvalidInput
+from container_backend.masking import without_credentials
 from container_backend.pyproject import licence_of
-from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path

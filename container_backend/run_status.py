@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from container_backend import names, state
 from container_backend.container_use import check_run_id, find_container
 from container_backend.description import duration
+from container_backend.masking import without_credentials
 from container_backend.outside import exit_code_of
-from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
+from container_backend.masking import without_credentials
 from container_backend.names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _logger = logging.getLogger(__name__)
 # What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
 _SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
-_URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,6 @@ def _inside(root: Path, subdirectory: str, uri: str) -> Path:
     if not folder.is_dir():
         raise InvalidProject(f"There is no folder '{subdirectory or root}' in the project '{uri}'.")
     return folder
-
-
-def without_credentials(text: str) -> str:
-    """The text with user names and passwords of addresses left out."""
-    return _URL_USERINFO.sub("", text)
 
 
 def _last_lines(error: Exception, count: int = 4) -> str:

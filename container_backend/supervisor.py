@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from container_backend import container as containers
 from container_backend import names, shared_code
+from container_backend.console_log import MaskedFormatter
 from container_backend.ending import Ending, outcome_at
 from container_backend.engine import find_host
 from container_backend.errors import ContainerBackendError
@@ -555,11 +556,9 @@ def main(*, stays: bool = False) -> None:
         stays: Whether to go on where there is nothing to do. The one that is started on demand
             does not.
     """
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(process)d %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     host = find_host()
