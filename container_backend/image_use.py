@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from container_backend.file_lock import FileLock, state_folder
+from container_backend.file_lock import FileLock, make_private, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +57,8 @@ def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
     """Write down that a project uses an image, now."""
     file = _folder(host, environment_hash) / _PROJECTS / _file_name(project)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        make_private(file.parent)
+        file.touch(mode=0o600)
     except OSError as error:
         _logger.debug("The use of an image is not on record: %s", error)
 

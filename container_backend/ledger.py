@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.file_lock import FileLock, state_folder
+from container_backend.file_lock import FileLock, make_private, state_folder
 from container_backend.names import TEMPORARY_PREFIX
 from container_backend.outside import is_submission
 from container_backend.whole_file import write_whole
@@ -89,7 +89,7 @@ class Entry:
     def write(self, note: Note) -> None:
         """Write the note, whole or not at all. A disk that does not take it is no reason to stop."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.folder)
             write_whole(self.folder / _NOTE, json.dumps(asdict(note)))
         except OSError as error:
             _logger.debug("No note on %s: %s", self.folder, error)
@@ -135,7 +135,9 @@ class Ledger:
         Raises:
             OSError: It cannot be made.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
+        with suppress(OSError):  # older versions made it for everybody to look into
+            state_folder().chmod(0o700)
 
     @property
     def supervisor_lock(self) -> Path:

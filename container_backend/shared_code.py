@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from container_backend import container as containers
-from container_backend.file_lock import FileLock
+from container_backend.file_lock import FileLock, make_private
 from container_backend.ledger import ledger_of
 from container_backend.names import (
     CODE_CONTAINER,
@@ -262,7 +262,7 @@ def _read(file: Path) -> str:
 
 def _write(file: Path, said: str) -> None:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         write_whole(file, said)
     except OSError as error:
         _logger.debug("No note on shared code at %s: %s", file, error)
