@@ -12,8 +12,8 @@ from container_backend import record
 from container_backend.container_use import ambiguous, check_run_id, find_container
 from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
+from container_backend.masking import without_credentials
 from container_backend.names import TAG_CONTAINER_ID
-from container_backend.source import without_credentials
 from container_backend.store_access import open_store, store_address
 from container_backend.submitted import ContainerRun
 from container_backend.tracking import absolute_uri

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from container_backend.cli_rerun import RERUN_COMMANDS
 from container_backend.cli_runs import RUN_COMMANDS
 from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError, RunFailed
+from container_backend.masking import without_credentials
 from container_backend.tables import human_size, image_table
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ _DEBUG = "CONTAINER_BACKEND_DEBUG"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every error of ours is one message and an exit code."""
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if without_credentials(address) != address:  # MLflow would print it with the password
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except RunFailed as error:
@@ -49,11 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 each part raises its own kind
         # What the tracking server, the engine or the disk said and nobody foresaw.
         if os.environ.get(_DEBUG):
-            raise
-        click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+            click.echo(without_credentials(traceback.format_exc()), err=True)
+            sys.exit(1)
+        click.echo(f"Error: {type(error).__name__}: {without_credentials(str(error))}", err=True)
         click.echo(f"Set {_DEBUG}=1 to see where it came from.", err=True)
         sys.exit(1)
 

@@ -26,6 +26,7 @@ def complete_run(
     from container_backend import names
     from container_backend.engine import connect
     from container_backend.errors import EngineUnavailable
+    from container_backend.outside import run_id_in, submission_in
 
     try:
         with closing(connect()) as engine:
@@ -33,7 +34,7 @@ def complete_run(
             found = engine.client.api.containers(all=True, filters=label)
     except EngineUnavailable:
         return []
-    ids = (str(each["Labels"][names.LABEL_RUN_ID]) for each in found)
+    ids = (run_id_in(each["Labels"]) for each in found if submission_in(each["Labels"]))
     return sorted(each for each in ids if each.startswith(incomplete))
 
 

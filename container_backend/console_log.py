@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Final
 
+from container_backend.masking import without_credentials
+
 # mlflow.utils.logging_utils.LOGGING_LINE_FORMAT and LOGGING_DATETIME_FORMAT.
 _LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _TIME: Final = "%Y/%m/%d %H:%M:%S"
@@ -23,6 +25,13 @@ class _StandardError:
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+
+class MaskedFormatter(logging.Formatter):
+    """Whatever is logged, at whatever level, has no credentials in its addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_credentials(super().format(record))
 
 
 def is_shown(logger: logging.Logger) -> bool:
@@ -42,7 +51,7 @@ def configure_logging() -> None:
     if logger.handlers:
         return
     handler = logging.StreamHandler(_StandardError())
-    handler.setFormatter(logging.Formatter(_LINE, _TIME))
+    handler.setFormatter(MaskedFormatter(_LINE, _TIME))
     logger.addHandler(handler)
     logger.setLevel((os.environ.get("MLFLOW_LOGGING_LEVEL") or "INFO").upper())
     logger.propagate = False

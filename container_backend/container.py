@@ -22,7 +22,7 @@ from container_backend.build_hints import hint_for_refusal
 from container_backend.code import Owner
 from container_backend.engine import said_by
 from container_backend.errors import ContainerError
-from container_backend.masking import MASK, is_secret
+from container_backend.masking import masked, secrets_in
 from container_backend.names import CODE_DIRECTORY, HOME_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class ContainerSpec:
 
     def describe(self) -> str:
         """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
+        secrets = secrets_in(self.environment)
         words = ["docker", "run", "--rm", "--init", "--name", self.name]
         words += ["--user", self.args.user or f"{self.owner.uid}:{self.owner.gid}"]
         words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
@@ -99,11 +100,11 @@ class ContainerSpec:
             words += ["--volume", bind]
         for name, value in sorted(self.environment.items()):
             words += ["--env", f"{name}={_shown(name, value)}"]
-        return shlex.join([*words, self.image, "bash", "-c", self.command])
+        return shlex.join([*words, self.image, "bash", "-c", masked(self.command, secrets)])
 
 
 def _shown(name: str, value: str) -> str:
-    return MASK.decode() if is_secret(name) else value
+    return masked(value, secrets_in({name: value}, shortest=1))
 
 
 def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owner:

@@ -11,6 +11,7 @@ from container_backend.errors import InvalidInput
 from container_backend.events import inspect
 from container_backend.logs import STDERR, STDOUT, Chunk, read_log
 from container_backend.masking import Masker
+from container_backend.outside import run_id_in, submission_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +52,9 @@ def find_container(engine: Engine, prefix: str) -> RunContainer | None:
     """
     label = {"label": names.LABEL_RUN_ID}
     found = {
-        str(each["Labels"][names.LABEL_RUN_ID]): str(each["Id"])
+        run_id_in(each["Labels"]): str(each["Id"])
         for each in engine.client.api.containers(all=True, filters=label)
-        if str(each["Labels"][names.LABEL_RUN_ID]).startswith(prefix)
+        if submission_in(each["Labels"]) and run_id_in(each["Labels"]).startswith(prefix)
     }
     if len(found) > 1 and prefix not in found:
         raise ambiguous(prefix, sorted(found))

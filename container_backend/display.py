@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 
 from container_backend import logs
 from container_backend.engine_time import clock_of, time_in_log
@@ -67,6 +67,11 @@ class Display:
             self._broken = False
             self._begin(self._rest())
 
+    def compare(self) -> None:
+        """Where nothing came at all, show what the engine has kept: a lost stream ends alike."""
+        if not any(self._bytes.values()):
+            self._begin(self._kept())
+
     @property
     def goes_on(self) -> bool:
         """Whether there may be more to show, as far as it is known."""
@@ -117,6 +122,12 @@ class Display:
         except (OSError, ValueError) as error:  # a closed pipe; a stream that was closed
             self._write = None
             _logger.warning("The output is no longer shown, but kept: %s", error)
+
+    def _kept(self) -> Iterator[Chunk]:
+        try:
+            yield from logs.read_log(self._engine, self._container_id)
+        except APIError as error:  # a log driver that cannot be read
+            _logger.debug("The log of %s is not read: %s", self._container_id, error)
 
     def _rest(self) -> Iterator[Chunk]:
         """The engine's log without what was shown already."""

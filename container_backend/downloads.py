@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from container_backend.errors import InvalidProject
-from container_backend.source import without_credentials
+from container_backend.masking import without_credentials
+from container_backend.names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ _TIMEOUT_SECONDS: Final = 60
 def choose_storage(storage_dir: str | None) -> Path:
     """A folder for one run, which is not there yet."""
     parent = Path(storage_dir).expanduser().absolute() if storage_dir else tempfile.gettempdir()
-    return Path(parent) / f"container-backend-{uuid.uuid4().hex[:12]}"
+    return Path(parent) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}"
 
 
 def fetch_files(downloads: Sequence[Download], storage: Path, needed: ExitStack) -> None:

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from container_backend.masking import without_credentials
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,8 +40,9 @@ class ContainerBackendError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        self.message = message
-        self.remedy = remedy
+        # What a store, an index or git said may have an address in it, and that a password.
+        self.message = message = without_credentials(message)
+        self.remedy = remedy = None if remedy is None else without_credentials(remedy)
         super().__init__(message if remedy is None else f"{message}\n{remedy}")
 
 

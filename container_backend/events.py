@@ -19,6 +19,7 @@ from container_backend.engine import connect
 from container_backend.engine_time import clock_of
 from container_backend.errors import EngineUnavailable
 from container_backend.logs import STREAM_ERRORS
+from container_backend.outside import exit_code_of
 from container_backend.run_container import read_container
 from container_backend.state import Signs
 
@@ -157,7 +158,7 @@ def with_event(signs: Signs, event: Event) -> Signs:
         return replace(signs, out_of_memory=True)
     if event.action == "kill":
         number = event.attributes.get("signal", "")
-        return replace(signs, signal=int(number) if number.isdigit() else 0)
+        return replace(signs, signal=exit_code_of(number) or 0)
     if event.action == "start":
         return Signs()
     code = event.attributes.get("exitCode", "")
@@ -222,7 +223,7 @@ class EventReader:
             except SILENCE:
                 was_away = False
                 continue
-            except ENGINE_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 whatever it is, this thread must go on
                 was_away = True
                 self._listener.lost(error)
             else:

@@ -59,5 +59,5 @@ def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:
         text = read_file(engine, container.id, f"{packages}/mlflow/version.py")
     except (DockerException, KeyError, OSError):
         return None
-    match = _VERSION.search((text or b"").decode())
+    match = _VERSION.search((text or b"").decode("utf-8", "replace"))
     return match[1] if match else None

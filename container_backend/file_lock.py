@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 try:
     import fcntl
@@ -34,7 +34,7 @@ class FileLock:
         self._who = who
         self._descriptor: int | None = None
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(file.parent)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             _logger.debug("No lock on %s: %s", file, error)
@@ -77,6 +77,34 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, which only this user may enter.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def open_private(file: Path, mode: str, *, buffering: int = -1) -> IO[bytes]:
+    """Open a file; one that is made by this may be read by this user only.
+
+    Raises:
+        OSError: It cannot be opened, or made.
+    """
+    # A path's own `open` has no opener.
+    return open(file, mode, buffering=buffering, opener=owner_only)
+
+
+def owner_only(path: str, flags: int) -> int:
+    """The ``opener`` of :func:`open_private`."""
+    return os.open(path, flags, 0o600)
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

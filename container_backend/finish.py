@@ -25,7 +25,9 @@ from container_backend.environment_record import log_environment
 from container_backend.explanation import explain
 from container_backend.ledger import FRAMES, METRICS
 from container_backend.logs import read_log
+from container_backend.masking import without_credentials
 from container_backend.metrics import log_metrics
+from container_backend.outside import exit_code_of
 from container_backend.record import RunRecord, is_missing
 from container_backend.spool import LogSpool, frames_in, last_lines
 from container_backend.state import Outcome
@@ -47,6 +49,8 @@ LAST_LINES: Final = 20
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
 # What the store says of a run that somebody deleted: nothing is to be written down any more.
 _DELETED: Final = "deleted"
+# The folder of this process for output that the disk of the entry does not take.
+_ELSEWHERE: list[Path] = []
 _TAGS_OF_AN_END: Final = {names.TAG_EXIT_CODE, names.TAG_CAUSE}
 
 
@@ -141,11 +145,10 @@ def _written(run: mlflow.entities.Run) -> Outcome | None:
     tags = run.data.tags
     if run.info.status not in state.TERMINAL or not tags.keys() & _TAGS_OF_AN_END:
         return None
-    code = tags.get(names.TAG_EXIT_CODE)
     return Outcome(
         str(run.info.status),
         tags.get(names.TAG_REASON, ""),
-        int(code) if code else None,
+        exit_code_of(tags.get(names.TAG_EXIT_CODE)),
         tags.get(names.TAG_CAUSE, ""),
     )
 
@@ -164,9 +167,15 @@ def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
     frames = folder / FRAMES
     spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
     if spool.error is not None:
-        elsewhere = Path(tempfile.gettempdir(), f"container-backend-{ending.run_id}")
-        spool = _spool(ending, engine, elsewhere, frames)
+        spool = _spool(ending, engine, _elsewhere() / ending.run_id, frames)
     return spool
+
+
+def _elsewhere() -> Path:
+    """A folder among the temporary files, which others may write to: one for each process."""
+    if not _ELSEWHERE:
+        _ELSEWHERE.append(Path(tempfile.mkdtemp(prefix=names.TEMPORARY_PREFIX)))
+    return _ELSEWHERE[0]
 
 
 def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:
@@ -215,7 +224,7 @@ class _Artifacts:
             self._log()
             self._missing = ""
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._missing = f"{type(error).__name__}: {error}"
+            self._missing = without_credentials(f"{type(error).__name__}: {error}")
 
     def _log(self) -> None:
         try:

@@ -40,6 +40,8 @@ DONE: Final = "done"
 BUSY: Final = "busy"
 AGAIN: Final = "again"
 INCOMPLETE: Final = "incomplete"
+# The variable with the address of the store. It may hold a password: arguments can be seen by everybody.
+ADDRESS: Final = "MLFLOW_TRACKING_URI"
 
 _THREADS: Final = 4
 
@@ -93,10 +95,9 @@ class _Finisher:
     """Does jobs, in several threads."""
 
     def __init__(self, ledger: Ledger, tracking_uri: str) -> None:
-        from mlflow.tracking import MlflowClient
-
         self._ledger = ledger
-        self._client: MlflowClient = MlflowClient(tracking_uri)
+        self._tracking_uri = tracking_uri
+        self._made: MlflowClient | None = None
         self._engine: Engine | None = None
         self._connecting = threading.Lock()
 
@@ -160,6 +161,15 @@ class _Finisher:
             spool.file.unlink()
         log_metrics(self._client, job.run_id, entry.folder / METRICS)
 
+    @property
+    def _client(self) -> MlflowClient:
+        """Opened by the first job, which then says what is wrong with its address."""
+        from mlflow.tracking import MlflowClient
+
+        with self._connecting:
+            self._made = self._made or MlflowClient(self._tracking_uri)
+            return self._made
+
     def _connected(self) -> Engine:
         with self._connecting:
             self._engine = self._engine or connect()
@@ -168,7 +178,8 @@ class _Finisher:
 
 def main() -> None:
     """Do the jobs that come in, until no more will."""
-    folder, tracking_uri = sys.argv[1:]
+    (folder,) = sys.argv[1:]
+    tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer
     lean.leave_out()

@@ -12,7 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from container_backend.finisher import AGAIN
+from container_backend.finisher import ADDRESS, AGAIN
+from container_backend.masking import masked, secrets_in, without_credentials
 from container_backend.store_access import store_address, store_variables
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class _Process:
     def __init__(
         self, ledger: Ledger, address: str, variables: Mapping[str, str], answer: Answer
     ) -> None:
+        environment = {**variables, ADDRESS: address}
+        self._secrets = secrets_in(environment)
         self._answer = answer
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
@@ -84,13 +87,16 @@ class _Process:
         self._last = time.monotonic()
         self._ended = False
         self._process = subprocess.Popen(  # noqa: S603 words of ours
-            [sys.executable, "-m", _MODULE, str(ledger.folder), address],
+            [sys.executable, "-m", _MODULE, str(ledger.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=dict(variables),
+            stderr=subprocess.PIPE,
+            env=environment,
             text=True,
             encoding="utf-8",
+            errors="replace",
         )
+        threading.Thread(target=self._pass_on, name="finisher-log", daemon=True).start()
         threading.Thread(target=self._read, name="finisher", daemon=True).start()
 
     def submit(self, job: Job) -> bool:
@@ -122,6 +128,17 @@ class _Process:
                 self._process.stdin.close()
             return self._ended and not self._jobs
 
+    def _masked(self, text: str) -> str:
+        return without_credentials(masked(text, self._secrets))
+
+    def _pass_on(self) -> None:
+        """What MLflow prints, and what went wrong, for the supervisor's log."""
+        assert self._process.stderr is not None  # noqa: S101 a pipe, as asked for
+        with self._process.stderr as lines:
+            for line in lines:
+                sys.stderr.write(self._masked(line))
+                sys.stderr.flush()
+
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 a pipe, as asked for
         with self._process.stdout as answers:
@@ -133,7 +150,7 @@ class _Process:
                 with self._lock:
                     job = self._jobs.pop(int(said["id"]))
                     self._last = time.monotonic()
-                self._answer(job, said["state"], said["said"])
+                self._answer(job, said["state"], self._masked(said["said"]))
         code = self._process.wait()
         with self._lock:
             self._ended = True

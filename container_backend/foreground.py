@@ -32,8 +32,8 @@ from container_backend.events import (
 from container_backend.evidence import gathered
 from container_backend.finish import Finished, finish
 from container_backend.logs import Output
+from container_backend.masking import without_credentials
 from container_backend.retries import may_retry, pause_before
-from container_backend.source import without_credentials
 from container_backend.spool import LogSpool
 from container_backend.store_access import is_listening
 
@@ -255,6 +255,9 @@ class Foreground:
 
     def _finish(self, ending: Ending) -> Finished:
         complete = self._display.drain()
+        if complete and ending.there is not None and ending.there.was_started:
+            self._display.compare()
+            complete = self._display.drain()
         if self._was_away and ending.there is not None:
             self._display.resume()
             complete = self._display.drain()
@@ -326,7 +329,7 @@ class Foreground:
             _logger.warning(
                 "The environment of run (ID '%s') is not among its artifacts: %s",
                 self._run_id,
-                error,
+                without_credentials(str(error)),
             )
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from container_backend.git import GitError, View, find_repository, opened
+from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +83,7 @@ def read_git_tree(repository: Repository | None, directory: Path) -> GitTree | N
             if tree.is_dirty:
                 _warn_of_filters(view)
     except GitError as error:
-        _logger.debug("git does not tell of '%s': %s", directory, error)
+        _logger.debug("git does not tell of '%s': %s", directory, without_credentials(str(error)))
         return None
     entries = (entry.partition("\t") for entry in listed.split("\0"))
     submodules = [path for about, _, path in entries if about.startswith(_SUBMODULE)]

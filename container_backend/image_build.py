@@ -32,6 +32,7 @@ from container_backend.names import (
     LABEL_LOCK_DIGEST,
     LABEL_PYTHON,
     LABEL_VERSION,
+    NO_LABELS,
     UNFINISHED_REPOSITORY,
 )
 from container_backend.remote_image import split_reference
@@ -172,7 +173,7 @@ def lock_of(engine: Engine, reference: str) -> Lock | None:
 
 def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
     """Files of an image are read by way of a container, which is never started."""
-    created = engine.client.api.create_container(image, ["true"])
+    created = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
     try:
         content = container.read_file(engine, created["Id"], path)
     finally:
@@ -181,7 +182,7 @@ def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
 
 
 def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]:
-    created = engine.client.api.create_container(image, ["true"])
+    created = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
     container_id = str(created["Id"])
     try:
         lock = container.read_file(engine, container_id, LOCK_IN_IMAGE)

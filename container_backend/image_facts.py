@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import names
 from container_backend.errors import InvalidInput, InvalidProject
+from container_backend.outside import count_of
 from container_backend.project import Project, parse_project
 from container_backend.references import registry_digest
 from container_backend.runner_files import PROGRAM
@@ -119,7 +120,6 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
             remedy="Make the image of a project with `container-backend build URI -t NAME`.",
         )
     mlproject = _mlproject(image, labels) if kind == PROJECT else {}
-    packages = labels.get(names.LABEL_PACKAGES, "")
     return ImageFacts(
         image=image,
         id=str(inspected.get("Id", "")),
@@ -131,7 +131,7 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
         if kind == PROJECT
         else labels[names.LABEL_ENVIRONMENT_HASH],
         python=labels.get(names.LABEL_PYTHON, ""),
-        packages=int(packages) if packages.isdecimal() else None,
+        packages=count_of(labels.get(names.LABEL_PACKAGES)),
         base_image=labels.get(names.LABEL_BASE_IMAGE, ""),
         base_digest=labels.get(names.LABEL_BASE_DIGEST, ""),
         platform=f"{inspected.get('Os', 'linux')}/{inspected.get('Architecture', '')}",
@@ -165,7 +165,7 @@ def project_of(facts: ImageFacts, directory: Path) -> Project:
 def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
     try:
         content = json.loads(labels[names.LABEL_MLPROJECT])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidProject(
             f"The image '{image}', label '{names.LABEL_MLPROJECT}': not JSON: {error}."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from container_backend.container import remove
+from container_backend.names import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
     Raises:
         DockerException: The image is gone, or the engine.
     """
-    made = engine.client.api.create_container(image, ["true"])
+    made = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
     try:
         return next(
             (path for path in paths if _is_there(engine.client.api, str(made["Id"]), path)), None

@@ -12,7 +12,7 @@ from container_backend.docker_env import read_docker_env
 from container_backend.errors import InvalidConfig
 from container_backend.image_facts import ImageFacts, project_of, read_image
 from container_backend.images import EnvironmentImage, python_path_of
-from container_backend.names import LABEL_CODE_DIGEST
+from container_backend.names import LABEL_CODE_DIGEST, TEMPORARY_PREFIX
 from container_backend.ready_image import ReadyImage, have
 from container_backend.references import IMAGE_SCHEME, reference_of
 
@@ -65,7 +65,7 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
         )
     inspected = have(engine, reference, submission.docker_auth, pull=submission.config.pull)
     facts = read_image(reference, inspected)
-    folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
     needed.callback(shutil.rmtree, folder, ignore_errors=True)
     project = project_of(facts, folder)
     image = EnvironmentImage(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
-from container_backend.file_lock import FileLock, state_folder
+from container_backend.file_lock import FileLock, make_private, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ _logger = logging.getLogger(__name__)
 
 _LOCK: Final = "lock"
 _PROJECTS: Final = "projects"
+_HASH: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,17 @@ def image_lock(host: EngineHost, environment_hash: str) -> Iterator[FileLock]:
 
 def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
     """Write down that a project uses an image, now."""
-    file = _folder(host, environment_hash) / _PROJECTS / quote(project, safe=" ")
+    file = _folder(host, environment_hash) / _PROJECTS / _file_name(project)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
+        make_private(file.parent)
+        file.touch(mode=0o600)
     except OSError as error:
         _logger.debug("The use of an image is not on record: %s", error)
+
+
+def _file_name(project: str) -> str:
+    """A name from outside as that of a file, which is no way to another folder."""
+    return re.sub(r"^\.", "%2E", quote(project, safe=" "))
 
 
 def use_of(host: EngineHost, environment_hash: str) -> Use:
@@ -82,5 +89,7 @@ def forget_use(host: EngineHost, environment_hash: str) -> None:
 
 
 def _folder(host: EngineHost, environment_hash: str) -> Path:
+    if not _HASH.fullmatch(environment_hash):  # it came out of a label, or a tag
+        raise ValueError(f"this is no environment hash: {environment_hash!r}")
     engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
     return state_folder() / "images" / engine / environment_hash

@@ -15,11 +15,11 @@ from container_backend.engine import said_by, variables_in
 from container_backend.errors import ImageUnavailable
 from container_backend.image_build import build
 from container_backend.names import (
-    LABEL_BASE_DIGEST,
     LABEL_BASE_IMAGE,
     LABEL_ENVIRONMENT_HASH,
     LABEL_LOCK_DIGEST,
 )
+from container_backend.outside import base_digest_in
 from container_backend.progress import built_line, shown_steps
 from container_backend.references import repository_of
 
@@ -122,7 +122,7 @@ def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
     """
     listed = engine.client.api.images(filters={"label": f"{LABEL_BASE_IMAGE}={reference}"})
     digests = [
-        str(image["Labels"].get(LABEL_BASE_DIGEST, ""))
+        base_digest_in(image["Labels"])
         for image in sorted(listed, key=lambda image: -int(image["Created"]))
     ]
     return [

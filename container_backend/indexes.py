@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 from container_backend.errors import InvalidConfig
+from container_backend.masking import without_credentials
 from container_backend.names import CODE_DIRECTORY
 
 if TYPE_CHECKING:
@@ -168,7 +169,10 @@ def _clean(
             address, login = split_credentials(url)
             in_project = address.startswith(CODE_DIRECTORY)
             if urlsplit(address).scheme not in {"http", "https"} and not in_project:
-                _logger.debug("Left out for builds, on this machine's disk: %s", address)
+                _logger.debug(
+                    "Left out for builds, on this machine's disk: %s",
+                    without_credentials(address),
+                )
                 continue
             kept.append(address)
             if login is not None:

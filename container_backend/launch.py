@@ -18,13 +18,12 @@ from container_backend.images import EnvironmentImage, find_or_build
 from container_backend.interrupts import termination_interrupts
 from container_backend.ledger import Note, ledger_of
 from container_backend.logs import Output, console
-from container_backend.masking import secrets_in
+from container_backend.masking import secrets_in, without_credentials
 from container_backend.plan import Plan, container_spec, make_plan
 from container_backend.ready_image import ReadyImage, add_code, have_image
 from container_backend.retries import retried
 from container_backend.run_files import RunFiles
 from container_backend.shared_code import shared_code
-from container_backend.source import without_credentials
 from container_backend.supervision import ensure_supervisor
 from container_backend.tracking import plan_access
 
@@ -381,7 +380,7 @@ def _container_tags(
         names.TAG_CONTAINER_ID: container_id,
         names.TAG_IMAGE: image.reference,
         names.TAG_IMAGE_DIGEST: image.digest,
-        names.TAG_ENGINE: plan.engine.host.url,
+        names.TAG_ENGINE: without_credentials(plan.engine.host.url),
         names.TAG_CODE_DIGEST: code_digest,
     }
     if image.repository_digest:

@@ -10,18 +10,23 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import stat
+import tempfile
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.file_lock import FileLock, state_folder
+from container_backend.file_lock import FileLock, make_private, state_folder
+from container_backend.names import TEMPORARY_PREFIX
+from container_backend.outside import is_submission
 from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from container_backend.engine import EngineHost
 
@@ -33,6 +38,8 @@ FRAMES: Final = "frames"
 _RUNS: Final = "runs"
 _NOTE: Final = "run.json"
 _LOCK: Final = "lock"
+# As `tempfile.mkdtemp` and `downloads.choose_storage` name them.
+_TEMPORARY: Final = re.compile(rf"{TEMPORARY_PREFIX}[a-z0-9_]{{8,12}}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class Note:
     run_id: str = ""
     temporary: tuple[str, ...] = ()
     attempts: int = 1
+
+
+def _is_count(note: Note) -> bool:
+    return isinstance(note.attempts, int) and note.attempts > 0
 
 
 class Entry:
@@ -78,7 +89,7 @@ class Entry:
     def write(self, note: Note) -> None:
         """Write the note, whole or not at all. A disk that does not take it is no reason to stop."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.folder)
             write_whole(self.folder / _NOTE, json.dumps(asdict(note)))
         except OSError as error:
             _logger.debug("No note on %s: %s", self.folder, error)
@@ -87,9 +98,11 @@ class Entry:
         """The note; None where there is none."""
         try:
             values = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
-            return Note(**{**values, "temporary": tuple(values["temporary"])})
+            note = Note(**{**values, "temporary": tuple(values["temporary"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
+        texts = (note.tracking_uri, note.experiment_id, note.run_id, *note.temporary)
+        return note if all(isinstance(text, str) for text in texts) and _is_count(note) else None
 
     def count_attempt(self) -> int:
         """Note that the program is started once more; gives how many times that makes."""
@@ -100,8 +113,11 @@ class Entry:
     def remove(self) -> None:
         """The run is finished: its temporary folders and its entry are no longer needed."""
         note = self.read()
-        for folder in note.temporary if note else ():
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in map(Path, note.temporary if note else ()):
+            if is_temporary(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif folder.exists():
+                _logger.warning("'%s' is no folder that was made for a run: it stays", folder)
         with suppress(OSError):  # first what says that there is something to do, then the lock
             (self.folder / _NOTE).unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -119,7 +135,9 @@ class Ledger:
         Raises:
             OSError: It cannot be made.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.folder)
+        with suppress(OSError):  # older versions made it for everybody to look into
+            state_folder().chmod(0o700)
 
     @property
     def supervisor_lock(self) -> Path:
@@ -136,15 +154,22 @@ class Ledger:
         return self.entry(uuid.uuid4().hex)
 
     def entry(self, submission: str) -> Entry:
-        """The entry of a name, be it there or not."""
+        """The entry of a name, which may be missing.
+
+        Raises:
+            ValueError: It is no name of an entry, but maybe a path.
+        """
+        if not is_submission(submission):
+            raise ValueError(f"this is no name of an entry: {submission!r}")
         return Entry(self.folder / _RUNS / submission)
 
     def submissions(self) -> list[str]:
         """The names of all entries; of those, too, that are just being made or removed."""
         try:
-            return sorted(os.listdir(self.folder / _RUNS))  # noqa: PTH208 names are enough
+            found = os.listdir(self.folder / _RUNS)  # noqa: PTH208 names are enough
         except OSError:
             return []
+        return sorted(filter(is_submission, found))
 
     def entries(self) -> Iterator[Entry]:
         """Those that are there."""
@@ -152,6 +177,19 @@ class Ledger:
             entry = self.entry(submission)
             if entry.is_there:
                 yield entry
+
+
+def is_temporary(folder: Path) -> bool:
+    """Whether a folder was made for a run: by its name, its place and its owner; and is no link."""
+    place = Path(tempfile.gettempdir()).resolve()
+    if not _TEMPORARY.fullmatch(folder.name) or folder.parent.resolve() != place:
+        return False
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    is_own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return stat.S_ISDIR(found.st_mode) and is_own
 
 
 def ledger_of(host: EngineHost) -> Ledger:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import names
 from container_backend.events import ENGINE_ERRORS, inspect
+from container_backend.outside import submission_in
 from container_backend.sampling import read_statistics
 from container_backend.statistics import usage
 from container_backend.tables import human_age, human_size, table
@@ -76,7 +77,8 @@ def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
     Raises:
         ENGINE_ERRORS: The engine went away.
     """
-    found = engine.client.api.containers(all=True, filters={"label": names.LABEL_RUN_ID})
+    listed = engine.client.api.containers(all=True, filters={"label": names.LABEL_RUN_ID})
+    found = [each for each in listed if submission_in(each["Labels"])]
     images = {str(each["Id"]): str(each["Image"]) for each in found}
     chosen = [str(each["Id"]) for each in found if ended or each["State"] in {"running", "paused"}]
     with ThreadPoolExecutor(_THREADS) as pool:

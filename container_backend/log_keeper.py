@@ -12,9 +12,10 @@ import socket
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from container_backend.buildkit.connection import dial
+from container_backend.file_lock import make_private, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ _REQUEST: Final = (
 class _Kept:
     container_id: str
     connection: socket.socket
-    file: BinaryIO
+    file: IO[bytes]
     header: bytes | None = b""
 
 
@@ -82,12 +83,12 @@ class LogKeeper:
             return container_id in self._kept
 
     def _open(self, container_id: str, file: Path) -> _Kept:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         connection = dial(self._host)
         try:
             connection.sendall(_REQUEST.format(id=container_id).encode())
             connection.setblocking(False)
-            return _Kept(container_id, connection, file.open("wb", buffering=0))
+            return _Kept(container_id, connection, open_private(file, "wb", buffering=0))
         except BaseException:
             connection.close()
             raise

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
 
 import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError, NotFound
 
 from container_backend.engine_time import exact_seconds
+from container_backend.raw_stream import RawStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 STDOUT: Final = 1
 STDERR: Final = 2
 _HEADER_BYTES: Final = 8
-_CHUNK_BYTES: Final = 64 * 1024
 _LOG_BYTES: Final = 1024 * 1024
 # What the engine says of a container whose removal is in progress.
 _BEING_REMOVED: Final = 409
@@ -64,14 +65,8 @@ class Output:
             docker.errors.APIError: There is no such container.
             STREAM_ERRORS: The engine went away.
         """
-        # The SDK's own `attach` reads from the socket below the response, past what is buffered.
-        api: Any = engine.streams.api
-        self._response = api._post(
-            api._url("/containers/{0}/attach", container_id),
-            params={"stdout": 1, "stderr": 1, "stream": 1},
-            stream=True,
-        )
-        api._raise_for_status(self._response)
+        query = "stdout=1&stderr=1&stream=1"
+        self._stream = RawStream(engine, f"/containers/{quote(container_id)}/attach?{query}")
 
     def __iter__(self) -> Iterator[Chunk]:
         """The chunks as they come, until the program has ended.
@@ -79,17 +74,14 @@ class Output:
         Raises:
             STREAM_ERRORS: The engine went away.
         """
-        with self._response:
-            yield from demultiplex(iter(self._read, b""))
+        try:
+            yield from demultiplex(iter(self._stream.read, b""))
+        finally:
+            self._stream.close()
 
     def close(self) -> None:
         """Detach; the program goes on."""
-        self._response.close()
-
-    def _read(self) -> bytes:
-        """What there is, without waiting for a full buffer; nothing at the end."""
-        data: bytes = self._response.raw.read1(_CHUNK_BYTES)
-        return data
+        self._stream.close()
 
 
 def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:

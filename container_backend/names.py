@@ -40,6 +40,13 @@ LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
 LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
 LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
 
+# All of them, and nothing in them: for containers, which inherit the labels of their image.
+NO_LABELS: Final[dict[str, str]] = {
+    str(value): ""
+    for name, value in list(globals().items())
+    if name.startswith("LABEL_") and name != "LABEL_PREFIX"
+}
+
 # Tags of MLflow runs.
 TAG_PREFIX: Final = "container_backend."
 TAG_CONTAINER_ID: Final = TAG_PREFIX + "container_id"
@@ -79,6 +86,9 @@ ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 # And in project images.
 RUNNER_DIRECTORY: Final = "/mlflow/runner"
 RESULTS_DIRECTORY: Final = "/mlflow/results"
+
+# What the folders among the temporary files begin with that are made for a run.
+TEMPORARY_PREFIX: Final = "container-backend-"
 
 # The repository of environment images on an engine; the tag is the hash's first digits.
 IMAGE_REPOSITORY: Final = "container-backend/python{python}"

@@ -8,7 +8,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from container_backend.file_lock import state_folder
+from container_backend.file_lock import make_private, open_private, state_folder
 from container_backend.names import ENV_OWNER
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def owner_id(environ: Mapping[str, str] = os.environ) -> str:
             return found
     made = uuid.uuid4().hex
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(file.parent)
         whole = file.with_name(f"{_FILE}.{made}")
-        whole.write_text(made, encoding="ascii")
+        with open_private(whole, "xb") as opened:
+            opened.write(made.encode())
         try:
             os.link(whole, file)  # fails where another process was first
         finally:

@@ -18,6 +18,7 @@ from container_backend.downloads import choose_storage
 from container_backend.environment import read_environment
 from container_backend.image_choice import which_image
 from container_backend.image_project import ImageProject, open_image
+from container_backend.masking import without_credentials
 from container_backend.owner import owner_id
 from container_backend.privileges import (
     Permissions,
@@ -31,7 +32,7 @@ from container_backend.project import EntryPoint, Project, read_project
 from container_backend.project_args import asked_args, beneath, with_engine
 from container_backend.ready_image import ReadyImage
 from container_backend.references import is_image_address, reference_of
-from container_backend.source import Source, fetch, without_credentials
+from container_backend.source import Source, fetch
 from container_backend.spec import DockerEnvironment, EnvironmentSpec
 from container_backend.tracking import (
     Mount,
@@ -277,6 +278,7 @@ def container_spec(
     sockets = () if config.allow_engine else engine_sockets(plan.engine.host.url)
     groups = groups_of_user(sockets) if access.mounts else []
     labels = {
+        **names.NO_LABELS,
         names.LABEL_RUN_ID: run_id,
         names.LABEL_EXPERIMENT_ID: experiment_id,
         names.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
@@ -289,14 +291,14 @@ def container_spec(
         names.LABEL_KEEP: config.keep,
         names.LABEL_IMAGE: image.reference,
         names.LABEL_RECORD: recorded,
+        names.LABEL_ENVIRONMENT_HASH: image.hash,
+        names.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
     }
     if config.timeout is not None:
         labels[names.LABEL_TIMEOUT] = f"{config.timeout:g}"
     if config.retries:
         labels[names.LABEL_RETRIES] = str(config.retries)
         labels[names.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
-    if image.hash:
-        labels[names.LABEL_ENVIRONMENT_HASH] = image.hash
     entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
     return ContainerSpec(

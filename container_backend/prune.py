@@ -16,11 +16,11 @@ from container_backend.engine import said_by
 from container_backend.errors import InvalidConfig
 from container_backend.image_use import forget_use, image_lock, use_of
 from container_backend.names import (
-    LABEL_ENVIRONMENT_HASH,
     LABEL_OF_ENVIRONMENT,
     LABEL_PYTHON,
     LABEL_SHARED_CODE,
 )
+from container_backend.outside import hash_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,9 +75,9 @@ def list_images(engine: Engine) -> list[ListedImage]:
             sharing[str(labels.get(LABEL_OF_ENVIRONMENT))] += _containers_of(image)
     for image in images:
         labels = image.get("Labels") or {}
-        if not labels.get(LABEL_ENVIRONMENT_HASH):  # empty in images of projects
+        environment_hash = hash_in(labels)
+        if not environment_hash:  # as in images of projects
             continue
-        environment_hash = str(labels[LABEL_ENVIRONMENT_HASH])
         use = use_of(engine.host, environment_hash)
         found.append(
             ListedImage(

@@ -25,9 +25,9 @@ from container_backend.errors import (
     TrackingUnreachable,
 )
 from container_backend.file_lock import FileLock, state_folder
+from container_backend.masking import without_credentials
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
 from container_backend.revision import git_address, read_checkout
-from container_backend.source import without_credentials
 from container_backend.store_access import await_listener, is_listening, turn_to_write
 from container_backend.tracking import local_path
 
@@ -283,7 +283,7 @@ def _source_tags(
         names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
         names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
         names.MLFLOW_GIT_COMMIT: checkout.commit or None,
-        names.MLFLOW_GIT_REPO_URL: checkout.address or None,
+        names.MLFLOW_GIT_REPO_URL: without_credentials(checkout.address) or None,
     }
     if (active := fluent.active_run()) is not None:
         tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
@@ -340,7 +340,7 @@ def _outcome_of_error(error: BaseException) -> Outcome:
         reason = "interrupted before the program was started"
         return state.Outcome(state.KILLED, reason, cause=state.CANCEL)
     said = isinstance(error, ContainerBackendError)
-    reason = str(error) if said else f"{type(error).__name__}: {error}"
+    reason = str(error) if said else without_credentials(f"{type(error).__name__}: {error}")
     return state.Outcome(state.FAILED, reason, cause=state.NOT_STARTED)
 
 
@@ -351,5 +351,8 @@ def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> Non
         then()
     except (MlflowException, OSError) as error:
         _logger.warning(
-            "Run (ID '%s') could not be set to %s: %s", record.run_id, outcome.status, error
+            "Run (ID '%s') could not be set to %s: %s",
+            record.run_id,
+            outcome.status,
+            without_credentials(str(error)),
         )

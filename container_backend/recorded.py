@@ -14,9 +14,8 @@ from container_backend._version import __version__
 from container_backend.content import digest_of
 from container_backend.docker_args import parse_docker_args
 from container_backend.dockerfile import ImagePlan
-from container_backend.masking import is_secret, secrets_in
+from container_backend.masking import is_secret, secrets_in, without_credentials
 from container_backend.parameters import is_address, local_path
-from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
     from container_backend.plan import Plan

@@ -111,7 +111,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         repetition = Repetition(past.run_id, recorded=untyped, trusted=again.trust)
         return replace(submission, uri=uri, repetition=repetition)
     with ExitStack() as until_known:
-        folder = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=names.TEMPORARY_PREFIX)).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
         lacks: list[str] = []
         directory, code = _find_code(past, folder, lacks)

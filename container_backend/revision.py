@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from container_backend.errors import InvalidInput
 from container_backend.git import GitError, find_repository, opened, remote_address
 from container_backend.git_tree import read_git_tree
+from container_backend.masking import without_credentials
 from container_backend.pyproject import licence_of
-from container_backend.source import without_credentials
 
 if TYPE_CHECKING:
     from container_backend.git import Repository

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import names
+from container_backend import names, outside
 from container_backend.engine import variables_in
 from container_backend.engine_time import parse_time
 from container_backend.masking import secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# A timer takes no more than some hundred years; the engine takes any number.
+_LONGEST_GRACE_SECONDS: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,13 @@ class RunContainer:
 
     @property
     def run_id(self) -> str:
-        """Of the MLflow run."""
-        return self.labels.get(names.LABEL_RUN_ID, "")
+        """Of the MLflow run; empty where the container is of none."""
+        return outside.run_id_in(self.labels)
 
     @property
     def submission(self) -> str:
-        """The name of its entry in the ledger."""
-        return self.labels.get(names.LABEL_SUBMISSION) or self.run_id
+        """The name of its run's entry in the ledger; empty where it is not a run's."""
+        return outside.submission_in(self.labels)
 
     @property
     def tracking_uri(self) -> str:
@@ -67,7 +70,7 @@ class RunContainer:
     @property
     def is_ours_to_finish(self) -> bool:
         """Whether it belongs to a run, and that is not finished."""
-        return bool(self.run_id) and self.ending != names.KEPT
+        return bool(self.submission) and self.ending != names.KEPT
 
     @property
     def has_ended(self) -> bool:
@@ -87,13 +90,12 @@ class RunContainer:
     @property
     def timeout(self) -> float | None:
         """Seconds that its program may take."""
-        value = self.labels.get(names.LABEL_TIMEOUT)
-        return float(value) if value else None
+        return outside.seconds_of(self.labels.get(names.LABEL_TIMEOUT))
 
     @property
     def retries(self) -> int:
         """How many times more its program may be started."""
-        return int(self.labels.get(names.LABEL_RETRIES) or 0)
+        return outside.count_of(self.labels.get(names.LABEL_RETRIES)) or 0
 
     @property
     def started_at(self) -> float | None:
@@ -122,7 +124,7 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
         command=words[-1],
         has_gpu=_has_gpu(host, environment),
         cpus=_cpus(host),
-        grace=int(config.get("StopTimeout") or 0),
+        grace=min(max(0, int(config.get("StopTimeout") or 0)), _LONGEST_GRACE_SECONDS),
         entrypoint=json.dumps(config.get("Entrypoint") or []) if leaves_mark else "",
     )
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from container_backend import names, state
 from container_backend.container_use import check_run_id, find_container
 from container_backend.description import duration
-from container_backend.source import without_credentials
+from container_backend.masking import without_credentials
+from container_backend.outside import exit_code_of
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
@@ -63,14 +64,13 @@ def _of_run(run_id: str) -> dict[str, Any]:
         run = client.get_run(attached.run_id)
         experiment = client.get_experiment(run.info.experiment_id)
     tags = run.data.tags
-    code = tags.get(names.TAG_EXIT_CODE)
     began, ended = run.info.start_time, run.info.end_time
     return {
         "run_id": run.info.run_id,
         "status": run.info.status,
         "state": "ended" if ended else "",
         "reason": tags.get(names.TAG_REASON, ""),
-        "exit_code": int(code) if code else None,
+        "exit_code": exit_code_of(tags.get(names.TAG_EXIT_CODE)),
         "cause": tags.get(names.TAG_CAUSE, ""),
         "experiment": experiment.name,
         "image": tags.get(names.TAG_IMAGE, ""),

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import statistics
 from container_backend.events import ENGINE_ERRORS
-from container_backend.statistics import Sample
+from container_backend.logs import demultiplex
+from container_backend.raw_stream import RawStream
+from container_backend.statistics import NVIDIA_QUERY, Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from container_backend.engine import Engine
@@ -98,7 +101,7 @@ class Sampler:
             began = time.monotonic()
             try:
                 self._sample(sampled)
-            except (*ENGINE_ERRORS, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 of one container: the others go on
                 _logger.debug("No reading of %s: %s", sampled.container.id, error)
             with self._lock:
                 sampled.due = sampled.next_due(time.monotonic())
@@ -147,12 +150,23 @@ def read_statistics(engine: Engine, container_id: str) -> dict[str, Any]:
 
 def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
     """What the GPUs of a container do, by the driver's tool, which its runtime puts into it."""
-    api = engine.client.api
     try:
-        command = list(statistics.NVIDIA_QUERY)
-        execution: Any = api.exec_create(container_id, command, stderr=False)
-        output: Any = api.exec_start(execution)
+        output = run_in(engine, container_id, NVIDIA_QUERY)
     except ENGINE_ERRORS as error:
         _logger.debug("No reading of the GPU: %s", error)
         return {}
-    return statistics.gpu_values(bytes(output).decode("utf-8", "replace"))
+    return statistics.gpu_values(output.decode("utf-8", "replace"))
+
+
+def run_in(engine: Engine, container_id: str, command: Sequence[str]) -> bytes:
+    """What a program writes to its standard output that is run in a container beside its own.
+
+    Raises:
+        ENGINE_ERRORS: There is no such container or program, or the engine went away.
+    """
+    execution: Any = engine.client.api.exec_create(container_id, list(command), stderr=False)
+    stream = RawStream(engine, f"/exec/{execution['Id']}/start", {"Detach": False, "Tty": False})
+    try:
+        return b"".join(chunk.data for chunk in demultiplex(iter(stream.read, b"")))
+    finally:
+        stream.close()

@@ -24,16 +24,16 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from container_backend import container as containers
-from container_backend.file_lock import FileLock
+from container_backend.file_lock import FileLock, make_private
 from container_backend.ledger import ledger_of
 from container_backend.names import (
     CODE_CONTAINER,
     CODE_DIRECTORY,
     CODE_REPOSITORY,
     ENV_OWNER,
-    LABEL_ENVIRONMENT_HASH,
     LABEL_OF_ENVIRONMENT,
     LABEL_SHARED_CODE,
+    NO_LABELS,
 )
 from container_backend.owner import owner_id
 from container_backend.whole_file import write_whole
@@ -147,9 +147,11 @@ class SharedCode:
         config = api.inspect_image(self._image.id).get("Config") or {}
         if overlaps(config.get("Volumes") or ()):
             raise _Unfit("the image has a volume where the code goes")
-        labels = {LABEL_SHARED_CODE: owner_id(), LABEL_ENVIRONMENT_HASH: ""}
-        if self._image.hash:
-            labels[LABEL_OF_ENVIRONMENT] = self._image.hash
+        labels = {
+            **NO_LABELS,
+            LABEL_SHARED_CODE: owner_id(),
+            LABEL_OF_ENVIRONMENT: self._image.hash,
+        }
         name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
         try:
             api.create_container(self._image.id, command=["true"], name=name, labels=labels)
@@ -260,7 +262,7 @@ def _read(file: Path) -> str:
 
 def _write(file: Path, said: str) -> None:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         write_whole(file, said)
     except OSError as error:
         _logger.debug("No note on shared code at %s: %s", file, error)

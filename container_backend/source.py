@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
 from container_backend.git import fetch_commit, find_repository, opened, repository_at
+from container_backend.masking import without_credentials
+from container_backend.names import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -23,7 +25,6 @@ _logger = logging.getLogger(__name__)
 
 # What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
-_URL_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
     if path.exists() and not is_zip and version is None:
         return _local(_inside(path.resolve(), subdirectory, uri))
-    root = Path(tempfile.mkdtemp(prefix="container-backend-")).resolve()
+    root = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
     # A program may have written to a folder of it, as a user of its own.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
     _logger.info("=== Fetching project from %s ===", without_credentials(uri))
@@ -149,11 +150,6 @@ def _inside(root: Path, subdirectory: str, uri: str) -> Path:
     if not folder.is_dir():
         raise InvalidProject(f"There is no folder '{subdirectory or root}' in the project '{uri}'.")
     return folder
-
-
-def without_credentials(text: str) -> str:
-    """The text with user names and passwords of addresses left out."""
-    return _URL_USERINFO.sub("", text)
 
 
 def _last_lines(error: Exception, count: int = 4) -> str:

@@ -6,6 +6,7 @@ import io
 import logging
 from typing import TYPE_CHECKING, Final
 
+from container_backend.file_lock import make_private, owner_only
 from container_backend.logs import STDERR, STDOUT, demultiplex
 from container_backend.masking import Masker
 
@@ -39,8 +40,8 @@ class LogSpool:
         self._maskers = {STDOUT: Masker(secrets), STDERR: Masker(secrets)}
         self._open: io.BufferedWriter | None = None
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            raw = io.FileIO(self.file, "wb")
+            make_private(folder)
+            raw = io.FileIO(self.file, "wb", opener=owner_only)
             self._open = io.BufferedWriter(raw, _BUFFER_BYTES)
         except OSError as error:
             self._give_up(error)

@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from container_backend.file_lock import open_private
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -136,7 +138,7 @@ def append(file: Path, sample: Sample) -> None:
     """
     values = {"at": sample.at, "step": sample.step, "values": dict(sample.values)}
     line = json.dumps(values).encode() + b"\n"
-    with file.open("ab", buffering=0) as samples:
+    with open_private(file, "ab", buffering=0) as samples:
         if samples.write(line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 from container_backend.errors import TrackingUnreachable
-from container_backend.source import without_credentials
+from container_backend.masking import without_credentials
 from container_backend.tracking import ACCESS_VARIABLES, local_path
 
 if TYPE_CHECKING:
@@ -60,8 +60,13 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
         tracking_uri: As in the container's label, without them.
         environment: The container's.
     """
-    user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
-    parts = urlsplit(tracking_uri)
+    if without_credentials(environment.get(_TRACKING_URI, "")) == tracking_uri:
+        return environment.get(_TRACKING_URI, "")
+    try:
+        user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
+        parts = urlsplit(tracking_uri)
+    except ValueError:  # it cannot be an address; MLflow says so
+        return tracking_uri
     if not user or not parts.netloc:
         return tracking_uri
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))

@@ -21,6 +21,7 @@ from container_backend.foreground import run_error
 from container_backend.kept_log import kept_output
 from container_backend.ledger import ledger_of
 from container_backend.names import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
+from container_backend.outside import exit_code_of
 from container_backend.retries import may_retry
 from container_backend.store_access import open_store
 from container_backend.supervision import ensure_supervisor
@@ -100,11 +101,10 @@ class ContainerRun(SubmittedRun):
         if self.wait():
             return
         run = self._run()
-        code = run.data.tags.get(TAG_EXIT_CODE)
         outcome = state.Outcome(
             str(run.info.status),
             run.data.tags.get(TAG_REASON, ""),
-            int(code) if code else None,
+            exit_code_of(run.data.tags.get(TAG_EXIT_CODE)),
             run.data.tags.get(TAG_CAUSE, ""),
         )
         raise run_error(self._run_id, Finished(outcome, tuple(self._last_lines())))

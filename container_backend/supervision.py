@@ -12,8 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from container_backend.file_lock import FileLock
+from container_backend.file_lock import FileLock, open_private
 from container_backend.ledger import ledger_of
+from container_backend.masking import without_credentials
 from container_backend.names import ENV_OWNER
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None
     log = ledger.supervisor_log
     if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
-    words = [sys.executable, "-m", _MODULE, host.url]
+    words = [sys.executable, "-m", _MODULE, without_credentials(host.url)]
     if shell := shutil.which("sh"):
         words = [shell, "-c", _AGAIN, "sh", *words]
-    with log.open("ab") as output:
+    with open_private(log, "ab") as output:
+        log.chmod(0o600)  # older versions made it for everybody to read
         subprocess.Popen(  # noqa: S603 words of ours
             words,
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from container_backend import container as containers
 from container_backend import names, shared_code
+from container_backend.console_log import MaskedFormatter
 from container_backend.ending import Ending, outcome_at
 from container_backend.engine import find_host
 from container_backend.errors import ContainerBackendError
@@ -34,6 +35,7 @@ from container_backend.finisher import AGAIN, BUSY, END, INCOMPLETE, PROGRESS, J
 from container_backend.finishers import Finishers
 from container_backend.ledger import FRAMES, METRICS, Ledger, ledger_of
 from container_backend.log_keeper import LogKeeper
+from container_backend.outside import submission_in
 from container_backend.owner import owner_id
 from container_backend.retries import may_retry, pause_before
 from container_backend.sampling import Sampler
@@ -184,6 +186,8 @@ class Supervisor:
                 self._was_missed = True
         except ENGINE_ERRORS as error:
             _logger.info("the engine does not answer: %s", error)
+        except Exception as error:  # noqa: BLE001 of one container: the others go on
+            _left_out(f"a message ({type(message).__name__})", error)
 
     def _take_opened(self, message: _Opened) -> None:
         self._engine = message.engine
@@ -193,20 +197,24 @@ class Supervisor:
             for each in self._watched.values():
                 each.engine_was_away()
         for event in message.missed:
-            if watched := self._watched.get(_submission(event)):
+            if watched := self._watched_of(event.container_id, event.attributes):
                 watched.take(event)
         label = f"{names.LABEL_OWNER}={owner_id()}"
         found = message.engine.client.api.containers(all=True, filters={"label": label})
         for each in found:
-            self._look(str(each["Id"]), each["Labels"])
+            try:
+                self._look(str(each["Id"]), each["Labels"])
+            except ENGINE_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001 of one container: the others go on
+                _left_out(f"container {str(each['Id'])[:12]}", error)
         there = {str(each["Id"]) for each in found}
         for watched in list(self._watched.values()):
             if watched.container is not None and watched.container.id not in there:
                 self._gone(watched)
 
     def _take_event(self, event: Event) -> None:
-        submission = _submission(event)
-        watched = self._watched.get(submission)
+        watched = self._watched_of(event.container_id, event.attributes)
         if watched is not None:
             watched.take(event)
         if event.action in {"start", "rename", "die"}:
@@ -247,20 +255,29 @@ class Supervisor:
         """
         assert self._engine is not None  # noqa: S101 it told of the container
         found = inspect(self._engine, container_id)
-        submission = labels.get(names.LABEL_SUBMISSION) or labels.get(names.LABEL_RUN_ID, "")
-        watched = self._watched.get(submission)
+        watched = self._watched_of(container_id, labels)
         if found is None:
             if watched is not None:
                 self._gone(watched)
             return
         if not found.is_ours_to_finish:
-            if watched is not None:
+            if watched is not None and watched.run_id == found.run_id:
                 self._forget(watched)
             return
-        if watched is None:
-            watched = self._watch(found)
-        if watched.busy:
-            return
+        watched = self._watched.get(found.submission) or self._watch(found)
+        # One may say that it belongs to the entry of another run.
+        is_other = watched.container is not None and watched.container.id != found.id
+        if not watched.busy and not is_other and watched.run_id in {"", found.run_id}:
+            self._take_note(watched, found, passed)
+
+    def _watched_of(self, container_id: str, labels: Mapping[str, str]) -> Watched | None:
+        """The run of a container; None for another container that has the labels of its."""
+        watched = self._watched.get(submission_in(labels))
+        if watched is None or watched.container is None or watched.container.id == container_id:
+            return watched
+        return None
+
+    def _take_note(self, watched: Watched, found: RunContainer, passed: float | None) -> None:
         if not found.has_ended:
             self._runs(watched, found, passed)
         elif found.was_started or found.state.get("Error"):
@@ -274,8 +291,8 @@ class Supervisor:
         note = self._ledger.entry(found.submission).read()
         watched = Watched(
             found.submission,
-            found.tracking_uri,
-            found.run_id,
+            note.tracking_uri if note else found.tracking_uri,
+            note.run_id if note and note.run_id else found.run_id,
             found.labels.get(names.LABEL_EXPERIMENT_ID, ""),
             attempts=note.attempts if note else 1,
         )
@@ -336,10 +353,13 @@ class Supervisor:
             entry = self._ledger.entry(submission)  # what is read of it costs, with hundreds
             if not entry.is_there or not _is_left(entry):
                 continue
-            if found is None:
-                self._take_over(entry)
-            else:
-                self._keeper.begin(found.id, entry.folder / FRAMES)
+            try:
+                if found is None:
+                    self._take_over(entry)
+                else:
+                    self._keeper.begin(found.id, entry.folder / FRAMES)
+            except Exception as error:  # noqa: BLE001 of one entry: the others go on
+                _left_out(submission, error)
 
     def _take_over(self, entry: Entry) -> None:
         """Somebody left an entry behind: with a container, or before there was one."""
@@ -382,6 +402,10 @@ class Supervisor:
             except ENGINE_ERRORS as error:
                 _logger.info("the engine does not answer: %s", error)
                 watched.due = now + _PROBE_SECONDS
+            except Exception as error:  # noqa: BLE001 of one run: the others go on
+                watched.busy = False
+                watched.try_again(incomplete=False)
+                _left_out(watched.run_id or watched.submission, error)
 
     def _see_to_end(self, watched: Watched) -> None:
         entry = self._ledger.entry(watched.submission)
@@ -442,6 +466,8 @@ class Supervisor:
             shared_code.remove_images(self._engine, self._ledger, unused_for)
         except ENGINE_ERRORS as error:
             _logger.info("shared code stays on the engine: %s", error)
+        except Exception as error:  # noqa: BLE001 of one image: the runs go on
+            _left_out("shared code", error)
 
     def _stop(self, watched: Watched, ending: str) -> None:
         """Have a program stop, as somebody asked for or because its time is over."""
@@ -472,9 +498,11 @@ class Supervisor:
         self._finishers.submit(job, watched.tracking_uri)
 
 
-def _submission(event: Event) -> str:
-    labels = event.attributes
-    return labels.get(names.LABEL_SUBMISSION) or labels.get(names.LABEL_RUN_ID, "")
+def _left_out(what: str, error: Exception) -> None:
+    """Say it in one line, whatever is in the text of the error."""
+    _logger.error(
+        "%s is left out: %s: %s", what, type(error).__name__, " ".join(str(error).split())
+    )
 
 
 def _is_left(entry: Entry) -> bool:
@@ -530,11 +558,9 @@ def main(*, stays: bool = False) -> None:
         stays: Whether to go on where there is nothing to do. The one that is started on demand
             does not.
     """
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(process)d %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     host = find_host()

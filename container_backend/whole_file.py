@@ -6,6 +6,8 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from container_backend.file_lock import open_private
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,8 @@ def write_whole(file: Path, text: str) -> None:
     """
     whole = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
     try:
-        whole.write_text(text, encoding="utf-8")
+        with open_private(whole, "xb") as opened:
+            opened.write(text.encode())
         whole.replace(file)
     except OSError:
         with suppress(OSError):

@@ -122,9 +122,13 @@ def ssh_server(folder: Path) -> Iterator[tuple[str, str]]:
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {keys}\n"
         f"PidFile none\nStrictModes no\nPermitRootLogin yes\nUsePAM no\n"
+        # Commands there use the engine that the tests use.
+        + "".join(
+            f"SetEnv DOCKER_HOST={host}\n" for host in [os.environ.get("DOCKER_HOST")] if host
+        )
     )
     (folder / "config").write_text(
-        f"Host gitserver\nHostName 127.0.0.1\nPort {port}\nIdentityFile {folder}/user\n"
+        f"Host gitserver 127.0.0.1\nHostName 127.0.0.1\nPort {port}\nIdentityFile {folder}/user\n"
         f"UserKnownHostsFile {folder}/known_hosts\nIdentitiesOnly yes\n"
     )
     if os.getuid() == 0:

@@ -322,7 +322,7 @@ engine = connect()
 found = inspect(engine, container)
 print("ready", flush=True)
 sys.stdin.readline()
-done = finish(Ending(run_id, found), engine, MlflowClient(), Ledger(Path(folder)).entry("x"))
+done = finish(Ending(run_id, found), engine, MlflowClient(), Ledger(Path(folder)).entry("0" * 32))
 print(done.outcome.status, done.outcome.reason, flush=True)
 """
 

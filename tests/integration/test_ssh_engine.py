@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
+import signal
 
 import pytest
+from docker.errors import NotFound
 
 import container_backend
 from container_backend.engine import connect
-from tests.integration.conftest import run_command
+from container_backend.logs import Output
+from container_backend.raw_stream import RawStream
+from container_backend.sampling import run_in
+from tests.integration.conftest import BASE, kept_log, only_run, run_command
+from tests.integration.conftest import command as run_in_background
 from tests.integration.servers import ssh_server
 
 
@@ -55,3 +62,89 @@ def test_an_engine_that_ssh_does_not_reach(over_ssh, project, monkeypatch):
     assert done.returncode == container_backend.EngineUnavailable.exit_code
     assert "No Docker engine answers at ssh://nobody@127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def nearby(over_ssh, monkeypatch) -> None:
+    """By the loopback address: it is this machine's engine, and sees the store."""
+    port = over_ssh.rpartition(":")[2]
+    monkeypatch.setenv("DOCKER_HOST", f"ssh://{getpass.getuser()}@127.0.0.1:{port}")
+
+
+@pytest.fixture
+def shell(project):
+    """A project of one command, in an image that is on the engine."""
+
+    def write(command: str) -> str:
+        return project(
+            f"docker_env: {{image: '{BASE}'}}\nentry_points: {{main: {{command: {command!r}}}}}\n"
+        )
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "err"),
+    [
+        ("printf begun; printf error >&2", "begun", "error"),  # ends at once, without newline
+        ("for n in 1 2 3; do echo $n; sleep 0.4; done; printf end", "1\n2\n3\nend", ""),
+        ("yes | head -c 3000000", "y\n" * 1_500_000, ""),
+        ("true", "", ""),
+    ],
+    ids=["at once", "slowly", "much", "nothing"],
+)
+def test_the_output_of_a_run_in_the_foreground_over_ssh(nearby, shell, command, out, err, capfd):
+    run = container_backend.run(shell(command))
+    shown = capfd.readouterr()
+    assert shown.out == out
+    assert err in shown.err
+    assert sorted(kept_log(run.run_id)) == sorted(out + err)
+
+
+def test_a_run_is_cancelled_over_ssh_while_its_output_is_shown(nearby, shell):
+    folder = shell("trap 'printf bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done")
+    with run_in_background("container-backend", "run", folder) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == "bye"
+        assert process.wait(60) == 130
+    assert only_run().info.status == "KILLED"
+    assert kept_log(only_run().info.run_id) == "begun\nbye"
+
+
+def test_a_detached_run_is_followed_over_ssh(nearby, shell):
+    run = container_backend.run(
+        shell("echo begun; sleep 3; printf end"), backend_config={"detach": True}
+    )
+    followed = run_command("container-backend", "logs", "-f", run.run_id, check=True)
+    assert followed.stdout == "begun\nend"
+    assert run.wait()
+
+
+def test_what_a_program_says_that_is_run_beside_another_over_ssh(nearby, engine):
+    """As the driver's tool that tells what GPUs do."""
+    container = engine.client.api.create_container(BASE, ["sleep", "60"])["Id"]
+    try:
+        engine.client.api.start(container)
+        connected = connect()
+        assert run_in(connected, container, ["sh", "-c", "printf 1; printf 2 >&2"]) == b"1"
+        with pytest.raises(NotFound):
+            run_in(connected, "missing", ["true"])
+        connected.close()
+    finally:
+        engine.client.api.remove_container(container, force=True)
+
+
+def test_a_stream_that_is_lost_is_made_up_for_by_the_log_of_the_engine(
+    shell, monkeypatch, capfd, engine
+):
+    """Whatever ends it: the stream of a program that wrote nothing ends in the same way."""
+    monkeypatch.setattr(RawStream, "read", lambda _: b"")
+    run = container_backend.run(shell("echo begun; printf end"))
+    assert capfd.readouterr().out == "begun\nend"
+    assert kept_log(run.run_id) == "begun\nend"
+
+
+def test_a_container_that_is_missing_is_said_as_the_sdk_says_it(engine):
+    with pytest.raises(NotFound, match="No such container: missing"):
+        Output(engine, "missing")

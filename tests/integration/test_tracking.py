@@ -16,6 +16,7 @@ import pytest
 import container_backend
 from container_backend import names
 from tests.integration.conftest import (
+    BASE,
     EXAMPLE,
     command,
     logged_metrics,
@@ -23,6 +24,7 @@ from tests.integration.conftest import (
     run_command,
     runs,
     tracking_server,
+    wait_until,
 )
 from tests.integration.forwarding import forward
 
@@ -184,3 +186,24 @@ def test_an_image_whose_mlflow_cannot_read_the_database_is_explained(project):
     found = only_run()
     assert found.info.status == "FAILED"
     assert "MLflow 3.1.0" in found.data.tags[names.TAG_REASON]
+
+
+def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplace):
+    """Not in the log of the supervisor, nor in a dry run, nor in a tag, nor on the console."""
+    folder = project(
+        f"docker_env: {{image: '{BASE}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
+    )
+    with tracking_server(workplace, "127.0.0.1") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", "://me:pa55-word@"))
+        dry = run_command("container-backend", "run", folder, "--dry-run", check=True)
+        assert "MLFLOW_TRACKING_URI=http://me:***@127.0.0.1" in dry.stdout
+        words = ("container-backend", "run", folder)
+        shown = [dry, run_command(*words, check=True)]
+        shown.append(run_command(*words, "--detach", check=True))
+        wait_until(lambda: [run.info.status for run in runs()] == ["FINISHED"] * 2, seconds=240)
+        tags = str([run.data.tags for run in runs()])
+    assert "pa55" not in "".join(done.stdout + done.stderr for done in shown) + tags
+    (log,) = (workplace / "state").rglob("supervisor.log")
+    assert "pa55" not in log.read_text()
+    assert "FINISHED" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600

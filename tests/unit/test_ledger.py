@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from container_backend import names
+from container_backend.downloads import choose_storage
 from container_backend.engine import EngineHost
 from container_backend.ledger import Ledger, Note, ledger_of
+from container_backend.names import TEMPORARY_PREFIX
+from container_backend.outside import run_id_in, submission_in
 
 NOTE = Note("sqlite:///ünï code.db", "1", "abc", ("/no/such/folder",), 2)
 
@@ -42,17 +51,68 @@ def test_attempts_are_counted(tmp_path):
 
 
 def test_an_entry_goes_with_its_temporary_folders_and_twice_is_fine(tmp_path):
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    (temporary / "file").touch()
+    fetched = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
+    downloads = choose_storage(None)
+    downloads.mkdir()
+    for temporary in (fetched, downloads):
+        (temporary / "file").touch()
     ledger = Ledger(tmp_path / "ledger")
     entry = ledger.new_entry()
-    entry.write(replace(NOTE, temporary=(str(temporary),)))
+    entry.write(replace(NOTE, temporary=(str(fetched), str(downloads))))
     entry.remove()
     entry.remove()
-    assert not temporary.exists()
+    assert not fetched.exists()
+    assert not downloads.exists()
     assert not entry.folder.exists()
     assert list(ledger.entries()) == []
+
+
+def test_a_folder_that_was_not_made_for_a_run_stays_whatever_a_note_says(tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    made = f"{TEMPORARY_PREFIX}0123abcd"
+    outside = tmp_path / "thesis"
+    (place / "thesis").mkdir()
+    (outside / made).mkdir(parents=True)
+    (place / f"{made}x").symlink_to(outside)
+    (place / made).mkdir()
+    os.chown(place / made, 4321, 4321)
+    named = [
+        outside,
+        place,
+        place / "thesis",
+        outside / made,
+        place / f"{made}x",
+        place / f"{made}x" / made,
+        place / made,  # of another user
+        place / made / "..",
+    ]
+    entry = Ledger(tmp_path / "ledger").new_entry()
+    entry.write(replace(NOTE, temporary=tuple(map(str, named))))
+    entry.remove()
+    assert [folder.exists() for folder in named] == [True] * len(named)
+    assert not entry.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/home/me/thesis", "../" * 3 + "0" * 32, "0" * 31, "0" * 33, "0" * 31 + "A",
+             "0" * 32 + "\n", "0" * 31 + "\u0660", "0" * 31 + "/"]
+)  # fmt: skip
+def test_what_is_no_name_of_an_entry_never_becomes_a_path(tmp_path, name):
+    with pytest.raises(ValueError, match="no name of an entry"):
+        Ledger(tmp_path).entry(name)
+    labels = {names.LABEL_RUN_ID: "1" * 32, names.LABEL_SUBMISSION: name}
+    assert submission_in(labels) == ("" if name else "1" * 32)
+    assert run_id_in({names.LABEL_RUN_ID: name}) in {"", "0" * 31}
+
+
+def test_a_strange_file_among_the_entries_is_none(tmp_path):
+    ledger = Ledger(tmp_path)
+    entry = ledger.new_entry()
+    entry.write(NOTE)
+    (entry.folder.parent / "lost+found").mkdir()
+    assert ledger.submissions() == [entry.submission]
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nothing(tmp_path):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import logging
+import sys
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from container_backend.masking import MASK, Masker, is_secret, secrets_in
+from container_backend.console_log import MaskedFormatter
+from container_backend.errors import TrackingUnreachable
+from container_backend.masking import MASK, Masker, is_secret, secrets_in, without_credentials
 
 # Few letters, so that secrets overlap, repeat and begin like one another.
 letters = st.text("ab*", min_size=4, max_size=8).map(str.encode)
@@ -68,4 +73,53 @@ def test_secrets_of_a_container():
         "URL": "http://me:p%40ssword@example.test/x",
         "ODD": "http://[me:secret@x",
     }
-    assert secrets_in(environment) == {b"k3y-k3y", b"p%40ssword", b"p@ssword"}
+    assert secrets_in(environment) == {b"k3y-k3y", b"p%40ssword", b"p@ssword", b"secret"}
+
+
+ADDRESSES = {
+    "http://me:pw@host:5000/x": "http://host:5000/x",
+    "https://token@host/x.git": "https://host/x.git",
+    "http://me:p@ss@host/x": "http://host/x",
+    "https://me:p%2Fw@host?a=b": "https://host?a=b",
+    "mysql+pymysql://me:p/w@host/db": "mysql+pymysql://host/db",
+    "postgresql://host/db?user=me&password=pw&x=1": "postgresql://host/db?user=me&password=***&x=1",
+    "https://host/x?sig=abc#part": "https://host/x?sig=***#part",
+    "git+ssh://git@host/x": "git+ssh://git@host/x",
+    "ssh://git:pw@host/x": "ssh://git@host/x",
+    "HTTP://ME:PW@HOST": "HTTP://HOST",
+    "twice http://a:b@c, https://d:e@f": "twice http://c, https://f",
+    "name=https://me:pw@host/simple": "name=https://host/simple",
+}
+AS_THEY_ARE = (
+    "http://host:5000/a@b", "http://[::1]:5000/a:b@c", "sqlite:////tmp/a:b@c.db", "file:///a:b@c",
+    "docker://salary:1.0@sha256:ff", "docker://host:5000/team/salary:1.0@sha256:ff",
+    "http://host/?page=2&x=y", "git@host:me/x.git", "s3://bucket/a:b@c", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "shown"), ADDRESSES.items())
+def test_an_address_is_shown_without_its_credentials(address, shown):
+    assert without_credentials(address) == shown
+    assert without_credentials(shown) == shown
+    assert str(TrackingUnreachable(f"'{address}'", remedy=address)) == f"'{shown}'\n{shown}"
+
+
+@pytest.mark.parametrize("text", AS_THEY_ARE)
+def test_what_has_no_credentials_stays_as_it_is(text):
+    assert without_credentials(text) == text
+
+
+def test_what_is_logged_has_none_at_any_level():
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    handler.setFormatter(MaskedFormatter("%(message)s"))
+    try:
+        raise ValueError("http://me:pa55word@host")
+    except ValueError:
+        record = logging.LogRecord(
+            "x", logging.DEBUG, "", 0, "%s", ("db://me:s3cret@host",), sys.exc_info()
+        )
+        handler.handle(record)
+    assert "db://host" in said.getvalue()
+    assert "pa55word" not in said.getvalue()
+    assert "s3cret" not in said.getvalue()

@@ -79,6 +79,21 @@ def test_use_is_on_record_until_it_is_forgotten():
     assert use_of(HOST, "a").last is None
 
 
+def test_neither_a_hash_nor_a_project_is_a_way_to_another_folder(tmp_path, monkeypatch):
+    """Both may come out of labels."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    mine = tmp_path / "home" / "projects" / "thesis.tex"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    for given in (str(mine.parents[1]), "../" * 4 + "home", "", ".."):
+        with pytest.raises(ValueError, match="no environment hash"):
+            forget_use(HOST, given)
+    assert mine.exists()
+    for project in ("..", ".", "../../x", ".hidden"):
+        record_use(HOST, "a", project)
+    assert set(use_of(HOST, "a").projects) == {"..", ".", "../../x", ".hidden"}
+
+
 def test_users_share_a_lock_and_a_builder_does_not():
     with image_lock(HOST, "a") as one, image_lock(HOST, "a") as other:
         one.share()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from container_backend.record import RunRecord
+from container_backend.record import RunRecord, _source_tags
 
 
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):
@@ -18,3 +19,17 @@ def test_artifacts_go_to_where_the_run_has_them(tmp_path):
     record = RunRecord(client, info.run_id, experiment, info.artifact_uri)
     record.artifacts().log_artifact(str(file), "logs")
     assert (Path(info.artifact_uri) / "logs" / "container.log").read_text() == "said"
+
+
+def test_a_token_in_an_address_of_git_is_in_no_tag(tmp_path):
+    token = "https://me:t0ken-of-mine@host.example/team/project.git"
+    for words in (
+        ["init", "-q"],
+        ["remote", "add", "origin", token],
+        ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"],
+    ):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    for uri in (token, str(tmp_path)):
+        tags = _source_tags(uri, str(tmp_path), None, "main")
+        assert tags["mlflow.source.git.repoURL"] == "https://host.example/team/project.git"
+        assert not [name for name, value in tags.items() if "t0ken" in value]

@@ -12,8 +12,12 @@ import pytest
 import container_backend
 from container_backend.engine import EngineHost
 from container_backend.errors import ContainerBackendError
-from container_backend.ledger import ledger_of
+from container_backend.image_use import image_lock, record_use
+from container_backend.ledger import METRICS, Note, ledger_of
 from container_backend.names import ENV_OWNER
+from container_backend.owner import owner_id
+from container_backend.spool import LogSpool
+from container_backend.statistics import Sample, append
 from container_backend.supervision import (
     _MOST_LOG_BYTES,
     _environment,
@@ -106,3 +110,30 @@ def test_its_log_does_not_grow_for_ever(state, monkeypatch):
     _start(HOST, ledger, os.environ)
     assert ledger.supervisor_log.stat().st_size < 1000
     assert ledger.supervisor_log.with_name("supervisor.log.1").stat().st_size > _MOST_LOG_BYTES
+
+
+def test_neither_its_log_nor_its_folder_can_be_read_by_others(state):
+    """Nor those that an older version made."""
+    ledger = ledger_of(HOST)
+    ledger.folder.mkdir(parents=True)
+    state.chmod(0o755)
+    (state / "container-backend").chmod(0o755)
+    ledger.supervisor_log.touch(mode=0o644)
+    _start(EngineHost("unix:///missing.sock"), ledger, {"PATH": "/missing", "DOCKER_HOST": "x://"})
+    assert ledger.supervisor_log.stat().st_mode & 0o777 == 0o600
+    assert (state / "container-backend").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_kept_of_runs_can_be_read_by_this_user_alone(state):
+    owner_id({"XDG_STATE_HOME": str(state)})
+    entry = ledger_of(HOST).new_entry()
+    entry.write(Note("sqlite://", "0"))
+    LogSpool(entry.folder / "logs", ()).close()
+    append(entry.folder / METRICS, Sample(1.0, 0, {}))
+    with image_lock(HOST, "a"):
+        record_use(HOST, "a", "project")
+    found = [path for path in state.rglob("*") if path != state]
+    assert len(found) > 10
+    modes = {path: path.stat().st_mode & 0o777 for path in found}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}, modes
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}, modes
