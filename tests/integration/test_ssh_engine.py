@@ -101,6 +101,21 @@ def test_the_output_of_a_run_in_the_foreground_over_ssh(nearby, shell, command, 
     assert sorted(kept_log(run.run_id)) == sorted(out + err)
 
 
+@pytest.mark.parametrize("program", ["printf end", "echo begun; sleep 1; printf end >&2"])
+def test_what_is_attached_to_over_ssh_arrives_by_itself(nearby, engine, program):
+    """Without the log of the engine, which would make up for it."""
+    connected = connect()
+    container = engine.client.api.create_container(BASE, ["sh", "-c", program])["Id"]
+    try:
+        output = Output(connected, container)
+        engine.client.api.start(container)
+        said = b"".join(chunk.data for chunk in output)
+        assert said == (b"end" if program == "printf end" else b"begun\nend")
+    finally:
+        engine.client.api.remove_container(container, force=True)
+        connected.close()
+
+
 def test_a_run_is_cancelled_over_ssh_while_its_output_is_shown(nearby, shell):
     folder = shell("trap 'printf bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done")
     with run_in_background("container-backend", "run", folder) as process:
