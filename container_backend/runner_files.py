@@ -17,6 +17,7 @@ SHARED_MODULES: Final = (
     "console_log.py",
     "entry_points.py",
     "errors.py",
+    "masking.py",
     "names.py",
     "parameters.py",
     "usage.py",
