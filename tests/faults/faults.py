@@ -21,7 +21,8 @@ from tests.faults.stage import (
     Expected,
     begun,
 )
-from tests.integration.conftest import fill, tiny_disk, wait_until
+from tests.support.disks import fill, tiny_disk
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random

@@ -23,15 +23,16 @@ from container_backend import engine as engines
 from container_backend import names, state
 from container_backend.errors import EngineUnavailable
 from container_backend.owner import owner_id
-from tests.integration.conftest import BASE, wait_until
+from tests.support.on_engine import BASE
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import mlflow
 
-    from tests.faults.store import TrackingServer
-    from tests.integration.engines import OwnEngine
+    from tests.support.engines import OwnEngine
+    from tests.support.servers import TrackingServer
 
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"

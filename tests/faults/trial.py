@@ -15,9 +15,9 @@ from container_backend import engine as engines
 from container_backend import state
 from tests.faults.faults import FAULTS
 from tests.faults.stage import Bystanders, Stage
-from tests.faults.store import TrackingServer
-from tests.integration.conftest import BASE
-from tests.integration.engines import OwnEngine
+from tests.support.engines import OwnEngine
+from tests.support.on_engine import BASE
+from tests.support.servers import TrackingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

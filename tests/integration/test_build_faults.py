@@ -12,16 +12,12 @@ import pytest
 
 import container_backend
 from container_backend import images, launch, names
-from tests.integration.conftest import (
-    BASE,
-    command,
-    only_run,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
-from tests.integration.engines import OwnEngine
+from tests.support.commands import command, run_command
+from tests.support.engines import OwnEngine
+from tests.support.on_engine import BASE
+from tests.support.projects import with_steps
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

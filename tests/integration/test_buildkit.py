@@ -21,8 +21,9 @@ from container_backend.buildkit import (
     build_image,
 )
 from container_backend.engine import EngineHost, connect
-from tests.integration.conftest import BASE, wait_until
-from tests.integration.forwarding import forward
+from tests.support.forwarding import forward
+from tests.support.on_engine import BASE
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

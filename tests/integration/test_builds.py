@@ -17,18 +17,11 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    command,
-    containers_of,
-    environment_images,
-    everything,
-    only_run,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_command
+from tests.support.on_engine import BASE, containers_of, environment_images, everything
+from tests.support.projects import with_steps
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,20 +16,12 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.owner import owner_id
-from tests.integration.conftest import (
-    command,
-    containers_of,
-    fill,
-    kept_log,
-    only_run,
-    run_command,
-    runs,
-    status_of,
-    supervisors,
-    tiny_disk,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_command, supervisors
+from tests.support.disks import fill, tiny_disk
+from tests.support.on_engine import containers_of
+from tests.support.projects import with_steps
+from tests.support.runs import kept_log, only_run, runs, status_of
+from tests.support.waiting import wait_until
 
 # As long and with the exit code that it is told.
 SLEEPS = """

@@ -16,19 +16,12 @@ import pytest
 import container_backend
 from container_backend import engine as engines
 from container_backend import names
-from tests.integration.conftest import (
-    command,
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    run_command,
-    status_of,
-    supervisors,
-    wait_until,
-)
-from tests.integration.engines import OwnEngine
-from tests.integration.forwarding import forward
+from tests.support.commands import command, run_command, supervisors
+from tests.support.engines import OwnEngine
+from tests.support.forwarding import forward
+from tests.support.on_engine import containers_of
+from tests.support.runs import kept_log, only_run, output_of, status_of
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,13 +14,9 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.image_use import image_lock
-from tests.integration.conftest import (
-    BASE,
-    command,
-    containers_of,
-    run_command,
-    wait_until,
-)
+from tests.support.commands import command, run_command
+from tests.support.on_engine import BASE, containers_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("fresh")
 

@@ -21,16 +21,10 @@ from container_backend.finisher import PROGRESS, Job, _Finisher
 from container_backend.ledger import ledger_of
 from container_backend.supervisor import Supervisor
 from container_backend.watched import Watched
-from tests.integration.conftest import (
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    run_command,
-    status_of,
-    supervisors,
-    wait_until,
-)
+from tests.support.commands import run_command, supervisors
+from tests.support.on_engine import containers_of
+from tests.support.runs import kept_log, only_run, output_of, status_of
+from tests.support.waiting import wait_until
 
 MANY = 200_000
 # As fast as it can, on both streams, and no newline at the end.

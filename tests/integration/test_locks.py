@@ -15,7 +15,9 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.lock import read_lock
-from tests.integration.conftest import environment_images, run_command, run_uv, runs
+from tests.support.commands import run_command, run_uv
+from tests.support.on_engine import environment_images
+from tests.support.runs import runs
 
 SHOW = "entry_points: {main: {command: 'cat /mlflow/environment/requirements.lock'}}\n"
 

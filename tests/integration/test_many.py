@@ -16,7 +16,8 @@ import container_backend
 from container_backend import engine as engines
 from container_backend import events, names
 from container_backend.owner import owner_id
-from tests.integration.conftest import runs, wait_until
+from tests.support.runs import runs
+from tests.support.waiting import wait_until
 
 _MANY = 200
 _AT_ONCE = 16

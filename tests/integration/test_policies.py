@@ -8,14 +8,9 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    runs,
-    wait_until,
-)
+from tests.support.on_engine import containers_of
+from tests.support.runs import kept_log, only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 # Fails as often as it is told to: the container, and what is written in it, stays the same.
 FAILS = """

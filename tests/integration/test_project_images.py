@@ -16,17 +16,11 @@ from mlflow.tracking import MlflowClient
 import container_backend
 from container_backend import names
 from container_backend.buildkit import BuildRequest, build_image
-from tests.integration.conftest import (
-    BASE,
-    EXAMPLE,
-    ROOT,
-    all_containers,
-    only_run,
-    remove_environment_images,
-    run_command,
-    runs,
-    wait_until,
-)
+from tests.support.commands import run_command
+from tests.support.on_engine import BASE, all_containers, remove_environment_images
+from tests.support.projects import EXAMPLE, ROOT
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 PROJECT = """
 name: salary

@@ -15,19 +15,12 @@ import yaml
 import container_backend
 from container_backend import names
 from container_backend.buildkit import BuildRequest, build_image
-from tests.integration.conda_channel import image_context
-from tests.integration.conftest import (
-    BASE,
-    ROOT,
-    containers_of,
-    environment_images,
-    only_run,
-    output_of,
-    run_command,
-    run_uv,
-    runs,
-    wait_until,
-)
+from tests.support.commands import run_command, run_uv
+from tests.support.conda_channel import image_context
+from tests.support.on_engine import BASE, containers_of, environment_images
+from tests.support.projects import ROOT
+from tests.support.runs import only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 PROJECTS = ROOT / "tests" / "projects"
 # Those that need something beside an engine have tests of their own.

@@ -15,8 +15,8 @@ import container_backend
 from container_backend import container as containers
 from container_backend import names
 from container_backend.content import ONE_TIME
-from tests.integration.conftest import run_command
-from tests.integration.engines import OwnEngine
+from tests.support.commands import run_command
+from tests.support.engines import OwnEngine
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine

@@ -15,14 +15,10 @@ from mlflow.tracking import MlflowClient
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    all_containers,
-    environment_images,
-    run_command,
-    runs,
-)
-from tests.integration.engines import OwnEngine
+from tests.support.commands import run_command
+from tests.support.engines import OwnEngine
+from tests.support.on_engine import BASE, all_containers, environment_images
+from tests.support.runs import runs
 
 PROJECT = """
     entry_points:

@@ -14,19 +14,11 @@ from mlflow.exceptions import ExecutionException
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    all_containers,
-    command,
-    containers_of,
-    environment_images,
-    only_run,
-    output_of,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_command
+from tests.support.on_engine import BASE, all_containers, containers_of, environment_images
+from tests.support.projects import with_steps
+from tests.support.runs import only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 SLOW = """
     import signal, sys, time

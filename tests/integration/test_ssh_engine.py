@@ -9,8 +9,8 @@ import pytest
 
 import container_backend
 from container_backend.engine import connect
-from tests.integration.conftest import run_command
-from tests.integration.servers import ssh_server
+from tests.support.commands import run_command
+from tests.support.servers import ssh_server
 
 
 @pytest.fixture

@@ -15,16 +15,11 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    EXAMPLE,
-    command,
-    logged_metrics,
-    only_run,
-    run_command,
-    runs,
-    tracking_server,
-)
-from tests.integration.forwarding import forward
+from tests.support.commands import command, run_command
+from tests.support.forwarding import forward
+from tests.support.projects import EXAMPLE
+from tests.support.runs import logged_metrics, only_run, runs
+from tests.support.servers import TrackingServer
 
 LOGS = """
     import mlflow, pathlib
@@ -88,8 +83,8 @@ def test_a_store_of_files(logging_project, monkeypatch, workplace):
 
 
 def test_a_server_on_loopback(logging_project, monkeypatch, workplace):
-    with tracking_server(workplace, "127.0.0.1") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         check(container_backend.run(logging_project).run_id)
 
 
@@ -98,8 +93,9 @@ def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
 ):
     """On the address of the engine's own bridge, which is another host to the container."""
     bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]
-    with tracking_server(workplace, bridge.get("Gateway", "172.17.0.1")) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    gateway = bridge.get("Gateway", "172.17.0.1")
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db", gateway) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         planned = run_command("container-backend", "run", logging_project, "--dry-run")
         assert "--network" not in planned.stdout, planned.stderr
         check(container_backend.run(logging_project).run_id)
@@ -133,8 +129,8 @@ def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, w
 def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
     script, monkeypatch, workplace, capfd
 ):
-    with tracking_server(workplace, "127.0.0.1") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         container_backend.run(script("import os; print(os.getuid())"))
     assert capfd.readouterr().out.splitlines()[0] == str(os.getuid() or 1000)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend import engine as engines
-from tests.integration.conftest import wait_until
-from tests.integration.forwarding import relay
+from tests.support.forwarding import relay
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
