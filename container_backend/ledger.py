@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from container_backend.file_lock import FileLock, state_folder
 from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from container_backend.engine import EngineHost
@@ -44,7 +45,8 @@ class Note:
         experiment_id: Of the run.
         run_id: Empty before the run was created.
         temporary: Folders of this machine that the container uses, and that go with the run.
-        attempts: How many times its program was started.
+        attempts: How many times its program was started, the next time included.
+        resumes: When the next time is, in seconds since 1970; 0 where there was one only.
     """
 
     tracking_uri: str
@@ -52,6 +54,7 @@ class Note:
     run_id: str = ""
     temporary: tuple[str, ...] = ()
     attempts: int = 1
+    resumes: float = 0.0
 
 
 class Entry:
@@ -91,11 +94,20 @@ class Entry:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def count_attempt(self) -> int:
-        """Note that the program is started once more; gives how many times that makes."""
+    def count_attempt(self, pause_before: Callable[[int], float]) -> tuple[int, float]:
+        """Note that the program is started once more, after a pause.
+
+        Args:
+            pause_before: Seconds to wait before an attempt; it is given its number.
+
+        Returns:
+            The number of the attempt, and the pause.
+        """
         note = self.read() or Note("", "")
-        self.write(replace(note, attempts=note.attempts + 1))
-        return note.attempts + 1
+        attempts = note.attempts + 1
+        pause = pause_before(attempts)
+        self.write(replace(note, attempts=attempts, resumes=time.time() + pause))
+        return attempts, pause
 
     def remove(self) -> None:
         """The run is finished: its temporary folders and its entry are no longer needed."""
