@@ -19,6 +19,7 @@ from container_backend import engine as engines
 from tests.support.commands import (  # noqa: F401 tests import them from here
     command,
     run_command,
+    run_process,
     run_uv,
     supervisors,
 )
@@ -45,7 +46,9 @@ from tests.support.servers import (  # noqa: F401
     listens,
     private_registry,
 )
+from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until  # noqa: F401
+from tests.support.worker import make_base
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +58,18 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[engines.Engine]:
     connected = engines.connect()
+    make_base(connected)
     yield connected
     connected.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _worker(engine, tmp_path_factory) -> Iterator[None]:
+    """A base and a state folder of this worker's own: one owner and one supervisor for its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTAINER_BACKEND_BASE_IMAGE", BASE)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -65,12 +78,26 @@ def workplace(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("work place")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store/mlflow.db")
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     (folder / "store").mkdir()
+    copy_empty_store(folder / "store" / "mlflow.db", f"{folder}/mlruns/0")
     mlflow.set_tracking_uri(None)
     return folder
+
+
+@pytest.fixture
+def own_state(workplace, monkeypatch) -> Path:
+    """A state folder of the test's own, and so an owner and a supervisor."""
+    folder = workplace / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_store(workplace) -> None:
+    """The store is not made yet, as on a machine where MLflow was never used."""
+    (workplace / "store" / "mlflow.db").unlink()
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def other_machine(engine: Engine, wheel: Path, folders: list[Path]) -> Iterator[
         container.remove(force=True)
 
 
+@pytest.mark.slow
 def test_the_example_is_the_same_on_every_engine_and_every_python(
     engine, registry, logged_in, wheel, workplace, tmp_path, monkeypatch
 ):

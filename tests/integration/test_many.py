@@ -19,6 +19,8 @@ from container_backend.owner import owner_id
 from tests.support.runs import runs
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("own_state")
+
 _MANY = 200
 _AT_ONCE = 16
 
@@ -42,6 +44,7 @@ def streams(monkeypatch) -> list[str]:
     return opened
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, streams, capfd):
     folder = project(

@@ -199,6 +199,7 @@ def conda_image(engine, tmp_path_factory):
     engine.client.images.remove(tag, force=True)
 
 
+@pytest.mark.slow
 def test_packages_that_only_conda_has_are_installed_by_conda(fixture_project, conda_image, capfd):
     folder = fixture_project("conda")
     container_backend.run(str(folder), backend_config={"conda_base_image": conda_image})
@@ -206,6 +207,7 @@ def test_packages_that_only_conda_has_are_installed_by_conda(fixture_project, co
     assert only_run().info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_conda_package_that_is_nowhere_is_said(fixture_project, conda_image):
     folder = fixture_project("conda")
     file = folder / "conda.yaml"

@@ -21,6 +21,8 @@ from tests.support.projects import with_steps
 from tests.support.runs import output_of, runs, status_of
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("own_state")
+
 KEPT = {"keep": "always"}
 # What a program sees of its files, and may do with them.
 SEES = """

@@ -56,6 +56,7 @@ def test_the_store_of_a_fresh_machine(logging_project, monkeypatch, workplace):
     assert (workplace / "mlruns").is_dir()
 
 
+@pytest.mark.usefixtures("no_store")
 def test_first_runs_at_once_make_the_store_once(project):
     """And the experiment, which none of them finds."""
     folder = project("entry_points: {main: {command: 'true'}}\n")
@@ -101,10 +102,11 @@ def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
         check(container_backend.run(logging_project).run_id)
 
 
-def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, workplace):
+@pytest.mark.usefixtures("no_store")
+def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, workplace, engine):
     """As an ordinary user who may use the engine's socket, and read this interpreter."""
     uid = 54321
-    group = Path("/var/run/docker.sock").stat().st_gid
+    group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
     for path in (workplace, workplace / "store"):
         os.chown(path, uid, uid)
     done = subprocess.run(
@@ -135,9 +137,10 @@ def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
     assert capfd.readouterr().out.splitlines()[0] == str(os.getuid() or 1000)
 
 
-def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, monkeypatch, tmp_path):
+def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, engine, monkeypatch):
     """An engine behind a forwarded port, which may be anywhere; its name is not this machine's."""
-    with forward("/var/run/docker.sock") as port, monkeypatch.context() as patch:
+    socket_file = engine.host.url.removeprefix("unix://")
+    with forward(socket_file) as port, monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
         patch.setattr(socket, "gethostname", lambda: "some-other-name")
         with pytest.raises(container_backend.TrackingUnreachable, match="MLFLOW_TRACKING_URI"):

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support import in_process
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @contextlib.contextmanager
@@ -34,6 +36,24 @@ def command(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str
 
 
 def run_command(
+    program: str,
+    *arguments: str,
+    check: bool = False,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """A command of this environment, to its end; ours runs in this process, which saves its start.
+
+    What is about the process itself (signals, start, logging to files) needs :func:`run_process`.
+    """
+    if program != in_process.PROGRAM:
+        return run_process(program, *arguments, check=check, cwd=cwd, env=env)
+    done = in_process.run_in_process(arguments, cwd=cwd, env=env)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def run_process(
     *arguments: str, check: bool = False, **options: object
 ) -> subprocess.CompletedProcess[str]:
     """A command of this environment, to its end; with ``check``, it must not fail."""

@@ -1,4 +1,4 @@
-"""What is on an engine: containers, environment images, all bytes of an image."""
+"""What this worker has on an engine: containers, environment images, all bytes of an image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 from docker.errors import ImageNotFound
 
 from container_backend import names
+from tests.support.worker import BASE, MINE
 
 if TYPE_CHECKING:
     from container_backend import engine as engines
 
-BASE = "python:3.11-slim"
+__all__ = [
+    "BASE",
+    "all_containers",
+    "containers_of",
+    "environment_images",
+    "everything",
+    "remove_environment_images",
+]
 
 
 def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
@@ -26,22 +34,25 @@ def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
 
 
 def all_containers(engine: engines.Engine) -> set[str]:
-    listed = engine.client.containers.list(all=True, ignore_removed=True)
-    return {found.id for found in listed}
+    return {found["Id"] for found in engine.client.api.containers(all=True, filters=MINE)}
 
 
 def environment_images(engine: engines.Engine) -> set[str]:
-    """Those of ours but for those that share code, which come and go by themselves."""
-    found = engine.client.api.images(filters={"label": names.LABEL_ENVIRONMENT_HASH})
+    """Those that share code are left out: they come and go by themselves."""
+    found = _images(engine, names.LABEL_ENVIRONMENT_HASH)
     return {image["Id"] for image in found if names.LABEL_SHARED_CODE not in image["Labels"]}
 
 
 def remove_environment_images(engine: engines.Engine, images: set[str]) -> None:
     """First those that share code, which may be made of them; supervisors remove those, too."""
-    shared = engine.client.api.images(filters={"label": names.LABEL_SHARED_CODE}, quiet=True)
+    shared = [image["Id"] for image in _images(engine, names.LABEL_SHARED_CODE)]
     for image in [*shared, *images]:
         with contextlib.suppress(ImageNotFound):
             engine.client.api.remove_image(image, force=True)
+
+
+def _images(engine: engines.Engine, label: str) -> list[dict[str, object]]:
+    return engine.client.api.images(filters={"label": [label, MINE["label"]]})
 
 
 def everything(engine, image: str) -> bytes:

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import mlflow
 from mlflow.tracking import MlflowClient
 
+from tests.support.on_engine import containers_of
+
 if TYPE_CHECKING:
+    from container_backend.engine import Engine
     from container_backend.submitted import ContainerRun
+
+# For programs that must not end before their test is ready for it, however slow the machine is.
+UNTIL_TOLD = "while not os.path.exists('/tmp/end'): time.sleep(0.05)"
 
 
 def only_run() -> mlflow.entities.Run:
@@ -45,3 +51,9 @@ def logged_metrics(run: mlflow.entities.Run) -> dict[str, float]:
     return {
         name: value for name, value in run.data.metrics.items() if not name.startswith("system/")
     }
+
+
+def let_end(engine: Engine, run_id: str) -> None:
+    """Tell a program to end that waits with ``UNTIL_TOLD``."""
+    (container,) = containers_of(engine, run_id)
+    assert container.exec_run(["touch", "/tmp/end"]).exit_code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import http.server
+import itertools
 import os
 import signal
 import socket
@@ -16,11 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.waiting import wait_until
+from tests.support.worker import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from typing_extensions import Self
+
+
+# Below those of `net.ipv4.ip_local_port_range`; another session at the same time begins elsewhere.
+_PORTS_PER_WORKER = 2000
+_FIRST_PORT = 12000 + NUMBER * _PORTS_PER_WORKER
+_ports = itertools.islice(
+    itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS_PER_WORKER)),
+    os.getpid() % _PORTS_PER_WORKER,
+    None,
+)
 
 
 class _GitHandler(http.server.BaseHTTPRequestHandler):
@@ -149,9 +161,12 @@ def ssh_server(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    """One of this worker's own, and of none that the kernel gives away while its server is down."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def listens(host: str, port: int) -> bool:
