@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-integration test-matrix lint format bench chaos clean engine
+.PHONY: help demo test test-unit test-all test-part test-matrix coverage lint format bench chaos clean engine
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -28,16 +28,29 @@ demo: $(INSTALLED) engine ## train the example project in a container
 	@echo
 	@echo "Look at the run:  $(BIN)/mlflow ui  (then http://127.0.0.1:5000)"
 
-test: $(INSTALLED) engine ## run all tests
+test: $(INSTALLED) engine ## run the tests, on a real engine, but for the slow ones
 	@scripts/test-packages
-	$(BIN)/python -m pytest tests
+	scripts/test most
 
 test-unit: $(INSTALLED) ## run the tests that need no engine
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n 2
 
-test-integration: $(INSTALLED) engine ## run the tests on a real engine
+test-all: $(INSTALLED) engine ## run everything: slow tests, all faults, the oldest versions, chaos
 	@scripts/test-packages
-	$(BIN)/python -m pytest tests/integration
+	scripts/test all
+	scripts/test-matrix
+	$(MAKE) chaos
+
+test-part: $(INSTALLED) engine ## run a part of what only test-all runs, another one each DAY
+	@scripts/test-packages
+	scripts/test part
+
+coverage: $(INSTALLED) engine ## measure what `make test` covers, all processes included
+	@scripts/test-packages
+	rm -rf .coverage
+	COVERAGE=1 scripts/test most
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 test-matrix: $(INSTALLED) engine ## run the tests that depend on MLflow with the oldest versions
 	@scripts/test-matrix
@@ -63,4 +76,4 @@ bench: $(INSTALLED) engine ## measure against peers, as ratios
 	$(BIN)/python -m bench
 
 clean: ## remove what was installed and made here
-	rm -rf .venv .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-oldest .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist *.egg-info

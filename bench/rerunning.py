@@ -29,7 +29,7 @@ def second_engine(connected: Engine) -> Iterator[Figure]:
     Raises:
         RuntimeError: It could not be repeated, or there is nothing to compare.
     """
-    from tests.integration.engines import OwnEngine  # a real dockerd in namespaces of its own
+    from tests.support.engines import OwnEngine  # a real dockerd in namespaces of its own
 
     with tempfile.TemporaryDirectory() as temporary, OwnEngine() as own:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"

@@ -159,8 +159,7 @@ class Foreground:
             outcome = outcome_at(ending)
             if found is None or not may_retry(found, outcome, self._attempts):
                 return ending
-            self._attempts = self._started.entry.count_attempt()
-            pause = pause_before(self._attempts)
+            self._attempts, pause = self._started.entry.count_attempt(pause_before)
             _logger.warning(
                 "=== Run (ID '%s') failed: %s. Starting it again in %g s (attempt %d of %d) ===",
                 self._run_id, outcome.reason, pause, self._attempts, found.retries + 1,

@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +27,7 @@ from container_backend.outside import is_submission
 from container_backend.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from container_backend.engine import EngineHost
 
@@ -51,7 +52,8 @@ class Note:
         experiment_id: Of the run.
         run_id: Empty before the run was created.
         temporary: Folders of this machine that the container uses, and that go with the run.
-        attempts: How many times its program was started.
+        attempts: How many times its program was started, the next time included.
+        resumes: When the next time is, in seconds since 1970; 0 where there was one only.
     """
 
     tracking_uri: str
@@ -59,6 +61,7 @@ class Note:
     run_id: str = ""
     temporary: tuple[str, ...] = ()
     attempts: int = 1
+    resumes: float = 0.0
 
 
 def _is_count(note: Note) -> bool:
@@ -104,11 +107,20 @@ class Entry:
         texts = (note.tracking_uri, note.experiment_id, note.run_id, *note.temporary)
         return note if all(isinstance(text, str) for text in texts) and _is_count(note) else None
 
-    def count_attempt(self) -> int:
-        """Note that the program is started once more; gives how many times that makes."""
+    def count_attempt(self, pause_before: Callable[[int], float]) -> tuple[int, float]:
+        """Note that the program is started once more, after a pause.
+
+        Args:
+            pause_before: Seconds to wait before an attempt; it is given its number.
+
+        Returns:
+            The number of the attempt, and the pause.
+        """
         note = self.read() or Note("", "")
-        self.write(replace(note, attempts=note.attempts + 1))
-        return note.attempts + 1
+        attempts = note.attempts + 1
+        pause = pause_before(attempts)
+        self.write(replace(note, attempts=attempts, resumes=time.time() + pause))
+        return attempts, pause
 
     def remove(self) -> None:
         """The run is finished: its temporary folders and its entry are no longer needed."""

@@ -283,7 +283,7 @@ def _source_tags(
         names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
         names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
         names.MLFLOW_GIT_COMMIT: checkout.commit or None,
-        names.MLFLOW_GIT_REPO_URL: without_credentials(checkout.address) or None,
+        names.MLFLOW_GIT_REPO_URL: checkout.address or None,
     }
     if (active := fluent.active_run()) is not None:
         tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id

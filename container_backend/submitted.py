@@ -201,6 +201,13 @@ class ContainerRun(SubmittedRun):
         """Nobody else does: the supervisor is another machine's, or another user's, and not there."""
         entry = ledger_of(self._host).entry(found.submission if found else self._run_id)
         note = entry.read()
+        if note and time.time() < note.resumes + _PATIENCE_SECONDS:
+            return  # what has ended is the attempt before
+        try:
+            if found is not None and inspect(engine, found.id) != found:
+                return  # it was started again meanwhile, or is gone
+        except ENGINE_ERRORS:
+            return
         attempts = note.attempts if note else 1
         signs = gathered(engine, found, followed.signs)
         ending = Ending(self._run_id, found, found is None, signs, attempts)

@@ -451,8 +451,7 @@ class Supervisor:
         outcome = outcome_at(Ending(watched.run_id, found, signs=watched.signs))
         if not may_retry(found, outcome, watched.attempts):
             return False
-        watched.attempts = entry.count_attempt()
-        pause = pause_before(watched.attempts)
+        watched.attempts, pause = entry.count_attempt(pause_before)
         _logger.info("%s: %s; starting it again in %g s", watched.run_id, outcome.reason, pause)
         watched.restarts = True
         watched.due = time.monotonic() + pause

@@ -21,7 +21,8 @@ from tests.faults.stage import (
     Expected,
     begun,
 )
-from tests.integration.conftest import fill, tiny_disk, wait_until
+from tests.support.disks import fill, tiny_disk
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
@@ -39,6 +40,7 @@ class Described:
 
     Attributes:
         name: In words, for the table.
+        kind: What fails. `make test` makes the first of each kind, `make test-all` all of them.
         make: Lets it happen.
         engine: The options of an engine of its own; None where the machine's will do.
         runs: How many runs there are.
@@ -46,6 +48,7 @@ class Described:
     """
 
     name: str
+    kind: str
     make: Fault
     engine: dict[str, bool] | None = None
     runs: int = 1
@@ -55,25 +58,25 @@ class Described:
 FAULTS: Final[dict[str, Described]] = {}
 
 
-def fault(name: str, **more: object) -> Callable[[Fault], Fault]:
+def fault(name: str, kind: str, **more: object) -> Callable[[Fault], Fault]:
     """Put a function into ``FAULTS``."""
 
     def register(make: Fault) -> Fault:
-        FAULTS[name] = Described(name, make, **more)
+        FAULTS[name] = Described(name, kind, make, **more)
         return make
 
     return register
 
 
 def variants(
-    name: str, places: Sequence[str], **more: object
+    name: str, kind: str, places: Sequence[str], **more: object
 ) -> Callable[[Callable[..., Expected]], None]:
     """One fault for each place, which the function is given besides."""
 
     def register(make: Callable[..., Expected]) -> None:
         for place in places:
             where = place.replace("container_backend.", "").replace(":", " ")
-            fault(f"{name} {where}", **more)(functools.partial(make, place=place))
+            fault(f"{name} {where}", kind, **more)(functools.partial(make, place=place))
 
     return register
 
@@ -94,7 +97,24 @@ def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: 
 # The client.
 
 
-@fault("client killed before there is a run")
+def _begun(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
+    """A blocking run whose program has begun."""
+    process = stage.begin(*arguments, config=config)
+    while (line := process.stdout.readline()) != "started\n":
+        assert line, stage.said()
+    return process
+
+
+@fault("client killed while running", "client")
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    time.sleep(chance.uniform(0, 1.5))
+    process.kill()
+    process.wait()
+    return Expected()
+
+
+@fault("client killed before there is a run", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
     _die_of_fault(stage, CLIENT, "container_backend.record:create_run:before")
     return NO_RUN
@@ -102,6 +122,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @variants(
     "client killed:",
+    "client",
     [
         "container_backend.record:create_run:after",
         "container_backend.container:create:before",
@@ -117,6 +138,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
 
 @variants(
     "second client killed while code is shared:",
+    "second client",
     [
         "container_backend.shared_code:SharedCode._make:before",
         "container_backend.shared_code:SharedCode._make:after",
@@ -133,6 +155,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
 
 @variants(
     "client killed while finishing:",
+    "finishing client",
     [
         "container_backend.finish:finish:before",
         "container_backend.record:RunRecord.finish:before",
@@ -147,24 +170,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     return Expected()
 
 
-def _begun(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
-    """A blocking run whose program has begun."""
-    process = stage.begin(*arguments, config=config)
-    while (line := process.stdout.readline()) != "started\n":
-        assert line, stage.said()
-    return process
-
-
-@fault("client killed while running")
-def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _begun(stage)
-    time.sleep(chance.uniform(0, 1.5))
-    process.kill()
-    process.wait()
-    return Expected()
-
-
-@fault("client killed while running; the program fails later")
+@fault("client killed while running; the program fails later", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "code=3")
     process.kill()
@@ -172,7 +178,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.FAILED, "program", note="exit code 3")
 
 
-@fault("terminal of the client closed")
+@fault("terminal of the client closed", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage)
     process.send_signal(signal.SIGHUP)
@@ -180,7 +186,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("client and supervisor asleep at the end, as with a laptop")
+@fault("client and supervisor asleep at the end, as with a laptop", "client and supervisor")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage)
     asleep = [process.pid, *stage.supervisors()]
@@ -196,7 +202,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(since=since)
 
 
-@fault("client sent SIGTERM")
+@fault("client sent SIGTERM", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=60")
     time.sleep(chance.uniform(0, 1))
@@ -210,6 +216,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @variants(
     "supervisor killed:",
+    "supervisor",
     [
         "container_backend.supervisor:Supervisor.run:before",
         "container_backend.supervisor:Supervisor._take_opened:before",
@@ -236,6 +243,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
 
 @variants(
     "finishing process killed:",
+    "finisher",
     [
         "container_backend.finish:finish:before",
         "container_backend.finish:keep_log:after",
@@ -253,7 +261,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     return Expected()
 
 
-@fault("supervisor and the shell that restarts it killed, then any command")
+@fault("supervisor and the shell that restarts it killed, then any command", "supervisor")
 def _(stage: Stage, chance: random.Random) -> Expected:
     run_id = stage.detached()
     time.sleep(chance.uniform(0, 2))
@@ -266,7 +274,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("client and supervisor killed at once, by a number, not a group")
+@fault("client and supervisor killed at once, by a number, not a group", "client and supervisor")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage)
     for pid in [process.pid, stage.supervisors()[-1]]:
@@ -275,7 +283,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("two more supervisors at once")
+@fault("two more supervisors at once", "supervisor")
 def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.command("supervise", "--until-idle") for _ in range(2)]
     stage.detached()
@@ -284,7 +292,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("20 runs at once, their client killed", runs=20)
+@fault("20 runs at once, their client killed", "many runs", runs=20)
 def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.begin("-P", "seconds=5") for _ in range(4)]
     for _ in range(4):
@@ -306,7 +314,7 @@ WITH: Final = {"live_restore": True}
 LOST: Final = Expected(state.FAILED, "engine", BEGUN, note="engine was restarted")
 
 
-@fault(f"{ENGINE}, client waiting", engine=WITHOUT)
+@fault(f"{ENGINE}, client waiting", "engine killed", engine=WITHOUT)
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     time.sleep(chance.uniform(0, 1))
@@ -317,7 +325,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return LOST
 
 
-@fault(f"{ENGINE}, detached", engine=WITHOUT)
+@fault(f"{ENGINE}, detached", "engine killed", engine=WITHOUT)
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     stage.container()
@@ -327,7 +335,11 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return LOST
 
 
-@fault("the engine and its containers killed at once (power), client waiting", engine=WITHOUT)
+@fault(
+    "the engine and its containers killed at once (power), client waiting",
+    "engine killed",
+    engine=WITHOUT,
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     stage.own.lose_power()
@@ -337,7 +349,11 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return replace(LOST, note="exit code 255")
 
 
-@fault("the engine ended and started again (upgrade, reboot), client waiting", engine=WITHOUT)
+@fault(
+    "the engine ended and started again (upgrade, reboot), client waiting",
+    "engine ended",
+    engine=WITHOUT,
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     stage.own.stop()
@@ -347,7 +363,9 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return LOST
 
 
-@fault("the engine ended and started again (upgrade, reboot), detached", engine=WITHOUT)
+@fault(
+    "the engine ended and started again (upgrade, reboot), detached", "engine ended", engine=WITHOUT
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     stage.container()
@@ -357,7 +375,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return LOST
 
 
-@fault(f"{ENGINE}, with live-restore, client waiting", engine=WITH)
+@fault(f"{ENGINE}, with live-restore, client waiting", "engine with live-restore", engine=WITH)
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=30")
     stage.own.kill()
@@ -367,7 +385,11 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault(f"{ENGINE}, with live-restore, before it has logged all that was shown", engine=WITH)
+@fault(
+    f"{ENGINE}, with live-restore, before it has logged all that was shown",
+    "engine with live-restore",
+    engine=WITH,
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     many = 30_000
     process = _begun(stage, "-P", "seconds=30", "-P", f"lines={many}")
@@ -378,7 +400,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(output=begun(many) + THE_END)
 
 
-@fault(f"{ENGINE}, with live-restore, detached", engine=WITH)
+@fault(f"{ENGINE}, with live-restore, detached", "engine with live-restore", engine=WITH)
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=30")
     stage.container()
@@ -388,7 +410,11 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("the engine away with live-restore while the program ends", engine=WITH)
+@fault(
+    "the engine away with live-restore while the program ends",
+    "engine with live-restore",
+    engine=WITH,
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=2", "-P", "code=4")
     stage.container()
@@ -400,7 +426,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.FAILED, "program", BEGUN, note="exit code 4", since=since)
 
 
-@fault("the engine killed, retries: 1", engine=WITHOUT)
+@fault("the engine killed, retries: 1", "engine killed", engine=WITHOUT)
 def _(stage: Stage, chance: random.Random) -> Expected:
     # Longer than an engine takes to come back: a program that ends meanwhile is not tried again.
     stage.detached("-P", "seconds=30", config='{"retries": 1}')
@@ -413,7 +439,21 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 # The tracking server.
 
 
-@fault("tracking server away from before the end until 60 s later, client waiting", server=True)
+@fault("tracking server away at the end, client killed", "server", server=True)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    process = _begun(stage)
+    process.kill()
+    process.wait()
+    with stage.server.away():
+        time.sleep(5)
+    return Expected(since=time.time())
+
+
+@fault(
+    "tracking server away from before the end until 60 s later, client waiting",
+    "server",
+    server=True,
+)
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=5")
     wait_until(lambda: stage.runs()[0].info.status == state.RUNNING)
@@ -425,7 +465,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(since=since)
 
 
-@fault("tracking server away from before the end until 60 s later, detached", server=True)
+@fault("tracking server away from before the end until 60 s later, detached", "server", server=True)
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=5")
     time.sleep(chance.uniform(0, 3))
@@ -434,20 +474,10 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(since=time.time())
 
 
-@fault("tracking server away at the end, client killed", server=True)
-def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _begun(stage)
-    process.kill()
-    process.wait()
-    with stage.server.away():
-        time.sleep(5)
-    return Expected(since=time.time())
-
-
 # Disks.
 
 
-@fault("disk full where the output is spooled, client waiting")
+@fault("disk full where the output is spooled, client waiting", "disk")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         process = _begun(stage)
@@ -456,7 +486,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("disk full where the output is spooled, detached")
+@fault("disk full where the output is spooled, detached", "disk")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _full_state(stage):
         stage.detached()
@@ -465,7 +495,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("disk full everywhere but in the stores, client killed; later there is room")
+@fault("disk full everywhere but in the stores, client killed; later there is room", "disk")
 def _(stage: Stage, chance: random.Random) -> Expected:
     temporary = stage.folder / "tmp"
     # Enough for what is written down of the run, not for its output.
@@ -499,7 +529,7 @@ def _full_state(stage: Stage) -> Iterator[Path]:
 # The container.
 
 
-@fault("container killed from outside, client waiting")
+@fault("container killed from outside, client waiting", "container killed")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
@@ -508,7 +538,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
 
 
-@fault("container killed from outside, detached")
+@fault("container killed from outside, detached", "container killed")
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     with stage.engine() as engine:
@@ -516,7 +546,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
 
 
-@fault("container paused for a while")
+@fault("container paused for a while", "container paused")
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached()
     with stage.engine() as engine:
@@ -528,7 +558,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("container paused, and cancelled")
+@fault("container paused, and cancelled", "container paused")
 def _(stage: Stage, chance: random.Random) -> Expected:
     run_id = stage.detached("-P", "seconds=600")
     with stage.engine() as engine:
@@ -538,7 +568,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
-@fault("container removed from outside, client waiting")
+@fault("container removed from outside, client waiting", "container removed")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
@@ -548,7 +578,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
-@fault("container removed from outside, detached")
+@fault("container removed from outside, detached", "container removed")
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     container = stage.container()
@@ -585,7 +615,7 @@ def _faketime() -> str:
     return next(file for file in files.stdout.split() if file.endswith("/libfaketimeMT.so.1"))
 
 
-@fault("clock jumps an hour ahead, client waiting, timeout of a minute")
+@fault("clock jumps an hour ahead, client waiting, timeout of a minute", "clock")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "+3600") as jump:
         process = _begun(stage, config='{"timeout": 60}')
@@ -594,7 +624,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("clock jumps an hour ahead, detached, timeout of a minute")
+@fault("clock jumps an hour ahead, detached, timeout of a minute", "clock")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "+3600") as jump:
         stage.detached(config='{"timeout": 60}')
@@ -602,7 +632,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
-@fault("clock jumps an hour back, detached, timeout of 3 s")
+@fault("clock jumps an hour back, detached, timeout of 3 s", "clock")
 def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "-3600") as jump:
         stage.detached("-P", "seconds=600", config='{"timeout": 3}')
@@ -613,7 +643,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 # Many.
 
 
-@fault("50 cancels at once")
+@fault("50 cancels at once", "many cancels")
 def _(stage: Stage, chance: random.Random) -> Expected:
     run_id = stage.detached("-P", "seconds=600")
     stage.container()
@@ -630,7 +660,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected(state.KILLED, "cancelled", BEGUN)
 
 
-@fault("50 cancels at once, by 5 commands and 45 threads, and two supervisors")
+@fault("50 cancels at once, by 5 commands and 45 threads, and two supervisors", "many cancels")
 def _(stage: Stage, chance: random.Random) -> Expected:
     others = [stage.command("supervise", "--until-idle") for _ in range(2)]
     run_id = stage.detached("-P", "seconds=600")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,15 +22,17 @@ from container_backend import engine as engines
 from container_backend import names, state
 from container_backend.errors import EngineUnavailable
 from container_backend.owner import owner_id
-from tests.integration.conftest import BASE, wait_until
+from tests.support.on_engine import BASE
+from tests.support.store import copy_empty_store
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import mlflow
 
-    from tests.faults.store import TrackingServer
-    from tests.integration.engines import OwnEngine
+    from tests.support.engines import OwnEngine
+    from tests.support.servers import TrackingServer
 
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"
@@ -106,7 +107,7 @@ class Stage:
         for name in ("store", "state", "tmp", "project"):
             (self.folder / name).mkdir()
         self.file = self.folder / "store" / "mlflow.db"
-        shutil.copy(_empty_store(), self.file)
+        copy_empty_store(self.file, f"{self.folder}/mlruns/0")
         self._looking = threading.Lock()
         self._open, self._settled = 0, time.time()
         threading.Thread(target=self.watch, daemon=True).start()
@@ -345,14 +346,6 @@ def _open_runs(store: Path) -> list[str]:
     )
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
         return [str(row[0]) for row in connection.execute(statement, [EXPERIMENT])]
-
-
-@functools.cache
-def _empty_store() -> Path:
-    """A store that others begin with: to make one takes seconds."""
-    folder = Path(tempfile.mkdtemp(prefix="empty-store-"))
-    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
 
 
 class Bystanders:

@@ -6,6 +6,7 @@ import contextlib
 import random
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,17 @@ from container_backend import engine as engines
 from container_backend import state
 from tests.faults.faults import FAULTS
 from tests.faults.stage import Bystanders, Stage
-from tests.faults.store import TrackingServer
-from tests.integration.conftest import BASE
-from tests.integration.engines import OwnEngine
+from tests.support.engines import OwnEngine
+from tests.support.servers import TrackingServer
+from tests.support.worker import BASE, make_base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.faults.faults import Described
+
+
+_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def _stage(described: Described) -> Iterator[Stage]:
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         own = None
         host = engines.find_host().url
+        with _making, contextlib.closing(engines.connect()) as machine:
+            make_base(machine)
         if described.engine is not None:
             own = cleanup.enter_context(OwnEngine(**described.engine))
             with contextlib.closing(engines.connect()) as machine:

@@ -12,16 +12,12 @@ import pytest
 
 import container_backend
 from container_backend import images, launch, names
-from tests.integration.conftest import (
-    BASE,
-    command,
-    only_run,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
-from tests.integration.engines import OwnEngine
+from tests.support.commands import command, run_command
+from tests.support.engines import OwnEngine
+from tests.support.on_engine import BASE
+from tests.support.projects import with_steps
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +83,7 @@ def test_a_step_that_fills_the_disk(own, project):
     run_command("container-backend", "run", folder, check=True)
 
 
+@pytest.mark.slow
 @small
 def test_a_disk_that_is_full_while_packages_are_installed(own, project):
     """Everything is there for the installation, but not the room for it."""
@@ -102,6 +99,7 @@ def test_a_disk_that_is_full_while_packages_are_installed(own, project):
     assert_failed_and_left_nothing(own, folder, FULL, ROOM)
 
 
+@pytest.mark.slow
 @small
 def test_a_disk_that_is_full_while_the_image_is_written(own, project):
     """With each file of a layer, the engine's own account of it grows."""
@@ -112,6 +110,7 @@ def test_a_disk_that_is_full_while_the_image_is_written(own, project):
     assert_failed_and_left_nothing(own, folder, FULL, ROOM)
 
 
+@pytest.mark.slow
 @small
 def test_a_disk_that_is_full_before_the_image_has_its_name(own, project, monkeypatch):
     """Filled when the image is written, before anything else is asked of the engine."""
@@ -146,6 +145,7 @@ def test_an_engine_that_is_killed_during_a_build(own, project):
     assert sorted(run.info.status for run in runs()) == ["FAILED", "FINISHED"]
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_before_the_container_is_created(own, project, monkeypatch):
     folder = project(MAIN)
     container_spec = launch.container_spec
@@ -165,6 +165,7 @@ def test_an_engine_that_is_killed_before_the_container_is_created(own, project, 
     container_backend.run(folder)
 
 
+@pytest.mark.slow
 @small
 def test_a_full_disk_when_code_is_put_into_an_image(own, project):
     folder = project(f"name: mine\ndocker_env: {{image: '{BASE}'}}\n{MAIN.partition(chr(10))[2]}")

@@ -21,14 +21,13 @@ from container_backend.buildkit import (
     build_image,
 )
 from container_backend.engine import EngineHost, connect
-from tests.integration.conftest import BASE, wait_until
-from tests.integration.forwarding import forward
+from tests.support.forwarding import forward
+from tests.support.on_engine import BASE
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SOCKET = "/var/run/docker.sock"
 
 
 def dockerfile(*lines: str, base: str = BASE) -> dict[str, bytes]:
@@ -49,6 +48,10 @@ def build(engine) -> Iterator[object]:
     for image in built:
         with contextlib.suppress(docker.errors.ImageNotFound):
             engine.client.api.remove_image(image, force=True)
+
+
+def socket_of(engine) -> str:
+    return engine.host.url.removeprefix("unix://")
 
 
 def unique() -> str:
@@ -138,7 +141,7 @@ def test_an_interrupt_stops_the_build_in_the_engine(build):
 
     with pytest.raises(KeyboardInterrupt):
         build(dockerfile(unique(), f"RUN sleep {seconds}"), on_progress=interrupt)
-    wait_until(lambda: not _sleeping(seconds), 20)
+    wait_until(lambda: not _sleeping(seconds))
 
 
 def _sleeping(seconds: str) -> bool:
@@ -147,7 +150,7 @@ def _sleeping(seconds: str) -> bool:
 
 
 def test_over_tcp(build, engine):
-    with forward(SOCKET) as port:
+    with forward(socket_of(engine)) as port:
         url = f"tcp://127.0.0.1:{port}"
         api = docker.APIClient(base_url=url, version="auto", timeout=None)
         step = "RUN --mount=type=secret,id=s test $(cat /run/secrets/s) = x"
@@ -155,7 +158,7 @@ def test_over_tcp(build, engine):
         api.close()
 
 
-def test_over_tls_with_certificates_of_both_sides(build, tmp_path):
+def test_over_tls_with_certificates_of_both_sides(build, engine, tmp_path):
     _make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
@@ -167,7 +170,7 @@ def test_over_tls_with_certificates_of_both_sides(build, tmp_path):
         verify=True,
     )
     step = "RUN --mount=type=secret,id=s test $(cat /run/secrets/s) = x"
-    with forward(SOCKET, context) as port, pytest.MonkeyPatch.context() as patch:
+    with forward(socket_of(engine), context) as port, pytest.MonkeyPatch.context() as patch:
         # requests would take the bundle of this variable instead of the engine's own.
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             patch.delenv(name, raising=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import signal
-import subprocess
 import tarfile
 import textwrap
 import uuid
@@ -17,18 +17,11 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    command,
-    containers_of,
-    environment_images,
-    everything,
-    only_run,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_command
+from tests.support.on_engine import BASE, containers_of, environment_images, everything
+from tests.support.projects import with_steps
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,26 +205,33 @@ def test_a_base_without_an_interpreter(project, engine, fresh):
 def test_an_interrupted_build_stops_in_the_engine_and_kills_the_run(
     project, index, engine, fresh, number
 ):
+    package = f"anything-{uuid.uuid4().hex}"
     folder = project(
         "entry_points: {main: {command: 'true'}}",
-        requirements__txt=f"-i http://{index}/slow{number}\nanything\n",
+        requirements__txt=f"-i http://{index}/slow{number}\n{package}\n",
     )
     with command("container-backend", "run", folder) as process:
         wait_until(lambda: "fetching the installer" in process.stderr.readline(), 120)
-        wait_until(lambda: _processes("pip compile"))
+        wait_until(lambda: _resolving(package))
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert only_run().info.status == "KILLED"
     assert only_run().data.tags[names.TAG_REASON]
-    wait_until(lambda: not _processes("pip compile"), 20)
+    wait_until(lambda: not _resolving(package))
 
 
-def _processes(words: str) -> list[str]:
-    """Command lines of this machine, containers included, that run the installer."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if f"/installer/uv {words}" in line]
+def _resolving(package: str) -> list[int]:
+    """The installers, among all processes of this machine, that look for a package."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if words[:3] == [b"/installer/uv", b"pip", b"compile"]:
+                declared = folder / "root" / "declared" / "requirements.txt"
+                found += [int(folder.name)] if package in declared.read_text() else []
+    return found
 
 
 def empty(project) -> str:

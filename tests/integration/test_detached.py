@@ -16,33 +16,39 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.owner import owner_id
-from tests.integration.conftest import (
-    command,
-    containers_of,
-    fill,
-    kept_log,
-    only_run,
-    run_command,
-    runs,
-    status_of,
-    supervisors,
-    tiny_disk,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_process, supervisors
+from tests.support.disks import fill, tiny_disk
+from tests.support.on_engine import containers_of
+from tests.support.projects import with_steps
+from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, runs, status_of
+from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("own_state")
+
+# Not the minute after which a supervisor looks by itself.
+SOON_SECONDS = 45
 # As long and with the exit code that it is told.
 SLEEPS = """
     import sys, time
     print("started", flush=True)
     time.sleep(float(sys.argv[1]))
     print("the end", end="", flush=True)
-    sys.exit(int(sys.argv[2]))
+"""
+WAITS = f"""
+    import os, sys, time
+    print("started", flush=True)
+    {UNTIL_TOLD}
+    print("the end", end="", flush=True)
+    sys.exit(int(sys.argv[1]))
 """
 
 
-def sleeps(script, seconds: float = 2, code: int = 0) -> str:
-    return script(SLEEPS, command=f"exec python main.py {seconds} {code}")
+def sleeps(script, seconds: float = 2) -> str:
+    return script(SLEEPS, command=f"exec python main.py {seconds}")
+
+
+def waits(script, code: int = 0) -> str:
+    return script(WAITS, command=f"exec python main.py {code}")
 
 
 def hints(said: str) -> set[str]:
@@ -74,7 +80,7 @@ def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine,
 def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     script, engine, workplace
 ):
-    done = run_command("container-backend", "run", sleeps(script, 4, 3), "--detach")
+    done = run_process("container-backend", "run", waits(script, 3), "--detach")
     assert done.returncode == 0, done.stderr
     run_id = only_run().info.run_id
     assert done.stdout == f"{run_id}\n"
@@ -82,11 +88,12 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     assert all(run_id[:12] in hint for hint in re.findall(r"`(container-backend.*?)`", done.stderr))
     (container,) = containers_of(engine, run_id)
     assert status_of(run_id) == "RUNNING"
+    let_end(engine, run_id)
     engine.client.api.wait(container.id)
     ended = time.monotonic()
     wait_until(lambda: status_of(run_id) == "FAILED")
     wait_until(lambda: containers_of(engine, run_id) == [])
-    assert time.monotonic() - ended < 10
+    assert time.monotonic() - ended < SOON_SECONDS
     found = only_run()
     assert found.data.tags[names.TAG_EXIT_CODE] == "3"
     assert kept_log(run_id) == "started\nthe end"
@@ -97,27 +104,30 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     wait_until(lambda: not supervisors(workplace), 40)
 
 
-def test_mlflow_detaches_too_and_prints_how_to_follow(script):
-    done = run_command("mlflow", "run", sleeps(script, 1), "-b", "docker", "-c", '{"detach": true}')
+def test_mlflow_detaches_too_and_prints_how_to_follow(script, engine):
+    done = run_process("mlflow", "run", waits(script), "-b", "docker", "-c", '{"detach": true}')
     assert done.returncode == 0, done.stderr
     run_id = only_run().info.run_id
     assert hints(done.stderr) == {"logs -f", "wait", "cancel"}
     assert status_of(run_id) == "RUNNING"
+    let_end(engine, run_id)
     assert container_backend.attach(run_id).wait()
 
 
-def test_python_detaches_by_the_config_or_by_not_being_synchronous(script):
+def test_python_detaches_by_the_config_or_by_not_being_synchronous(script, engine):
     began = [
-        container_backend.run(sleeps(script), backend_config={"detach": True}),
-        mlflow.projects.run(sleeps(script), backend="docker", synchronous=False),
+        container_backend.run(waits(script), backend_config={"detach": True}),
+        mlflow.projects.run(waits(script), backend="docker", synchronous=False),
     ]
     assert [run.get_status() for run in began] == ["RUNNING", "RUNNING"]
+    for run in began:
+        let_end(engine, run.run_id)
     assert [run.wait() for run in began] == [True, True]
 
 
 def test_a_command_that_is_killed_loses_nothing(script, engine):
     """By kill -9, and by a terminal that is closed."""
-    folder = sleeps(script, 5)
+    folder = waits(script)
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(command("container-backend", "run", folder)) for _ in "ab"]
         for process, number in zip(processes, (signal.SIGKILL, signal.SIGHUP), strict=True):
@@ -127,11 +137,12 @@ def test_a_command_that_is_killed_loses_nothing(script, engine):
     found = [run.info.run_id for run in runs()]
     assert len(found) == 2
     containers = [containers_of(engine, run_id)[0] for run_id in found]
-    for container in containers:
+    for run_id, container in zip(found, containers, strict=True):
+        let_end(engine, run_id)
         engine.client.api.wait(container.id)
     ended = time.monotonic()
     wait_until(lambda: [status_of(run_id) for run_id in found] == ["FINISHED"] * 2)
-    assert time.monotonic() - ended < 10
+    assert time.monotonic() - ended < SOON_SECONDS
     wait_until(lambda: all(containers_of(engine, run_id) == [] for run_id in found))
     for run_id in found:
         assert kept_log(run_id) == "started\nthe end"
@@ -142,7 +153,7 @@ def test_a_command_that_is_killed_loses_nothing(script, engine):
 def test_a_supervisor_in_the_foreground_goes_on_until_sigterm(script, workplace):
     with command("container-backend", "supervise") as service:
         assert "watching" in service.stderr.readline()
-        run_id = run_command(
+        run_id = run_process(
             "container-backend", "run", sleeps(script, 0), "-d", check=True
         ).stdout.strip()
         wait_until(lambda: status_of(run_id) == "FINISHED")
@@ -158,23 +169,24 @@ def test_a_second_supervisor_until_idle_leaves_the_work_to_the_first(workplace):
     with command("container-backend", "supervise") as first:
         assert "watching" in first.stderr.readline()
         wait_until(lambda: list(Path(workplace, "state").rglob("supervisor.lock")))
-        second = run_command("container-backend", "supervise", "--until-idle")
+        second = run_process("container-backend", "supervise", "--until-idle")
         assert second.returncode == 0
         assert "there is another supervisor" in second.stderr
         os.kill(first.pid, signal.SIGTERM)
         assert first.wait(10) == 0
 
 
-def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, workplace):
-    run_id = run_command(
-        "container-backend", "run", sleeps(script, 6), "-d", check=True
-    ).stdout.strip()
+def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, engine, workplace):
+    run_id = run_process("container-backend", "run", waits(script), "-d", check=True).stdout.strip()
     for pid in supervisors(workplace):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not supervisors(workplace))
-    done = run_command("container-backend", "supervise", "--until-idle")
-    assert done.returncode == 0
-    assert f"{run_id}: FINISHED" in done.stderr
+    with command("container-backend", "supervise", "--until-idle") as service:
+        assert "watching" in service.stderr.readline()
+        let_end(engine, run_id)
+        said = service.communicate(timeout=120)[1]
+    assert service.returncode == 0
+    assert f"{run_id}: FINISHED" in said
     assert status_of(run_id) == "FINISHED"
     assert kept_log(run_id) == "started\nthe end"
 

@@ -12,7 +12,10 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import BASE, containers_of, kept_log, only_run, wait_until
+from tests.support.on_engine import containers_of
+from tests.support.runs import kept_log, only_run
+from tests.support.waiting import wait_until
+from tests.support.worker import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

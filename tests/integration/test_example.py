@@ -9,7 +9,9 @@ import mlflow
 from mlflow.tracking import MlflowClient
 
 from container_backend import names
-from tests.integration.conftest import EXAMPLE, ROOT, environment_images, run_command
+from tests.support.commands import run_command
+from tests.support.on_engine import environment_images
+from tests.support.projects import EXAMPLE, ROOT
 
 
 def runs_of(experiment: str) -> list[mlflow.entities.Run]:

@@ -16,19 +16,12 @@ import pytest
 import container_backend
 from container_backend import engine as engines
 from container_backend import names
-from tests.integration.conftest import (
-    command,
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    run_command,
-    status_of,
-    supervisors,
-    wait_until,
-)
-from tests.integration.engines import OwnEngine
-from tests.integration.forwarding import forward
+from tests.support.commands import command, run_command, run_process, supervisors
+from tests.support.engines import OwnEngine
+from tests.support.forwarding import forward
+from tests.support.on_engine import containers_of
+from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +52,9 @@ def ours(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
 
 
 def detached(folder: str, config: str = "{}") -> str:
-    run_id = ours("run", folder, "-d", "-c", config, check=True).stdout.strip()
+    # A process: its client is gone.
+    arguments = ("run", folder, "-d", "-c", config)
+    run_id = run_process("container-backend", *arguments, check=True).stdout.strip()
     wait_until(lambda: "started" in output_of(container_backend.attach(run_id)))
     return run_id
 
@@ -235,6 +230,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
             engine.client.api.remove_container(each["Id"])
 
 
+@pytest.mark.slow
 def test_that_nothing_is_going_on_is_said(monkeypatch):
     with OwnEngine() as own:
         monkeypatch.setenv("DOCKER_HOST", own.host)
@@ -283,14 +279,15 @@ def test_another_machine_follows_and_cancels_a_run(script, engine, elsewhere):
     assert kept_log(run_id) == "started\n"
 
 
-ENDS = """
-    import time
+ENDS = f"""
+    import os, time
     print("started", flush=True)
-    time.sleep(6)
+    {UNTIL_TOLD}
     print("the end", end="", flush=True)
 """
 
 
+@pytest.mark.usefixtures("own_state")
 def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
     script, engine, elsewhere, workplace
 ):
@@ -301,6 +298,7 @@ def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
     words = ("container-backend", "wait", run_id)
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(command(*words, env=elsewhere)) for _ in range(2)]
+        let_end(engine, run_id)
         ends = [process.communicate(timeout=90) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
     wait_until(lambda: containers_of(engine, run_id) == [])

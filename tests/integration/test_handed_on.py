@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend import names
-from tests.integration.conftest import EXAMPLE, ROOT, logged_metrics, only_run, run_command, runs
-from tests.integration.engines import OwnEngine
+from tests.support.commands import run_command
+from tests.support.engines import OwnEngine
+from tests.support.projects import EXAMPLE, ROOT
+from tests.support.runs import logged_metrics, only_run, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +65,7 @@ def other_machine(engine: Engine, wheel: Path, folders: list[Path]) -> Iterator[
         container.remove(force=True)
 
 
+@pytest.mark.slow
 def test_the_example_is_the_same_on_every_engine_and_every_python(
     engine, registry, logged_in, wheel, workplace, tmp_path, monkeypatch
 ):

@@ -20,7 +20,7 @@ from tests.hostile_git import (
     lay_out_as_repository,
     make_repository,
 )
-from tests.integration.conftest import only_run
+from tests.support.runs import only_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from container_backend import names
-from tests.integration.conftest import BASE, environment_images, only_run, run_command, tiny_disk
-from tests.integration.engines import OwnEngine
+from tests.support.commands import run_command
+from tests.support.disks import tiny_disk
+from tests.support.engines import OwnEngine
+from tests.support.on_engine import BASE, environment_images
+from tests.support.runs import only_run
 
 PROJECT = "name: salary\nentry_points: {main: {parameters: {n: int}, command: 'echo {n}; cat x'}}\n"
 

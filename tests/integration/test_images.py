@@ -14,13 +14,10 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.image_use import image_lock
-from tests.integration.conftest import (
-    BASE,
-    command,
-    containers_of,
-    run_command,
-    wait_until,
-)
+from tests.support.commands import command, run_command
+from tests.support.on_engine import BASE, containers_of, environment_images
+from tests.support.waiting import wait_until
+from tests.support.worker import MINE
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -34,10 +31,12 @@ def mine(project) -> str:
     )
 
 
-def listed() -> dict[str, dict]:
-    done = run_command("container-backend", "images", "--json")
-    assert done.returncode == 0, done.stderr
-    return {name: image for image in json.loads(done.stdout) for name in image["names"]}
+def listed(engine) -> dict[str, dict]:
+    """By their names, those of this worker."""
+    done = run_command("container-backend", "images", "--json", check=True)
+    mine = environment_images(engine)
+    found = [image for image in json.loads(done.stdout) if image["id"] in mine]
+    return {name: image for image in found for name in image["names"]}
 
 
 def test_two_processes_that_want_the_same_image_build_it_once(project, engine):
@@ -66,7 +65,7 @@ def test_a_process_waits_for_one_that_builds_the_same_image(mine, engine):
             lock.close()
             out, err = process.communicate(timeout=120)
     assert (process.returncode, err.count("=== Built ")) == (0, 1)
-    assert out.strip() in listed()
+    assert out.strip() in listed(engine)
 
 
 def test_rebuild_builds_what_is_there(mine, engine):
@@ -92,7 +91,7 @@ def test_the_registry_of_the_base_is_asked_as_told(mine):
 def test_images_says_what_there_is_and_who_used_it(mine, engine):
     container_backend.run(mine)
     reference = container_backend.build(mine)
-    found = listed()[reference]
+    found = listed(engine)[reference]
     assert found["projects"] == ["mine"]
     assert found["hash"].startswith(reference.rpartition(":")[2])
     assert found["size"] >= found["shared"] > 0
@@ -105,7 +104,7 @@ def test_prune_removes_what_no_run_needs(mine, engine):
     reference = container_backend.build(mine)
     dry = run_command("container-backend", "prune", "--dry-run")
     assert f"Would remove {reference}\n" in dry.stdout
-    assert reference in listed()
+    assert reference in listed(engine)
     old = run_command("container-backend", "prune", "--dry-run", "--older-than", "1h")
     assert reference not in old.stdout
     running = container_backend.run(mine, parameters={"s": 600}, synchronous=False)
@@ -123,11 +122,11 @@ def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
         lock.share()
         done = run_command("container-backend", "prune", environment_hash)
         assert f"Kept {reference}: a run is about to use it" in done.stderr
-        assert reference in listed()
-    others = set(listed()) - {reference}
+        assert reference in listed(engine)
+    others = set(listed(engine)) - {reference}
     done = run_command("container-backend", "prune", environment_hash[:12])
     assert done.stdout == f"Removed {reference}\n"
-    assert set(listed()) == others
+    assert set(listed(engine)) == others
     assert engine.client.images.get(BASE)
 
 
@@ -153,4 +152,4 @@ def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
     assert [code for _, code in answers] == [0] * 6, answers
     (reference,) = {out for (out, _), _ in answers}
     assert engine.client.images.get(reference.strip())
-    assert engine.client.images.list("container-backend/unfinished") == []
+    assert engine.client.images.list(names.UNFINISHED_REPOSITORY, filters=MINE) == []

@@ -21,16 +21,12 @@ from container_backend.finisher import PROGRESS, Job, _Finisher
 from container_backend.ledger import ledger_of
 from container_backend.supervisor import Supervisor
 from container_backend.watched import Watched
-from tests.integration.conftest import (
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    run_command,
-    status_of,
-    supervisors,
-    wait_until,
-)
+from tests.support.commands import run_command, run_process, supervisors
+from tests.support.on_engine import containers_of
+from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("own_state")
 
 MANY = 200_000
 # As fast as it can, on both streams, and no newline at the end.
@@ -69,7 +65,7 @@ def test_all_lines_of_a_fast_program_are_kept_to_the_last_one(script, engine, de
         each.remove(force=True)
 
 
-SECRETS = """
+SECRETS = f"""
     import os, sys, time
     for name in ("MY_TOKEN", "DATABASE"):
         value = os.environ[name]
@@ -79,18 +75,19 @@ SECRETS = """
         time.sleep(0.3)
         print(value[9:], flush=True)
     print("started", flush=True)
-    time.sleep(float(sys.argv[1]))
-    sys.exit(f"failed with {os.environ['MY_TOKEN']}")
+    {UNTIL_TOLD}
+    sys.exit("failed with " + os.environ["MY_TOKEN"])
 """
 
 
-def test_secrets_that_were_handed_in_are_masked_wherever_the_output_is_seen(script):
+def test_secrets_that_were_handed_in_are_masked_wherever_the_output_is_seen(script, engine):
     """In the artifact, in what `logs` shows of a run that goes on, in error and description."""
-    folder = script(SECRETS, command="exec python main.py 6")
+    folder = script(SECRETS, command="exec python main.py")
     arguments = {"env": ["MY_TOKEN=very-s3cret-token", "DATABASE=db://me:pa55word@host/x"]}
     run = container_backend.run(folder, docker_args=arguments, backend_config={"detach": True})
     wait_until(lambda: "started" in output_of(run))
     live = run_command("container-backend", "logs", run.run_id, check=True).stdout
+    let_end(engine, run.run_id)
     with pytest.raises(container_backend.RunFailed) as caught:
         run.result()
     found = only_run()
@@ -183,13 +180,14 @@ def test_a_store_of_artifacts_that_is_away_for_a_while_gets_everything_later(
     """The status is there at once; the container, with the output, stays until it is kept."""
     experiment = mlflow.create_experiment("mine", (workplace / "store" / "artifacts").as_uri())
     run = container_backend.run(
-        script("import time; time.sleep(3); print('the end', end='')"),
+        script(f"import os, time\n{UNTIL_TOLD}\nprint('the end', end='')"),
         experiment_id=experiment,
         backend_config={"detach": True},
     )
     artifacts = Path(workplace, "store", "artifacts")
     shutil.rmtree(artifacts, ignore_errors=True)
     artifacts.write_text("in the way")
+    let_end(engine, run.run_id)
     wait_until(lambda: status_of(run.run_id) == "FINISHED")
     wait_until(lambda: "again in 30 s" in _supervisor_log(workplace))
     assert len(containers_of(engine, run.run_id)) == 1
@@ -219,6 +217,6 @@ def test_a_state_folder_that_cannot_be_used_loses_nothing_of_a_run_that_is_waite
     assert "it is tried again" not in done.stderr
     assert kept_log(only_run().info.run_id) == "the end"
     assert containers_of(engine, only_run().info.run_id) == []
-    refused = run_command("container-backend", "supervise")
+    refused = run_process("container-backend", "supervise")
     assert refused.returncode == 1
     assert "The supervisor cannot keep anything: Not a directory" in refused.stderr

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from container_backend.logs import STDERR, STDOUT, Chunk, read_log
-from tests.integration.conftest import BASE, wait_until
+from tests.support.on_engine import BASE
+from tests.support.waiting import wait_until
 
 # Two lines of a kind, so that they cannot be told apart by what they say.
 _PROGRAM = """

@@ -17,8 +17,9 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import command, run_command, runs
-from tests.integration.forwarding import Failing
+from tests.support.commands import command, run_command
+from tests.support.forwarding import Failing
+from tests.support.runs import runs
 
 pytestmark = pytest.mark.usefixtures("fresh")
 USER, PASSWORD = "me", "r3gistry-password"

@@ -16,7 +16,10 @@ import container_backend
 from container_backend import engine as engines
 from container_backend import events, names
 from container_backend.owner import owner_id
-from tests.integration.conftest import runs, wait_until
+from tests.support.runs import runs
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("own_state")
 
 _MANY = 200
 _AT_ONCE = 16
@@ -41,6 +44,7 @@ def streams(monkeypatch) -> list[str]:
     return opened
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(300)
 def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, streams, capfd):
     folder = project(

@@ -8,7 +8,7 @@ import zipfile
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from tests.integration.conftest import ROOT
+from tests.support.projects import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,15 +7,10 @@ import logging
 import pytest
 
 import container_backend
-from container_backend import names
-from tests.integration.conftest import (
-    containers_of,
-    kept_log,
-    only_run,
-    output_of,
-    runs,
-    wait_until,
-)
+from container_backend import names, submitted
+from tests.support.on_engine import containers_of
+from tests.support.runs import kept_log, only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 # Fails as often as it is told to: the container, and what is written in it, stays the same.
 FAILS = """
@@ -53,6 +48,16 @@ def test_a_programs_own_failure_is_tried_again_where_that_is_asked_for(script, e
     assert "| attempts | 3 |" in found.data.tags["mlflow.note.content"]
     assert kept_log(run.run_id) == "try 1\ntry 2\ntry 3\n"
     wait_until(lambda: containers_of(engine, run.run_id) == [])
+
+
+def test_a_run_that_is_waited_for_is_not_ended_between_two_attempts(script, monkeypatch):
+    """Pauses get longer than one who waits has patience with a supervisor."""
+    monkeypatch.setattr(submitted, "_PATIENCE_SECONDS", 0.1)
+    run = container_backend.run(
+        fails(script, 2), backend_config={"retries": 2, "retry_program": True, "detach": True}
+    )
+    assert run.wait()
+    assert kept_log(run.run_id) == "try 1\ntry 2\ntry 3\n"
 
 
 def test_the_last_attempt_is_the_end(script, capfd):

@@ -12,15 +12,11 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    environment_images,
-    everything,
-    only_run,
-    private_registry,
-    run_command,
-    wait_until,
-)
+from tests.support.commands import run_command
+from tests.support.on_engine import BASE, environment_images, everything
+from tests.support.runs import only_run
+from tests.support.servers import private_registry
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import environment_images, run_command
-from tests.terminal import run_on_terminal
+from tests.support.commands import run_command
+from tests.support.on_engine import environment_images
+from tests.support.terminal import run_on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.terminal import Shown
+    from tests.support.terminal import Shown
 
 PROGRAM = str(Path(sys.executable).with_name("container-backend"))
 # All of these packages are small: the layers for big ones stay empty.

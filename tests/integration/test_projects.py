@@ -15,19 +15,12 @@ import yaml
 import container_backend
 from container_backend import names
 from container_backend.buildkit import BuildRequest, build_image
-from tests.integration.conda_channel import image_context
-from tests.integration.conftest import (
-    BASE,
-    ROOT,
-    containers_of,
-    environment_images,
-    only_run,
-    output_of,
-    run_command,
-    run_uv,
-    runs,
-    wait_until,
-)
+from tests.support.commands import run_command, run_uv
+from tests.support.conda_channel import image_context
+from tests.support.on_engine import BASE, containers_of, environment_images
+from tests.support.projects import ROOT
+from tests.support.runs import only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 PROJECTS = ROOT / "tests" / "projects"
 # Those that need something beside an engine have tests of their own.
@@ -230,6 +223,7 @@ def conda_image(engine, tmp_path_factory):
     engine.client.images.remove(tag, force=True)
 
 
+@pytest.mark.slow
 def test_packages_that_only_conda_has_are_installed_by_conda(fixture_project, conda_image, capfd):
     folder = fixture_project("conda")
     container_backend.run(str(folder), backend_config={"conda_base_image": conda_image})
@@ -237,6 +231,7 @@ def test_packages_that_only_conda_has_are_installed_by_conda(fixture_project, co
     assert only_run().info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_conda_package_that_is_nowhere_is_said(fixture_project, conda_image):
     folder = fixture_project("conda")
     file = folder / "conda.yaml"

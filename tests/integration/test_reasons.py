@@ -13,14 +13,10 @@ import pytest
 
 import container_backend
 from container_backend import container, names
-from tests.integration.conftest import (
-    EXAMPLE,
-    containers_of,
-    only_run,
-    runs,
-    wait_until,
-    with_steps,
-)
+from tests.support.on_engine import containers_of
+from tests.support.projects import EXAMPLE, with_steps
+from tests.support.runs import only_run, runs
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

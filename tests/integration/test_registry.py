@@ -8,7 +8,7 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import only_run
+from tests.support.runs import only_run
 
 pytestmark = pytest.mark.usefixtures("fresh")
 LOGIN = {"username": "me", "password": "r3gistry-password"}

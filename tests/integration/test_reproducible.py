@@ -15,8 +15,8 @@ import container_backend
 from container_backend import container as containers
 from container_backend import names
 from container_backend.content import ONE_TIME
-from tests.integration.conftest import run_command
-from tests.integration.engines import OwnEngine
+from tests.support.commands import run_command
+from tests.support.engines import OwnEngine
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
@@ -110,6 +110,7 @@ def test_bytecode_is_valid_for_its_source(project, engine):
     assert said == b"True True True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("base")
 def test_system_packages_are_the_same_twice(project, engine):
     folder = project(requirements__txt="six\n", apt__txt="file\nsqlite3\n")
@@ -123,6 +124,7 @@ def test_system_packages_are_the_same_twice(project, engine):
     assert "usr/bin/sqlite3" in first
 
 
+@pytest.mark.slow
 def test_two_engines_install_the_same_files(project, engine, base, monkeypatch):
     folder = project(requirements__txt="numpy\ntabulate\nsix\nclick\n")
     run_command("container-backend", "lock", folder, check=True)

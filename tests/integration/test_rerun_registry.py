@@ -10,7 +10,8 @@ from mlflow.tracking import MlflowClient
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import private_registry, run_command
+from tests.support.commands import run_command
+from tests.support.servers import private_registry
 
 pytestmark = pytest.mark.usefixtures("fresh")
 

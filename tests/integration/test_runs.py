@@ -14,19 +14,11 @@ from mlflow.exceptions import ExecutionException
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    all_containers,
-    command,
-    containers_of,
-    environment_images,
-    only_run,
-    output_of,
-    run_command,
-    runs,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import command, run_command, run_process
+from tests.support.on_engine import BASE, all_containers, containers_of, environment_images
+from tests.support.projects import with_steps
+from tests.support.runs import UNTIL_TOLD, let_end, only_run, output_of, runs
+from tests.support.waiting import wait_until
 
 SLOW = """
     import signal, sys, time
@@ -316,8 +308,8 @@ def test_a_second_interrupt_grants_no_grace(script, engine):
     assert containers_of(engine, only_run().info.run_id) == []
 
 
-def test_an_asynchronous_run_outlives_its_process(script, workplace):
-    folder = script("import time; time.sleep(2); print('done')")
+def test_an_asynchronous_run_outlives_its_process(script, engine, workplace):
+    folder = script(f"import os, time\n{UNTIL_TOLD}\nprint('done')")
     (workplace / "driver.py").write_text(
         "import sys, mlflow.projects\n"
         "run = mlflow.projects.run(sys.argv[1], backend='docker', synchronous=False)\n"
@@ -326,6 +318,7 @@ def test_an_asynchronous_run_outlives_its_process(script, workplace):
     done = run_command("python", "driver.py", folder)
     assert (done.returncode, done.stdout) == (0, "RUNNING\n"), done.stderr
     run = container_backend.attach(only_run().info.run_id)
+    let_end(engine, run.run_id)
     assert run.wait()
     assert output_of(run) == "done\n"
 
@@ -396,6 +389,7 @@ def test_a_path_parameter_is_there_in_the_container_but_cannot_be_written(script
     assert capfd.readouterr().out.startswith("1,2\n")
 
 
+@pytest.mark.usefixtures("no_store")
 def test_a_dry_run_says_everything_and_touches_nothing(script, engine, workplace):
     folder = script("pass")
     images, containers = environment_images(engine), all_containers(engine)
@@ -415,7 +409,7 @@ def test_a_dry_run_says_everything_and_touches_nothing(script, engine, workplace
 
 
 def test_other_environment_managers_are_mlflows(script, workplace):
-    done = run_command(
+    done = run_process(
         "container-backend",
         "run",
         script("import os; print(os.getcwd())"),

@@ -15,18 +15,13 @@ import container_backend
 from container_backend import names, prune, shared_code
 from container_backend.ledger import ledger_of
 from container_backend.owner import owner_id
-from tests.integration.conftest import (
-    BASE,
-    all_containers,
-    containers_of,
-    everything,
-    output_of,
-    runs,
-    status_of,
-    supervisors,
-    wait_until,
-    with_steps,
-)
+from tests.support.commands import supervisors
+from tests.support.on_engine import BASE, all_containers, containers_of, everything
+from tests.support.projects import with_steps
+from tests.support.runs import output_of, runs, status_of
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("own_state")
 
 KEPT = {"keep": "always"}
 # What a program sees of its files, and may do with them.

@@ -16,7 +16,8 @@ import container_backend
 from container_backend import names
 from container_backend.sharing import build_and_share
 from container_backend.submission import Submission
-from tests.integration.conftest import only_run, run_command
+from tests.support.commands import run_command
+from tests.support.runs import only_run
 
 pytestmark = pytest.mark.usefixtures("fresh")
 USER, PASSWORD = "me", "r3gistry-password"

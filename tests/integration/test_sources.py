@@ -12,8 +12,8 @@ import mlflow
 import pytest
 
 import container_backend
-from tests.integration.conftest import only_run, runs
-from tests.integration.servers import files_over_http, git_over_https, ssh_server
+from tests.support.runs import only_run, runs
+from tests.support.servers import files_over_http, git_over_https, ssh_server
 
 MLPROJECT = "entry_points: {main: {command: 'cat answer.txt'}}\n"
 

@@ -15,9 +15,11 @@ from container_backend.engine import connect
 from container_backend.logs import Output
 from container_backend.raw_stream import RawStream
 from container_backend.sampling import run_in
-from tests.integration.conftest import BASE, kept_log, only_run, run_command
-from tests.integration.conftest import command as run_in_background
-from tests.integration.servers import ssh_server
+from tests.support.commands import command as run_in_background
+from tests.support.commands import run_command
+from tests.support.runs import kept_log, only_run
+from tests.support.servers import ssh_server
+from tests.support.worker import BASE
 
 
 @pytest.fixture

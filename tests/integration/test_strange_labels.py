@@ -14,13 +14,11 @@ import pytest
 import container_backend
 from container_backend import names
 from container_backend.owner import owner_id
-from tests.integration.conftest import (
-    BASE,
-    containers_of,
-    run_command,
-    status_of,
-    wait_until,
-)
+from tests.support.commands import run_command
+from tests.support.on_engine import containers_of
+from tests.support.runs import status_of
+from tests.support.waiting import wait_until
+from tests.support.worker import BASE
 
 
 @pytest.fixture

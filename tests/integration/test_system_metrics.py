@@ -12,7 +12,8 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import run_command, runs
+from tests.support.commands import run_command
+from tests.support.runs import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,18 +15,13 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    BASE,
-    EXAMPLE,
-    command,
-    logged_metrics,
-    only_run,
-    run_command,
-    runs,
-    tracking_server,
-    wait_until,
-)
-from tests.integration.forwarding import forward
+from tests.support.commands import command, run_command
+from tests.support.forwarding import forward
+from tests.support.projects import EXAMPLE
+from tests.support.runs import logged_metrics, only_run, runs
+from tests.support.servers import TrackingServer
+from tests.support.waiting import wait_until
+from tests.support.worker import BASE
 
 LOGS = """
     import mlflow, pathlib
@@ -63,6 +58,7 @@ def test_the_store_of_a_fresh_machine(logging_project, monkeypatch, workplace):
     assert (workplace / "mlruns").is_dir()
 
 
+@pytest.mark.usefixtures("no_store")
 def test_first_runs_at_once_make_the_store_once(project):
     """And the experiment, which none of them finds."""
     folder = project("entry_points: {main: {command: 'true'}}\n")
@@ -90,8 +86,8 @@ def test_a_store_of_files(logging_project, monkeypatch, workplace):
 
 
 def test_a_server_on_loopback(logging_project, monkeypatch, workplace):
-    with tracking_server(workplace, "127.0.0.1") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         check(container_backend.run(logging_project).run_id)
 
 
@@ -100,17 +96,19 @@ def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
 ):
     """On the address of the engine's own bridge, which is another host to the container."""
     bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]
-    with tracking_server(workplace, bridge.get("Gateway", "172.17.0.1")) as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    gateway = bridge.get("Gateway", "172.17.0.1")
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db", gateway) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         planned = run_command("container-backend", "run", logging_project, "--dry-run")
         assert "--network" not in planned.stdout, planned.stderr
         check(container_backend.run(logging_project).run_id)
 
 
-def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, workplace):
+@pytest.mark.usefixtures("no_store")
+def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, workplace, engine):
     """As an ordinary user who may use the engine's socket, and read this interpreter."""
     uid = 54321
-    group = Path("/var/run/docker.sock").stat().st_gid
+    group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
     for path in (workplace, workplace / "store"):
         os.chown(path, uid, uid)
     done = subprocess.run(
@@ -157,15 +155,16 @@ def test_a_program_is_not_in_the_group_that_may_use_the_engine(script, workplace
 def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
     script, monkeypatch, workplace, capfd
 ):
-    with tracking_server(workplace, "127.0.0.1") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         container_backend.run(script("import os; print(os.getuid())"))
     assert capfd.readouterr().out.splitlines()[0] == str(os.getuid() or 1000)
 
 
-def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, monkeypatch, tmp_path):
+def test_a_store_on_this_machine_is_refused_on_a_remote_engine(script, engine, monkeypatch):
     """An engine behind a forwarded port, which may be anywhere; its name is not this machine's."""
-    with forward("/var/run/docker.sock") as port, monkeypatch.context() as patch:
+    socket_file = engine.host.url.removeprefix("unix://")
+    with forward(socket_file) as port, monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
         patch.setattr(socket, "gethostname", lambda: "some-other-name")
         with pytest.raises(container_backend.TrackingUnreachable, match="MLFLOW_TRACKING_URI"):
@@ -193,7 +192,8 @@ def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplac
     folder = project(
         f"docker_env: {{image: '{BASE}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
     )
-    with tracking_server(workplace, "127.0.0.1") as address:
+    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
+        address = server.address
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", "://me:pa55-word@"))
         dry = run_command("container-backend", "run", folder, "--dry-run", check=True)
         assert "MLFLOW_TRACKING_URI=http://me:***@127.0.0.1" in dry.stdout

@@ -10,15 +10,10 @@ import pytest
 
 import container_backend
 from container_backend import names
-from tests.integration.conftest import (
-    EXAMPLE,
-    ROOT,
-    containers_of,
-    environment_images,
-    logged_metrics,
-    runs,
-    wait_until,
-)
+from tests.support.on_engine import containers_of, environment_images
+from tests.support.projects import EXAMPLE, ROOT
+from tests.support.runs import logged_metrics, runs
+from tests.support.waiting import wait_until
 
 PROJECTS = ROOT / "tests" / "projects"
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.terminal import run_on_terminal
+from tests.support.terminal import run_on_terminal
 
 # A build of two steps; `{middle}` happens while the second one runs.
 PROGRAM = """

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from container_backend.git import find_repository
 from container_backend.record import RunRecord, _source_tags
+from container_backend.revision import read_checkout
 
 
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):
@@ -29,7 +31,8 @@ def test_a_token_in_an_address_of_git_is_in_no_tag(tmp_path):
         ["-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x"],
     ):
         subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    checkout = read_checkout(find_repository(tmp_path), tmp_path)
     for uri in (token, str(tmp_path)):
-        tags = _source_tags(uri, str(tmp_path), None, "main")
+        tags = _source_tags(uri, checkout, None, "main")
         assert tags["mlflow.source.git.repoURL"] == "https://host.example/team/project.git"
         assert not [name for name, value in tags.items() if "t0ken" in value]

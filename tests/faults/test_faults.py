@@ -14,8 +14,10 @@ from tests.faults.trial import Trial, attempt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Several at a time: most of a fault's time is waiting.
+# One worker makes them, several at a time: most of a fault's time is waiting.
+pytestmark = pytest.mark.xdist_group("faults")
 _AT_ONCE = 6
+_FIRST_OF_KIND = {described.kind: name for name, described in reversed(FAULTS.items())}.values()
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,13 @@ def trials(request) -> Iterator[dict[str, Future[Trial]]]:
         yield {name: pool.submit(attempt, name, random.randrange(10**9)) for name in wanted}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in _FIRST_OF_KIND else pytest.mark.slow)
+        for name in FAULTS
+    ],
+)
 def test_a_run_is_not_lost(trials, name):
     trial = trials[name].result()
     assert trial.says

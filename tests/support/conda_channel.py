@@ -14,7 +14,8 @@ import tarfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.conftest import BASE, run_uv
+from tests.support.commands import run_uv
+from tests.support.on_engine import BASE
 
 if TYPE_CHECKING:
     from pathlib import Path

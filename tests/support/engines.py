@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend import engine as engines
-from tests.integration.conftest import wait_until
-from tests.integration.forwarding import relay
+from tests.support.forwarding import relay
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,14 +280,19 @@ def _inside(holder: int) -> list[str]:
 @contextlib.contextmanager
 def _network(interface: str, holder: int) -> Iterator[None]:
     """A line between here and the namespaces, by which those reach what this machine reaches."""
-    here, there = _free_addresses()
-    rules = [
-        ("filter", "FORWARD", "--in-interface", interface, "--jump", "ACCEPT"),
-        ("filter", "FORWARD", "--out-interface", interface, "--jump", "ACCEPT"),
-        ("nat", "POSTROUTING", "--source", there, "!", "--out-interface", interface,
-         "--jump", "MASQUERADE"),
-    ]  # fmt: skip
     with contextlib.ExitStack() as cleanup:
+        _here, there = _connect(interface, holder, cleanup)
+        for table, *rule in _rules(interface, there):
+            _system("iptables", "--wait", "--table", table, "--insert", *rule)
+            cleanup.callback(_system, "iptables", "--wait", "--table", table, "--delete", *rule)
+        yield
+
+
+def _connect(interface: str, holder: int, cleanup: contextlib.ExitStack) -> tuple[str, str]:
+    """The addresses of both ends; a route says at once that they are taken."""
+    with (Path(tempfile.gettempdir()) / "container-backend-test.addresses").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        here, there = _free_addresses()
         _system(
             *("ip", "link", "add", interface, "type", "veth"),
             *("peer", "name", "eth0", "netns", holder),
@@ -294,14 +300,20 @@ def _network(interface: str, holder: int) -> Iterator[None]:
         cleanup.callback(_system, "ip", "link", "delete", interface)
         _system("ip", "address", "add", f"{here}/30", "dev", interface)
         _system("ip", "link", "set", interface, "up")
-        inside = _inside(holder)
-        _system(*inside, "ip", "address", "add", f"{there}/30", "dev", "eth0")
-        _system(*inside, "ip", "link", "set", "eth0", "up")
-        _system(*inside, "ip", "route", "add", "default", "via", here)
-        for table, *rule in rules:
-            _system("iptables", "--wait", "--table", table, "--insert", *rule)
-            cleanup.callback(_system, "iptables", "--wait", "--table", table, "--delete", *rule)
-        yield
+    inside = _inside(holder)
+    _system(*inside, "ip", "address", "add", f"{there}/30", "dev", "eth0")
+    _system(*inside, "ip", "link", "set", "eth0", "up")
+    _system(*inside, "ip", "route", "add", "default", "via", here)
+    return here, there
+
+
+def _rules(interface: str, there: str) -> list[tuple[str, ...]]:
+    return [
+        ("filter", "FORWARD", "--in-interface", interface, "--jump", "ACCEPT"),
+        ("filter", "FORWARD", "--out-interface", interface, "--jump", "ACCEPT"),
+        ("nat", "POSTROUTING", "--source", there, "!", "--out-interface", interface,
+         "--jump", "MASQUERADE"),
+    ]  # fmt: skip
 
 
 def _free_addresses() -> tuple[str, str]:

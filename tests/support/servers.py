@@ -1,21 +1,38 @@
-"""Servers that projects come from, on this machine's loopback: git over https and ssh, files."""
+"""Servers of a test's own: tracking, a registry, and where projects come from (git, ssh, files)."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import http.server
+import itertools
 import os
+import signal
+import socket
 import ssl
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.conftest import free_port, listens, wait_until
+from tests.support.waiting import wait_until
+from tests.support.worker import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from typing_extensions import Self
+
+
+# Below those of `net.ipv4.ip_local_port_range`; another session at the same time begins elsewhere.
+_PORTS_PER_WORKER = 2000
+_FIRST_PORT = 12000 + NUMBER * _PORTS_PER_WORKER
+_ports = itertools.islice(
+    itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS_PER_WORKER)),
+    os.getpid() % _PORTS_PER_WORKER,
+    None,
+)
 
 
 class _GitHandler(http.server.BaseHTTPRequestHandler):
@@ -144,4 +161,110 @@ def ssh_server(folder: Path) -> Iterator[tuple[str, str]]:
         yield f"{getpass.getuser()}@gitserver", f"ssh -F '{folder}/config'"
     finally:
         process.kill()
+        process.wait()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """One of this worker's own, and of none that the kernel gives away while its server is down."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise AssertionError("no port is free")
+
+
+def listens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+class TrackingServer:
+    """A real ``mlflow server`` on a store, while the context lasts; it can go away and come back."""
+
+    def __init__(self, folder: Path, store: str, host: str = "127.0.0.1") -> None:
+        """Nothing is started yet.
+
+        Args:
+            folder: For its artifacts and its log.
+            store: The address of what is behind it.
+            host: The address that it listens on.
+        """
+        self._folder = folder
+        self._store = store
+        self._host = host
+        self._port = free_port(host)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """For ``MLFLOW_TRACKING_URI``."""
+        return f"http://{self._host}:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Inside, it does not answer."""
+        self._stop()
+        yield
+        self._start()
+
+    def _start(self) -> None:
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "mlflow",
+                    *("server", "--host", self._host, "--port", str(self._port)),
+                    *("--workers", "1", "--backend-store-uri", self._store),
+                    *("--artifacts-destination", str(self._folder / "artifacts")),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Jobs of its page would have seven more processes, a sixth of the CPU of all trials.
+                env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                start_new_session=True,
+            )  # fmt: skip
+        wait_until(lambda: listens(self._host, self._port) or process.poll() is not None, 180)
+        assert process.poll() is None, (self._folder / "server.log").read_text()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def private_registry(tmp_path: Path) -> Iterator[str]:
+    """A real registry whose data is in a folder; gives ``host:port``."""
+    port = free_port()
+    (tmp_path / "data").mkdir()
+    subprocess.run(
+        ["htpasswd", "-Bbc", str(tmp_path / "htpasswd"), "me", "r3gistry-password"],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "config.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {tmp_path}/data}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+        f"auth: {{htpasswd: {{realm: test, path: {tmp_path}/htpasswd}}}}\n"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(tmp_path / "config.yml")],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: listens("127.0.0.1", port) or process.poll() is not None)
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.kill(process.pid, signal.SIGTERM)
         process.wait()

@@ -1,0 +1,59 @@
+"""Which tests of a session run where: one home for what markers and options mean.
+
+Tests run side by side unless they are marked ``serial``: those need the machine alone, and run
+after the others, by themselves (``scripts/test``). ``slow`` tests run in ``make test-all`` only,
+and a part of them, another one each day, in CI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+# Tests that use one of these fixtures, which cost much, run in one worker.
+_COSTLY = ("conda_image", "private_base", "wheel")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part",
+        metavar="N/OF",
+        type=_part,
+        help="of the selected tests, only those of a part: N counts from 0",
+    )
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    return int(number), int(count)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in _COSTLY:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+
+
+class _Part:
+    """Leaves out what is of other parts, when markers have selected."""
+
+    def __init__(self, number: int, count: int) -> None:
+        self._number, self._count = number, count
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        # In an order that puts neighbours, which take alike, into different parts.
+        shuffled = sorted(items, key=lambda item: hashlib.sha256(item.name.encode()).digest())
+        chosen = set(shuffled[self._number :: self._count])
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = [item for item in items if item in chosen]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (part := config.getoption("--part")) is not None:
+        config.pluginmanager.register(_Part(*part))

@@ -1,0 +1,1 @@
+"""What tests of several files use: engines, servers, stores, commands, projects."""

@@ -1,0 +1,73 @@
+"""What this worker has on an engine: containers, environment images, all bytes of an image."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING
+
+from docker.errors import ImageNotFound
+
+from container_backend import names
+from tests.support.worker import BASE, MINE
+
+if TYPE_CHECKING:
+    from container_backend import engine as engines
+
+__all__ = [
+    "BASE",
+    "all_containers",
+    "containers_of",
+    "environment_images",
+    "everything",
+    "remove_environment_images",
+]
+
+
+def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
+    # The SDK asks for each of them once more; one that is gone by then is not there.
+    return engine.client.containers.list(
+        all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
+    )
+
+
+def all_containers(engine: engines.Engine) -> set[str]:
+    return {found["Id"] for found in engine.client.api.containers(all=True, filters=MINE)}
+
+
+def environment_images(engine: engines.Engine) -> set[str]:
+    """Those that share code are left out: they come and go by themselves."""
+    found = _images(engine, names.LABEL_ENVIRONMENT_HASH)
+    return {image["Id"] for image in found if names.LABEL_SHARED_CODE not in image["Labels"]}
+
+
+def remove_environment_images(engine: engines.Engine, images: set[str]) -> None:
+    """First those that share code, which may be made of them; supervisors remove those, too."""
+    shared = [image["Id"] for image in _images(engine, names.LABEL_SHARED_CODE)]
+    for image in [*shared, *images]:
+        with contextlib.suppress(ImageNotFound):
+            engine.client.api.remove_image(image, force=True)
+
+
+def _images(engine: engines.Engine, label: str) -> list[dict[str, object]]:
+    return engine.client.api.images(filters={"label": [label, MINE["label"]]})
+
+
+def everything(engine, image: str) -> bytes:
+    """All bytes of an image: its layers, its configuration, its history."""
+    exported = io.BytesIO(b"".join(engine.client.images.get(image).save(chunk_size=2**20)))
+    found = [json.dumps(engine.client.api.inspect_image(image)).encode()]
+    found.append(json.dumps(engine.client.api.history(image)).encode())
+    with tarfile.open(fileobj=exported) as outer:
+        for member in outer:
+            content = outer.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            data = content.read()
+            if member.name.endswith("layer.tar"):
+                with tarfile.open(fileobj=io.BytesIO(data)) as layer:
+                    found += [entry.name.encode() for entry in layer]
+            found.append(data)
+    return b"\n".join(found)
