@@ -86,6 +86,8 @@ class _Journal:
         if file is not None and file.exists():
             lines = file.read_text().splitlines()
             self.trials = [Trial(**json.loads(line)) for line in lines]
+        elif file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
 
     def note(self, trial: Trial) -> None:
         self.trials.append(trial)
