@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import container_backend
 from bench import builds, peers, rerunning, runs, sharing, watching
-from container_backend import engine
+from container_backend.engine.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.measure import Figure, Ratio
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    connected = engine.connect()
+    connected = connect()
     image = container_backend.build(str(peers.EXAMPLE))
     logging.getLogger("container_backend").setLevel(logging.WARNING)
     print(f"engine {connected.version}, {os.cpu_count()} cores; medians", flush=True)

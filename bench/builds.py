@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Final
 import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio, medians
-from container_backend import image_build, images, project, remote_image
 from container_backend.config import BackendConfig
-from container_backend.dockerfile import ImagePlan, plan_image
-from container_backend.environment import read_environment
-from container_backend.render import LAYERS
-from container_backend.spec import EnvironmentSpec
+from container_backend.environment.declared import read_environment
+from container_backend.environment.spec import EnvironmentSpec
+from container_backend.image.base import resolve_base
+from container_backend.image.build import build
+from container_backend.image.dockerfile import LAYERS
+from container_backend.image.find import find_image
+from container_backend.image.hash import ImagePlan, plan_image
+from container_backend.image.registry import push_image, split_reference
+from container_backend.project.mlproject import read_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 CACHE_ID: Final = "id=container-backend-packages"
 # Small packages without dependencies, in two versions: what a person might add to a project.
@@ -42,7 +46,7 @@ MEGABYTE: Final = 1_000_000
 
 def example_environment(*more: str) -> EnvironmentSpec:
     """The example's, with some requirements more."""
-    spec = read_environment(project.read_project(peers.EXAMPLE), None, BackendConfig())
+    spec = read_environment(read_project(peers.EXAMPLE), None, BackendConfig())
     assert isinstance(spec, EnvironmentSpec)
     names = tuple(requirement.partition("==")[0] for requirement in more)
     return replace(spec, requirements=(*spec.requirements, *more), direct=(*spec.direct, *names))
@@ -50,7 +54,7 @@ def example_environment(*more: str) -> EnvironmentSpec:
 
 def plan(connected: Engine, spec: EnvironmentSpec) -> ImagePlan:
     """On the usual base."""
-    base = images.resolve_base(connected, f"python:{spec.python}-slim")
+    base = resolve_base(connected, f"python:{spec.python}-slim")
     return plan_image(spec, base, connected.platform)
 
 
@@ -82,7 +86,7 @@ class Ours:
 
     def _build(self, planned: ImagePlan, *, no_cache: bool = False) -> None:
         self.made.append(planned.tag)
-        image_build.build(self.connected, planned, no_cache=no_cache)
+        build(self.connected, planned, no_cache=no_cache)
 
     def from_nothing(self) -> None:
         """Without any step, download or wheel of before: caches under another name."""
@@ -176,11 +180,11 @@ def pushed(connected: Engine) -> Ratio:
         for requirements in ((), SMALL_PACKAGES[0][:1]):
             planned = plan(connected, example_environment(*requirements))
             planned = with_dockerfile(planned, planned.dockerfile)
-            image_build.build(connected, planned)
+            build(connected, planned)
             reference = f"{address}/environments:{len(sent)}"
-            connected.client.api.tag(planned.tag, *remote_image.split_reference(reference))
+            connected.client.api.tag(planned.tag, *split_reference(reference))
             before = stored()
-            remote_image.push(connected, reference)
+            push_image(connected, reference)
             sent.append((stored() - before) / MEGABYTE)
             ours.made += [planned.tag, reference]
     peers.remove_images(connected, ours.made)
@@ -203,7 +207,7 @@ def look_up(connected: Engine, rounds: int) -> Figure:
     """From the project's files to its image, which is there."""
 
     def found() -> None:
-        assert images.find_image(connected, plan(connected, example_environment())) is not None
+        assert find_image(connected, plan(connected, example_environment())) is not None
 
     times = medians({"look-up": found}, rounds)
     return Figure(

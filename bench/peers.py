@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "example_project"

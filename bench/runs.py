@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import container_backend
 from bench import peers
 from bench.measure import Ratio, medians
-from container_backend import code
+from container_backend.project.archive import Owner, archive_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 BASE = "python:3.11-slim"
 
@@ -64,7 +64,7 @@ def true_runs(connected: Engine, rounds: int) -> Ratio:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
         container_backend.run(str(folder))
         image = container_backend.build(str(folder))
-        with code.archive_code(folder, code.Owner(0, 0)) as spool:
+        with archive_code(folder, Owner(0, 0)) as spool:
             archive = spool.read()
         contenders = {
             "ours": lambda: container_backend.run(str(folder)),

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio, medians
-from container_backend import remote_image
+from container_backend.image.registry import push_image, split_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 MEGABYTE: Final = 1_000_000
 _FILES: Final = 10
@@ -63,9 +63,9 @@ def _pushed(connected: Engine, environment: str, tag: str) -> Ratio:
         sent = []
         for name, image in (("environment", environment), ("project", tag)):
             reference = f"{address}/team/salary:{name}"
-            connected.client.api.tag(image, *remote_image.split_reference(reference))
+            connected.client.api.tag(image, *split_reference(reference))
             before = stored()
-            remote_image.push(connected, reference)
+            push_image(connected, reference)
             sent.append((stored() - before) / MEGABYTE)
             peers.remove_images(connected, [reference])
     return Ratio("bytes pushed for a project / its size", sent[1], float(_FILES), 1.1, "MB")

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio
-from container_backend.file_lock import state_folder
-from container_backend.ledger import ledger_of
+from container_backend.machine.locks import state_folder
+from container_backend.run.ledger.ledger import ledger_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine import Engine
-    from container_backend.submitted import ContainerRun
+    from container_backend.engine.connection import Engine
+    from container_backend.run.handle import ContainerRun
 
 MEGABYTE = 1_000_000
 _GIGABYTE_OF_LINES = "yes 'a line of fifty characters, as programs write them.' | head -c {bytes}"
@@ -107,7 +107,11 @@ def _supervisor_of(connected: Engine) -> int:
             ours = wanted in (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if ours and b"container_backend.supervise" in words and words[0] != b"/usr/bin/sh":
+        if (
+            ours
+            and b"container_backend.run.supervise.process" in words
+            and words[0] != b"/usr/bin/sh"
+        ):
             return int(folder.name)
     raise RuntimeError(f"there is no supervisor of {connected.host.url}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from container_backend.program import run_program
+from container_backend.cli import run_program
 
 if __name__ == "__main__":
     run_program()

@@ -20,14 +20,13 @@ from pydantic import (
 )
 
 from container_backend.errors import InvalidConfig
-from container_backend.names import ENV_BASE_IMAGE
+from container_backend.naming import ENV_BASE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_BASE_IMAGE = "python:{version}-slim"
 DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
-
 # Those that a program can take to mean that it is to stop.
 SIGNALS = (
     "SIGTERM",
@@ -40,7 +39,6 @@ SIGNALS = (
     "SIGALRM",
     "SIGKILL",
 )
-
 # The grammar of image references, with the digest; `name` may start with a registry's host.
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -49,8 +47,6 @@ _REFERENCE = re.compile(
     rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-
-
 SecretId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 

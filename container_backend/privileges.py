@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import InvalidConfig, InvalidProject
-from container_backend.parameters import is_address, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
-    from container_backend.entry_points import EntryPoint, Project
 
 # What of a record stays inside of the container and says how a run goes; all else is asked for.
 _HARMLESS_ARGS: Final = frozenset(
@@ -113,56 +111,6 @@ def check_variables(
             f"{', '.join(named)} of your environment.",
             remedy=f"Give those that it needs: {typed}. {permissions.remedy}",
         )
-
-
-def confine_paths(
-    project: Project,
-    entry_point: EntryPoint,
-    values: Mapping[str, object],
-    typed: Container[str],
-    permissions: Permissions,
-) -> EntryPoint:
-    """Refuse paths of this machine that the user did not type.
-
-    Args:
-        project: Whose entry point.
-        entry_point: As declared.
-        values: Of its parameters.
-        typed: Names of those that the user typed for this run.
-        permissions: Of the project.
-
-    Returns:
-        The entry point. A path inside of the project is text there: the program finds the file in
-        its own folder, and a file of that name in the user's current folder is not meant.
-
-    Raises:
-        InvalidProject: A default or a recorded value is a path outside of the project.
-    """
-    if permissions.trusted:
-        return entry_point
-    parameters = dict(entry_point.parameters)
-    for name, parameter in entry_point.parameters.items():
-        value = values.get(name, parameter.default)
-        if parameter.kind != "path" or name in typed or value is None or is_address(str(value)):
-            continue
-        if not _is_inside(project.directory, str(value)):
-            key = f"entry_points.{entry_point.name}.parameters.{name}"
-            raise InvalidProject(
-                f"{project.where}, key '{key}{'' if name in values else '.default'}': "
-                f"{permissions.reason}, and names '{value}', which is outside of it.",
-                remedy=f"Give a path that it may see: -P {name}=PATH. {permissions.remedy}",
-            )
-        parameters[name] = replace(parameter, type="string")
-    return replace(entry_point, parameters=parameters)
-
-
-def _is_inside(directory: Path, text: str) -> bool:
-    if text.startswith("~"):
-        return False
-    try:
-        return local_path(text, directory).resolve().is_relative_to(directory)
-    except (ValueError, OSError, RuntimeError):  # a NUL character, links in a circle
-        return False
 
 
 def check_special_files(where: str, paths: Iterable[Path]) -> None:

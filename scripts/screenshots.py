@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import container_backend
-from container_backend.engine import connect
+from container_backend.engine.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,6 +17,6 @@ for _signal in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
 _FOLDER = Path(__file__).parent
 sys.path.insert(0, str(_FOLDER))
 
-from container_backend.runner.main import main  # noqa: E402 found by the line above
+from container_backend.share.runner.main import main  # noqa: E402 found by the line above
 
 sys.exit(main(sys.argv[1:], _FOLDER))

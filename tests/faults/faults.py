@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from container_backend import state
+from container_backend.container.outcome import FAILED, KILLED, RUNNING
 from tests.faults.stage import (
     BEGUN,
     NO_RUN,
@@ -82,8 +82,8 @@ def variants(
 
 
 CLIENT: Final = "container-backend"
-SUPERVISOR: Final = "container_backend.supervise"
-FINISHER: Final = "container_backend.finisher"
+SUPERVISOR: Final = "container_backend.run.supervise.process"
+FINISHER: Final = "container_backend.run.supervise.finisher"
 
 
 def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: str = "{}") -> None:
@@ -116,7 +116,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @fault("client killed before there is a run", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
-    _die_of_fault(stage, CLIENT, "container_backend.record:create_run:before")
+    _die_of_fault(stage, CLIENT, "container_backend.store.run:create_run:before")
     return NO_RUN
 
 
@@ -124,45 +124,45 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     "client killed:",
     "client",
     [
-        "container_backend.record:create_run:after",
-        "container_backend.container:create:before",
-        "container_backend.container:create:after",
-        "container_backend.container:start:before",
+        "container_backend.store.run:create_run:after",
+        "container_backend.container.create:create_container:before",
+        "container_backend.container.create:create_container:after",
+        "container_backend.container.create:start_container:before",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     since = time.time()
     _die_of_fault(stage, CLIENT, place)
-    return Expected(state.FAILED, "client", None, since=since)
+    return Expected(FAILED, "client", None, since=since)
 
 
 @variants(
     "second client killed while code is shared:",
     "second client",
     [
-        "container_backend.shared_code:SharedCode._make:before",
-        "container_backend.shared_code:SharedCode._make:after",
-        "container_backend.shared_code:SharedCode.find:after",
+        "container_backend.image.shared_code:SharedCode._make:before",
+        "container_backend.image.shared_code:SharedCode._make:after",
+        "container_backend.image.shared_code:SharedCode.find:after",
     ],
     runs=2,
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     since = time.time()
-    _die_of_fault(stage, CLIENT, "container_backend.shared_code:SharedCode.was_sent:after")
+    _die_of_fault(stage, CLIENT, "container_backend.image.shared_code:SharedCode.was_sent:after")
     _die_of_fault(stage, CLIENT, place)
-    return Expected(state.FAILED, "client", None, since=since)
+    return Expected(FAILED, "client", None, since=since)
 
 
 @variants(
     "client killed while finishing:",
     "finishing client",
     [
-        "container_backend.finish:finish:before",
-        "container_backend.record:RunRecord.finish:before",
-        "container_backend.record:RunRecord.finish:after",
-        "container_backend.container:remove:before",
-        "container_backend.container:remove:after",
-        "container_backend.ledger:Entry.remove:before",
+        "container_backend.run.ending.finish:finish_run:before",
+        "container_backend.store.run:RunRecord.finish:before",
+        "container_backend.store.run:RunRecord.finish:after",
+        "container_backend.engine.containers:remove:before",
+        "container_backend.engine.containers:remove:after",
+        "container_backend.run.ledger.ledger:Entry.remove:before",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
@@ -175,7 +175,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "code=3")
     process.kill()
     process.wait()
-    return Expected(state.FAILED, "program", note="exit code 3")
+    return Expected(FAILED, "program", note="exit code 3")
 
 
 @fault("terminal of the client closed", "client")
@@ -208,7 +208,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     time.sleep(chance.uniform(0, 1))
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) != 0
-    return Expected(state.KILLED, "cancelled", BEGUN)
+    return Expected(KILLED, "cancelled", BEGUN)
 
 
 # The supervisor, and what finishes runs for it.
@@ -218,20 +218,20 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     "supervisor killed:",
     "supervisor",
     [
-        "container_backend.supervisor:Supervisor.run:before",
-        "container_backend.supervisor:Supervisor._take_opened:before",
-        "container_backend.supervisor:Supervisor._take_event:before",
-        "container_backend.supervisor:Supervisor._watch:after",
-        "container_backend.supervisor:Supervisor._runs:after",
-        "container_backend.log_keeper:LogKeeper.begin:after",
-        "container_backend.log_keeper:LogKeeper._read:after",
-        "container_backend.sampling:read_statistics:after",
-        "container_backend.statistics:append:after",
-        "container_backend.supervisor:Supervisor._ended:before",
-        "container_backend.supervisor:Supervisor._see_to_end:before",
-        "container_backend.supervisor:Supervisor._submit:after",
-        "container_backend.supervisor:Supervisor._take_answer:before",
-        "container_backend.supervisor:Supervisor._forget:after",
+        "container_backend.run.supervise.supervisor:Supervisor.run:before",
+        "container_backend.run.supervise.supervisor:Supervisor._take_opened:before",
+        "container_backend.run.supervise.supervisor:Supervisor._take_event:before",
+        "container_backend.run.supervise.supervisor:Supervisor._watch:after",
+        "container_backend.run.supervise.supervisor:Supervisor._runs:after",
+        "container_backend.run.output.keeper:LogKeeper.begin:after",
+        "container_backend.run.output.keeper:LogKeeper._read:after",
+        "container_backend.engine.api:read_statistics:after",
+        "container_backend.container.statistics:append_sample:after",
+        "container_backend.run.supervise.supervisor:Supervisor._ended:before",
+        "container_backend.run.supervise.supervisor:Supervisor._see_to_end:before",
+        "container_backend.run.supervise.supervisor:Supervisor._submit:after",
+        "container_backend.run.supervise.supervisor:Supervisor._take_answer:before",
+        "container_backend.run.supervise.supervisor:Supervisor._forget:after",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
@@ -245,13 +245,13 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     "finishing process killed:",
     "finisher",
     [
-        "container_backend.finish:finish:before",
-        "container_backend.finish:keep_log:after",
-        "container_backend.record:RunRecord.finish:before",
-        "container_backend.record:RunRecord.finish:after",
-        "container_backend.container:remove:before",
-        "container_backend.container:remove:after",
-        "container_backend.ledger:Entry.remove:after",
+        "container_backend.run.ending.finish:finish_run:before",
+        "container_backend.run.ending.finish:keep_log:after",
+        "container_backend.store.run:RunRecord.finish:before",
+        "container_backend.store.run:RunRecord.finish:after",
+        "container_backend.engine.containers:remove:before",
+        "container_backend.engine.containers:remove:after",
+        "container_backend.run.ledger.ledger:Entry.remove:after",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
@@ -311,7 +311,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 ENGINE: Final = "the engine killed with -9 and started again"
 WITHOUT: Final = {"live_restore": False}
 WITH: Final = {"live_restore": True}
-LOST: Final = Expected(state.FAILED, "engine", BEGUN, note="engine was restarted")
+LOST: Final = Expected(FAILED, "engine", BEGUN, note="engine was restarted")
 
 
 @fault(f"{ENGINE}, client waiting", "engine killed", engine=WITHOUT)
@@ -423,7 +423,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.own.start()
     since = time.time()
     # What is written while there is no engine is lost by the engine.
-    return Expected(state.FAILED, "program", BEGUN, note="exit code 4", since=since)
+    return Expected(FAILED, "program", BEGUN, note="exit code 4", since=since)
 
 
 @fault("the engine killed, retries: 1", "engine killed", engine=WITHOUT)
@@ -456,7 +456,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 )
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=5")
-    wait_until(lambda: stage.runs()[0].info.status == state.RUNNING)
+    wait_until(lambda: stage.runs()[0].info.status == RUNNING)
     time.sleep(chance.uniform(0, 3))
     with stage.server.away():
         time.sleep(60)
@@ -535,7 +535,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with stage.engine() as engine:
         engine.client.api.kill(stage.container())
     assert process.wait(PATIENCE_SECONDS) != 0
-    return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
+    return Expected(FAILED, "killed", BEGUN, note="killed from outside")
 
 
 @fault("container killed from outside, detached", "container killed")
@@ -543,7 +543,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     with stage.engine() as engine:
         engine.client.api.kill(stage.container())
-    return Expected(state.FAILED, "killed", BEGUN, note="killed from outside")
+    return Expected(FAILED, "killed", BEGUN, note="killed from outside")
 
 
 @fault("container paused for a while", "container paused")
@@ -553,7 +553,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         container = stage.container()
         engine.client.api.pause(container)
         time.sleep(chance.uniform(2, 4))
-        assert [run.info.status for run in stage.runs()] == [state.RUNNING]
+        assert [run.info.status for run in stage.runs()] == [RUNNING]
         engine.client.api.unpause(container)
     return Expected()
 
@@ -565,7 +565,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         engine.client.api.pause(stage.container())
     process = stage.command("cancel", "--grace", "1", run_id)
     assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
-    return Expected(state.KILLED, "cancelled", BEGUN)
+    return Expected(KILLED, "cancelled", BEGUN)
 
 
 @fault("container removed from outside, client waiting", "container removed")
@@ -575,7 +575,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         container, since = stage.container(), time.time()
         engine.client.api.remove_container(container, force=True)
     assert process.wait(PATIENCE_SECONDS) != 0
-    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
+    return Expected(FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
 @fault("container removed from outside, detached", "container removed")
@@ -586,7 +586,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     since = time.time()
     with stage.engine() as engine:
         engine.client.api.remove_container(container, force=True)
-    return Expected(state.FAILED, "removed", BEGUN, note="removed from outside", since=since)
+    return Expected(FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 
 # Clocks.
@@ -637,7 +637,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     with _clock(stage, "-3600") as jump:
         stage.detached("-P", "seconds=600", config='{"timeout": 3}')
         jump()
-    return Expected(state.FAILED, "timeout", BEGUN, note="longer than its timeout")
+    return Expected(FAILED, "timeout", BEGUN, note="longer than its timeout")
 
 
 # Many.
@@ -657,7 +657,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     )
     process = stage.python("-c", script, run_id)
     assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
-    return Expected(state.KILLED, "cancelled", BEGUN)
+    return Expected(KILLED, "cancelled", BEGUN)
 
 
 @fault("50 cancels at once, by 5 commands and 45 threads, and two supervisors", "many cancels")
@@ -676,4 +676,4 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     processes.append(stage.python("-c", script, run_id))
     for process in [*processes, *others]:
         assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
-    return Expected(state.KILLED, "cancelled", BEGUN)
+    return Expected(KILLED, "cancelled", BEGUN)

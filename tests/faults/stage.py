@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from mlflow.tracking import MlflowClient
 
-from container_backend import engine as engines
-from container_backend import names, state
+from container_backend import naming
+from container_backend.container.outcome import FINISHED, TERMINAL
+from container_backend.engine.connection import Engine, EngineHost, connect
 from container_backend.errors import EngineUnavailable
-from container_backend.owner import owner_id
+from container_backend.machine.owner import owner_id
 from tests.support.on_engine import BASE
 from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until
@@ -82,7 +83,7 @@ class Expected:
         since: From when on the time is taken; by default it is the end of the run.
     """
 
-    status: str = state.FINISHED
+    status: str = FINISHED
     cause: str = ""
     output: str | None = WHOLE
     note: str = ""
@@ -135,9 +136,9 @@ class Stage:
         return MlflowClient(self.tracking_uri)
 
     @contextlib.contextmanager
-    def engine(self) -> Iterator[engines.Engine]:
+    def engine(self) -> Iterator[Engine]:
         """A connection to the engine."""
-        connected = engines.connect(engines.EngineHost(self.host))
+        connected = connect(EngineHost(self.host))
         try:
             yield connected
         finally:
@@ -219,9 +220,9 @@ class Stage:
                 return None
             return found[0]
 
-    def containers(self, engine: engines.Engine) -> list[str]:
+    def containers(self, engine: Engine) -> list[str]:
         """The ids of the containers of this stage."""
-        label = f"{names.LABEL_OWNER}={self.owner}"
+        label = f"{naming.LABEL_OWNER}={self.owner}"
         found = engine.client.api.containers(all=True, filters={"label": label})
         return [str(each["Id"]) for each in found]
 
@@ -235,7 +236,7 @@ class Stage:
         return [
             pid
             for pid, words in self._processes()
-            if "container_backend.supervise" in words or "supervise" in words[2:3]
+            if "container_backend.run.supervise.process" in words or "supervise" in words[2:3]
         ]
 
     def _processes(self) -> Iterator[tuple[int, list[str]]]:
@@ -297,7 +298,7 @@ class Stage:
         except sqlite3.OperationalError:  # somebody writes
             return False
         found = self.runs()
-        return len(found) >= count and all(run.info.status in state.TERMINAL for run in found)
+        return len(found) >= count and all(run.info.status in TERMINAL for run in found)
 
     def _is_quiet(self) -> bool:
         with self.engine() as engine:
@@ -305,9 +306,9 @@ class Stage:
 
     def _check_run(self, run: mlflow.entities.Run, expected: Expected) -> None:
         tags = run.data.tags
-        found = (run.info.status, tags.get(names.TAG_CAUSE, ""))
+        found = (run.info.status, tags.get(naming.TAG_CAUSE, ""))
         assert found == (expected.status, expected.cause), (tags, self.log())
-        assert bool(tags.get(names.TAG_REASON)) == (expected.status != state.FINISHED)
+        assert bool(tags.get(naming.TAG_REASON)) == (expected.status != FINISHED)
         assert expected.note in tags.get("mlflow.note.content", ""), tags
         found = self._output(run)
         assert found == expected.output, (len(found or ""), (found or "")[-200:], self.log())
@@ -333,7 +334,7 @@ class Stage:
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
             for container in self.containers(engine):
                 engine.client.api.remove_container(container, force=True)
-            shared = {"label": f"{names.LABEL_SHARED_CODE}={self.owner}"}
+            shared = {"label": f"{naming.LABEL_SHARED_CODE}={self.owner}"}
             for image in engine.client.api.images(filters=shared, quiet=True):
                 engine.client.api.remove_image(image)
 
@@ -361,9 +362,9 @@ class Bystanders:
         experiment = store.create_experiment("others")
         self._run = store.create_run(experiment).info.run_id
         labels = {
-            names.LABEL_RUN_ID: self._run,
-            names.LABEL_OWNER: "somebody else",
-            names.LABEL_TRACKING_URI: self._stage.tracking_uri,
+            naming.LABEL_RUN_ID: self._run,
+            naming.LABEL_OWNER: "somebody else",
+            naming.LABEL_TRACKING_URI: self._stage.tracking_uri,
         }
         with self._stage.engine() as engine:
             self._containers = [
@@ -384,7 +385,7 @@ class Bystanders:
                 for each in self._containers:
                     engine.client.api.remove_container(each.id, force=True)
 
-    def _look(self, engine: engines.Engine) -> list[object]:
+    def _look(self, engine: Engine) -> list[object]:
         described = [engine.client.api.inspect_container(each.id) for each in self._containers]
         return [
             *[(each["Name"], each["State"]["Status"]) for each in described],

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container_backend import engine as engines
-from container_backend import state
+from container_backend.container.outcome import TERMINAL
+from container_backend.engine.connection import connect, find_host
 from tests.faults.faults import FAULTS
 from tests.faults.stage import Bystanders, Stage
 from tests.support.engines import OwnEngine
@@ -71,7 +71,7 @@ def attempt(name: str, seed: int) -> Trial:
             tags = stage.runs()[0].data.tags
             reason = tags.get("container_backend.reason", "")
             says = f"{expected.status}: {reason}" if reason else expected.status
-    assert expected.status in {"", *state.TERMINAL}
+    assert expected.status in {"", *TERMINAL}
     return Trial(name, seed, says, round(seconds, 2), round(time.monotonic() - began, 1))
 
 
@@ -81,12 +81,12 @@ def _stage(described: Described) -> Iterator[Stage]:
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         own = None
-        host = engines.find_host().url
-        with _making, contextlib.closing(engines.connect()) as machine:
+        host = find_host().url
+        with _making, contextlib.closing(connect()) as machine:
             make_base(machine)
         if described.engine is not None:
             own = cleanup.enter_context(OwnEngine(**described.engine))
-            with contextlib.closing(engines.connect()) as machine:
+            with contextlib.closing(connect()) as machine:
                 own.take(BASE, machine)
             host = own.host
         stage = Stage(folder, host, own)

@@ -15,7 +15,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import engine as engines
+from container_backend.engine.connection import Engine, connect
 from tests.support.commands import (  # noqa: F401 tests import them from here
     command,
     run_command,
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[engines.Engine]:
-    connected = engines.connect()
+def engine() -> Iterator[Engine]:
+    connected = connect()
     make_base(connected)
     yield connected
     connected.close()

@@ -13,14 +13,10 @@ import docker
 import pytest
 from docker.tls import TLSConfig
 
-from container_backend.buildkit import (
-    BuildFailed,
-    BuildRequest,
-    BuildSession,
-    RegistryCredentials,
-    build_image,
-)
-from container_backend.engine import EngineHost, connect
+from container_backend.engine.connection import EngineHost, connect
+from container_backend.image.buildkit.build import BuildRequest, build_image
+from container_backend.image.buildkit.errors import BuildFailed
+from container_backend.image.buildkit.session import BuildSession, RegistryCredentials
 from tests.support.forwarding import forward
 from tests.support.on_engine import BASE
 from tests.support.waiting import wait_until

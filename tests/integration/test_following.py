@@ -14,8 +14,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import engine as engines
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import command, run_command, run_process, supervisors
 from tests.support.engines import OwnEngine
 from tests.support.forwarding import forward
@@ -25,6 +24,8 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from container_backend.engine.connection import Engine
 
 # Writes a line whenever it is told to by a signal, ends as it is told to by another one.
 TALKS = """
@@ -69,7 +70,7 @@ def line_of(run_id: str, *options: str) -> str:
     return next((line for line in lines if line.startswith(run_id[:12])), "")
 
 
-def tell(engine: engines.Engine, run_id: str, number: str) -> None:
+def tell(engine: Engine, run_id: str, number: str) -> None:
     engine.client.api.kill(containers_of(engine, run_id)[0].id, number)
 
 
@@ -102,7 +103,7 @@ def check_going_on(run_id: str) -> None:
     found = listed(run_id)
     assert (found["project"], found["entry_point"], found["state"]) == ("test", "main", "running")
     assert found["experiment"] == "Default"
-    assert found["image"] == only_run().data.tags[names.TAG_IMAGE]
+    assert found["image"] == only_run().data.tags[naming.TAG_IMAGE]
     assert 0 < found["seconds"] < 60
     assert found["cpu_percent"] >= 0
     assert found["memory_bytes"] > 1_000_000
@@ -114,7 +115,7 @@ def check_going_on(run_id: str) -> None:
     assert told["exit_code"] is None
 
 
-def check_paused(engine: engines.Engine, run_id: str) -> None:
+def check_paused(engine: Engine, run_id: str) -> None:
     container = containers_of(engine, run_id)[0].id
     engine.client.api.pause(container)
     assert listed(run_id)["state"] == "paused"
@@ -123,7 +124,7 @@ def check_paused(engine: engines.Engine, run_id: str) -> None:
     engine.client.api.unpause(container)
 
 
-def check_output(engine: engines.Engine, run_id: str, following: subprocess.Popen[str]) -> None:
+def check_output(engine: Engine, run_id: str, following: subprocess.Popen[str]) -> None:
     assert following.stdout.readline() == "started\n"
     tell(engine, run_id, "SIGUSR1")
     assert following.stdout.readline() == "line 1\n"
@@ -185,7 +186,7 @@ def test_cancel_has_a_grace_of_its_own_and_wait_says_so(script, engine):
         assert waiting.wait(60) == 130
         assert f"Run (ID '{run_id}') was killed: cancelled" in waiting.stderr.read()
     tags = only_run().data.tags
-    assert (tags[names.TAG_CAUSE], tags[names.TAG_EXIT_CODE]) == ("cancelled", "137")
+    assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("cancelled", "137")
     wait_until(lambda: containers_of(engine, run_id) == [])
     assert container not in str(engine.client.api.containers(all=True))
 
@@ -195,10 +196,10 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
     mlflow.search_experiments()  # there is a store
     image = container_backend.build(script("pass"))
     ids = ["fffffffffffffffffffffffffffffff" + last for last in "01"]
-    labels = {names.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
+    labels = {naming.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
     made = [
         engine.client.api.create_container(
-            image, ["true"], labels={**labels, names.LABEL_RUN_ID: run_id}
+            image, ["true"], labels={**labels, naming.LABEL_RUN_ID: run_id}
         )
         for run_id in ids
     ]
@@ -310,11 +311,11 @@ FINISHES = """
 import sys
 from pathlib import Path
 from mlflow.tracking import MlflowClient
-from container_backend.ending import Ending
-from container_backend.engine import connect
-from container_backend.events import inspect
-from container_backend.finish import finish
-from container_backend.ledger import Ledger
+from container_backend.container.outcome import Ending
+from container_backend.engine.connection import connect
+from container_backend.container.following import inspect_container as inspect
+from container_backend.run.ending.finish import finish_run as finish
+from container_backend.run.ledger.ledger import Ledger
 run_id, container, folder = sys.argv[1:]
 engine = connect()
 found = inspect(engine, container)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
 from tests.support.projects import EXAMPLE, ROOT
@@ -22,7 +22,7 @@ from tests.support.runs import logged_metrics, only_run, runs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -101,7 +101,7 @@ def test_the_example_is_the_same_on_every_engine_and_every_python(
     said = json.loads(done.stdout)
     assert {line["verdict"] for line in said["lines"]} == {"same"}
     (again,) = [run for run in runs() if run.info.run_id != first.info.run_id]
-    assert again.data.tags[names.TAG_RERUN_OF] == first.info.run_id
+    assert again.data.tags[naming.TAG_RERUN_OF] == first.info.run_id
     assert len(logged_metrics(again)) > 3
     assert logged_metrics(again) == logged_metrics(first)
 

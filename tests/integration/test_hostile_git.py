@@ -25,7 +25,7 @@ from tests.support.runs import only_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 RUN = ("container-backend", "run")
 BUILD = ("container-backend", "build", "--tag", "{tag}")

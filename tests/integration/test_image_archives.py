@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import run_command
 from tests.support.disks import tiny_disk
 from tests.support.engines import OwnEngine
@@ -65,7 +65,7 @@ def test_an_engine_without_anything_runs_what_is_in_a_file(
         assert "is not needed: its environment is there" in done.stderr
         assert "Building" not in done.stderr
         assert environment_images(engine) == before
-        assert names.TAG_ENVIRONMENT_HASH in only_run().data.tags
+        assert naming.TAG_ENVIRONMENT_HASH in only_run().data.tags
         done = run_command("container-backend", "run", "docker://team/salary:1.0", "-P", "n=2")
         assert (done.returncode, done.stdout) == (0, "2\nof the project\n"), done.stderr
         answer = subprocess.run(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import names
-from container_backend.image_use import image_lock
+from container_backend import naming
+from container_backend.image.prune import image_lock
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images
 from tests.support.waiting import wait_until
@@ -117,7 +117,7 @@ def test_prune_removes_what_no_run_needs(mine, engine):
 
 def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
     reference = container_backend.build(mine)
-    environment_hash = engine.client.images.get(reference).labels[names.LABEL_ENVIRONMENT_HASH]
+    environment_hash = engine.client.images.get(reference).labels[naming.LABEL_ENVIRONMENT_HASH]
     with image_lock(engine.host, environment_hash) as lock:
         lock.share()
         done = run_command("container-backend", "prune", environment_hash)
@@ -152,4 +152,4 @@ def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
     assert [code for _, code in answers] == [0] * 6, answers
     (reference,) = {out for (out, _), _ in answers}
     assert engine.client.images.get(reference.strip())
-    assert engine.client.images.list(names.UNFINISHED_REPOSITORY, filters=MINE) == []
+    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=MINE) == []

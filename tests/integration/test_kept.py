@@ -15,12 +15,12 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend.engine import find_host
-from container_backend.events import inspect
-from container_backend.finisher import PROGRESS, Job, _Finisher
-from container_backend.ledger import ledger_of
-from container_backend.supervisor import Supervisor
-from container_backend.watched import Watched
+from container_backend.container.following import inspect_container
+from container_backend.engine.connection import find_host
+from container_backend.run.ledger.ledger import ledger_of
+from container_backend.run.supervise.finisher import PROGRESS, Job, _Finisher
+from container_backend.run.supervise.supervisor import Supervisor
+from container_backend.run.supervise.watched import Watched
 from tests.support.commands import run_command, run_process, supervisors
 from tests.support.on_engine import containers_of
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
@@ -124,7 +124,7 @@ def test_of_a_long_run_there_is_something_from_time_to_time(script, engine):
     )
     wait_until(lambda: "started" in output_of(run))
     (container,) = containers_of(engine, run.run_id)
-    found = inspect(engine, container.id)
+    found = inspect_container(engine, container.id)
     ledger = ledger_of(find_host())
     finisher = _Finisher(ledger, mlflow.get_tracking_uri())
     job = Job(PROGRESS, found.submission, run.run_id, container=found)

@@ -13,8 +13,8 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import names
-from container_backend.lock import read_lock
+from container_backend import naming
+from container_backend.environment.lock import read_lock
 from tests.support.commands import run_command, run_uv
 from tests.support.on_engine import environment_images
 from tests.support.runs import runs
@@ -130,13 +130,13 @@ def test_the_digest_of_the_lock_is_a_label_of_the_image(project, capfd, engine):
     lock = lock_of(folder, capfd)
     labels = engine.client.images.get(container_backend.build(folder)).labels
     expected = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
-    assert labels[names.LABEL_LOCK_DIGEST] == expected
-    assert engine.client.images.list(names.UNFINISHED_REPOSITORY, filters=MINE) == []
+    assert labels[naming.LABEL_LOCK_DIGEST] == expected
+    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=MINE) == []
 
 
 def test_an_image_without_packages_has_no_lock(project, engine):
     labels = engine.client.images.get(container_backend.build(project(SHOW))).labels
-    assert names.LABEL_LOCK_DIGEST not in labels
+    assert naming.LABEL_LOCK_DIGEST not in labels
 
 
 def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, engine):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from container_backend.logs import STDERR, STDOUT, Chunk, read_log
+from container_backend.run.output.stream import STDERR, STDOUT, Chunk, read_log
 from tests.support.on_engine import BASE
 from tests.support.waiting import wait_until
 

@@ -16,7 +16,7 @@ import docker
 import pytest
 
 import container_backend
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import command, run_command
 from tests.support.forwarding import Failing
 from tests.support.runs import runs
@@ -35,7 +35,7 @@ def push_something(engine, reference: str, environment_hash: str) -> None:
         entry = tarfile.TarInfo("big")
         entry.size = 2 * LIMIT
         tar.addfile(entry, io.BytesIO(os.urandom(2 * LIMIT)))
-    label = f"LABEL {names.LABEL_ENVIRONMENT_HASH}={environment_hash}"
+    label = f"LABEL {naming.LABEL_ENVIRONMENT_HASH}={environment_hash}"
     api = engine.client.api
     api.import_image_from_data(packed.getvalue(), reference, environment_hash, changes=[label])
     answers = list(
@@ -88,8 +88,8 @@ def test_a_registry_that_vanishes_half_way(project, registry, engine, tmp_path):
     assert pushed.count("Error: ") == 1
     assert "Traceback" not in pulled + pushed
     assert ended[str(pushes)].info.status == "FAILED"
-    assert "cannot be pushed" in ended[str(pushes)].data.tags[names.TAG_REASON]
-    environment_hash = ended[str(pushes)].data.tags[names.TAG_ENVIRONMENT_HASH]
+    assert "cannot be pushed" in ended[str(pushes)].data.tags[naming.TAG_REASON]
+    environment_hash = ended[str(pushes)].data.tags[naming.TAG_ENVIRONMENT_HASH]
     with pytest.raises(docker.errors.APIError) as caught:
         engine.client.api.inspect_distribution(
             f"{repository}:{environment_hash}", auth_config=LOGIN

@@ -13,9 +13,12 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import engine as engines
-from container_backend import events, names
-from container_backend.owner import owner_id
+from container_backend import naming
+from container_backend.container import following
+from container_backend.engine import connection as engines
+from container_backend.engine.connection import connect, find_host
+from container_backend.engine.events import EventStream
+from container_backend.machine.owner import owner_id
 from tests.support.runs import runs
 from tests.support.waiting import wait_until
 
@@ -31,16 +34,16 @@ def streams(monkeypatch) -> list[str]:
     opened: list[str] = []
     # A supervisor that a test before this one ran in this process reads for as long as it lasts.
     others = threading.enumerate()
-    original = events.EventStream.__init__
+    original = EventStream.__init__
 
     def look(stream, engine, label, since=None, until=None) -> None:
         if until is None and threading.current_thread() not in others:  # it goes on
             opened.append(label)
         original(stream, engine, label, since, until)
 
-    monkeypatch.setattr(events.EventStream, "__init__", look)
+    monkeypatch.setattr(EventStream, "__init__", look)
     # Tests before this one, in this process, had their own.
-    monkeypatch.setattr(events, "_FOLLOWERS", {})
+    monkeypatch.setattr(following, "_FOLLOWERS", {})
     return opened
 
 
@@ -67,7 +70,7 @@ def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, 
     for each in found[::20]:
         logs = client.list_artifacts(each.info.run_id, "logs")
         assert [file.path for file in logs] == ["logs/container.log"]
-    ours = {"label": f"{names.LABEL_OWNER}={owner_id()}"}
+    ours = {"label": f"{naming.LABEL_OWNER}={owner_id()}"}
     wait_until(lambda: engine.client.api.containers(all=True, filters=ours) == [])
     # Nothing of two hundred is left in this process.
     wait_until(lambda: threading.active_count() <= threads + _AT_ONCE)
@@ -89,7 +92,7 @@ def test_an_engine_says_what_it_is_once_for_many_runs(script, monkeypatch):
         container_backend.run(folder)
     assert len(asked) == 1
     # Another engine, behind the same address: it greets differently.
-    host = engines.find_host().url
+    host = find_host().url
     engines._known[host] = replace(engines._known[host], greeting=("another",))
-    with closing(engines.connect()):
+    with closing(connect()):
         assert len(asked) == 2

@@ -18,8 +18,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import container_backend
 assert container_backend.__file__.startswith(sys.argv[1]), container_backend.__file__
-from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.spec import EnvironmentSpec
+from container_backend.image.hash import BaseImage, plan_image
+from container_backend.environment.spec import EnvironmentSpec
 base = BaseImage("python:3.11-slim", "sha256:0", "python:3.11-slim")
 print(plan_image(EnvironmentSpec("3.11", "test", ("mlflow",)), base, "linux/amd64").hash)
 """
@@ -47,7 +47,7 @@ def test_templates_are_rendered_from_a_wheel_as_from_the_checkout(wheel, tmp_pat
 RUNNER = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])
-from container_backend.runner_files import runner_files
+from container_backend.share.runner_files import runner_files
 files = sorted(runner_files().items())
 print([(path, hashlib.sha256(content).hexdigest()) for path, content in files])
 """
@@ -80,4 +80,4 @@ def test_templates_are_importable_as_installed():
 
 def test_mlflow_finds_the_backend():
     (found,) = entry_points(group="mlflow.project_backend", name="docker")
-    assert found.value == "container_backend.backend:DockerBackend"
+    assert found.value == "container_backend.api.backend:DockerBackend"

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 import container_backend
-from container_backend import names, submitted
+from container_backend import naming
+from container_backend.run import handle as submitted
 from tests.support.on_engine import containers_of
 from tests.support.runs import kept_log, only_run, output_of, runs
 from tests.support.waiting import wait_until
@@ -31,7 +32,7 @@ def test_a_programs_own_failure_is_not_tried_again(script):
     with pytest.raises(container_backend.RunFailed, match="exit code 7"):
         container_backend.run(fails(script, 1), backend_config={"retries": 3})
     tags = only_run().data.tags
-    assert names.TAG_ATTEMPTS not in tags
+    assert naming.TAG_ATTEMPTS not in tags
     assert kept_log(only_run().info.run_id) == "try 1\n"
 
 
@@ -44,7 +45,7 @@ def test_a_programs_own_failure_is_tried_again_where_that_is_asked_for(script, e
     assert run.wait()
     found = only_run()
     assert found.info.status == "FINISHED"
-    assert found.data.tags[names.TAG_ATTEMPTS] == "3"
+    assert found.data.tags[naming.TAG_ATTEMPTS] == "3"
     assert "| attempts | 3 |" in found.data.tags["mlflow.note.content"]
     assert kept_log(run.run_id) == "try 1\ntry 2\ntry 3\n"
     wait_until(lambda: containers_of(engine, run.run_id) == [])
@@ -65,7 +66,7 @@ def test_the_last_attempt_is_the_end(script, capfd):
         container_backend.run(
             fails(script, 9), backend_config={"retries": 1, "retry_program": True}
         )
-    assert only_run().data.tags[names.TAG_ATTEMPTS] == "2"
+    assert only_run().data.tags[naming.TAG_ATTEMPTS] == "2"
     assert caught.value.last_lines == ("try 1", "try 2")
     assert capfd.readouterr().out == "try 1\ntry 2\n"
 
@@ -134,4 +135,4 @@ def test_a_program_is_stopped_by_its_signal_and_has_its_grace(script, engine):
         assert kept_log(run.run_id) == "started\nSIGUSR1\n"
         (found,) = [each for each in runs() if each.info.run_id == run.run_id]
         assert found.info.status == "KILLED"
-        assert found.data.tags[names.TAG_EXIT_CODE] == ("0" if how == "stops" else "137")
+        assert found.data.tags[naming.TAG_EXIT_CODE] == ("0" if how == "stops" else "137")

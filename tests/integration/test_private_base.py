@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import run_command
 from tests.support.on_engine import BASE, environment_images, everything
 from tests.support.runs import only_run
@@ -78,8 +78,8 @@ def test_a_run_on_a_private_base_leaves_no_password(mine, private_base, engine, 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "it ran\n"
     found = only_run()
-    image = found.data.tags[names.TAG_IMAGE]
-    assert engine.client.images.get(image).labels[names.LABEL_BASE_IMAGE] == private_base
+    image = found.data.tags[naming.TAG_IMAGE]
+    assert engine.client.images.get(image).labels[naming.LABEL_BASE_IMAGE] == private_base
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     for secret in (PASSWORD.encode(), login):
         assert secret not in everything(engine, image)

@@ -143,7 +143,7 @@ def test_a_run_that_finds_its_image_does_not_import_what_shows_a_build(project):
     folder = write(project, FIRST)
     build(folder)
     program = (
-        "import sys; from container_backend import cli\n"
+        "import sys; from container_backend.cli import app as cli\n"
         f"try: cli.main(['build', {folder!r}])\n"
         "finally: print('rich' in sys.modules)"
     )

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import container_backend
-from container_backend import names
-from container_backend.buildkit import BuildRequest, build_image
+from container_backend import naming
+from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.commands import run_command, run_uv
 from tests.support.conda_channel import image_context
 from tests.support.on_engine import BASE, containers_of, environment_images
@@ -58,7 +58,7 @@ def test_a_project_gets_what_it_declares(name, fixture_project, engine):
     found = only_run()
     assert found.info.status == "FINISHED"
     assert found.data.params == expected.get("logged", {})
-    assert found.data.tags[names.TAG_ENVIRONMENT_HASH]
+    assert found.data.tags[naming.TAG_ENVIRONMENT_HASH]
     assert found.data.tags["mlflow.project.entryPoint"] == entry_point_of(folder)
     assert containers_of(engine, run.run_id) == []
 
@@ -67,7 +67,7 @@ def test_two_entry_points_may_have_two_images(fixture_project):
     folder = str(fixture_project("entry-points"))
     assert container_backend.run(folder).get_status() == "FINISHED"
     assert container_backend.run(folder, "other").get_status() == "FINISHED"
-    assert len({run.data.tags[names.TAG_ENVIRONMENT_HASH] for run in runs()}) == 2
+    assert len({run.data.tags[naming.TAG_ENVIRONMENT_HASH] for run in runs()}) == 2
     assert container_backend.build(folder) != container_backend.build(folder, entry_point="other")
 
 
@@ -130,9 +130,9 @@ def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
     run = container_backend.run(str(fixture_project("docker-env")))
     found = only_run()
     assert found.info.status == "FINISHED"
-    assert found.data.tags[names.TAG_IMAGE] == own_image
+    assert found.data.tags[naming.TAG_IMAGE] == own_image
     assert found.data.tags["mlflow.docker.image.uri"] == own_image
-    assert names.TAG_ENVIRONMENT_HASH not in found.data.tags
+    assert naming.TAG_ENVIRONMENT_HASH not in found.data.tags
     assert environment_images(engine) == before
     assert containers_of(engine, run.run_id) == []
 
@@ -142,7 +142,7 @@ def test_build_image_makes_an_image_with_the_code(fixture_project, own_image, en
     done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
                        "--build-image")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    image = only_run().data.tags[names.TAG_IMAGE]
+    image = only_run().data.tags[naming.TAG_IMAGE]
     assert image.startswith("container-backend/project-docker-env:")
     try:
         answer = engine.client.containers.run(image, ["cat", "answer.txt"], remove=True)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import container as containers
-from container_backend import names
-from container_backend.content import ONE_TIME
+from container_backend import naming
+from container_backend.engine import containers
+from container_backend.machine.content import ONE_TIME
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
 
 if TYPE_CHECKING:
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 # What differs by nature (docs/builds.md), outside of the environment: the times of folders that the
 # engine makes so that it can show a step, or a program, something there.
@@ -32,7 +32,7 @@ ENGINES_OWN = ("dev", "proc", "sys", ".dockerenv", "etc/hostname", "etc/hosts", 
                "etc/mtab")  # fmt: skip
 
 
-def inventory(engine: Engine, image: str, folder: str = names.ENVIRONMENT_DIRECTORY) -> dict:
+def inventory(engine: Engine, image: str, folder: str = naming.ENVIRONMENT_DIRECTORY) -> dict:
     """Path → all that can be said of it: kind, mode, owner, size, time, target and content."""
     created = engine.client.api.create_container(image, ["true"])
     try:
@@ -137,7 +137,7 @@ def test_two_engines_install_the_same_files(project, engine, base, monkeypatch):
         first_labels, second_labels = (
             there.client.images.get(reference).labels for there in (engine, second)
         )
-        assert names.LABEL_LOCK_DIGEST in first_labels
+        assert naming.LABEL_LOCK_DIGEST in first_labels
         assert first_labels == second_labels
         files, others = (inventory(there, reference) for there in (engine, second))
         assert differing(files, others) == {}

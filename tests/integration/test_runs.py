@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import ExecutionException
 
 import container_backend
-from container_backend import names
+from container_backend import naming
 from tests.support.commands import command, run_command, run_process
 from tests.support.on_engine import BASE, all_containers, containers_of, environment_images
 from tests.support.projects import with_steps
@@ -82,17 +82,17 @@ def test_what_a_program_printed_before_it_was_killed_is_not_lost(script, capfd):
 def test_a_run_says_where_it_ran(script, engine):
     run = container_backend.run(script("pass"))
     tags = mlflow.get_run(run.run_id).data.tags
-    image = engine.client.images.get(tags[names.TAG_IMAGE])
-    assert tags[names.TAG_CONTAINER_ID] == run.container_id
-    assert tags[names.TAG_IMAGE_DIGEST] == image.id
-    assert tags[names.TAG_ENVIRONMENT_HASH] == image.labels[names.LABEL_ENVIRONMENT_HASH]
-    assert tags[names.TAG_EXIT_CODE] == "0"
+    image = engine.client.images.get(tags[naming.TAG_IMAGE])
+    assert tags[naming.TAG_CONTAINER_ID] == run.container_id
+    assert tags[naming.TAG_IMAGE_DIGEST] == image.id
+    assert tags[naming.TAG_ENVIRONMENT_HASH] == image.labels[naming.LABEL_ENVIRONMENT_HASH]
+    assert tags[naming.TAG_EXIT_CODE] == "0"
     assert tags["mlflow.project.backend"] == "docker"
     assert tags["mlflow.project.env"] == "docker"
     assert tags["mlflow.project.entryPoint"] == "main"
     assert tags["mlflow.source.type"] == "PROJECT"
     assert tags["mlflow.source.name"].endswith("my project")
-    assert tags["mlflow.docker.image.uri"] == tags[names.TAG_IMAGE]
+    assert tags["mlflow.docker.image.uri"] == tags[naming.TAG_IMAGE]
 
 
 def test_the_container_is_on_record_before_it_starts(script, engine):
@@ -109,7 +109,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
     with pytest.MonkeyPatch.context() as patch:  # a look from the side, the engine is the real one
         patch.setattr(engine.client.api.__class__, "start", start)
         run = container_backend.run(folder)
-    assert seen[names.TAG_CONTAINER_ID] == run.container_id
+    assert seen[naming.TAG_CONTAINER_ID] == run.container_id
     assert seen["status"] == "RUNNING"
 
 
@@ -127,7 +127,7 @@ def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     thread.start()
     wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
     wait_until(lambda: only_run().info.status == "RUNNING")
-    container = only_run().data.tags[names.TAG_CONTAINER_ID]
+    container = only_run().data.tags[naming.TAG_CONTAINER_ID]
     wait_until(lambda: engine.client.containers.get(container).status == "running")
     engine.client.containers.get(container).exec_run(["touch", "/tmp/end"])
     thread.join()
@@ -146,8 +146,8 @@ def test_a_program_that_fails(script, engine, program, code, reason):
         container_backend.run(script(program))
     found = only_run()
     assert found.info.status == "FAILED"
-    assert reason in found.data.tags[names.TAG_REASON]
-    assert found.data.tags[names.TAG_EXIT_CODE] == code
+    assert reason in found.data.tags[naming.TAG_REASON]
+    assert found.data.tags[naming.TAG_EXIT_CODE] == code
     assert containers_of(engine, found.info.run_id) == []
 
 
@@ -155,7 +155,7 @@ def test_a_command_that_does_not_exist(project):
     folder = project("entry_points: {main: {command: no-such-program --x}}\n")
     with pytest.raises(container_backend.RunFailed, match="command not found"):
         container_backend.run(folder)
-    assert only_run().data.tags[names.TAG_EXIT_CODE] == "127"
+    assert only_run().data.tags[naming.TAG_EXIT_CODE] == "127"
 
 
 def test_out_of_memory_is_said(script):
@@ -164,7 +164,7 @@ def test_out_of_memory_is_said(script):
             script("x = bytearray(400_000_000); print(len(x))"),
             docker_args={"memory": "64m", "memory-swap": "64m"},
         )
-    assert only_run().data.tags[names.TAG_OUT_OF_MEMORY] == "true"
+    assert only_run().data.tags[naming.TAG_OUT_OF_MEMORY] == "true"
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_cancel_kills_a_program_that_does_not_stop(script):
     wait_until(lambda: "started" in output_of(run))
     run.cancel()
     assert only_run().info.status == "KILLED"
-    assert only_run().data.tags[names.TAG_EXIT_CODE] == "137"
+    assert only_run().data.tags[naming.TAG_EXIT_CODE] == "137"
 
 
 def test_cancelling_a_run_that_has_ended_changes_nothing(script):
@@ -277,7 +277,7 @@ def test_a_container_removed_from_outside(script, engine):
     assert not run.wait()
     found = only_run()
     assert found.info.status == "FAILED"
-    assert found.data.tags[names.TAG_REASON]
+    assert found.data.tags[naming.TAG_REASON]
 
 
 @pytest.mark.parametrize("program", ["container-backend", "mlflow"])
@@ -419,7 +419,7 @@ def test_other_environment_managers_are_mlflows(script, workplace):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("my project")
     assert "mlflow.project.backend" in only_run().data.tags
-    assert names.TAG_CONTAINER_ID not in only_run().data.tags
+    assert naming.TAG_CONTAINER_ID not in only_run().data.tags
 
 
 WRONG = {
@@ -483,5 +483,5 @@ def test_a_container_that_cannot_be_started(script, engine):
         container_backend.run(script("pass"), docker_args={"runtime": "no-such-runtime"})
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "no-such-runtime" in found.data.tags[names.TAG_REASON]
+    assert "no-such-runtime" in found.data.tags[naming.TAG_REASON]
     assert containers_of(engine, found.info.run_id) == []

@@ -12,9 +12,11 @@ import pytest
 from docker.errors import ImageNotFound
 
 import container_backend
-from container_backend import names, prune, shared_code
-from container_backend.ledger import ledger_of
-from container_backend.owner import owner_id
+from container_backend import naming
+from container_backend.image.prune import list_images, remove_image
+from container_backend.image.shared_code import remove_images
+from container_backend.machine.owner import owner_id
+from container_backend.run.ledger.ledger import ledger_of
 from tests.support.commands import supervisors
 from tests.support.on_engine import BASE, all_containers, containers_of, everything
 from tests.support.projects import with_steps
@@ -47,7 +49,7 @@ def _nothing_stays(engine):
     yield
     for container in all_containers(engine) - before:
         engine.client.api.remove_container(container, force=True)
-    shared_code.remove_images(engine, ledger_of(engine.host))
+    remove_images(engine, ledger_of(engine.host))
     assert shared_images(engine) == []
 
 
@@ -57,7 +59,7 @@ def shared_images(engine) -> list[str]:
 
 
 def _images(engine) -> list[dict[str, object]]:
-    label = f"{names.LABEL_SHARED_CODE}={owner_id()}"
+    label = f"{naming.LABEL_SHARED_CODE}={owner_id()}"
     return engine.client.api.images(filters={"label": label})
 
 
@@ -95,7 +97,7 @@ def test_what_is_logged_of_each_is_its_own(script, engine):
         assert json.loads((record / "run.json").read_text())["parameters"] == {"x": str(x)}
         assert (record / "code.tar.gz").stat().st_size > 0
         tags = mlflow.get_run(run.run_id).data.tags
-        assert tags[names.TAG_IMAGE].startswith("container-backend/python")
+        assert tags[naming.TAG_IMAGE].startswith("container-backend/python")
     assert shares(engine, run)
 
 
@@ -205,13 +207,13 @@ def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, wo
 
 
 def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
-    labels = {names.LABEL_SHARED_CODE: owner_id()}
-    name = f"{names.CODE_CONTAINER}left"
+    labels = {naming.LABEL_SHARED_CODE: owner_id()}
+    name = f"{naming.CODE_CONTAINER}left"
     left = engine.client.api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
     other = engine.client.api.create_container(BASE, ["true"], labels=labels)["Id"]
-    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_images(engine, ledger_of(engine.host), unused_for=60)
     assert {left, other} <= all_containers(engine)
-    shared_code.remove_images(engine, ledger_of(engine.host))
+    remove_images(engine, ledger_of(engine.host))
     assert left not in all_containers(engine)
     assert other in all_containers(engine)
 
@@ -220,10 +222,10 @@ def test_an_image_that_a_container_needs_stays(script, engine):
     folder = script("pass")
     for _ in range(2):
         run = container_backend.run(folder, backend_config=KEPT)
-    shared_code.remove_images(engine, ledger_of(engine.host))
+    remove_images(engine, ledger_of(engine.host))
     assert shares(engine, run)
     engine.client.api.remove_container(run.container_id)
-    shared_code.remove_images(engine, ledger_of(engine.host))
+    remove_images(engine, ledger_of(engine.host))
     assert shared_images(engine) == []
 
 
@@ -231,7 +233,7 @@ def test_one_that_was_used_a_moment_ago_stays(script, engine):
     folder = script("pass")
     for _ in range(2):
         container_backend.run(folder)
-    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_images(engine, ledger_of(engine.host), unused_for=60)
     assert len(shared_images(engine)) == 1
     (file,) = [
         file
@@ -239,7 +241,7 @@ def test_one_that_was_used_a_moment_ago_stays(script, engine):
         if file.suffix != ".lock"
     ]
     os.utime(file, (0, 0))
-    shared_code.remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_images(engine, ledger_of(engine.host), unused_for=60)
     assert shared_images(engine) == []
 
 
@@ -247,8 +249,8 @@ def test_its_containers_count_as_those_of_the_environment(script, engine):
     folder = script("pass")
 
     def containers() -> int:
-        wanted = runs()[0].data.tags[names.TAG_ENVIRONMENT_HASH]
-        return next(image.containers for image in prune.list_images(engine) if image.hash == wanted)
+        wanted = runs()[0].data.tags[naming.TAG_ENVIRONMENT_HASH]
+        return next(image.containers for image in list_images(engine) if image.hash == wanted)
 
     container_backend.run(folder)
     before = containers()
@@ -264,9 +266,9 @@ def test_it_does_not_keep_the_environment(project, engine):
     for _ in range(2):
         container_backend.run(folder)
     assert len(shared_images(engine)) == 1
-    wanted = runs()[0].data.tags[names.TAG_ENVIRONMENT_HASH]
-    (image,) = (each for each in prune.list_images(engine) if each.hash == wanted)
-    assert prune.remove(engine, image) is None
+    wanted = runs()[0].data.tags[naming.TAG_ENVIRONMENT_HASH]
+    (image,) = (each for each in list_images(engine) if each.hash == wanted)
+    assert remove_image(engine, image) is None
     assert shared_images(engine) == []
     with pytest.raises(ImageNotFound):
         engine.client.api.inspect_image(image.id)

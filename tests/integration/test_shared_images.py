@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import names
-from container_backend.sharing import build_and_share
-from container_backend.submission import Submission
+from container_backend import naming
+from container_backend.run.submission import Submission
+from container_backend.share.sharing import build_and_share
 from tests.support.commands import run_command
 from tests.support.runs import only_run
 
@@ -59,8 +59,8 @@ def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     assert f"=== Pulling image {tag} ===" in captured.err
     tags = only_run().data.tags
     assert tags["mlflow.source.name"] == f"docker://{tag}@{built.digest}"
-    assert tags[names.TAG_IMAGE_DIGEST] == built.digest
-    assert tags[names.TAG_IMAGE] == tag
+    assert tags[naming.TAG_IMAGE_DIGEST] == built.digest
+    assert tags[naming.TAG_IMAGE] == tag
     # The same again, by its digest, whatever the tag means by then.
     engine.client.images.remove(tag, force=True)
     container_backend.run(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import names
-from container_backend.owner import owner_id
+from container_backend import naming
+from container_backend.machine.owner import owner_id
 from tests.support.commands import run_command
 from tests.support.on_engine import containers_of
 from tests.support.runs import status_of
@@ -28,13 +28,13 @@ def strange(engine):
 
     def start(**labels: str) -> str:
         given = {
-            names.LABEL_OWNER: owner_id(),
-            names.LABEL_RUN_ID: uuid.uuid4().hex,
-            names.LABEL_EXPERIMENT_ID: "0",
-            names.LABEL_TRACKING_URI: "sqlite:////nowhere/strange.db",
+            naming.LABEL_OWNER: owner_id(),
+            naming.LABEL_RUN_ID: uuid.uuid4().hex,
+            naming.LABEL_EXPERIMENT_ID: "0",
+            naming.LABEL_TRACKING_URI: "sqlite:////nowhere/strange.db",
         }
         given |= {
-            names.LABEL_PREFIX + name.replace("_", "-"): text for name, text in labels.items()
+            naming.LABEL_PREFIX + name.replace("_", "-"): text for name, text in labels.items()
         }
         made.append(engine.client.api.create_container(BASE, ["sleep", "600"], labels=given)["Id"])
         engine.client.api.start(made[-1])
@@ -120,7 +120,7 @@ def labelled(engine):
     """An image with all of our labels, and nothing that can be read in any of them."""
     name = f"container-backend-test/labelled:{uuid.uuid4().hex}"
     made = engine.client.api.create_container(
-        BASE, ["true"], labels=dict.fromkeys(names.NO_LABELS, "abc")
+        BASE, ["true"], labels=dict.fromkeys(naming.NO_LABELS, "abc")
     )["Id"]
     engine.client.api.commit(made, *name.split(":"))
     engine.client.api.remove_container(made)
@@ -135,7 +135,7 @@ def test_a_container_inherits_no_label_from_its_image(labelled, project, engine)
     run = container_backend.run(folder, backend_config={"detach": True})
     (container,) = containers_of(engine, run.run_id)
     assert "abc" not in container.labels.values()
-    assert set(names.NO_LABELS) <= set(container.labels)
+    assert set(naming.NO_LABELS) <= set(container.labels)
     run.cancel(grace=0)
     assert status_of(run.run_id) == "KILLED"
 

@@ -24,7 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container_backend import engine as engines
+from container_backend.engine import connection as engines
+from container_backend.engine.connection import Engine, EngineHost, connect
 from tests.support.forwarding import relay
 from tests.support.waiting import wait_until
 
@@ -77,9 +78,9 @@ class OwnEngine:
         return f"unix://{self.folder}/docker.sock"
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[engines.Engine]:
+    def connected(self) -> Iterator[Engine]:
         """A connection to it."""
-        connected = engines.connect(engines.EngineHost(self.host))
+        connected = connect(EngineHost(self.host))
         try:
             yield connected
         finally:
@@ -213,7 +214,7 @@ class OwnEngine:
         with relay(listening, port):
             yield
 
-    def take(self, image: str, of: engines.Engine) -> str:
+    def take(self, image: str, of: Engine) -> str:
         """Have an image of another engine, with its name; gives the id, which is the same."""
         found = of.client.images.get(image)
         with self.connected() as own:

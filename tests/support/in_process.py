@@ -17,7 +17,9 @@ import pytest
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service import utils as tracking_service
 
-from container_backend import cli, record, supervision
+from container_backend.cli.app import main
+from container_backend.run.ledger import start as supervision
+from container_backend.store import experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +53,7 @@ class _Stream(io.TextIOWrapper):
 def _exit_code(arguments: tuple[str, ...]) -> int:
     """What :mod:`container_backend.program` and the interpreter make of the end of ``main``."""
     try:
-        cli.main(arguments)
+        main(arguments)
     except SystemExit as leaving:
         if isinstance(leaving.code, str):
             sys.stderr.write(f"{leaving.code}\n")
@@ -91,7 +93,7 @@ def _surroundings(
         patch.setattr(tempfile, "tempdir", None)
         patch.setattr(tracking_service, "_tracking_uri", None)
         patch.setattr(fluent, "_active_experiment_id", None)
-        patch.setattr(record, "_experiments", {})
+        patch.setattr(experiment, "_experiments", {})
         patch.setattr(supervision, "_failed", set())
         patch.setattr(supervision, "_started", {})
         fluent._active_run_stack.set([])

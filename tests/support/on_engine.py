@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from docker.errors import ImageNotFound
 
-from container_backend import names
+from container_backend import naming
 from tests.support.worker import BASE, MINE
 
 if TYPE_CHECKING:
-    from container_backend import engine as engines
+    from container_backend.engine.connection import Engine
 
 __all__ = [
     "BASE",
@@ -26,32 +26,32 @@ __all__ = [
 ]
 
 
-def containers_of(engine: engines.Engine, run_id: str) -> list[object]:
+def containers_of(engine: Engine, run_id: str) -> list[object]:
     # The SDK asks for each of them once more; one that is gone by then is not there.
     return engine.client.containers.list(
-        all=True, filters={"label": f"{names.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
+        all=True, filters={"label": f"{naming.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
     )
 
 
-def all_containers(engine: engines.Engine) -> set[str]:
+def all_containers(engine: Engine) -> set[str]:
     return {found["Id"] for found in engine.client.api.containers(all=True, filters=MINE)}
 
 
-def environment_images(engine: engines.Engine) -> set[str]:
+def environment_images(engine: Engine) -> set[str]:
     """Those that share code are left out: they come and go by themselves."""
-    found = _images(engine, names.LABEL_ENVIRONMENT_HASH)
-    return {image["Id"] for image in found if names.LABEL_SHARED_CODE not in image["Labels"]}
+    found = _images(engine, naming.LABEL_ENVIRONMENT_HASH)
+    return {image["Id"] for image in found if naming.LABEL_SHARED_CODE not in image["Labels"]}
 
 
-def remove_environment_images(engine: engines.Engine, images: set[str]) -> None:
+def remove_environment_images(engine: Engine, images: set[str]) -> None:
     """First those that share code, which may be made of them; supervisors remove those, too."""
-    shared = [image["Id"] for image in _images(engine, names.LABEL_SHARED_CODE)]
+    shared = [image["Id"] for image in _images(engine, naming.LABEL_SHARED_CODE)]
     for image in [*shared, *images]:
         with contextlib.suppress(ImageNotFound):
             engine.client.api.remove_image(image, force=True)
 
 
-def _images(engine: engines.Engine, label: str) -> list[dict[str, object]]:
+def _images(engine: Engine, label: str) -> list[dict[str, object]]:
     return engine.client.api.images(filters={"label": [label, MINE["label"]]})
 
 

@@ -11,8 +11,8 @@ from mlflow.tracking import MlflowClient
 from tests.support.on_engine import containers_of
 
 if TYPE_CHECKING:
-    from container_backend.engine import Engine
-    from container_backend.submitted import ContainerRun
+    from container_backend.engine.connection import Engine
+    from container_backend.run.handle import ContainerRun
 
 # For programs that must not end before their test is ready for it, however slow the machine is.
 UNTIL_TOLD = "while not os.path.exists('/tmp/end'): time.sleep(0.05)"

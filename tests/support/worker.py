@@ -11,11 +11,11 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from container_backend.buildkit import BuildRequest, build_image
+from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.projects import ROOT
 
 if TYPE_CHECKING:
-    from container_backend.engine import Engine
+    from container_backend.engine.connection import Engine
 
 # The name of the default, on which the bases are built.
 PUBLIC_BASE: Final = "python:3.11-slim"

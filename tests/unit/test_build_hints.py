@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.build_failure import describe_failure
-from container_backend.build_hints import hint_for
-from container_backend.buildkit import BuildFailed
+from container_backend.image.buildkit.errors import BuildFailed
+from container_backend.image.progress.hints import describe_failure, hint_for
 
 FAILURES = Path(__file__).with_name("failures")
 COMPILER = 'system_packages in the backend config: ["gcc", "libc6-dev", "python3-dev"]'

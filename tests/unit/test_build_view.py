@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.build_steps import describe_step
-from container_backend.build_view import BuildView, duration, plain_text
-from container_backend.buildkit import StepEvent
-from container_backend.buildkit.trace import BuildLog
-from container_backend.progress import built_line, is_terminal, log_steps
+from container_backend.image.buildkit.trace import BuildLog, StepEvent
+from container_backend.image.progress.show import built_line, is_terminal, log_steps
+from container_backend.image.progress.steps import describe_step
+from container_backend.image.progress.view import BuildView, duration, plain_text
 
 MOUNTS = "--mount=type=bind,source=build,target=/build     --mount=type=secret,id=netrc     "
 PREPARE = f"[base 2/2] RUN {MOUNTS}sh /build/prepare.sh 3.11 /mlflow/environment"
@@ -209,7 +208,7 @@ class Lines(logging.Handler):
 
 
 def test_log_lines(monkeypatch):
-    logger, handler = logging.getLogger("container_backend.progress"), Lines()
+    logger, handler = logging.getLogger("container_backend.image.progress.show"), Lines()
     monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(logger, "level", logging.INFO)
     log = log_steps()

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend.buildkit import protobuf
-from container_backend.buildkit.build import BuildRequest, _mask, _masked
-from container_backend.buildkit.context import packed
-from container_backend.buildkit.trace import BuildLog, StepEvent
-from container_backend.content import FileChanged, hash_file
+from container_backend.image.buildkit.build import BuildRequest, _mask, _masked
+from container_backend.image.buildkit.context import packed
+from container_backend.image.buildkit.protobuf import encode_bytes, encode_number, fields
+from container_backend.image.buildkit.trace import BuildLog, StepEvent
+from container_backend.machine.content import FileChanged, hash_file
 
 numbers = st.integers(min_value=0, max_value=2**64 - 1)
 messages = st.lists(st.tuples(st.integers(1, 2**20), st.one_of(numbers, st.binary(max_size=300))))
@@ -24,40 +24,38 @@ messages = st.lists(st.tuples(st.integers(1, 2**20), st.one_of(numbers, st.binar
 @given(messages)
 def test_what_is_written_is_read(message):
     encoded = b"".join(
-        protobuf.encode_bytes(field, value)
-        if isinstance(value, bytes)
-        else protobuf.encode_number(field, value)
+        encode_bytes(field, value) if isinstance(value, bytes) else encode_number(field, value)
         for field, value in message
     )
-    assert list(protobuf.fields(encoded)) == message
+    assert list(fields(encoded)) == message
 
 
 @given(st.binary(min_size=1, max_size=50))
 def test_a_message_that_is_cut_off_is_refused(content):
-    encoded = protobuf.encode_bytes(1, content)
+    encoded = encode_bytes(1, content)
     with pytest.raises(ValueError, match="cut off"):
-        list(protobuf.fields(encoded[:-1]))
+        list(fields(encoded[:-1]))
 
 
 def time(seconds: int) -> bytes:
-    return protobuf.encode_number(1, seconds) + protobuf.encode_number(2, 500_000_000)
+    return encode_number(1, seconds) + encode_number(2, 500_000_000)
 
 
 def vertex(digest: str, name: str, **parts: object) -> bytes:
-    message = protobuf.encode_bytes(1, digest.encode()) + protobuf.encode_bytes(3, name.encode())
+    message = encode_bytes(1, digest.encode()) + encode_bytes(3, name.encode())
     if parts.get("cached"):
-        message += protobuf.encode_number(4, 1)
+        message += encode_number(4, 1)
     for key, field in (("started", 5), ("completed", 6)):
         if key in parts:
-            message += protobuf.encode_bytes(field, time(parts[key]))
+            message += encode_bytes(field, time(parts[key]))
     if "error" in parts:
-        message += protobuf.encode_bytes(7, str(parts["error"]).encode())
-    return protobuf.encode_bytes(1, message)
+        message += encode_bytes(7, str(parts["error"]).encode())
+    return encode_bytes(1, message)
 
 
 def output(digest: str, data: bytes) -> bytes:
-    message = protobuf.encode_bytes(1, digest.encode()) + protobuf.encode_bytes(4, data)
-    return protobuf.encode_bytes(3, message)
+    message = encode_bytes(1, digest.encode()) + encode_bytes(4, data)
+    return encode_bytes(3, message)
 
 
 def test_the_life_of_a_step_is_told_once():
@@ -118,9 +116,9 @@ def test_memory_is_bounded():
 def status(
     digest: str, layer: str, current: int, total: int, name: bytes = b"downloading"
 ) -> bytes:
-    message = protobuf.encode_bytes(1, layer.encode()) + protobuf.encode_bytes(2, digest.encode())
-    message += protobuf.encode_bytes(3, name) + protobuf.encode_number(4, current)
-    return protobuf.encode_bytes(2, message + protobuf.encode_number(5, total))
+    message = encode_bytes(1, layer.encode()) + encode_bytes(2, digest.encode())
+    message += encode_bytes(3, name) + encode_number(4, current)
+    return encode_bytes(2, message + encode_number(5, total))
 
 
 def transfers(log: BuildLog, *messages: bytes) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import container_backend
-from container_backend.cli import main
+from container_backend.cli.app import main
 from container_backend.errors import ContainerBackendError
 
 

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import click
 import pytest
 
-from container_backend.cli_runs import _since, complete_run
-from container_backend.container_use import ambiguous, check_run_id
+from container_backend.cli.runs import _since, complete_run
+from container_backend.container.control import ambiguous, check_run_id
 from container_backend.errors import InvalidInput
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.code import Owner, archive_code, check_files, included_files
 from container_backend.errors import InvalidProject
+from container_backend.project.archive import Owner, archive_code, check_files, included_files
 
 CODE = "mlflow/projects/code"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.code import Owner, archive_code, digest_of_code
-from container_backend.code_copy import CodeCopy, unpack
+from container_backend.project.archive import Owner, archive_code, digest_of_code
+from container_backend.project.snapshot import CodeCopy, unpack
 
 
 def write(root: Path, **texts: str) -> Path:

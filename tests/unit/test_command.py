@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container_backend.command import Download, compute_command
 from container_backend.errors import InvalidProject
-from container_backend.parameters import Parameter
-from container_backend.project import EntryPoint, Project, read_project
+from container_backend.project.command import Download, compute_command
+from container_backend.project.entry_points import EntryPoint, Project
+from container_backend.project.mlproject import read_project
+from container_backend.project.parameters import Parameter
 
 STORAGE = Path("/storage")
 ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"

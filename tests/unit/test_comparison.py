@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend.comparison import (
+from container_backend.rerun.comparison import (
     BUILT_AGAIN,
     DIFFERS,
     SAME,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from container_backend.code import Owner
-from container_backend.container import ContainerSpec
-from container_backend.docker_args import DockerArgs
+from container_backend.container.docker_args import DockerArgs
+from container_backend.container.spec import ContainerSpec
+from container_backend.project.archive import Owner
 
 SECRETS = ("pa55-word", "pw", "t0ken", "s3cret")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.docker_args import DockerArgs, parse_docker_args
+from container_backend.container.docker_args import DockerArgs, parse_docker_args
 from container_backend.errors import InvalidConfig
 
 

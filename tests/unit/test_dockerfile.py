@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend import dockerfile, render
-from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.indexes import Indexes, Login
-from container_backend.spec import CondaPackages, EnvironmentSpec
+from container_backend.environment.indexes import Indexes, Login
+from container_backend.environment.spec import CondaPackages, EnvironmentSpec
+from container_backend.image import dockerfile as render
+from container_backend.image import hash as dockerfile
+from container_backend.image.dockerfile import LAYERS
+from container_backend.image.hash import BaseImage, environment_hash, plan_image, uv_settings
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim@sha256:" + "1" * 64)
 SPEC = EnvironmentSpec("3.11", "python_env.yaml", ("mlflow", "numpy==2.0"))
@@ -85,8 +87,8 @@ def test_the_name_of_the_base_does_not_matter_only_its_content():
 def test_the_hash_is_the_same_in_every_process():
     """A change here makes every user build every image again: raise SCHEMA_VERSION on purpose."""
     scripts = {"a.sh": "echo"}
-    first = dockerfile.environment_hash(SPEC, BASE.digest, PLATFORM, scripts)
-    assert first == dockerfile.environment_hash(SPEC, BASE.digest, PLATFORM, dict(scripts))
+    first = environment_hash(SPEC, BASE.digest, PLATFORM, scripts)
+    assert first == environment_hash(SPEC, BASE.digest, PLATFORM, dict(scripts))
     assert len(first) == 64
 
 
@@ -114,7 +116,7 @@ def test_without_requirements_nothing_is_fetched():
 def test_a_dockerfile_reads_as_one():
     text = plan_image(SPEC, BASE, PLATFORM).dockerfile
     assert text.startswith(f"FROM {BASE.pinned} AS base\nUSER root\n")
-    assert text.count("\nRUN ") == 3 + len(render.LAYERS)
+    assert text.count("\nRUN ") == 3 + len(LAYERS)
     assert "{" not in text.replace("${", "")
     assert "\n\n\n" not in text
 
@@ -128,7 +130,7 @@ def test_settings_survive_toml(text):
     else:
         import tomli as tomllib
     url = "https://index.test/" + text.encode("ascii", "ignore").decode().replace("\x7f", "")
-    settings = tomllib.loads(dockerfile.uv_settings(Indexes(default=url, extra=(url,))))
+    settings = tomllib.loads(uv_settings(Indexes(default=url, extra=(url,))))
     extra, default = settings["index"]
     assert extra["url"] == default["url"] == url
     assert (extra.get("default"), default["default"]) == (None, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from container_backend.config import BackendConfig
-from container_backend.docker_args import _PARSERS
+from container_backend.container.docker_args import _PARSERS
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from container_backend import names, state
-from container_backend.ending import Ending, outcome_at
-from container_backend.run_container import RunContainer
-from container_backend.state import NEVER_CREATED, Signs
+from container_backend import naming
+from container_backend.container.described import RunContainer
+from container_backend.container.outcome import (
+    CAUSE_OUT_OF_MEMORY,
+    CAUSE_PROGRAM,
+    CAUSE_REMOVED,
+    CAUSE_TIMEOUT,
+    FAILED,
+    KILLED,
+    NEVER_CREATED,
+    Ending,
+    Signs,
+    outcome_at,
+)
 
 
 def container(ending: str = "", **said: object) -> RunContainer:
-    labels = {names.LABEL_TIMEOUT: "2.5"}
-    return RunContainer("id", names.container_name("1", ending), labels, said, {}, "true")
+    labels = {naming.LABEL_TIMEOUT: "2.5"}
+    return RunContainer("id", naming.container_name("1", ending), labels, said, {}, "true")
 
 
 def test_a_container_that_is_there_says_it_itself():
     ended = Ending("1", container(Status="exited", ExitCode=3))
     assert outcome_at(ended).exit_code == 3
-    assert outcome_at(ended).cause == state.PROGRAM
+    assert outcome_at(ended).cause == CAUSE_PROGRAM
 
 
 def test_what_was_seen_of_it_counts():
     ended = Ending("1", container(Status="exited", ExitCode=137), signs=Signs(out_of_memory=True))
-    assert outcome_at(ended).cause == state.OUT_OF_MEMORY
+    assert outcome_at(ended).cause == CAUSE_OUT_OF_MEMORY
 
 
 def test_its_name_says_that_it_had_no_more_time():
-    outcome = outcome_at(Ending("1", container(names.TIMED_OUT, Status="exited", ExitCode=0)))
-    assert (outcome.status, outcome.cause) == (state.FAILED, state.TIMEOUT)
+    outcome = outcome_at(Ending("1", container(naming.TIMED_OUT, Status="exited", ExitCode=0)))
+    assert (outcome.status, outcome.cause) == (FAILED, CAUSE_TIMEOUT)
     assert "2.5 s" in outcome.reason
 
 
 def test_one_that_is_gone_was_removed_or_was_stopped_before_that():
     last = container(Status="exited", ExitCode=0)
-    assert outcome_at(Ending("1", last, is_gone=True)).cause == state.REMOVED
-    assert outcome_at(Ending("1", None)).cause == state.REMOVED
-    stopped = Ending("1", container(names.CANCELLED, Status="running"), is_gone=True)
-    assert outcome_at(stopped).status == state.KILLED
-    timed_out = Ending("1", container(names.TIMED_OUT, Status="running"), is_gone=True)
+    assert outcome_at(Ending("1", last, is_gone=True)).cause == CAUSE_REMOVED
+    assert outcome_at(Ending("1", None)).cause == CAUSE_REMOVED
+    stopped = Ending("1", container(naming.CANCELLED, Status="running"), is_gone=True)
+    assert outcome_at(stopped).status == KILLED
+    timed_out = Ending("1", container(naming.TIMED_OUT, Status="running"), is_gone=True)
     assert "2.5 s" in outcome_at(timed_out).reason
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.engine import EngineHost, connect, find_host, require_buildkit
+from container_backend.engine.connection import EngineHost, connect, find_host, require_buildkit
 from container_backend.errors import EngineUnavailable
 
 

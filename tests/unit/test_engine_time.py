@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.engine_time import parse_time, time_in_log
+from container_backend.engine.clock import parse_time, time_in_log
 
 
 @pytest.mark.parametrize(

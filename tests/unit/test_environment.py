@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from container_backend.config import BackendConfig
-from container_backend.environment import read_environment
+from container_backend.environment.declared import read_environment
+from container_backend.environment.indexes import Login
 from container_backend.errors import InvalidEnvironment
-from container_backend.indexes import Login
-from container_backend.project import read_project
+from container_backend.project.mlproject import read_project
 
 OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -6,16 +6,16 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from container_backend import engine as engines
-from container_backend import names
-from container_backend.explanation import explain
-from container_backend.run_container import RunContainer
+from container_backend import naming
+from container_backend.container.described import RunContainer
+from container_backend.engine.connection import EngineHost
+from container_backend.run.ending.explanation import explain
 
-CONTAINER = RunContainer("id", "name", {names.LABEL_EXPERIMENT: "mine"}, {}, {}, "true")
+CONTAINER = RunContainer("id", "name", {naming.LABEL_EXPERIMENT: "mine"}, {}, {}, "true")
 
 
 def explained(text: str, container: RunContainer = CONTAINER) -> str | None:
-    nowhere = engines.EngineHost("unix:///nobody/asks/this/one.sock")
+    nowhere = EngineHost("unix:///nobody/asks/this/one.sock")
     return explain(text.encode(), nowhere, container)
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from container_backend.finisher import END, Job, read_job
-from container_backend.run_container import RunContainer
-from container_backend.state import Signs
+from container_backend.container.described import RunContainer
+from container_backend.container.outcome import Signs
+from container_backend.run.supervise.finisher import END, Job, read_job
 
 CONTAINER = RunContainer(
     "id", "mlflow-run-1", {"a": "ü b"}, {"Status": "exited", "ExitCode": 3}, {"X": "1"}, "true",

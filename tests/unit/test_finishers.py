@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.finisher import END, Job
-from container_backend.finishers import _QUICK, _Process
-from container_backend.ledger import Ledger
+from container_backend.run.ledger.ledger import Ledger
+from container_backend.run.supervise.finisher import END, Job
+from container_backend.run.supervise.finishers import _QUICK, _Process
 
 ADDRESS = "http://me:pa55-word@127.0.0.1:1"
 
@@ -27,7 +27,7 @@ def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, m
 
     process = _Process(Ledger(tmp_path), ADDRESS, {**os.environ, **_QUICK}, answer)
     words = Path(f"/proc/{process._process.pid}/cmdline").read_bytes()
-    assert b"container_backend.finisher" in words or b"python" in words
+    assert b"container_backend.run.supervise.finisher" in words or b"python" in words
     assert process.submit(Job(END, "0" * 32, "1" * 32))
     assert answered.wait(120)
     assert b"pa55" not in words

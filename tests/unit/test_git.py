@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend.errors import InvalidProject
-from container_backend.git import GitError, fetch_commit, find_repository, opened, repository_at
-from container_backend.git_tree import read_git_tree
-from container_backend.revision import read_checkout, revision_of
-from container_backend.source import fetch
+from container_backend.project.checkout import read_checkout
+from container_backend.project.git import (
+    GitError,
+    fetch_commit,
+    find_repository,
+    opened,
+    repository_at,
+)
+from container_backend.project.git_tree import read_git_tree
+from container_backend.project.source import fetch
+from container_backend.share.revision import revision_of
 from tests.hostile_git import (
     FILTER,
     FSMONITOR,

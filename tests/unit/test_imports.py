@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import sys
-from container_backend.cli import main
+from container_backend.cli.app import main
 try:
     main({arguments})
 except SystemExit as leaving:

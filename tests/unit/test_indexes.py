@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from container_backend.errors import InvalidConfig
-from container_backend.indexes import (
+from container_backend.environment.indexes import (
     Indexes,
     Login,
     machine_indexes,
@@ -16,6 +15,7 @@ from container_backend.indexes import (
     split_credentials,
     with_netrc,
 )
+from container_backend.errors import InvalidConfig
 
 
 @pytest.mark.parametrize(

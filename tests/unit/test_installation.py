@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.installation import Installation, size_of
+from container_backend.image.progress.steps import Installation, size_of
 
 # What a real step printed.
 LINES = (

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from container_backend.interrupts import termination_interrupts
+from container_backend.machine.interrupts import termination_interrupts
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

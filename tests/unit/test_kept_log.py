@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 
-from container_backend import kept_log
 from container_backend.errors import InvalidInput, TrackingUnreachable
-from container_backend.kept_log import _start_of_last, kept_output
+from container_backend.store import artifacts as kept_log
+from container_backend.store.artifacts import _start_of_last, kept_output
 
 
 @pytest.fixture

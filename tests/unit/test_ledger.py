@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from container_backend import names
-from container_backend.downloads import choose_storage
-from container_backend.engine import EngineHost
-from container_backend.ledger import Ledger, Note, ledger_of
-from container_backend.names import TEMPORARY_PREFIX
-from container_backend.outside import run_id_in, submission_in
+from container_backend import naming
+from container_backend.engine.connection import EngineHost
+from container_backend.machine.outside import run_id_in, submission_in
+from container_backend.naming import TEMPORARY_PREFIX
+from container_backend.project.downloads import choose_storage
+from container_backend.run.ledger.ledger import Ledger, Note, ledger_of
 
 NOTE = Note("sqlite:///ünï code.db", "1", "abc", ("/no/such/folder",), 2)
 
@@ -105,9 +105,9 @@ def test_a_folder_that_was_not_made_for_a_run_stays_whatever_a_note_says(tmp_pat
 def test_what_is_no_name_of_an_entry_never_becomes_a_path(tmp_path, name):
     with pytest.raises(ValueError, match="no name of an entry"):
         Ledger(tmp_path).entry(name)
-    labels = {names.LABEL_RUN_ID: "1" * 32, names.LABEL_SUBMISSION: name}
+    labels = {naming.LABEL_RUN_ID: "1" * 32, naming.LABEL_SUBMISSION: name}
     assert submission_in(labels) == ("" if name else "1" * 32)
-    assert run_id_in({names.LABEL_RUN_ID: name}) in {"", "0" * 31}
+    assert run_id_in({naming.LABEL_RUN_ID: name}) in {"", "0" * 31}
 
 
 def test_a_strange_file_among_the_entries_is_none(tmp_path):
@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_to_stops_nothing(tmp_path):
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path):
     entry = Ledger(tmp_path).new_entry()
     program = (
-        "import sys; from pathlib import Path; from container_backend.ledger import Ledger\n"
+        "import sys; from pathlib import Path; from container_backend.run.ledger.ledger import Ledger\n"
         "lock = Ledger(Path(sys.argv[1])).entry(sys.argv[2]).lock(); lock.own()\n"
         "print('mine', flush=True); sys.stdin.read()"
     )

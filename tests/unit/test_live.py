@@ -13,9 +13,9 @@ from tests.support.terminal import run_on_terminal
 # A build of two steps; `{middle}` happens while the second one runs.
 PROGRAM = """
 import logging, sys, time, threading
-from container_backend.buildkit import StepEvent
-from container_backend.console_log import configure_logging
-from container_backend.progress import shown_steps
+from container_backend.image.buildkit.trace import StepEvent
+from container_backend.machine.log import configure_logging
+from container_backend.image.progress.show import shown_steps
 
 configure_logging()
 log = logging.getLogger("container_backend.test")

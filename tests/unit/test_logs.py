@@ -9,7 +9,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend.logs import STDERR, STDOUT, Chunk, console, demultiplex
+from container_backend.run.output.stream import STDERR, STDOUT, Chunk, console, demultiplex
 
 frames = st.lists(
     st.builds(Chunk, st.sampled_from([STDOUT, STDERR]), st.binary(min_size=1, max_size=50))

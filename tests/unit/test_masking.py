@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from container_backend.console_log import MaskedFormatter
 from container_backend.errors import TrackingUnreachable
+from container_backend.machine.log import MaskedFormatter
 from container_backend.masking import MASK, Masker, is_secret, secrets_in, without_credentials
 
 # Few letters, so that secrets overlap, repeat and begin like one another.

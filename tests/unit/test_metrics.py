@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from mlflow.tracking import MlflowClient
 
-from container_backend.metrics import log_metrics
-from container_backend.statistics import Sample, append
+from container_backend.container.statistics import Sample, append_sample
+from container_backend.store.metrics import log_metrics
 
 NAME = "system/cpu_utilization_percentage"
 
@@ -30,7 +30,7 @@ def logged(client, run_id) -> list[tuple[int, float, int]]:
 def test_each_reading_is_logged_once(client, run_id, tmp_path):
     file = tmp_path / "metrics.jsonl"
     for step in range(3):
-        append(file, Sample(1000.5 + step, step, {NAME: 10.0 * step}))
+        append_sample(file, Sample(1000.5 + step, step, {NAME: 10.0 * step}))
         log_metrics(client, run_id, file)
     whole = [(step, 10.0 * step, 1_000_500 + 1000 * step) for step in range(3)]
     assert logged(client, run_id) == whole
@@ -51,7 +51,7 @@ def test_more_than_fit_into_one_request(client, run_id, tmp_path):
 
     file = tmp_path / "metrics.jsonl"
     for step in range(1001):
-        append(file, Sample(1000.0 + step, step, {NAME: 1.0}))
+        append_sample(file, Sample(1000.0 + step, step, {NAME: 1.0}))
     log_metrics(Counting(client.tracking_uri), run_id, file)
     assert sizes == [1000, 1]
     assert len(logged(client, run_id)) == 1001
@@ -66,7 +66,7 @@ def test_without_readings_there_are_no_metrics(client, run_id, tmp_path):
 
 def test_a_disk_that_takes_nothing_holds_up_nothing(client, run_id, tmp_path):
     file = tmp_path / "metrics.jsonl"
-    append(file, Sample(1000.0, 0, {NAME: 1.0}))
+    append_sample(file, Sample(1000.0, 0, {NAME: 1.0}))
     (tmp_path / "metrics.jsonl.sent").mkdir()  # nor can what was sent be noted there
     log_metrics(client, run_id, file)
     (tmp_path / "metrics.jsonl.sent").rmdir()

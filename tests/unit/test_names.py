@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend import names
-from container_backend.names import CANCELLED, KEPT, TIMED_OUT, container_name, ending_of
+from container_backend import naming
+from container_backend.naming import CANCELLED, KEPT, TIMED_OUT, container_name, ending_of
 
 RUN = "0123456789abcdef0123456789abcdef"
 
@@ -24,9 +24,9 @@ def test_names_of_others_say_nothing(name):
 def test_the_interface_to_other_versions_is_as_it_was():
     """Other processes, of other versions, read what this one wrote."""
     assert container_name(RUN, CANCELLED) == f"mlflow-run-{RUN}.cancelled"
-    assert names.LABEL_RUN_ID == "container-backend.run-id"
-    assert names.LABEL_OWNER == "container-backend.owner"
-    assert names.LABEL_SUBMISSION == "container-backend.submission"
-    assert names.TAG_REASON == "container_backend.reason"
-    assert names.TAG_CAUSE == "container_backend.cause"
-    assert names.TAG_EXIT_CODE == "container_backend.exit_code"
+    assert naming.LABEL_RUN_ID == "container-backend.run-id"
+    assert naming.LABEL_OWNER == "container-backend.owner"
+    assert naming.LABEL_SUBMISSION == "container-backend.submission"
+    assert naming.TAG_REASON == "container_backend.reason"
+    assert naming.TAG_CAUSE == "container_backend.cause"
+    assert naming.TAG_EXIT_CODE == "container_backend.exit_code"

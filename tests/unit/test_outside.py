@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend import names
-from container_backend.outside import base_digest_in, count_of, exit_code_of, hash_in, seconds_of
-from container_backend.run_container import read_container
-from container_backend.watched import Watched
+from container_backend import naming
+from container_backend import naming as names
+from container_backend.container.described import read_container
+from container_backend.machine.outside import (
+    base_digest_in,
+    count_of,
+    exit_code_of,
+    hash_in,
+    seconds_of,
+)
+from container_backend.run.supervise.watched import Watched
 
 JUNK = ["", " ", "abc", "nan", "inf", "-inf", "1e400", "-1", "0x10", "1_0", "٣", "²", "9" * 5000, "1\n2", "\0"]  # fmt: skip
 
@@ -32,8 +39,8 @@ def test_what_is_written_by_us_is_read():
 
 @pytest.mark.parametrize("text", [*JUNK, "/home/me", "../x", "0" * 63, "A" * 64, "0" * 64 + "\n"])
 def test_what_is_no_hash_is_none(text):
-    assert hash_in({names.LABEL_ENVIRONMENT_HASH: text}) == ""
-    assert base_digest_in({names.LABEL_BASE_DIGEST: f"sha256:{text}"}) == ""
+    assert hash_in({naming.LABEL_ENVIRONMENT_HASH: text}) == ""
+    assert base_digest_in({naming.LABEL_BASE_DIGEST: f"sha256:{text}"}) == ""
 
 
 @pytest.mark.parametrize("text", JUNK)
@@ -42,7 +49,7 @@ def test_no_label_of_a_container_raises(text):
     said = {
         "Id": "1",
         "Name": "/x",
-        "Config": {"Labels": dict.fromkeys(names.NO_LABELS, text), "StopTimeout": -1},
+        "Config": {"Labels": dict.fromkeys(naming.NO_LABELS, text), "StopTimeout": -1},
         "State": {"Status": "running"},
     }
     found = read_container(said)
@@ -61,8 +68,8 @@ def test_the_labels_that_a_container_must_not_inherit_are_all_that_there_are():
     ours = {
         value
         for name, value in vars(names).items()
-        if name.startswith("LABEL_") and value != names.LABEL_PREFIX
+        if name.startswith("LABEL_") and value != naming.LABEL_PREFIX
     }
-    assert set(names.NO_LABELS) == ours
-    assert set(names.NO_LABELS.values()) == {""}
-    assert names.LABEL_TIMEOUT in ours
+    assert set(naming.NO_LABELS) == ours
+    assert set(naming.NO_LABELS.values()) == {""}
+    assert naming.LABEL_TIMEOUT in ours

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.command import compute_command
 from container_backend.config import BackendConfig
-from container_backend.docker_args import _PARSERS
+from container_backend.container.docker_args import _PARSERS
 from container_backend.errors import InvalidConfig, InvalidProject
-from container_backend.parameters import Parameter
 from container_backend.privileges import (
     Permissions,
     check_engine,
@@ -20,11 +18,13 @@ from container_backend.privileges import (
     check_special_files,
     check_variables,
     check_volumes,
-    confine_paths,
     engine_sockets,
     groups_of_user,
 )
-from container_backend.project import EntryPoint, Project
+from container_backend.project.command import compute_command
+from container_backend.project.confine import confine_paths
+from container_backend.project.entry_points import EntryPoint, Project
+from container_backend.project.parameters import Parameter
 
 OWN = Permissions(trusted=True)
 FETCHED = Permissions(trusted=False)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 STORE = """
-from container_backend import lean
+from container_backend.store import lean
 lean.leave_out()
 import sys
 import mlflow
@@ -22,7 +22,7 @@ print(pandas.DataFrame({{"a": [1]}}).shape)
 """
 LEAVING = """
 import atexit, sys, threading, time
-from container_backend import cli, program
+from container_backend.cli import app as cli, process as program
 def main():
     atexit.register(lambda: print("at exit"))
     threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()

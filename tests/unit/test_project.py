@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from container_backend.errors import InvalidProject
-from container_backend.parameters import Parameter
-from container_backend.project import Project, read_project
+from container_backend.project.mlproject import read_project
+from container_backend.project.parameters import Parameter
+
+if TYPE_CHECKING:
+    from container_backend.project.entry_points import Project
 
 
 def project(root, text: str) -> Project:

@@ -11,10 +11,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from container_backend.config import BackendConfig
-from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.environment import read_environment
-from container_backend.project import read_project
-from container_backend.requirements import Line, read_requirements
+from container_backend.environment.declared import read_environment
+from container_backend.environment.requirements import Line, read_requirements
+from container_backend.image.hash import BaseImage, plan_image
+from container_backend.project.mlproject import read_project
 
 BASE = BaseImage("base", "sha256:" + "0" * 64, "base")
 RELAXED = settings(

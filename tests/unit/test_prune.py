@@ -7,11 +7,19 @@ import sys
 
 import pytest
 
-from container_backend.engine import EngineHost
+from container_backend.cli.images import image_table
+from container_backend.engine.connection import EngineHost
 from container_backend.errors import InvalidConfig
-from container_backend.image_use import forget_use, image_lock, record_use, use_of
-from container_backend.prune import ListedImage, choose, parse_age
-from container_backend.tables import human_age, human_size, image_table
+from container_backend.image.prune import (
+    ListedImage,
+    choose_unused,
+    forget_use,
+    image_lock,
+    parse_age,
+    record_use,
+    use_of,
+)
+from container_backend.machine.text import human_age, human_size
 
 HOST = EngineHost("unix:///somewhere")
 DAY = 86_400
@@ -54,7 +62,7 @@ IMAGES = [
     ],
 )
 def test_what_was_used_long_ago_goes_and_what_has_a_container_stays(options, expected):
-    chosen = choose(IMAGES, now=NOW, **options)
+    chosen = choose_unused(IMAGES, now=NOW, **options)
     assert "".join(image.hash[0] for image in chosen) == expected
 
 
@@ -109,7 +117,7 @@ def test_users_share_a_lock_and_a_builder_does_not():
 def test_a_lock_goes_with_its_process():
     program = (
         "import os\nfrom tests.unit.test_prune import HOST\n"
-        "from container_backend.image_use import image_lock\n"
+        "from container_backend.image.prune import image_lock\n"
         "with image_lock(HOST, 'a') as lock:\n    assert lock.try_to_own()\n    os._exit(9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from container_backend.git import find_repository
-from container_backend.record import RunRecord, _source_tags
-from container_backend.revision import read_checkout
+from container_backend.project.checkout import read_checkout
+from container_backend.project.git import find_repository
+from container_backend.store.run import RunRecord, _source_tags
 
 
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from container_backend.environment.requirements import Line, lines_of, read_requirements
 from container_backend.errors import InvalidEnvironment
-from container_backend.requirements import Line, lines_of, read_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,11 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from container_backend.errors import InvalidConfig
-from container_backend.past_run import PastRun
-from container_backend.recorded import RUN, Recorded, RecordedCode
-from container_backend.rerun import Again, _allowed
+from container_backend.project.snapshot import RecordedCode
+from container_backend.rerun.past_run import PastRun
+from container_backend.rerun.rerun import Again, _allowed
+from container_backend.run.record import Recorded
+from container_backend.store.artifacts import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

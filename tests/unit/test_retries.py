@@ -6,29 +6,43 @@ import time
 
 import pytest
 
-from container_backend import names, state
+from container_backend import naming
+from container_backend.container.described import RunContainer
+from container_backend.container.outcome import (
+    CAUSE_CANCELLED,
+    CAUSE_ENGINE,
+    CAUSE_KILLED,
+    CAUSE_NOT_STARTED,
+    CAUSE_OUT_OF_MEMORY,
+    CAUSE_PROGRAM,
+    CAUSE_REMOVED,
+    CAUSE_SIGNAL,
+    CAUSE_TIMEOUT,
+    FAILED,
+    FINISHED,
+    Outcome,
+)
 from container_backend.errors import BuildError, ImageUnavailable
-from container_backend.retries import may_retry, pause_before, retried
-from container_backend.run_container import RunContainer
+from container_backend.run.ending.retries import may_retry, pause_before, retried
 
 
 def container(retries: int, *, program: bool = False) -> RunContainer:
-    labels = {names.LABEL_RETRIES: str(retries)}
+    labels = {naming.LABEL_RETRIES: str(retries)}
     if program:
-        labels[names.LABEL_RETRY_PROGRAM] = "true"
+        labels[naming.LABEL_RETRY_PROGRAM] = "true"
     return RunContainer("id", "name", labels, {}, {}, "true")
 
 
-def failed(cause: str) -> state.Outcome:
-    return state.Outcome(state.FAILED, "why", 1, cause)
+def failed(cause: str) -> Outcome:
+    return Outcome(FAILED, "why", 1, cause)
 
 
-OWN = [state.PROGRAM, state.SIGNAL, state.OUT_OF_MEMORY]
-NEVER = [state.TIMEOUT, state.CANCEL, state.REMOVED, state.KILLED_FROM_OUTSIDE, state.NOT_STARTED]
+OWN = [CAUSE_PROGRAM, CAUSE_SIGNAL, CAUSE_OUT_OF_MEMORY]
+NEVER = [CAUSE_TIMEOUT, CAUSE_CANCELLED, CAUSE_REMOVED, CAUSE_KILLED, CAUSE_NOT_STARTED]
 
 
 def test_a_lost_engine_is_tried_as_often_as_it_says():
-    lost = failed(state.ENGINE)
+    lost = failed(CAUSE_ENGINE)
     assert [may_retry(container(2), lost, attempt) for attempt in (1, 2, 3)] == [True, True, False]
     assert not may_retry(container(0), lost, 1)
 
@@ -45,7 +59,7 @@ def test_what_somebody_wanted_is_never_tried_again(cause):
 
 
 def test_a_run_that_finished_is_not_tried_again():
-    assert not may_retry(container(5, program=True), state.Outcome(state.FINISHED, "", 0), 1)
+    assert not may_retry(container(5, program=True), Outcome(FINISHED, "", 0), 1)
 
 
 def test_pauses_grow_up_to_a_minute():

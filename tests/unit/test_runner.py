@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from container_backend.command import compute_command
-from container_backend.entry_points import as_mapping, from_mapping
 from container_backend.errors import ContainerBackendError
-from container_backend.project import parse_project, read_project
-from container_backend.runner_files import runner_files
+from container_backend.project.command import compute_command
+from container_backend.project.entry_points import as_mapping, from_mapping
+from container_backend.project.mlproject import parse_project, read_project
+from container_backend.share.runner_files import runner_files
 
 ARGV = "import json, sys; print(json.dumps(sys.argv[1:]))"
 PYTHON = shlex.quote(sys.executable)

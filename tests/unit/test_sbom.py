@@ -12,10 +12,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from container_backend.dockerfile import BaseImage, plan_image
-from container_backend.lock import read_lock
-from container_backend.sbom import Installed, bill_of_materials, packages_in
-from container_backend.spec import EnvironmentSpec
+from container_backend.environment.lock import read_lock
+from container_backend.environment.spec import EnvironmentSpec
+from container_backend.image.hash import BaseImage, plan_image
+from container_backend.image.sbom import Installed, bill_of_materials, packages_in
 
 DIGEST = "sha256:" + "1" * 64
 BASE = BaseImage("python:3.11-slim", DIGEST, f"python:3.11-slim@{DIGEST}")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.lock import read_lock
-from container_backend.render import LAYERS, LOCAL_LAYER
+from container_backend.environment.lock import read_lock
+from container_backend.image.dockerfile import LAYERS, LOCAL_LAYER
 
 SCRIPT = Path(__file__).parents[2] / "templates" / "split_lock.py"
 A, B = "a" * 64, "b" * 64

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.state import NEVER_CREATED, Outcome, Signs, outcome_of, removed
+from container_backend.container.outcome import (
+    NEVER_CREATED,
+    Outcome,
+    Signs,
+    outcome_of,
+    outcome_of_removed,
+)
 
 
 def test_zero_is_finished():
@@ -122,5 +128,5 @@ def test_what_was_never_started_says_why():
     ],
 )
 def test_a_container_that_is_gone_says_what_its_name_said(ending, status, cause):
-    outcome = removed(ending, 3)
+    outcome = outcome_of_removed(ending, 3)
     assert (outcome.status, outcome.cause) == (status, cause)

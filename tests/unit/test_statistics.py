@@ -20,15 +20,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from container_backend import statistics
-from container_backend.statistics import (
+from container_backend.container import statistics
+from container_backend.container.statistics import (
     NVIDIA_QUERY,
     Sample,
     Usage,
-    append,
+    append_sample,
     gpu_values,
-    read,
-    usage,
+    read_samples,
+    usage_of,
     values_of,
 )
 
@@ -141,7 +141,7 @@ def test_the_first_reading_says_nothing_of_the_cpu():
     assert set(values_of(reading("busy"), reading("busy_before"))) - set(
         values_of(first, None)
     ) == {"system/cpu_utilization_percentage"}
-    assert usage(first, None).cpu_percent is None
+    assert usage_of(first, None).cpu_percent is None
 
 
 def test_counters_that_went_back_say_nothing_of_the_cpu():
@@ -163,7 +163,7 @@ def test_memory_is_without_the_cache_of_files():
 def test_memory_counts_the_cache_of_the_containers_groups_too():
     stats = {"inactive_file": 1, "total_inactive_file": 30}
     raw = {"memory_stats": {"usage": 100, "limit": 1000, "stats": stats}}
-    assert usage(raw, None).memory_bytes == 70
+    assert usage_of(raw, None).memory_bytes == 70
 
 
 def test_memory_is_a_share_of_the_containers_limit():
@@ -174,12 +174,12 @@ def test_memory_is_a_share_of_the_containers_limit():
 def test_memory_without_a_limit_has_no_share():
     raw = {"memory_stats": {"usage": 5_000_000, "limit": 0}}
     assert values_of(raw, None) == {"system/system_memory_usage_megabytes": 5.0}
-    assert usage(raw, None) == Usage(None, 5_000_000, None)
+    assert usage_of(raw, None) == Usage(None, 5_000_000, None)
 
 
 def test_a_cache_larger_than_all_memory_is_not_taken_off():
     raw = {"memory_stats": {"usage": 100, "limit": 1000, "stats": {"inactive_file": 200}}}
-    assert usage(raw, None).memory_bytes == 100
+    assert usage_of(raw, None).memory_bytes == 100
 
 
 def test_cgroup_2_is_read_too():
@@ -209,7 +209,7 @@ def test_the_machines_own_network_is_not_the_containers():
 def test_an_ended_container_has_no_values():
     ended = reading("ended")
     assert values_of(ended, reading("busy")) == {}
-    assert usage(ended, reading("busy")) == Usage(None, None, None)
+    assert usage_of(ended, reading("busy")) == Usage(None, None, None)
 
 
 @pytest.mark.parametrize("part", [*reading("busy"), "networks"])
@@ -217,13 +217,13 @@ def test_an_ended_container_has_no_values():
 def test_any_part_may_be_missing(part, value):
     raw = {**reading("busy"), part: value}
     assert all(number >= 0 for number in values_of(raw, reading("busy_before")).values())
-    assert isinstance(usage(raw, reading("busy_before")), Usage)
+    assert isinstance(usage_of(raw, reading("busy_before")), Usage)
 
 
 def test_an_ended_container_may_have_zeros():
     raw = {"memory_stats": {"usage": 0, "limit": 0, "stats": {}}, **cpu(0, 0, online=0)}
     assert values_of(raw, cpu(1_000, 4_000)) == {}
-    assert usage(raw, cpu(1_000, 4_000)) == Usage(None, None, None)
+    assert usage_of(raw, cpu(1_000, 4_000)) == Usage(None, None, None)
 
 
 @pytest.mark.parametrize("number", [-1, math.nan, math.inf, -math.inf, 2**64, 10**400, "3", None])
@@ -234,16 +234,16 @@ def test_what_is_no_count_is_left_out(number):
 
 
 def test_a_table_shows_what_docker_stats_shows():
-    assert usage(reading("busy"), reading("busy_before")) == Usage(
+    assert usage_of(reading("busy"), reading("busy_before")) == Usage(
         pytest.approx(56.1, abs=0.01), 85_528_576, 25_276_502_016
     )
-    assert usage(reading("limited"), reading("limited_before")) == Usage(
+    assert usage_of(reading("limited"), reading("limited_before")) == Usage(
         pytest.approx(49.85, abs=0.01), 86_970_368, 536_870_912
     )
 
 
 def test_a_table_without_the_number_of_cpus_shows_no_cpu():
-    assert usage(cpu(3_000, 12_000, online=None), cpu(1_000, 4_000)).cpu_percent is None
+    assert usage_of(cpu(3_000, 12_000, online=None), cpu(1_000, 4_000)).cpu_percent is None
 
 
 numbers = st.one_of(
@@ -289,7 +289,7 @@ def test_no_number_is_negative_and_none_raises(raw, before, cpus):
     values = values_of(raw, before, cpus=cpus)
     assert all(value >= 0 and math.isfinite(value) for value in values.values())
     assert values.get("system/cpu_utilization_percentage", 0) <= 100
-    shown = usage(raw, before)
+    shown = usage_of(raw, before)
     assert all(
         number is None or (number >= 0 and math.isfinite(number))
         for number in (shown.cpu_percent, shown.memory_bytes, shown.memory_limit)
@@ -365,25 +365,25 @@ def samples(count):
 
 def test_samples_are_read_as_they_were_written(tmp_path):
     for sample in samples(3):
-        append(tmp_path / "samples", sample)
-    assert read(tmp_path / "samples") == samples(3)
+        append_sample(tmp_path / "samples", sample)
+    assert read_samples(tmp_path / "samples") == samples(3)
 
 
 def test_a_sample_is_one_line(tmp_path):
     for sample in samples(2):
-        append(tmp_path / "samples", sample)
+        append_sample(tmp_path / "samples", sample)
     assert (tmp_path / "samples").read_bytes().count(b"\n") == 2
 
 
 def test_a_torn_last_line_is_left_out(tmp_path):
     file = tmp_path / "samples"
     for sample in samples(2):
-        append(file, sample)
+        append_sample(file, sample)
     whole = file.read_bytes()
     first = whole.index(b"\n") + 1
     for end in range(first, len(whole) - 1):
         file.write_bytes(whole[:end])
-        assert read(file) == samples(1)
+        assert read_samples(file) == samples(1)
 
 
 @pytest.mark.parametrize(
@@ -395,33 +395,33 @@ def test_a_torn_last_line_is_left_out(tmp_path):
 def test_lines_that_are_no_samples_are_skipped(tmp_path, line):
     file = tmp_path / "samples"
     file.write_bytes(line + b"\n")
-    append(file, samples(1)[0])
-    assert read(file) == samples(1)
+    append_sample(file, samples(1)[0])
+    assert read_samples(file) == samples(1)
 
 
 def test_no_file_has_no_samples(tmp_path):
-    assert read(tmp_path / "samples") == []
+    assert read_samples(tmp_path / "samples") == []
 
 
 def test_a_file_that_cannot_be_read_is_said_so(tmp_path):
     with pytest.raises(IsADirectoryError):
-        read(tmp_path)
+        read_samples(tmp_path)
 
 
 def test_a_file_that_cannot_be_written_is_said_so(tmp_path):
     with pytest.raises(FileNotFoundError):
-        append(tmp_path / "nowhere" / "samples", samples(1)[0])
+        append_sample(tmp_path / "nowhere" / "samples", samples(1)[0])
 
 
 def test_a_full_disk_is_said():
     with pytest.raises(OSError, match="No space left"):
-        append(Path("/dev/full"), samples(1)[0])
+        append_sample(Path("/dev/full"), samples(1)[0])
 
 
 def test_a_line_that_is_only_begun_on_a_full_disk_is_said(tmp_path):
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from container_backend.statistics import Sample, append\n"
+        "from container_backend.container.statistics import Sample, append_sample as append\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
         "try: append(Path(sys.argv[1]), Sample(1.0, 1, {}))\n"
@@ -451,4 +451,4 @@ def test_mlflow_and_docker_are_not_imported():
     )
     imported = set(ended.stdout.split())
     assert "alone" in imported
-    assert not {"mlflow", "docker", "pydantic", "container_backend"} & imported
+    assert not {"mlflow", "docker", "pydantic"} & imported

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from container_backend.errors import TrackingUnreachable
-from container_backend.store_access import (
+from container_backend.store.reach import (
     await_listener,
     is_listening,
     open_store,

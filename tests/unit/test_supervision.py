@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend.engine import EngineHost
+from container_backend.container.statistics import Sample, append_sample
+from container_backend.engine.connection import EngineHost
 from container_backend.errors import ContainerBackendError
-from container_backend.image_use import image_lock, record_use
-from container_backend.ledger import METRICS, Note, ledger_of
-from container_backend.names import ENV_OWNER
-from container_backend.owner import owner_id
-from container_backend.spool import LogSpool
-from container_backend.statistics import Sample, append
-from container_backend.supervision import (
+from container_backend.image.prune import image_lock, record_use
+from container_backend.machine.owner import owner_id
+from container_backend.naming import ENV_OWNER
+from container_backend.run.ledger.ledger import METRICS, Note, ledger_of
+from container_backend.run.ledger.start import (
     _MOST_LOG_BYTES,
     _environment,
     _start,
     ensure_supervisor,
     supervisor_lock,
 )
-from container_backend.supervisor import _is_mine, supervise
+from container_backend.run.output.spool import LogSpool
+from container_backend.run.supervise.process import _is_mine, supervise
 
 HOST = EngineHost("unix:///nobody/is/there.sock")
 
@@ -55,7 +55,7 @@ def test_where_there_is_one_none_is_started(state):
 
 def test_threads_that_want_one_at_the_same_time_start_one(state, monkeypatch):
     started = []
-    monkeypatch.setattr("container_backend.supervision._start", lambda *_: started.append(1))
+    monkeypatch.setattr("container_backend.run.ledger.start._start", lambda *_: started.append(1))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: ensure_supervisor(HOST, {}), range(32)))
     assert len(started) == 1
@@ -63,15 +63,15 @@ def test_threads_that_want_one_at_the_same_time_start_one(state, monkeypatch):
 
 def test_one_that_is_gone_is_started_again(state, monkeypatch):
     started = []
-    monkeypatch.setattr("container_backend.supervision._start", lambda *_: started.append(1))
-    monkeypatch.setattr("container_backend.supervision._START_SECONDS", 0)
+    monkeypatch.setattr("container_backend.run.ledger.start._start", lambda *_: started.append(1))
+    monkeypatch.setattr("container_backend.run.ledger.start._START_SECONDS", 0)
     ensure_supervisor(HOST, {})
     ensure_supervisor(HOST, {})
     assert len(started) == 2
 
 
 def test_who_looks_whether_there_is_one_is_not_taken_for_one(state, monkeypatch):
-    monkeypatch.setattr("container_backend.supervisor._LOCK_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr("container_backend.run.supervise.process._LOCK_PAUSE_SECONDS", 0.5)
     ledger = ledger_of(HOST)
     ledger.make()
     looking = supervisor_lock(ledger)
@@ -105,7 +105,7 @@ def test_its_log_does_not_grow_for_ever(state, monkeypatch):
     ledger = ledger_of(HOST)
     ledger.folder.mkdir(parents=True)
     ledger.supervisor_log.write_bytes(b"x" * (_MOST_LOG_BYTES + 1))
-    monkeypatch.setattr("container_backend.supervision._AGAIN", "echo begun")
+    monkeypatch.setattr("container_backend.run.ledger.start._AGAIN", "echo begun")
     monkeypatch.setattr("shutil.which", lambda _: "/bin/sh")
     _start(HOST, ledger, os.environ)
     assert ledger.supervisor_log.stat().st_size < 1000
@@ -129,7 +129,7 @@ def test_what_is_kept_of_runs_can_be_read_by_this_user_alone(state):
     entry = ledger_of(HOST).new_entry()
     entry.write(Note("sqlite://", "0"))
     LogSpool(entry.folder / "logs", ()).close()
-    append(entry.folder / METRICS, Sample(1.0, 0, {}))
+    append_sample(entry.folder / METRICS, Sample(1.0, 0, {}))
     with image_lock(HOST, "a"):
         record_use(HOST, "a", "project")
     found = [path for path in state.rglob("*") if path != state]

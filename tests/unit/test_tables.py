@@ -7,23 +7,24 @@ from dataclasses import replace
 
 import pytest
 
-from container_backend import names
-from container_backend.listing import ListedRun, _listed, run_table
-from container_backend.run_container import RunContainer
-from container_backend.statistics import Usage
-from container_backend.tables import human_age, human_size, table
+from container_backend import naming
+from container_backend.cli.runs import run_table
+from container_backend.container.described import RunContainer
+from container_backend.container.statistics import Usage
+from container_backend.machine.text import human_age, human_size, table
+from container_backend.run.listing import ListedRun, _listed
 
 LABELS = {
-    names.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",
-    names.LABEL_EXPERIMENT: "Größen",
-    names.LABEL_PROJECT: "salary",
-    names.LABEL_ENTRY_POINT: "main",
-    names.LABEL_IMAGE: "team/image:1",
-    names.LABEL_TRACKING_URI: "sqlite:///x.db",
+    naming.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",
+    naming.LABEL_EXPERIMENT: "Größen",
+    naming.LABEL_PROJECT: "salary",
+    naming.LABEL_ENTRY_POINT: "main",
+    naming.LABEL_IMAGE: "team/image:1",
+    naming.LABEL_TRACKING_URI: "sqlite:///x.db",
 }
 RUNNING = RunContainer(
     "id",
-    names.container_name("0123"),
+    naming.container_name("0123"),
     LABELS,
     {"Status": "running", "StartedAt": "2026-01-31T12:00:00.5Z"},
     {},
@@ -63,10 +64,10 @@ def test_a_run_whose_program_has_ended():
 @pytest.mark.parametrize(
     ("container", "state"),
     [
-        (replace(RUNNING, name=names.container_name("1", names.CANCELLED)), "stopping"),
-        (replace(RUNNING, name=names.container_name("1", names.TIMED_OUT)), "stopping"),
-        (replace(EXITED, name=names.container_name("1", names.CANCELLED)), "exited"),
-        (replace(EXITED, name=names.container_name("1", names.KEPT)), "kept"),
+        (replace(RUNNING, name=naming.container_name("1", naming.CANCELLED)), "stopping"),
+        (replace(RUNNING, name=naming.container_name("1", naming.TIMED_OUT)), "stopping"),
+        (replace(EXITED, name=naming.container_name("1", naming.CANCELLED)), "exited"),
+        (replace(EXITED, name=naming.container_name("1", naming.KEPT)), "kept"),
         (replace(RUNNING, state={"Status": "paused"}), "paused"),
     ],
 )
@@ -81,7 +82,7 @@ def test_one_that_was_never_started_has_no_age_and_no_exit_code():
 
 
 def test_what_an_older_version_did_not_label_is_said_as_far_as_it_is_known():
-    bare = {names.LABEL_RUN_ID: "0123", names.LABEL_EXPERIMENT_ID: "7"}
+    bare = {naming.LABEL_RUN_ID: "0123", naming.LABEL_EXPERIMENT_ID: "7"}
     run = listed(replace(RUNNING, labels=bare))
     assert (run.experiment, run.image, run.project) == ("7", "sha256:1", "")
 

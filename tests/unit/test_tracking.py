@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.engine import Engine, EngineHost
+from container_backend.container.store_access import (
+    Mount,
+    absolute_uri,
+    plan_access,
+    without_nested,
+)
+from container_backend.engine.connection import Engine, EngineHost
 from container_backend.errors import TrackingUnreachable
-from container_backend.tracking import Mount, absolute_uri, plan_access, without_nested
 
 HERE = Engine(
     host=EngineHost("unix:///var/run/docker.sock"),

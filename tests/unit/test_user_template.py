@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from container_backend.config import parse_config
-from container_backend.dockerfile import BaseImage, plan_image
+from container_backend.environment.spec import CondaPackages, EnvironmentSpec
 from container_backend.errors import InvalidConfig
-from container_backend.spec import CondaPackages, EnvironmentSpec
-from container_backend.user_template import find_template
+from container_backend.image.dockerfile import find_template
+from container_backend.image.hash import BaseImage, plan_image
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim")
 SPEC = EnvironmentSpec("3.11", "x", ("six",), system_packages=("git",))

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from container_backend import names
-from container_backend.events import Event
-from container_backend.run_container import RunContainer
-from container_backend.state import Signs
-from container_backend.watched import Watched
+from container_backend import naming
+from container_backend.container.described import RunContainer
+from container_backend.container.outcome import Signs
+from container_backend.engine.events import Event
+from container_backend.run.supervise.watched import Watched
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def watched() -> Watched:
 
 
 def container(timeout: str = "", ending: str = "") -> RunContainer:
-    labels = {names.LABEL_TIMEOUT: timeout} if timeout else {}
-    return RunContainer("id", names.container_name("1", ending), labels, {}, {}, "true")
+    labels = {naming.LABEL_TIMEOUT: timeout} if timeout else {}
+    return RunContainer("id", naming.container_name("1", ending), labels, {}, {}, "true")
 
 
 def event(action: str, **attributes: str) -> Event:
@@ -55,7 +55,7 @@ def test_what_there_is_is_logged_after_a_minute_then_ever_more_seldom(clock, wat
 def test_a_timeout_is_from_the_start_of_the_program(clock, watched):
     watched.runs(container("30"), passed=12)
     assert watched.deadline == clock[0] + 18
-    watched.runs(container("30", names.CANCELLED), passed=12)
+    watched.runs(container("30", naming.CANCELLED), passed=12)
     assert watched.deadline == math.inf
     watched.runs(container(), passed=12)
     assert watched.deadline == math.inf

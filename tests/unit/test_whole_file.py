@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.whole_file import write_whole
+from container_backend.machine.locks import write_whole
 
 
 def test_what_was_there_is_replaced_and_nothing_stays_beside_it(tmp_path):

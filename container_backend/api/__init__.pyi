@@ -1,0 +1,5 @@
+from .python import DOCKER as DOCKER
+from .python import MLFLOW_ENV_MANAGERS as MLFLOW_ENV_MANAGERS
+from .python import attach as attach
+from .python import build as build
+from .python import run as run

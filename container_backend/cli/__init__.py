@@ -1,0 +1,12 @@
+"""The command `container-backend`: one module for each group of commands.
+
+The only room that prints and that ends the process. A command reads its options, calls one
+function of another room and shows what came back, as a table or as JSON. MLflow and the engine
+are imported when a command needs them, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .process import run_program as run_program

@@ -1,0 +1,134 @@
+"""The commands that repeat and compare runs: ``rerun`` and ``diff``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from container_backend.cli import options
+from container_backend.cli.runs import complete_run
+from container_backend.errors import InvalidConfig, RunFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.engine import EngineHost
+    from container_backend.rerun import Comparison
+    from container_backend.run import Chunk
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+
+
+def _host(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> EngineHost | None:
+    if value is None:
+        return None
+    from container_backend.engine import find_host
+
+    if "://" not in value:
+        raise InvalidConfig(
+            f"--on: '{value}' is not the address of an engine.",
+            remedy="Write it as for DOCKER_HOST: unix:///path, tcp://host:port, ssh://user@host.",
+        )
+    return find_host({**os.environ, "DOCKER_HOST": value})
+
+
+@click.command()
+@click.argument("run", shell_complete=complete_run)
+@options.parameters("A parameter, instead of that of RUN.")
+@options.docker_args("An argument of `docker run`, over those of RUN. May be repeated.")
+@click.option("--on", "host", metavar="HOST", callback=_host, help="An engine, as DOCKER_HOST.")
+@options.backend_config("Backend config over that of RUN")
+@click.option("--experiment-name", metavar="NAME", help="By default, that of RUN.")
+@click.option("--run-name", metavar="NAME", help="By default, that of RUN.")
+@click.option("--best-effort", is_flag=True, help="Where something is gone, take what there is.")
+@click.option("--trust", is_flag=True, help="Allow it what RUN was allowed: volumes, devices, …")
+@click.option("-d", "--detach", is_flag=True, help="Return when the program has started.")
+@_json
+def rerun(
+    run: str,
+    parameters: Mapping[str, str],
+    docker_args: dict[str, Any],
+    host: EngineHost | None,
+    backend_config: dict[str, Any],
+    experiment_name: str | None,
+    run_name: str | None,
+    best_effort: bool,
+    trust: bool,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Repeat RUN: the same image, code and parameters. Says what is the same and what is not.
+
+    RUN is its id, or the beginning of it. Exits with 0 only if the new run finished.
+    """
+    from container_backend.machine import configure_logging
+    from container_backend.rerun import Again, submission_of
+    from container_backend.run import run_to_end
+    from container_backend.store import Experiment
+
+    configure_logging()
+    config = {**backend_config, "detach": True} if detach else backend_config
+    submission = submission_of(
+        run,
+        Again(
+            parameters=parameters,
+            config=config,
+            docker_args=docker_args,
+            host=host,
+            best_effort=best_effort,
+            trust=trust,
+            experiment=Experiment(name=experiment_name),
+            run_name=run_name,
+        ),
+    )
+    old = submission.repeats
+    try:
+        started = run_to_end(submission, write=_to_standard_error if as_json else None)
+    except RunFailed as error:
+        if error.run_id:
+            _show(_compare(old, error.run_id), as_json=as_json)
+        raise
+    if submission.config.detach:
+        click.echo(started.run_id)
+        return
+    _show(_compare(old, started.run_id), as_json=as_json)
+
+
+@click.command()
+@click.argument("left", metavar="RUN", shell_complete=complete_run)
+@click.argument("right", metavar="RUN", shell_complete=complete_run)
+@_json
+def diff(left: str, right: str, as_json: bool) -> None:
+    """Compare two runs: image, packages, code, parameters, metrics.
+
+    Exits with 0 if nothing differs, with 1 if something does.
+    """
+    compared = _compare(left, right)
+    _show(compared, as_json=as_json)
+    if not compared.is_same:
+        sys.exit(1)
+
+
+def _to_standard_error(chunk: Chunk) -> None:
+    """The program's output, where the answer is for a program."""
+    sys.stderr.buffer.write(chunk.data)
+    sys.stderr.flush()
+
+
+def _compare(left: str, right: str) -> Comparison:
+    from container_backend.rerun import compare, facts_of, find_run
+
+    return compare(*(facts_of(find_run(run)) for run in (left, right)))
+
+
+def _show(compared: Comparison, *, as_json: bool) -> None:
+    click.echo(json.dumps(compared.as_json(), indent=2) if as_json else compared.as_text())
+
+
+RERUN_COMMANDS: Final = (rerun, diff)

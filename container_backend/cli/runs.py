@@ -1,0 +1,247 @@
+"""The commands for runs that were started before: ``ps``, ``status``, ``logs``, ``wait`` and more."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from contextlib import closing, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from container_backend.machine import human_age, human_size, submission_in, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.container import RunContainer
+    from container_backend.engine import Engine
+    from container_backend.run import ListedRun
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def complete_run(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """The ids of the runs that have a container; none where there is no engine to ask."""
+    from container_backend import naming
+    from container_backend.engine import connect
+    from container_backend.errors import EngineUnavailable
+    from container_backend.machine import run_id_in
+
+    try:
+        with closing(connect()) as engine:
+            label = {"label": naming.LABEL_RUN_ID}
+            found = engine.client.api.containers(all=True, filters=label)
+    except EngineUnavailable:
+        return []
+    ids = (run_id_in(each["Labels"]) for each in found if submission_in(each["Labels"]))
+    return sorted(each for each in ids if each.startswith(incomplete))
+
+
+def _since(_context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    if match := re.fullmatch(r"(\d{1,15})([smhd])", value):
+        return max(0.0, time.time() - int(match[1]) * _SECONDS[match[2]])
+    try:
+        return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone().timestamp()
+    except ValueError as error:
+        raise click.BadParameter(
+            f"'{value}': write it as 10m, 2h, 1d or 2026-01-31T12:00.", param=parameter
+        ) from error
+
+
+_run = click.argument("run", shell_complete=complete_run)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+def _prepared() -> Engine:
+    """An engine, and a supervisor where one is needed."""
+    from container_backend.engine import connect
+    from container_backend.machine import configure_logging
+    from container_backend.run import ensure_supervisor, ledger_of
+
+    configure_logging()
+    engine = connect()
+    if any(ledger_of(engine.host).entries()):
+        ensure_supervisor(engine.host)
+    return engine
+
+
+def _find(engine: Engine, run: str) -> RunContainer | None:
+    from container_backend.container import check_run_id, find_container
+
+    return find_container(engine, check_run_id(run))
+
+
+@click.command()
+@click.option("-a", "--all", "ended", is_flag=True, help="Also those whose program has ended.")
+@_json
+def ps(ended: bool, as_json: bool) -> None:
+    """List the runs that have a container on the engine.
+
+    A run's container goes when the run has ended, unless the backend config says `keep`; what
+    became of the run is said by `container-backend status`.
+    """
+    from container_backend.run import list_runs
+
+    with closing(_prepared()) as engine:
+        found = list_runs(engine, ended=ended)
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], indent=2))
+    elif found:
+        click.echo(run_table(found))
+    elif ended:
+        click.echo("No run has a container on the engine.", err=True)
+    else:
+        click.echo("No run is going on.", err=True)
+
+
+@click.command()
+@_run
+@_json
+def status(run: str, as_json: bool) -> None:
+    """Say how RUN is, and why. RUN is its id, or the beginning of it."""
+    from container_backend.run import status_of
+
+    with closing(_prepared()) as engine:
+        found = status_of(engine, run)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        if value not in {None, ""}:
+            click.echo(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@click.command()
+@_run
+@click.option("-f", "--follow", is_flag=True, help="Go on until the program ends.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=_since,
+    help="Only what was written since then, e.g. 10m (ago), or 2026-01-31T12:00.",
+)
+@click.option(
+    "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only so many at the end."
+)
+def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
+    """Print what the program of RUN has written. RUN is its id, or the beginning of it.
+
+    While there is a container, that is the engine's log; afterwards, the run's artifact.
+    """
+    try:
+        _print_logs(run, follow=follow, since=since, tail=tail)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has enough, as `head` has
+        sys.exit(1)
+
+
+def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
+    from docker.errors import NotFound
+
+    from container_backend.run import console, read_output
+
+    with closing(_prepared()) as engine:
+        found = _find(engine, run)
+        if found is not None:
+            write = console()
+            with suppress(NotFound):  # its run has ended just now
+                for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
+                    write(chunk)
+                return
+    from container_backend.run import attach
+
+    for data in attach(run).logs(since=since, tail=tail):
+        sys.stdout.buffer.write(data)
+
+
+@click.command()
+@_run
+def wait(run: str) -> None:
+    """Wait for the end of RUN, and exit as the command that runs it does.
+
+    RUN is its id, or the beginning of it. 0 when it finished, 1 when it failed, 130 when it was
+    cancelled.
+    """
+    from container_backend.run import attach
+
+    _prepared().close()
+    attach(run).result()
+
+
+@click.command()
+@_run
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long it has until SIGKILL; by default, what the backend config said.",
+)
+def cancel(run: str, grace: float | None) -> None:
+    """Have the program of RUN stop. Returns when the run has ended.
+
+    RUN is its id, or the beginning of it.
+    """
+    from container_backend.container import cancel_program
+
+    with closing(_prepared()) as engine:
+        found = _find(engine, run)
+        stopped = found is not None and cancel_program(engine, found.id, grace)
+    from container_backend.run import attach
+
+    attached = attach(run)
+    attached.wait()
+    if not stopped:
+        click.echo(f"Run {attached.run_id} had ended already: {attached.get_status()}.", err=True)
+        return
+    click.echo(f"Run {attached.run_id}: {attached.get_status()}.", err=True)
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End when there is nothing left to do.")
+def supervise(until_idle: bool) -> None:
+    """Finish runs whose command is gone, in the foreground, e.g. as a service of systemd.
+
+    Without it, every run has one started in the background, which ends by itself.
+    """
+    from container_backend.run import supervise_until_stopped
+
+    supervise_until_stopped(stays=not until_idle)
+
+
+RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)
+_SHORT_ID: Final = 12
+
+
+def _age(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else human_age(seconds)  # noqa: PLR2004 a minute
+
+
+def run_table(runs: Sequence[ListedRun]) -> str:
+    """A line for each run."""
+    head = ("RUN", "EXPERIMENT", "PROJECT", "ENTRY POINT", "IMAGE", "STATE", "AGE", "CPU", "MEMORY")
+    return table(
+        head,
+        [
+            (
+                run.run_id[:_SHORT_ID],
+                run.experiment,
+                run.project,
+                run.entry_point,
+                run.image,
+                run.state if run.exit_code is None else f"{run.state} ({run.exit_code})",
+                "-" if run.seconds is None else _age(run.seconds),
+                "-" if run.cpu_percent is None else f"{run.cpu_percent:.0f} %",
+                "-" if run.memory_bytes is None else human_size(run.memory_bytes),
+            )
+            for run in runs
+        ],
+    )

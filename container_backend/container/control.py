@@ -1,0 +1,83 @@
+"""What may be done to the container of a run from anywhere: found, read, cancelled. Without MLflow."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from container_backend import naming
+from container_backend.container.following import inspect_container
+from container_backend.engine import containers
+from container_backend.errors import InvalidInput
+from container_backend.machine import run_id_in, submission_in
+
+if TYPE_CHECKING:
+    from container_backend.container.described import RunContainer
+    from container_backend.engine import Engine
+
+_RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
+
+
+def check_run_id(prefix: str) -> str:
+    """A run's id, or the beginning of one.
+
+    Raises:
+        InvalidInput: It cannot be one.
+    """
+    text = prefix.strip().lower()
+    if not _RUN_ID.fullmatch(text):
+        raise InvalidInput(
+            f"'{prefix}' is not the id of a run, nor the beginning of one.",
+            remedy="List the runs with `container-backend ps -a`.",
+        )
+    return text
+
+
+def find_container(engine: Engine, prefix: str) -> RunContainer | None:
+    """The container of a run.
+
+    Args:
+        engine: Where to look.
+        prefix: The beginning of the run's id.
+
+    Returns:
+        None where there is none.
+
+    Raises:
+        InvalidInput: There are several runs whose ids begin like that.
+    """
+    label = {"label": naming.LABEL_RUN_ID}
+    found = {
+        run_id_in(each["Labels"]): str(each["Id"])
+        for each in engine.client.api.containers(all=True, filters=label)
+        if submission_in(each["Labels"]) and run_id_in(each["Labels"]).startswith(prefix)
+    }
+    if len(found) > 1 and prefix not in found:
+        raise ambiguous(prefix, sorted(found))
+    container_id = found.get(prefix) or next(iter(found.values()), None)
+    return None if container_id is None else inspect_container(engine, container_id)
+
+
+def ambiguous(prefix: str, run_ids: list[str]) -> InvalidInput:
+    """What is raised where several runs begin alike."""
+    shown = ", ".join(run_ids[:5]) + (", …" if len(run_ids) > 5 else "")  # noqa: PLR2004
+    return InvalidInput(
+        f"{len(run_ids)} runs begin with '{prefix}': {shown}.", remedy="Give more of its id."
+    )
+
+
+def cancel_program(engine: Engine, container_id: str, grace: float | None = None) -> bool:
+    """Have a program stop. Whether there was something to stop.
+
+    Args:
+        engine: Where it is.
+        container_id: Its container.
+        grace: Seconds until SIGKILL; those of the backend config by default.
+    """
+    found = inspect_container(engine, container_id)
+    if found is None or found.has_ended:
+        return False
+    # The name first: whoever finishes the run knows why it ended.
+    containers.rename(engine, found.id, naming.container_name(found.run_id, naming.CANCELLED))
+    containers.stop(engine, found.id, grace)
+    return True

@@ -1,0 +1,190 @@
+"""One stream of an engine's events, for all containers of ours that somebody in this process follows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from docker.errors import NotFound
+
+from container_backend import naming
+from container_backend.container.described import read_container
+from container_backend.container.outcome import Signs
+from container_backend.engine import CONNECT_SECONDS, Event, EventReader
+from container_backend.machine import exit_code_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.container.described import RunContainer
+    from container_backend.engine import Engine, EngineHost
+
+_logger = logging.getLogger(__name__)
+
+
+def after_loss(signs: Signs, *, has_died: bool) -> Signs:
+    """What is known of a container when the engine was away.
+
+    An engine that is ended in good order ends its containers first, with signals.
+
+    Args:
+        signs: What was known before.
+        has_died: Whether its program had ended by then.
+    """
+    return replace(signs, engine_lost=True, signal=signs.signal if has_died else 0)
+
+
+def with_event(signs: Signs, event: Event) -> Signs:
+    """What is known of a container after an event."""
+    if event.action == "oom":
+        return replace(signs, out_of_memory=True)
+    if event.action == "kill":
+        number = event.attributes.get("signal", "")
+        return replace(signs, signal=exit_code_of(number) or 0)
+    if event.action == "start":
+        return Signs()
+    code = event.attributes.get("exitCode", "")
+    if event.action == "die" and code.isdigit():
+        return replace(signs, exit_code=int(code))
+    return signs
+
+
+class Followed:
+    """A container that somebody waits for."""
+
+    def __init__(self, container_id: str) -> None:
+        """Nothing has happened yet."""
+        self.container_id = container_id
+        self.signs = Signs()
+        self._died = threading.Event()
+        self._happened = threading.Event()
+        self._lost = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Until something happened that may be the end, or the time is over."""
+        self._happened.wait(seconds)
+        self._happened.clear()
+
+    def wait_for_death(self, seconds: float) -> None:
+        """Until the program has ended, or the time is over."""
+        self._died.wait(seconds)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the engine is away, as far as it is known."""
+        return self._lost.is_set()
+
+    def wait_for_loss(self, seconds: float) -> bool:
+        """Whether the engine goes away in that time."""
+        return self._lost.wait(seconds)
+
+    def is_alive(self) -> None:
+        """It was seen running: whatever happened to the engine has not ended it."""
+        if self.signs.engine_lost:
+            self.signs = replace(self.signs, engine_lost=False)
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
+        self.signs = with_event(self.signs, event)
+        if event.action == "start":
+            self._died.clear()
+        if event.action == "die":
+            self._died.set()
+        if event.action in {"die", "destroy", "rename"}:
+            self._happened.set()
+
+    def lose(self) -> None:
+        """The engine went away."""
+        self._lost.set()
+        self._happened.set()
+
+    def find(self, missed: Sequence[Event], *, was_away: bool) -> None:
+        """The engine is heard again; see :class:`Listener`."""
+        if was_away:
+            self.signs = after_loss(self.signs, has_died=self._died.is_set())
+        for event in missed:
+            if event.container_id == self.container_id:
+                self.take(event)
+        self._lost.clear()
+        self._happened.set()
+
+
+class Follower:
+    """Tells those who wait for containers of an engine what happened to them: one stream for all."""
+
+    def __init__(self, host: EngineHost) -> None:
+        """Nothing is followed yet."""
+        self._followed: dict[str, list[Followed]] = {}
+        self._lock = threading.Lock()
+        self._open = threading.Event()
+        self._reader: EventReader | None = None
+        self._host = host
+
+    def follow(self, container_id: str) -> Followed:
+        """Begin to follow a container. What happens to it from now on is not missed."""
+        followed = Followed(container_id)
+        with self._lock:
+            self._followed.setdefault(container_id, []).append(followed)
+            if self._reader is None:
+                self._reader = EventReader(self._host, naming.LABEL_RUN_ID, self)
+                self._reader.start()
+        self._open.wait(CONNECT_SECONDS)
+        return followed
+
+    def leave(self, followed: Followed) -> None:
+        """No longer follow it."""
+        with self._lock:
+            others = self._followed.get(followed.container_id, [])
+            if followed in others:
+                others.remove(followed)
+            if not others:
+                self._followed.pop(followed.container_id, None)
+
+    def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
+        """See :class:`Listener`."""
+        del engine
+        if self._open.is_set():
+            for each in self._all():
+                each.find(missed, was_away=was_away)
+        self._open.set()
+
+    def happened(self, event: Event) -> None:
+        """See :class:`Listener`."""
+        with self._lock:
+            followed = list(self._followed.get(event.container_id, ()))
+        for each in followed:
+            each.take(event)
+
+    def lost(self, error: BaseException) -> None:
+        """See :class:`Listener`."""
+        _logger.debug("The engine's events ended: %s", error)
+        for each in self._all():
+            each.lose()
+
+    def _all(self) -> list[Followed]:
+        with self._lock:
+            return [each for group in self._followed.values() for each in group]
+
+
+_FOLLOWERS: dict[str, Follower] = {}
+_followers_lock = threading.Lock()
+
+
+def follower_of(host: EngineHost) -> Follower:
+    """The one of this process for an engine."""
+    with _followers_lock:
+        return _FOLLOWERS.setdefault(host.url, Follower(host))
+
+
+def inspect_container(engine: Engine, container: str) -> RunContainer | None:
+    """A container, by id or name, as it is now; None where there is none.
+
+    Raises:
+        ENGINE_ERRORS: The engine is not there.
+    """
+    try:
+        return read_container(engine.client.api.inspect_container(container))
+    except NotFound:
+        return None

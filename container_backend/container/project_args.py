@@ -1,0 +1,73 @@
+"""Docker arguments of a run that are not the caller's: of the project's ``docker_env``, of a setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container_backend import naming
+from container_backend.container.docker_args import DockerArgs, parse_docker_args
+from container_backend.errors import InvalidConfig
+from container_backend.machine import owner_id
+from container_backend.privileges import Permissions, check_variables, check_volumes
+
+if TYPE_CHECKING:
+    from container_backend.engine import Engine
+    from container_backend.environment import DockerEnvironment
+
+
+def asked_args(
+    given: DockerArgs, environment: DockerEnvironment, directory: Path, permissions: Permissions
+) -> DockerArgs:
+    """What the project's ``docker_env`` asks for.
+
+    Args:
+        given: What the caller gives.
+        environment: Of the project.
+        directory: Of the project; its volumes are relative to it.
+        permissions: Of the project.
+
+    Raises:
+        InvalidInput: It may not ask for that, or it cannot be read.
+    """
+    check_volumes(environment.where, environment.volumes, permissions)
+    check_variables(environment.where, environment.variables, given.environment, permissions)
+    volumes = [
+        f"{directory}/{volume}" if volume.startswith(".") else volume
+        for volume in environment.volumes
+    ]
+    return parse_docker_args({"volume": volumes, "env": list(environment.variables)})
+
+
+def beneath(asked: DockerArgs, given: DockerArgs) -> DockerArgs:
+    """What the project asks for; what the caller gives comes before it."""
+    return replace(
+        given,
+        binds=[*asked.binds, *given.binds],
+        environment={**asked.environment, **given.environment},
+    )
+
+
+def with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
+    """The engine's socket for the program, which can then start siblings of its own container.
+
+    Raises:
+        InvalidConfig: The engine has none on this machine.
+    """
+    url = connected.host.url
+    if not url.startswith("unix://"):
+        raise InvalidConfig(
+            f"'allow_engine' needs an engine on a socket of this machine, not {url}."
+        )
+    path = Path(url.removeprefix("unix://"))
+    try:
+        group = path.stat().st_gid
+    except OSError as error:
+        raise InvalidConfig(f"'allow_engine': '{path}': {error.strerror}.") from error
+    return replace(
+        args,
+        binds=[*args.binds, f"{path}:{path}"],
+        environment={**args.environment, "DOCKER_HOST": url, naming.ENV_OWNER: owner_id()},
+        groups=[*args.groups, group],
+    )

@@ -1,0 +1,115 @@
+"""What to run → a created and filled container, ready to start."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from container_backend.masking import masked, secrets_in
+from container_backend.naming import CODE_DIRECTORY, HOME_DIRECTORY
+from container_backend.project import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.container.docker_args import DockerArgs
+    from container_backend.container.store_access import Mount, TrackingAccess
+
+# Who programs are when a person of that number is not needed: nobody's number on most systems.
+_UNPRIVILEGED: Final = Owner(1000, 1000)
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container to be.
+
+    Attributes:
+        name: Known beforehand, so that it can be found even if the answer to its creation is lost.
+        image: Reference or id.
+        command: For a shell in the container.
+        environment: Variables; may hold credentials.
+        labels: All that is needed to finish the run's bookkeeping.
+        mounts: Folders of this machine, at their own paths.
+        owner: The user that the program runs as, by number, and whose the code is.
+        network: Name of a network, or None for the engine's default.
+        groups: Further groups of the user.
+        args: What the caller set beyond that.
+        entrypoint: What the shell is started by, instead of the image's own entry point; None for
+            that one.
+        stop_signal: What the program is sent that it may stop.
+        stop_seconds: How long it has then, whoever stops it.
+        python_path: The image's PYTHONPATH.
+        leaves_mark: Whether the shell is to show that it was reached, by :data:`names.REACHED`.
+    """
+
+    name: str
+    image: str
+    command: str
+    environment: Mapping[str, str] = field(repr=False)
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    owner: Owner
+    network: str | None
+    groups: tuple[str | int, ...]
+    args: DockerArgs = field(repr=False)
+    entrypoint: tuple[str, ...] | None = None
+    stop_signal: str = "SIGTERM"
+    stop_seconds: int = 10
+    python_path: str = ""
+    leaves_mark: bool = False
+
+    def describe(self) -> str:
+        """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
+        secrets = secrets_in(self.environment)
+        words = ["docker", "run", "--rm", "--init", "--name", self.name]
+        words += ["--user", self.args.user or f"{self.owner.uid}:{self.owner.gid}"]
+        words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
+        if self.network:
+            words += ["--network", self.network]
+        for mount in self.mounts:
+            words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
+        for bind in self.args.binds:
+            words += ["--volume", bind]
+        for name, value in sorted(self.environment.items()):
+            words += ["--env", f"{name}={_shown(name, value)}"]
+        return shlex.join([*words, self.image, "bash", "-c", masked(self.command, secrets)])
+
+
+def _shown(name: str, value: str) -> str:
+    return masked(value, secrets_in({name: value}, shortest=1))
+
+
+def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owner:
+    """Who the program runs as.
+
+    The invoking user, so that what it writes to a folder of this machine belongs to them. Fetched
+    code does not get root for nothing: where root invokes and no folder is written to, it runs as
+    an ordinary user.
+
+    Args:
+        access: Whose mounts are looked at.
+        environ_uid: Instead of this process's user, for tests.
+    """
+    if not hasattr(os, "getuid"):
+        return _UNPRIVILEGED
+    uid = os.getuid() if environ_uid is None else environ_uid
+    writes = any(not mount.read_only for mount in access.mounts)
+    if uid == 0 and not writes:
+        return _UNPRIVILEGED
+    return Owner(uid, os.getgid())
+
+
+def base_environment(owner: Owner) -> dict[str, str]:
+    """What a program may expect anywhere, and a number without an entry in passwd has not.
+
+    The last one spares people a page of warnings from MLflow in images without git.
+    """
+    name = "root" if owner.uid == 0 else f"user{owner.uid}"
+    return {
+        "HOME": HOME_DIRECTORY,
+        "USER": name,
+        "LOGNAME": name,
+        "GIT_PYTHON_REFRESH": "quiet",
+    }

@@ -1,0 +1,249 @@
+"""What an engine counts of a container → MLflow's system metrics, and what a table shows.
+
+The names, the units and the meaning are those of MLflow's own monitors
+(``mlflow/system_metrics/metrics/``), which run inside of a program and see its machine; these see
+its container. MLflow's page shows what begins with ``system/`` on its tab of system metrics.
+
+``system/disk_usage_megabytes``, ``…_percentage`` and ``system/disk_available_megabytes`` are not
+filled: a container has no disk of its own, it writes to layers and volumes of the machine's. What
+the engine counts is what it read and wrote: ``system/disk_read_megabytes`` and
+``system/disk_write_megabytes``. These and the network's are counted since the container was
+started, as MLflow counts the network's since its monitoring was.
+
+https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerStats
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend.machine import open_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+PREFIX: Final = "system/"
+NVIDIA_QUERY: Final[tuple[str, ...]] = (
+    "nvidia-smi",
+    "--query-gpu=index,utilization.gpu,memory.used,memory.total,power.draw,power.limit",
+    "--format=csv,noheader,nounits",
+)
+_NVIDIA_NUMBERS: Final = 5  # after the index
+_MEGABYTE: Final = 1e6  # MLflow's
+_MEBIBYTE: Final = 2**20  # nvidia-smi's
+_COUNTERS_END: Final = 2**64  # they are unsigned integers of the engine's
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a container uses, as ``docker stats`` shows it. None is what is not known.
+
+    Attributes:
+        cpu_percent: 100 is one core.
+        memory_bytes: Without what the kernel would give back at once: its cache of files.
+        memory_limit: In bytes: the container's, or all that the machine has.
+    """
+
+    cpu_percent: float | None
+    memory_bytes: int | None
+    memory_limit: int | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Metrics of one moment.
+
+    Attributes:
+        at: In seconds since 1970.
+        step: MLflow's: which sample of the run it is.
+        values: By the metrics' names.
+    """
+
+    at: float
+    step: int
+    values: Mapping[str, float]
+
+
+def values_of(
+    raw: Mapping[str, Any], before: Mapping[str, Any] | None, *, cpus: float | None = None
+) -> dict[str, float]:
+    """The system metrics of a reading. What it does not say is left out.
+
+    Args:
+        raw: The reading. Of a container that has ended it says nothing.
+        before: The one before. Without it the CPU's is left out: the engine counts CPU time, and
+            a one-shot reading has no earlier one in it.
+        cpus: How many CPUs the container may use, where it is limited (``--cpus``, or as many as
+            ``--cpuset-cpus`` names): 100 % is all of them, and what a throttle lets through on
+            top is cut off. Otherwise 100 % is all of the machine's, as in MLflow's own metric.
+    """
+    cores = _number(raw, "cpu_stats", "online_cpus")
+    usable = min(cpus / cores, 1.0) if cpus and cores else 1.0
+    busy = _percent(_cpu_share(raw, before), usable)
+    used = _memory_used(raw)
+    return _known(
+        {
+            "cpu_utilization_percentage": None if busy is None else min(busy, 100.0),
+            "system_memory_usage_megabytes": _megabytes(used),
+            "system_memory_usage_percentage": _percent(used, _number(raw, "memory_stats", "limit")),
+            "network_receive_megabytes": _megabytes(_network(raw, "rx_bytes")),
+            "network_transmit_megabytes": _megabytes(_network(raw, "tx_bytes")),
+            "disk_read_megabytes": _megabytes(_disk(raw, "read")),
+            "disk_write_megabytes": _megabytes(_disk(raw, "write")),
+        }
+    )
+
+
+def usage_of(raw: Mapping[str, Any], before: Mapping[str, Any] | None) -> Usage:
+    """What a reading says for a table; without the one before there is no CPU percentage."""
+    cores = _number(raw, "cpu_stats", "online_cpus")
+    cpu = _percent(_cpu_share(raw, before), 1 / cores if cores else None)
+    return Usage(cpu, _memory_used(raw), _number(raw, "memory_stats", "limit") or None)
+
+
+def gpu_values(output: str) -> dict[str, float]:
+    """The system metrics in what :data:`NVIDIA_QUERY` prints, one line for each GPU.
+
+    What a GPU does not tell (``[N/A]``, ``[Not Supported]``) is left out, and so is every line
+    that is none of the table, such as an error. The GPUs are numbered as where it was run.
+    """
+    values: dict[str, float | None] = {}
+    for line in output.splitlines():
+        index, *rest = (cell.strip() for cell in line.split(","))
+        if len(rest) != _NVIDIA_NUMBERS or not (index.isascii() and index.isdecimal()):
+            continue
+        busy, used, total, power, most = map(_parsed, rest)
+        values |= {
+            f"gpu_{index}_utilization_percentage": busy,
+            f"gpu_{index}_memory_usage_megabytes": _megabytes(used, _MEBIBYTE),
+            f"gpu_{index}_memory_usage_percentage": _percent(used, total),
+            f"gpu_{index}_power_usage_watts": power,
+            f"gpu_{index}_power_usage_percentage": _percent(power, most),
+        }
+    return _known(values)
+
+
+def append_sample(file: Path, sample: Sample) -> None:
+    """Add a sample to a file, in one write: a line that a kill cannot tear in two.
+
+    Raises:
+        OSError: It could not be written, or not all of it.
+    """
+    values = {"at": sample.at, "step": sample.step, "values": dict(sample.values)}
+    line = json.dumps(values).encode() + b"\n"
+    with open_private(file, "ab", buffering=0) as samples:
+        if samples.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+
+def read_samples(file: Path) -> list[Sample]:
+    """The samples of a file, without the lines that are none; of no file, none.
+
+    Raises:
+        OSError: There is a file, and it cannot be read.
+    """
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [sample for line in lines if (sample := _sample(line)) is not None]
+
+
+def _sample(line: bytes) -> Sample | None:
+    try:
+        value = json.loads(line)
+        values = {str(name): float(number) for name, number in value["values"].items()}
+        return Sample(float(value["at"]), int(value["step"]), values)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None
+
+
+def _cpu_share(raw: Mapping[str, Any], before: Mapping[str, Any] | None) -> float | None:
+    """How much of the CPU time of the whole machine the container had since then: 1 is all of it.
+
+    None where the counters went back, as they do when a container is started anew.
+    """
+    ours = _grown(raw, before, "cpu_stats", "cpu_usage", "total_usage")
+    everyones = _grown(raw, before, "cpu_stats", "system_cpu_usage")
+    return ours / everyones if ours is not None and everyones else None
+
+
+def _grown(raw: Mapping[str, Any], before: Mapping[str, Any] | None, *path: str) -> int | None:
+    now, then = _number(raw, *path), _number(before, *path)
+    return now - then if now is not None and then is not None and now >= then else None
+
+
+def _memory_used(raw: Mapping[str, Any]) -> int | None:
+    """In bytes, by the rule of ``docker stats``: calculateMemUsageUnixNoCache of Docker's client.
+
+    The first name is that of cgroup v1, the second that of v2. Nothing alive uses no memory: a 0
+    says that the container has ended.
+    """
+    used = _number(raw, "memory_stats", "usage")
+    for name in ("total_inactive_file", "inactive_file"):
+        cache = _number(raw, "memory_stats", "stats", name)
+        if used and cache is not None and cache < used:
+            return used - cache
+    return used or None
+
+
+def _network(raw: Mapping[str, Any], key: str) -> int | None:
+    """Of all networks together; None with the machine's own, which the engine does not count."""
+    networks = _at(raw, "networks")
+    names = networks if isinstance(networks, Mapping) else ()
+    return _sum(_number(networks, name, key) for name in names)
+
+
+def _disk(raw: Mapping[str, Any], operation: str) -> int | None:
+    """Of all disks together; None where the kernel counts none, which is not the same as 0.
+
+    The operations are "Read" and "Write" with cgroup v1, and "read" and "write" with v2.
+    """
+    found = _at(raw, "blkio_stats", "io_service_bytes_recursive")
+    entries = found if isinstance(found, list) else ()
+    ours = (entry for entry in entries if str(_at(entry, "op")).lower() == operation)
+    return _sum(_number(entry, "value") for entry in ours)
+
+
+def _at(raw: object, *path: str) -> object:
+    for name in path:
+        raw = raw.get(name) if isinstance(raw, Mapping) else None
+    return raw
+
+
+def _number(raw: object, *path: str) -> int | None:
+    value = _at(raw, *path)
+    if not isinstance(value, int | float) or not 0 <= value < _COUNTERS_END:
+        return None
+    return int(value)
+
+
+def _parsed(cell: str) -> float | None:
+    try:
+        number = round(float(cell), 2)  # as many as it prints
+    except ValueError:
+        return None
+    return number if 0 <= number < _COUNTERS_END else None
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _percent(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def _megabytes(count: float | None, unit: int = 1) -> float | None:
+    return None if count is None else count * unit / _MEGABYTE
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {PREFIX + name: value for name, value in values.items() if value is not None}

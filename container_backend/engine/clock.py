@@ -1,0 +1,47 @@
+"""The engine's clock, which need not be this machine's, and its way to write times."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from container_backend.engine.connection import Engine
+
+# What the engine says of what has not happened.
+_NEVER: Final = "0001-01-01T00:00:00Z"
+_TIME: Final = re.compile(r"([-\d]+T[:\d]+)(\.\d+)?(Z|[-+]\d\d:\d\d)")
+
+
+def parse_time(text: str) -> float | None:
+    """The engine's time (RFC 3339 with nanoseconds) in seconds since 1970; None for never."""
+    if text == _NEVER or (match := _TIME.fullmatch(text)) is None:
+        return None
+    date, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(date + zone.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment.timestamp() + float(fraction or 0)
+
+
+def time_in_log(seconds: float) -> str:
+    """A time, in seconds since 1970, to be compared with those of entries of a container's log."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def exact_seconds(time: str) -> str:
+    """The time of an entry of a log, to the nanosecond, as the engine takes it: in seconds since 1970."""
+    date, _, fraction = time.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
+    return f"{int(moment.timestamp())}.{fraction or 0}"
+
+
+def clock_of(engine: Engine) -> float | None:
+    """Seconds since 1970, as the engine has it (``GET /info``); None where it does not say.
+
+    Raises:
+        ENGINE_ERRORS: The engine is not there.
+    """
+    return parse_time(str(engine.client.api.info().get("SystemTime", "")))

@@ -1,0 +1,187 @@
+"""``conda.yaml`` → a Python environment where everything in it is on the Python index, too.
+
+The format: https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html
+Specifications of packages:
+https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html#package-match-specifications
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from container_backend.environment.python_env import line_numbers
+from container_backend.environment.requirements import Line
+from container_backend.environment.spec import CondaPackages, EnvironmentSpec, own_python, specify
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import load_mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+_logger = logging.getLogger(__name__)
+CONDA_FILE: Final = "conda.yaml"
+_KEYS: Final = ("name", "channels", "dependencies", "prefix", "platforms")
+_DEFAULT_CHANNELS: Final = ("conda-forge",)
+_SPECIFICATION: Final = re.compile(
+    r"(?:(?P<channel>[\w./:-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<version>[^\[\]]*)"
+)
+_CHANNEL: Final = re.compile(r"[\w.:/@%+~-]+")
+
+
+@dataclass(frozen=True)
+class _Package:
+    """A match specification."""
+
+    text: str
+    name: str
+    version: str
+    line: Line
+
+
+def read_conda_env(file: Path, root: Path) -> EnvironmentSpec:
+    """Read a conda environment file.
+
+    Raises:
+        InvalidEnvironment: A key or an entry that cannot be read, with its line.
+    """
+    content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
+    if unknown := [str(key) for key in content if key not in _KEYS]:
+        raise InvalidEnvironment(
+            f"{file}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(_KEYS)}."
+        )
+    items = content.get("dependencies") or []
+    if not isinstance(items, list):
+        raise InvalidEnvironment(f"{file}, key 'dependencies': a list is needed.")
+    numbers = line_numbers(node).get("dependencies", [])
+    packages: list[_Package] = []
+    lines: list[Line] = []
+    for item, number in zip(items, numbers, strict=True):
+        if isinstance(item, str):
+            packages.append(_package(Line(item, file, number)))
+        else:
+            lines += _pip_lines(item, Line("pip", file, number))
+    python = next((package for package in packages if package.name == "python"), None)
+    others = [package for package in packages if package.name != "python"]
+    taken = {package.text: _on_the_index(package) for package in others}
+    version = _python_version(python)
+    source = str(file) if python is not None else ""
+    if all(taken.values()):
+        if taken:
+            _logger.warning(
+                "%s: taken from the Python index, not from conda: %s",
+                file,
+                ", ".join(f"{text} as {requirement}" for text, requirement in taken.items()),
+            )
+        lines += [Line(taken[package.text] or "", file, package.line.number) for package in others]
+        return specify(root, lines, python=version, source=source)
+    spec = specify(root, lines, python=version, source=source)
+    wanted = python.text if python is not None and python.version else f"python={spec.python}"
+    return replace(
+        spec,
+        conda=CondaPackages(
+            _channels(file, content), tuple(sorted({wanted, *(other.text for other in others)}))
+        ),
+    )
+
+
+def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    listed = content.get("channels") or list(_DEFAULT_CHANNELS)
+    if not isinstance(listed, list) or not all(
+        isinstance(item, str) and _CHANNEL.fullmatch(item) for item in listed
+    ):
+        raise InvalidEnvironment(f"{file}, key 'channels': a list of names or addresses is needed.")
+    return tuple(listed)
+
+
+def _pip_lines(item: object, line: Line) -> list[Line]:
+    """``- pip: [requirement, …]``."""
+    listed = item.get("pip") if isinstance(item, dict) and set(item) == {"pip"} else None
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise InvalidEnvironment(
+            f"{line.where}: a package is needed, or 'pip:' with a list of requirements."
+        )
+    return [
+        Line(text, line.file, line.number + offset) for offset, text in enumerate(listed, start=1)
+    ]
+
+
+def _package(line: Line) -> _Package:
+    match = _SPECIFICATION.fullmatch(line.text.strip())
+    if match is None:
+        raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
+    name, version = match["name"].lower(), match["version"].strip()
+    return _Package(line.text.strip(), name, version, line)
+
+
+def _on_the_index(package: _Package) -> str | None:
+    """The same as a requirement; None where it is not known to be the same."""
+    if package.name not in SAME_ON_THE_INDEX:
+        return None
+    version = _version(package.version)
+    return None if version is None else f"{package.name}{version}"
+
+
+def _version(text: str) -> str | None:
+    """``=1.2`` → ``==1.2.*``, ``=1.2.3=build`` → None, ``1.2.*`` → ``==1.2.*``, ``>=1,<2`` as it is."""
+    if not text:
+        return ""
+    exact = re.fullmatch(r"==\s*([\w.!+]+)", text)
+    if exact:
+        return f"=={exact[1]}"
+    fuzzy = re.fullmatch(r"=?\s*([\w.!+]+?)(\.?\*)?", text)
+    if fuzzy:
+        return f"=={fuzzy[1]}.*"
+    try:
+        return str(SpecifierSet(text.replace(" ", "")))
+    except InvalidSpecifier:
+        return None  # a build string, `1.2|1.3`, …
+
+
+def _python_version(package: _Package | None) -> str | None:
+    """``3.11`` or ``3.11.7`` where that is said; for a range, this interpreter's if it is in it."""
+    if package is None or not package.version:
+        return None
+    match = re.fullmatch(r"={0,2}\s*(3\.\d+(?:\.\d+)?)(\.?\*)?(=.*)?", package.version)
+    if match:
+        return match[1]
+    try:
+        allowed = SpecifierSet(package.version.replace(" ", ""))
+    except InvalidSpecifier as error:
+        raise InvalidEnvironment(
+            f"{package.line.where}: '{package.text}' is not a version of Python.",
+            remedy="Write one like 'python=3.11'.",
+        ) from error
+    for minor in (own_python(), *(f"3.{number}" for number in range(14, 7, -1))):
+        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
+            return minor
+    raise InvalidEnvironment(f"{package.line.where}: no version of Python is '{package.text}'.")
+
+
+SAME_ON_THE_INDEX: Final = frozenset(
+    """
+    absl-py accelerate aiohttp altair anyio arrow attrs beautifulsoup4 black bokeh boto3
+    botocore bottleneck cachetools catboost category_encoders certifi cffi charset-normalizer
+    click cloudpickle colorama cryptography cython dask databricks-cli databricks-sdk datasets
+    decorator deprecated dill distributed dynaconf einops eli5 evaluate evidently fastapi
+    fastparquet filelock flask fsspec gcsfs gensim gitpython google-cloud-storage great-
+    expectations gunicorn h5py hdbscan html5lib httpx huggingface_hub hydra-core hyperopt idna
+    imageio imbalanced-learn importlib-metadata ipykernel ipython jinja2 joblib jsonschema
+    jupyter jupyterlab keras kiwisolver lifelines lightgbm llvmlite loguru lxml markdown
+    markupsafe marshmallow matplotlib mlflow mlflow-skinny more-itertools mypy networkx nltk
+    notebook numba numexpr numpy omegaconf openpyxl optuna orjson packaging pandas paramiko
+    patsy pillow pip platformdirs plotly pmdarima pre-commit prophet protobuf psutil
+    psycopg2-binary pyarrow pydantic pygments pymongo pymysql pyodbc pyparsing pyspark pytest
+    python-dateutil python-dotenv pytz pyyaml regex requests rich ruff s3fs scikit-image
+    scikit-learn scipy seaborn sentencepiece setuptools shap simplejson six sktime sqlalchemy
+    statsmodels sympy tabulate tenacity tensorboard tensorflow termcolor threadpoolctl
+    tokenizers toml tomli toolz tornado tqdm transformers typer typing-extensions
+    typing_extensions tzdata ujson umap-learn urllib3 uvicorn werkzeug wheel wrapt xarray
+    xgboost xlrd xlsxwriter zarr
+    """.split()  # noqa: SIM905 a list of words reads best as one
+)

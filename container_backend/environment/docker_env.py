@@ -1,0 +1,93 @@
+"""``docker_env`` of an MLproject file → a ready image.
+
+https://mlflow.org/docs/latest/ml/projects/#docker-container-environments
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from container_backend.config import is_image_reference
+from container_backend.environment.spec import DockerEnvironment
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import kind_of
+
+_KEYS: Final = ("image", "volumes", "environment")
+_EXAMPLE: Final = "Write 'docker_env: {image: NAME}', with the name of an image."
+_VARIABLE: Final = re.compile(r"[^=\0]+")
+
+
+def read_docker_env(where: str, value: object) -> DockerEnvironment:
+    """Read the value of the key ``docker_env``.
+
+    Args:
+        where: File and key, for messages.
+        value: As YAML gives it.
+
+    Raises:
+        InvalidEnvironment: It is not what MLflow describes.
+    """
+    if isinstance(value, str):
+        about = (
+            "A Dockerfile is not built: build it yourself and name the image. "
+            if "dockerfile" in value.lower()
+            else ""
+        )
+        raise InvalidEnvironment(
+            f"{where}: a mapping with 'image' is needed, not '{value}'.", remedy=about + _EXAMPLE
+        )
+    if not isinstance(value, Mapping):
+        raise InvalidEnvironment(
+            f"{where}: a mapping with 'image' is needed, not {kind_of(value)}.", remedy=_EXAMPLE
+        )
+    if unknown := [str(key) for key in value if key not in _KEYS]:
+        raise InvalidEnvironment(
+            f"{where}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(_KEYS)}."
+        )
+    image = value.get("image")
+    if not isinstance(image, str) or not is_image_reference(image):
+        raise InvalidEnvironment(
+            f"{where}, key 'image': {kind_of(image)} is not the name of an image.", remedy=_EXAMPLE
+        )
+    return DockerEnvironment(
+        image,
+        where,
+        tuple(_volume(where, item) for item in _list(where, "volumes", value.get("volumes"))),
+        tuple(
+            _variable(where, item) for item in _list(where, "environment", value.get("environment"))
+        ),
+    )
+
+
+def _list(where: str, key: str, value: object) -> list[object]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidEnvironment(f"{where}, key '{key}': a list is needed, not {kind_of(value)}.")
+    return value
+
+
+def _volume(where: str, item: object) -> str:
+    if isinstance(item, str) and re.fullmatch(r"[^:]+:/[^:]*(:[a-z,]+)?", item):
+        return item
+    raise InvalidEnvironment(
+        f"{where}, key 'volumes': {kind_of(item)} is not '/folder/here:/folder/in/container'."
+    )
+
+
+def _variable(where: str, item: object) -> str:
+    """A name, or a pair: ``["NAME", "value"]``."""
+    if isinstance(item, str) and _VARIABLE.fullmatch(item):
+        return item
+    if (
+        isinstance(item, list)
+        and len(item) == 2  # noqa: PLR2004 a pair
+        and isinstance(item[0], str)
+        and _VARIABLE.fullmatch(item[0])
+    ):
+        return f"{item[0]}={item[1]}"
+    raise InvalidEnvironment(
+        f'{where}, key \'environment\': {kind_of(item)} is not "NAME" or ["NAME", "value"].'
+    )

@@ -1,0 +1,277 @@
+"""Where packages come from: the index settings of this machine and of the project.
+
+Addresses are part of an environment; user names and passwords are not. They are taken out of
+the addresses here, and travel as a secret (a netrc file) that no layer, hash or message sees.
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import netrc
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from container_backend.errors import InvalidConfig
+from container_backend.masking import without_credentials
+from container_backend.naming import CODE_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from container_backend.environment.requirements import Requirements
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user name and a password for a host."""
+
+    host: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Indexes:
+    """Index addresses without credentials, and the credentials beside them.
+
+    Attributes:
+        default: The index instead of the public one, or None.
+        extra: Further indexes, all searched for the best version, as pip does.
+        find_links: Pages with links to packages.
+        trusted_hosts: Hosts whose certificates are not checked.
+        logins: For the hosts above; never part of a hash, a file of a context or a message.
+    """
+
+    default: str | None = None
+    extra: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    logins: tuple[Login, ...] = field(default=(), repr=False)
+
+    def hosts(self) -> set[str]:
+        """The hosts that are asked for packages."""
+        urls = [self.default or "", *self.extra, *self.find_links]
+        return {host for url in urls if (host := urlsplit(url).hostname)}
+
+
+def split_credentials(url: str) -> tuple[str, Login | None]:
+    """An address without its credentials, and the credentials."""
+    parts = urlsplit(url)
+    if parts.hostname is None or (parts.username is None and parts.password is None):
+        return url, None
+    host = parts.netloc.rpartition("@")[2]
+    # `git+ssh://git@host` names an account, not a secret: it stays.
+    if parts.scheme.endswith("ssh") and parts.password is None:
+        return url, None
+    login = Login(parts.hostname, unquote(parts.username or ""), unquote(parts.password or ""))
+    return urlunsplit(parts._replace(netloc=host)), login
+
+
+def machine_indexes(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Indexes:
+    """What this machine's uv and pip are set to use: variables before files, uv before pip.
+
+    Addresses on this machine's disk are left out: a build cannot reach them.
+
+    Args:
+        environ: ``UV_*``, ``PIP_*`` and ``PIP_CONFIG_FILE`` are read from it.
+        home: The home directory.
+
+    Raises:
+        InvalidConfig: A settings file cannot be read.
+    """
+    home = home or Path.home()
+    pip = _pip_settings(environ, home)
+    uv = _uv_settings(environ, home)
+    # pip joins its variables with its files key by key; so does this.
+    return _clean(
+        default=uv.default or pip.default,
+        extra=uv.extra or pip.extra,
+        find_links=uv.find_links or pip.find_links,
+        trusted_hosts=uv.trusted_hosts or pip.trusted_hosts,
+    )
+
+
+def project_indexes(machine: Indexes, requirements: Requirements) -> Indexes:
+    """The machine's indexes, with what a project's requirements files say put over them."""
+    own = _clean(
+        default=requirements.index_url,
+        extra=requirements.extra_index_urls,
+        find_links=requirements.find_links,
+        trusted_hosts=requirements.trusted_hosts,
+    )
+    return Indexes(
+        default=own.default or machine.default,
+        extra=_unique(machine.extra + own.extra),
+        find_links=_unique(machine.find_links + own.find_links),
+        trusted_hosts=_unique(machine.trusted_hosts + own.trusted_hosts),
+        logins=machine.logins + own.logins,
+    )
+
+
+def with_netrc(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> Indexes:
+    """Add the logins that the user's netrc file has for these indexes; no others."""
+    file = Path(environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        entries = netrc.netrc(str(file))
+    except OSError:
+        return indexes
+    except netrc.NetrcParseError as error:
+        _logger.warning("The file %s cannot be read: %s", file, error.msg)
+        return indexes
+    known = {login.host for login in indexes.logins}
+    found = (
+        Login(host, entry[0], entry[2] or "")
+        for host in sorted(indexes.hosts() - known)
+        if (entry := entries.hosts.get(host))
+    )
+    return replace(indexes, logins=(*indexes.logins, *found))
+
+
+def netrc_file(logins: Sequence[Login]) -> bytes:
+    """Logins as a netrc file; the first of a host counts."""
+    lines = [
+        f"machine {login.host} login {_quote(login.user)} password {_quote(login.password)}\n"
+        for login in logins
+    ]
+    return "".join(lines).encode()
+
+
+def _quote(text: str) -> str:
+    if not text or any(character.isspace() or character in "\"'\\#" for character in text):
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
+
+
+def _clean(
+    *,
+    default: str | None,
+    extra: Sequence[str],
+    find_links: Sequence[str],
+    trusted_hosts: Sequence[str],
+) -> Indexes:
+    logins: list[Login] = []
+
+    def reachable(urls: Sequence[str]) -> tuple[str, ...]:
+        kept = []
+        for url in urls:
+            address, login = split_credentials(url)
+            in_project = address.startswith(CODE_DIRECTORY)
+            if urlsplit(address).scheme not in {"http", "https"} and not in_project:
+                _logger.debug(
+                    "Left out for builds, on this machine's disk: %s",
+                    without_credentials(address),
+                )
+                continue
+            kept.append(address)
+            if login is not None:
+                logins.append(login)
+        return _unique(kept)
+
+    defaults = reachable([default] if default else [])
+    return Indexes(
+        default=defaults[0] if defaults else None,
+        extra=reachable(extra),
+        find_links=reachable(find_links),
+        trusted_hosts=_unique(trusted_hosts),
+        logins=tuple(logins),
+    )
+
+
+def _unique(items: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    default: str | None = None
+    extra: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+
+
+def _pip_settings(environ: Mapping[str, str], home: Path) -> _Settings:
+    """pip's configuration: https://pip.pypa.io/en/stable/topics/configuration/."""
+    values: dict[str, str] = {}
+    for file in _pip_files(environ, home):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(file, encoding="utf-8")
+        except (configparser.Error, OSError, UnicodeDecodeError) as error:
+            raise InvalidConfig(f"pip's settings '{file}' cannot be read: {error}.") from error
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                values |= {key.replace("_", "-"): value for key, value in parser.items(section)}
+    for key in ("index-url", "extra-index-url", "find-links", "trusted-host"):
+        if value := environ.get("PIP_" + key.upper().replace("-", "_")):
+            values[key] = value
+    return _Settings(
+        default=values.get("index-url"),
+        extra=tuple(values.get("extra-index-url", "").split()),
+        find_links=tuple(values.get("find-links", "").split()),
+        trusted_hosts=tuple(values.get("trusted-host", "").split()),
+    )
+
+
+def _pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
+    """Least important first."""
+    own = environ.get("PIP_CONFIG_FILE")
+    if own == os.devnull:
+        return []
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [
+        Path("/etc/xdg/pip/pip.conf"),
+        Path("/etc/pip.conf"),
+        home / ".pip/pip.conf",
+        home / "Library/Application Support/pip/pip.conf",
+        config / "pip/pip.conf",
+        Path(sys.prefix) / "pip.conf",
+    ]
+    return [file for file in [*files, *([Path(own)] if own else [])] if file.is_file()]
+
+
+def _uv_settings(environ: Mapping[str, str], home: Path) -> _Settings:
+    """uv's configuration: https://docs.astral.sh/uv/concepts/configuration-files/."""
+    content: dict[str, Any] = {}
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    own = environ.get("UV_CONFIG_FILE")
+    files = [Path(own)] if own else [Path("/etc/uv/uv.toml"), config / "uv/uv.toml"]
+    for file in files:
+        try:
+            content |= tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"uv's settings '{file}' cannot be read: {error}.") from error
+    content |= content.get("pip", {})
+    named = [index for index in content.get("index", []) if "url" in index]
+    default = next((str(index["url"]) for index in named if index.get("default")), None)
+    extra = [str(index["url"]) for index in named if not index.get("default")]
+    return _Settings(
+        default=environ.get("UV_DEFAULT_INDEX")
+        or environ.get("UV_INDEX_URL")
+        or default
+        or content.get("index-url"),
+        extra=tuple(
+            (environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL") or "").split()
+            or [*extra, *content.get("extra-index-url", [])]
+        ),
+        find_links=tuple(
+            (environ.get("UV_FIND_LINKS") or "").replace(",", " ").split()
+            or content.get("find-links", [])
+        ),
+        trusted_hosts=tuple(
+            (environ.get("UV_INSECURE_HOST") or "").split()
+            or content.get("allow-insecure-host", [])
+        ),
+    )

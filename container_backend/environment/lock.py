@@ -1,0 +1,173 @@
+"""A lock that a project brings along: ``requirements.lock`` or ``pylock.toml``, used as it is.
+
+``pylock.toml`` is described at https://packaging.python.org/en/latest/specifications/pylock-toml/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
+
+from container_backend.environment.requirements import lines_of
+from container_backend.environment.spec import EnvironmentSpec, specify
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import read_text
+from container_backend.naming import ENVIRONMENT_DIRECTORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+PYLOCK: Final = "pylock.toml"
+# A lock of a thousand packages has three megabytes.
+_MOST_BYTES: Final = 32 * 1024 * 1024
+
+
+def find_lock(root: Path, named: str | None) -> Path | None:
+    """The lock of a project: the one that the backend config names, or the one that lies there.
+
+    Args:
+        root: The project's folder; names are relative to it.
+        named: The key ``lock`` of the backend config.
+
+    Raises:
+        InvalidEnvironment: The one that is named is not there.
+    """
+    if named:
+        file = (root / named).resolve()
+        if not file.is_file():
+            raise InvalidEnvironment(f"The backend config, key 'lock': there is no file '{file}'.")
+        return file
+    return next((root / name for name in (LOCK, PYLOCK) if (root / name).is_file()), None)
+
+
+def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
+    """The environment with what a lock says instead of what is declared.
+
+    Raises:
+        InvalidEnvironment: The lock cannot be read, or something that is declared is not in it.
+    """
+    text = read_text(file, InvalidEnvironment, _MOST_BYTES)
+    if file.suffix == ".toml":
+        _refuse_missing(file, spec, _versions_of_pylock(file, text))
+        return replace(
+            spec,
+            requirements=(),
+            constraints=(),
+            lock=PYLOCK,
+            lock_text="\n".join(text.splitlines()),
+        )
+    locked = specify(root, list(lines_of(file, text)))
+    _refuse_missing(file, spec, _versions(locked.requirements))
+    return replace(
+        spec,
+        requirements=locked.requirements,
+        constraints=(),
+        files={**spec.files, **locked.files},
+        indexes=replace(
+            locked.indexes,
+            default=spec.indexes.default or locked.indexes.default,
+            extra=tuple(dict.fromkeys(spec.indexes.extra + locked.indexes.extra)),
+            logins=spec.indexes.logins + locked.indexes.logins,
+        ),
+        lock=LOCK,
+    )
+
+
+def _versions_of_pylock(file: Path, text: str) -> dict[str, str | None]:
+    """Name → version; None where it has none, as a folder has not."""
+    try:
+        packages = tomllib.loads(text).get("packages", [])
+        return {canonicalize_name(package["name"]): package.get("version") for package in packages}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidEnvironment(f"{file}: not a pylock.toml: {error}.") from error
+
+
+def _versions(lines: tuple[str, ...]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for line in lines:
+        try:
+            parsed = Requirement(line.split(" --")[0])
+        except InvalidRequirement:
+            continue  # an address or an option
+        exact = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
+        found[canonicalize_name(parsed.name)] = exact[0] if exact else None
+    return found
+
+
+def _refuse_missing(file: Path, spec: EnvironmentSpec, locked: dict[str, str | None]) -> None:
+    """What was declared after the lock was made would be left out without a word."""
+    for line in spec.requirements:
+        try:
+            wanted = Requirement(line.split(" --")[0])
+        except InvalidRequirement:
+            continue
+        if wanted.marker is not None:
+            continue  # whether it counts is found out in the image
+        name = canonicalize_name(wanted.name)
+        version = locked.get(name)
+        try:
+            fits = name in locked and (
+                version is None or wanted.specifier.contains(version, prereleases=True)
+            )
+        except InvalidVersion:
+            fits = True
+        if not fits:
+            found = f"it has {version}" if name in locked else "it is not in it"
+            raise InvalidEnvironment(
+                f"{file}: '{wanted}' is declared, but {found}.",
+                remedy="Make the lock again, or remove it.",
+            )
+
+
+LOCK: Final = "requirements.lock"
+# Where it is in an environment image, and in the stage of the Dockerfile that makes it.
+LOCK_IN_IMAGE: Final = f"{ENVIRONMENT_DIRECTORY}/{LOCK}"
+LOCK_IN_STAGE: Final = f"/lock/{LOCK}"
+LOCK_STAGE: Final = "lock"
+_LAYER: Final = re.compile(r"# layer: (\w+)")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What exactly is installed.
+
+    Attributes:
+        text: A requirements file with hashes.
+        layers: Layer → its packages, as ``NAME==VERSION`` or ``NAME @ ADDRESS``.
+    """
+
+    text: str
+    layers: dict[str, list[str]]
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of the text."""
+        return f"sha256:{hashlib.sha256(self.text.encode()).hexdigest()}"
+
+    @property
+    def packages(self) -> list[str]:
+        """All of them, layer by layer."""
+        return [package for packages in self.layers.values() for package in packages]
+
+
+def read_lock(text: str) -> Lock:
+    """Read a lock that an image has. One of an older version names no layers."""
+    layers: dict[str, list[str]] = {}
+    layer = ""
+    for line in text.splitlines():
+        if match := _LAYER.match(line):
+            layer = match[1]
+        elif line and line[0] not in "# \t":
+            layers.setdefault(layer, []).append(line.removesuffix("\\").split(" ; ")[0].strip())
+    return Lock(text, layers)

@@ -1,0 +1,181 @@
+"""``pyproject.toml``, with or without ``uv.lock``, where nothing else says what to install."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from container_backend.environment.requirements import Line
+from container_backend.environment.spec import PYTHON_VERSION, EnvironmentSpec, own_python, specify
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+PYPROJECT_FILE: Final = "pyproject.toml"
+LOCK_FILE: Final = "uv.lock"
+_VERSION_FILE: Final = ".python-version"
+# Versions to choose from where the launcher's own is not allowed: the newest that is.
+_KNOWN_MINORS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
+# Longer than any name; some write the whole text.
+_MOST_LICENCE_CHARACTERS: Final = 100
+# A lock of a thousand packages has three megabytes.
+_MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
+
+
+def is_python_project(directory: Path) -> bool:
+    """Whether a folder's ``pyproject.toml`` declares a project; many only set up tools."""
+    file = directory / PYPROJECT_FILE
+    return file.is_file() and isinstance(_load(file).get("project"), dict)
+
+
+def licence_of(directory: Path) -> str:
+    """The licence that a project's ``pyproject.toml`` names (SPDX); empty for none.
+
+    https://packaging.python.org/en/latest/specifications/pyproject-toml/#license
+
+    Raises:
+        InvalidEnvironment: The file cannot be read.
+    """
+    file = directory / PYPROJECT_FILE
+    project = _load(file).get("project") if file.is_file() else None
+    licence = project.get("license") if isinstance(project, dict) else None
+    if isinstance(licence, dict):  # as it was written before there was a standard for it
+        licence = licence.get("text")
+    if not isinstance(licence, str) or len(licence) > _MOST_LICENCE_CHARACTERS:
+        return ""
+    return " ".join(licence.split())
+
+
+def read_pyproject(root: Path) -> EnvironmentSpec:
+    """The environment of a project's ``pyproject.toml``.
+
+    A project with a build system is installed itself, editable, so that what is imported is the
+    code of the run; one without is not, as with ``uv sync``. Groups and extras are left out.
+
+    Raises:
+        InvalidEnvironment: A file cannot be read, or the lock is older than the declaration.
+    """
+    file = root / PYPROJECT_FILE
+    content = _load(file)
+    project = content["project"]
+    python, source = _python(root, file, project)
+    is_package = _is_package(content)
+    spec = specify(
+        root,
+        [Line("-e .", file, 1)] if is_package else _dependencies(file, project),
+        python=python,
+        source=source,
+    )
+    if not (root / LOCK_FILE).is_file():
+        if not is_package and _tool_uv(content).get("sources"):
+            raise InvalidEnvironment(
+                f"{file}, key 'tool.uv.sources': sources are honoured with a {LOCK_FILE} only.",
+                remedy="Run `uv lock`.",
+            )
+        return spec
+    text = read_text(root / LOCK_FILE, InvalidEnvironment, _MOST_LOCK_BYTES)
+    _refuse_old_lock(root / LOCK_FILE, text, project)
+    files = {**spec.files, LOCK_FILE: text.encode()}
+    if not is_package:
+        files[PYPROJECT_FILE] = read_text(file, InvalidEnvironment).encode()
+    return replace(spec, requirements=(), files=dict(sorted(files.items())), lock=LOCK_FILE)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(file, InvalidEnvironment))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidEnvironment(f"{file}: not TOML: {error}.") from error
+
+
+def _tool_uv(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    tool = content.get("tool")
+    uv = tool.get("uv") if isinstance(tool, dict) else None
+    return uv if isinstance(uv, dict) else {}
+
+
+def _is_package(content: Mapping[str, Any]) -> bool:
+    """https://docs.astral.sh/uv/concepts/projects/config/#project-packaging."""
+    declared = _tool_uv(content).get("package")
+    return bool(declared) if declared is not None else "build-system" in content
+
+
+def _dependencies(file: Path, project: Mapping[str, Any]) -> list[Line]:
+    listed = project.get("dependencies", [])
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise InvalidEnvironment(f"{file}, key 'project.dependencies': a list is needed.")
+    return [Line(item, file, _line_of(file, item)) for item in listed]
+
+
+def _line_of(file: Path, text: str) -> int:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if text in line), 1)
+
+
+def _python(root: Path, file: Path, project: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The version of ``.python-version``, or one that ``requires-python`` allows."""
+    pinned = root / _VERSION_FILE
+    if pinned.is_file():
+        version = read_text(pinned, InvalidEnvironment).strip()
+        if PYTHON_VERSION.fullmatch(version):
+            return version, str(pinned)
+    declared = project.get("requires-python")
+    if declared is None:
+        return None, ""
+    try:
+        allowed = SpecifierSet(str(declared))
+    except InvalidSpecifier as error:
+        raise InvalidEnvironment(
+            f"{file}, key 'project.requires-python': '{declared}' is not a version specifier."
+        ) from error
+    # "3.11" stands for its newest patch release, which ">=3.11.4" allows and "==3.11.*" too.
+    for minor in (own_python(), *_KNOWN_MINORS):
+        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
+            return (None, "") if minor == own_python() else (minor, str(file))
+    raise InvalidEnvironment(
+        f"{file}, key 'project.requires-python': '{declared}' allows none of "
+        f"{', '.join(_KNOWN_MINORS)}."
+    )
+
+
+def _refuse_old_lock(file: Path, text: str, project: Mapping[str, Any]) -> None:
+    """A dependency that was added since the lock was made would be left out without a word."""
+    try:
+        packages = tomllib.loads(text).get("package", [])
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidEnvironment(f"{file}: not TOML: {error}.") from error
+    own = [
+        package
+        for package in packages
+        if {"virtual", "editable", "directory"} & set(package.get("source", {}))
+        and next(iter(package["source"].values())) == "."
+    ]
+    if not own:
+        raise InvalidEnvironment(f"{file}: this project is not in it.", remedy="Run `uv lock`.")
+    listed = own[0].get("metadata", {}).get("requires-dist", [])
+    locked = {
+        (canonicalize_name(entry["name"]), SpecifierSet(entry.get("specifier", "")))
+        for entry in listed
+    }
+    for text_ in project.get("dependencies", []):
+        try:
+            wanted = Requirement(text_)
+        except InvalidRequirement as error:
+            raise InvalidEnvironment(f"{file}: '{text_}' is not a requirement.") from error
+        if (canonicalize_name(wanted.name), wanted.specifier) not in locked:
+            raise InvalidEnvironment(
+                f"{file}: made before '{text_}' was written into {PYPROJECT_FILE}.",
+                remedy="Run `uv lock`.",
+            )

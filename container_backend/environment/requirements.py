@@ -1,0 +1,302 @@
+"""Requirements files, as pip reads them: includes, constraints, options, one requirement a line.
+
+The format is described at https://pip.pypa.io/en/stable/reference/requirements-file-format/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from container_backend.environment.local_packages import (
+    address_in_container,
+    is_local,
+    path_in_container,
+    path_in_project,
+)
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
+_CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
+# Options that say how to install, and that uv reads from a requirements file as pip does.
+_PASSED_ON = frozenset(
+    {"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"}
+)
+# Options that may be given more than once, and where their values go.
+_COLLECTED = {
+    "--extra-index-url": "extra_index_urls",
+    "-f": "find_links",
+    "--find-links": "find_links",
+    "--trusted-host": "trusted_hosts",
+}
+_INCLUDES = frozenset({"-r", "--requirement", "-c", "--constraint"})
+_INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
+_EDITABLE = frozenset({"-e", "--editable"})
+_FIND_LINKS = frozenset({"-f", "--find-links"})
+_WITH_VALUE = _INCLUDES | _INDEX | _EDITABLE | frozenset(_COLLECTED)
+_IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a requirements file and where it stands, for messages."""
+
+    text: str
+    file: Path
+    number: int
+
+    @property
+    def where(self) -> str:
+        """``FILE, line N``."""
+        return f"{self.file}, line {self.number}"
+
+
+@dataclass
+class Requirements:
+    """What requirements files say, includes resolved. Filled while reading, then only read.
+
+    Attributes:
+        requirements: What to install: one requirement a line, or an option on how to.
+        constraints: Versions for whatever gets installed.
+        index_url: The index instead of the default one; may contain credentials.
+        extra_index_urls: Further indexes; may contain credentials.
+        find_links: Pages with links to packages, or folders of the project, as paths in the
+            container.
+        trusted_hosts: Hosts whose certificates are not checked.
+        local: Packages, and folders of packages, of the project: their paths, relative to it.
+    """
+
+    requirements: list[Line] = field(default_factory=list)
+    constraints: list[Line] = field(default_factory=list)
+    index_url: str | None = None
+    extra_index_urls: list[str] = field(default_factory=list)
+    find_links: list[str] = field(default_factory=list)
+    trusted_hosts: list[str] = field(default_factory=list)
+    local: list[str] = field(default_factory=list)
+
+
+def read_requirements(
+    lines: Sequence[Line],
+    root: Path,
+    environ: Mapping[str, str] = os.environ,
+) -> Requirements:
+    """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
+
+    Args:
+        lines: The lines, comments and all.
+        root: The project's folder; files outside of it are not read.
+        environ: For ``${NAME}``, which pip expands.
+
+    Raises:
+        InvalidEnvironment: A file that is not there, a line that is not a requirement, an option
+            that is not known, or two pins that contradict each other.
+    """
+    found = Requirements()
+    for line in lines:
+        _read_line(line, found, root, environ, seen=(), into=found.requirements)
+    _refuse_contradictions(found.requirements)
+    return found
+
+
+def lines_of(file: Path, text: str) -> Iterator[Line]:
+    """The logical lines of a file: continuations joined, comments and blank lines left out."""
+    joined = ""
+    start = 0
+    for number, raw in enumerate(text.splitlines(), start=1):
+        start = start or number
+        is_comment = raw.lstrip().startswith("#")
+        if raw.endswith("\\") and not is_comment:
+            joined += raw.rstrip("\\")
+            continue
+        content = _COMMENT.sub("", joined + ("" if is_comment else raw)).strip()
+        if content:
+            yield Line(content, file, start)
+        joined, start = "", 0
+    if content := _COMMENT.sub("", joined).strip():
+        yield Line(content, file, start)
+
+
+def _read_line(
+    line: Line,
+    found: Requirements,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    seen: tuple[Path, ...],
+    into: list[Line],
+) -> None:
+    text = _expand(_COMMENT.sub("", line.text).strip(), environ)
+    if not text:
+        return
+    if not text.startswith("-"):
+        into.append(Line(_requirement(text, line, found, root), line.file, line.number))
+        return
+    option, value = _split_option(text, line)
+    if option in _INCLUDES:
+        target = found.constraints if option in {"-c", "--constraint"} else into
+        _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
+    elif option in _INDEX:
+        found.index_url = value
+    elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
+        found.find_links.append(path_in_container(_local(value, line, found, root)))
+    elif option in _COLLECTED:
+        getattr(found, _COLLECTED[option]).append(value)
+    elif option in _PASSED_ON:
+        into.append(Line(f"{option} {value}".strip(), line.file, line.number))
+    elif option in _EDITABLE:
+        editable = _local_requirement(value, line, found, root)
+        into.append(Line(f"--editable {editable}", line.file, line.number))
+    elif option not in _IGNORED:
+        raise InvalidEnvironment(
+            f"{line.where}: the option '{option}' is not supported in a requirements file."
+        )
+
+
+def _split_option(text: str, line: Line) -> tuple[str, str]:
+    """``--name value``, ``--name=value``, ``-r value``, ``-rvalue``."""
+    if not text.startswith("--"):
+        option, value = text[:2], text[2:].strip()
+    else:
+        match = re.match(r"(--[a-z0-9-]+)(?:\s*=\s*|\s+|$)(.*)", text)
+        if match is None:
+            raise InvalidEnvironment(f"{line.where}: '{text}' is not an option.")
+        option, value = match.group(1), match.group(2).strip()
+    if value[:1] in {"'", '"'}:
+        try:
+            value = " ".join(shlex.split(value))
+        except ValueError as error:
+            raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
+    if not value and option in _WITH_VALUE:
+        raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
+    return option, value
+
+
+def _included(value: str, line: Line, root: Path) -> Path:
+    """The file that a line includes: relative to its own file, as pip reads it.
+
+    MLflow writes the lines of an environment file into a requirements file in the project's folder:
+    there, that one comes first (``mlflow.utils.virtualenv._create_virtualenv``).
+    """
+    if "://" in value:
+        raise InvalidEnvironment(
+            f"{line.where}: '{value}' is an address; only files of the project are included.",
+            remedy="Put the file into the project.",
+        )
+    root = root.resolve()
+    folders = [line.file.parent]
+    if line.file.suffix in {".yaml", ".yml"}:
+        folders.insert(0, root)
+    candidates = [(folder / value).resolve() for folder in folders]
+    inside = [file for file in candidates if file.is_relative_to(root)]
+    if not inside:
+        raise InvalidEnvironment(f"{line.where}: '{value}' is outside of the project '{root}'.")
+    return next((file for file in inside if file.is_file()), inside[0])
+
+
+def _read_file(
+    file: Path,
+    line: Line,
+    found: Requirements,
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    seen: tuple[Path, ...],
+    into: list[Line],
+) -> None:
+    if file in seen:
+        circle = " → ".join(path.name for path in (*seen, file))
+        raise InvalidEnvironment(f"{line.where}: the files include each other: {circle}.")
+    if not file.is_file():
+        raise InvalidEnvironment(
+            f"{line.where}: there is no file '{file}'.",
+            remedy="Correct the name, or add the file to the project.",
+        )
+    text = read_text(file, InvalidEnvironment)
+    for inner in lines_of(file, text):
+        _read_line(inner, found, root, environ, seen=(*seen, file), into=into)
+
+
+def _expand(text: str, environ: Mapping[str, str]) -> str:
+    """``${NAME}`` → the variable's value; unset ones stay, as with pip."""
+    return _VARIABLE.sub(lambda match: environ.get(match.group(1), match.group(0)), text)
+
+
+def _requirement(text: str, line: Line, found: Requirements, root: Path) -> str:
+    """The requirement in one canonical spelling, so that spelling does not change the hash."""
+    requirement, *options = re.split(r"\s+(?=--)", text)
+    if is_local(requirement, root, line.file.parent):
+        return _local_requirement(requirement, line, found, root)
+    if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
+        return text
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement as error:
+        remedy = None
+        if _CONDA_PIN.match(requirement):
+            remedy = f"That is conda's way; write '{requirement.replace('=', '==', 1)}'."
+        first = str(error).splitlines()[0]
+        raise InvalidEnvironment(
+            f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
+        ) from error
+    if parsed.url and parsed.url.startswith("file:"):
+        parsed.url = address_in_container(_local(parsed.url, line, found, root))
+    return " ".join([_spell(parsed), *(option.strip() for option in options)])
+
+
+def _spell(parsed: Requirement) -> str:
+    """Ours, not ``str(parsed)``: that one changed between versions of ``packaging``."""
+    spelled: str = canonicalize_name(parsed.name)
+    if parsed.extras:
+        spelled += f"[{','.join(sorted(parsed.extras))}]"
+    spelled += ",".join(sorted(str(specifier) for specifier in parsed.specifier))
+    if parsed.url:
+        spelled += f" @ {parsed.url}"
+    return f"{spelled} ; {parsed.marker}" if parsed.marker else spelled
+
+
+def _local_requirement(value: str, line: Line, found: Requirements, root: Path) -> str:
+    """``./package[extra] ; marker`` → the same, where it will be in the container."""
+    requirement, semicolon, marker = value.partition(";")
+    path, bracket, extras = requirement.strip().partition("[")
+    address = address_in_container(_local(path, line, found, root))
+    return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
+
+
+def _local(value: str, line: Line, found: Requirements, root: Path) -> str:
+    """The path in the project; written down as part of the environment."""
+    relative = path_in_project(value, root, line.file.parent, where=line.where)
+    found.local.append(relative)
+    return relative
+
+
+def _refuse_contradictions(lines: Sequence[Line]) -> None:
+    """Two exact and different pins of one package, neither of them conditional."""
+    pins: dict[str, tuple[str, Line]] = {}
+    for line in lines:
+        try:
+            parsed = Requirement(line.text.split(" --")[0])
+        except InvalidRequirement:
+            continue
+        versions = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
+        if parsed.marker or len(versions) != 1 or "*" in versions[0]:
+            continue
+        known = pins.setdefault(parsed.name, (versions[0], line))
+        if known[0] != versions[0]:
+            raise InvalidEnvironment(
+                f"{line.where}: '{parsed.name}=={versions[0]}' contradicts "
+                f"'{parsed.name}=={known[0]}' ({known[1].where}).",
+                remedy="Keep one of them.",
+            )

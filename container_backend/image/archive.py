@@ -1,0 +1,208 @@
+"""Images in a file: from one engine to another that has no registry and no index."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, DockerException
+
+from container_backend.engine import said_by
+from container_backend.errors import ImageUnavailable, InvalidConfig, InvalidInput
+from container_backend.image.facts import kind_of_image
+from container_backend.image.progress import hint_for_refusal
+from container_backend.machine import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.engine import Engine
+
+_logger = logging.getLogger(__name__)
+# https://github.com/moby/docker-image-spec/blob/main/spec.md#combined-image-json--filesystem-changeset-format
+_MANIFEST: Final = "manifest.json"
+_MOST_JSON_BYTES: Final = 16 * 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ArchivedImage:
+    """An image in a file.
+
+    Attributes:
+        names: Its references.
+        kind: ``project`` or ``environment``; empty for one of neither.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+
+
+def check_output(path: Path) -> None:
+    """Make sure that a file can be written, before anything is built.
+
+    Raises:
+        InvalidConfig: It cannot.
+    """
+    if path.is_dir():
+        raise InvalidConfig(f"'{path}' is a folder; the name of a file is needed.")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            return
+    except FileNotFoundError as error:
+        raise InvalidConfig(
+            f"The file '{path}' cannot be written: there is no folder '{path.parent}'."
+        ) from error
+    except OSError as error:
+        raise InvalidConfig(f"The file '{path}' cannot be written: {error.strerror}.") from error
+
+
+def save_images(engine: Engine, references: Sequence[str], path: Path) -> None:
+    """Write images to a file, which is there when all of it is.
+
+    Layers that they share are in it once.
+
+    Raises:
+        InvalidConfig: The file cannot be written.
+        ImageUnavailable: The engine cannot give them.
+    """
+    _logger.info("=== Saving %s to %s ===", " and ".join(references), path)
+    temporary: str | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = file.name
+            size = _receive(engine, references, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, DockerException):
+            raise InvalidConfig(
+                f"The file '{path}' cannot be written: {error.strerror or error}."
+            ) from error
+        raise
+    _logger.info("=== Saved %s ===", human_size(size))
+
+
+def _receive(engine: Engine, references: Sequence[str], file: IO[bytes]) -> int:
+    """Have the engine's tar of some images written; gives its size.
+
+    ``GET /images/get``, of which the SDK asks for one image alone:
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
+    """
+    api: Any = engine.streams.api
+    size = 0
+    try:
+        answer = api._get(api._url("/images/get"), params={"names": list(references)}, stream=True)
+        api._raise_for_status(answer)
+        chunks = iter(answer.iter_content(_CHUNK_BYTES))
+    except (DockerException, OSError) as error:
+        raise _not_given(references, error) from error
+    while True:
+        try:
+            chunk = next(chunks, None)
+        except (DockerException, OSError) as error:
+            raise _not_given(references, error) from error
+        if chunk is None:
+            return size
+        size += file.write(chunk)
+
+
+def _not_given(references: Sequence[str], error: DockerException | OSError) -> ImageUnavailable:
+    said = said_by(error)
+    return ImageUnavailable(
+        f"The engine cannot save {' and '.join(references)}: {said}", remedy=hint_for_refusal(said)
+    )
+
+
+def load_images(engine: Engine, path: Path) -> list[ArchivedImage]:
+    """Have an engine take the images of a file, once it is clear that they are ours and whole.
+
+    Raises:
+        InvalidInput: The file cannot be read, is no such archive, or no image in it is ours.
+        ImageUnavailable: The engine does not take it.
+    """
+    found = read_archive(path)
+    _logger.info("=== Loading %s (%s) ===", path, human_size(path.stat().st_size))
+    try:
+        with path.open("rb") as file:
+            for answer in engine.streams.api.load_image(file):
+                if "error" in answer:
+                    said = str(answer["error"])
+                    raise ImageUnavailable(
+                        f"The engine cannot load '{path}': {said}", remedy=hint_for_refusal(said)
+                    )
+    except (APIError, DockerException, OSError) as error:
+        said = said_by(error)
+        raise ImageUnavailable(
+            f"The engine cannot load '{path}': {said}", remedy=hint_for_refusal(said)
+        ) from error
+    return found
+
+
+def read_archive(path: Path) -> list[ArchivedImage]:
+    """The images of a file.
+
+    Raises:
+        InvalidInput: The file cannot be read, is no such archive, or no image in it is ours.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            entries = {member.name: member for member in archive}  # to the end: all of it is there
+            manifest = _json(archive, entries, _MANIFEST)
+            found = [_archived(archive, entries, image) for image in manifest]
+    except OSError as error:
+        raise InvalidInput(
+            f"The file '{path}' cannot be read: {error.strerror or error}."
+        ) from error
+    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            f"The file '{path}' is not an archive of images, or not all of it: {error}.",
+            remedy="Make one with `container-backend build URI -t NAME --save FILE.tar`.",
+        ) from error
+    if not any(image.kind for image in found):
+        named = ", ".join(name for image in found for name in image.names) or "no image"
+        raise InvalidInput(
+            f"The file '{path}' has no image that was made by container-backend: it has {named}.",
+            remedy="Load others with `docker load`.",
+        )
+    return found
+
+
+def _archived(
+    archive: tarfile.TarFile, entries: dict[str, tarfile.TarInfo], image: dict[str, Any]
+) -> ArchivedImage:
+    missing = [layer for layer in image["Layers"] if layer not in entries]
+    if missing:
+        raise ValueError(f"the layer {missing[0]} is missing")
+    config = _json(archive, entries, image["Config"])
+    labels = (config.get("config") or {}).get("Labels") or {}
+    return ArchivedImage(tuple(image.get("RepoTags") or ()), kind_of_image(labels))
+
+
+def _json(archive: tarfile.TarFile, entries: dict[str, tarfile.TarInfo], name: str) -> Any:  # noqa: ANN401
+    if name not in entries:
+        raise ValueError(f"there is no {name} in it")
+    if entries[name].size > _MOST_JSON_BYTES:
+        raise ValueError(f"{name} is too big")
+    file = archive.extractfile(entries[name])
+    if file is None:
+        raise ValueError(f"{name} is not a file")
+    return json.loads(file.read())
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -1,0 +1,222 @@
+"""Building an image with BuildKit over the Engine API; no docker command is needed.
+
+``POST /build?version=2``:
+https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import requests.exceptions
+import urllib3.exceptions
+from docker.errors import APIError
+
+from container_backend.image.buildkit.context import packed
+from container_backend.image.buildkit.errors import BuildFailed, SessionRefused
+from container_backend.image.buildkit.session import BuildSession, RegistryCredentials
+from container_backend.image.buildkit.trace import BuildLog, StepEvent
+from container_backend.machine import FileChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import docker
+    from requests import Response
+
+    from container_backend.engine import EngineHost
+    from container_backend.machine import Content
+
+_logger = logging.getLogger(__name__)
+_BUILDKIT: Final = "2"
+_TRACE: Final = "moby.buildkit.trace"
+_IMAGE_ID: Final = "moby.image.id"
+# Shorter pieces of a secret would hide too much of a message to be worth hiding.
+_MASKED_LENGTH: Final = 8
+_STREAM_ERRORS: Final = (
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        context: Path → content, with a ``Dockerfile``. Files on disk are read when they are sent.
+        tags: Names for the image.
+        labels: For the image.
+        build_args: ``ARG`` values; those of proxies stay out of the image and its history.
+        secrets: Id → content; in no layer, history or cache key.
+        credentials: Knows the login for a registry's host, or None.
+        target: The stage to build; the last one by default.
+        platform: ``os/architecture``, or the engine's own.
+        no_cache: Whether steps are run again that were run before.
+    """
+
+    context: Mapping[str, Content] = field(repr=False)
+    tags: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    credentials: Callable[[str], RegistryCredentials | None] | None = field(
+        default=None, repr=False
+    )
+    target: str | None = None
+    platform: str | None = None
+    no_cache: bool = False
+
+
+def build_image(
+    api: docker.APIClient,
+    host: EngineHost,
+    request: BuildRequest,
+    *,
+    on_progress: Callable[[StepEvent], None] | None = None,
+) -> str:
+    """Build an image.
+
+    Args:
+        api: A client without read timeout: a step may be silent for long.
+        host: The same engine's address, for the session.
+        request: What to build.
+        on_progress: Told of each step. What it raises ends the build.
+
+    Returns:
+        The image's id, ``sha256:…``.
+
+    Raises:
+        BuildFailed: The engine refused, a step failed, or the engine went away.
+    """
+    build_id = str(uuid.uuid4())
+    try:
+        with BuildSession(
+            host, secrets=request.secrets, credentials=request.credentials
+        ) as session:
+            try:
+                return _build(api, request, session.id, build_id, on_progress)
+            except BuildFailed:
+                raise
+            except BaseException:
+                _cancel(api, build_id)
+                raise
+    except FileChanged as error:
+        raise BuildFailed(f"The files for the build could not be sent: {error}") from error
+    except SessionRefused as error:
+        raise BuildFailed(f"The engine does not open a build session: {error}") from error
+    except _STREAM_ERRORS as error:
+        raise BuildFailed(f"The engine went away during the build: {error}") from error
+
+
+def _build(
+    api: Any,  # noqa: ANN401 the SDK has no public name for what is needed of it
+    request: BuildRequest,
+    session_id: str,
+    build_id: str,
+    on_progress: Callable[[StepEvent], None] | None,
+) -> str:
+    response = api._post(
+        api._url("/build"),
+        data=packed(request.context),
+        params=_parameters(request, session_id, build_id),
+        headers={"Content-Type": "application/x-tar"},
+        stream=True,
+    )
+    with response:
+        try:
+            api._raise_for_status(response)
+        except APIError as error:
+            raise BuildFailed(_mask(str(error.explanation or error), request)) from error
+        return _read(response, request, on_progress)
+
+
+def _parameters(request: BuildRequest, session_id: str, build_id: str) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "version": _BUILDKIT,
+        "session": session_id,
+        "buildid": build_id,
+        "t": list(request.tags),
+        "labels": json.dumps(dict(request.labels)),
+        "buildargs": json.dumps(dict(request.build_args)),
+        "rm": "1",
+    }
+    if request.target:
+        parameters["target"] = request.target
+    if request.platform:
+        parameters["platform"] = request.platform
+    if request.no_cache:
+        parameters["nocache"] = "1"
+    return parameters
+
+
+def _read(
+    response: Response,
+    request: BuildRequest,
+    on_progress: Callable[[StepEvent], None] | None,
+) -> str:
+    log = BuildLog()
+    image_id = None
+    for line in _lines(response):
+        if line.get("id") == _TRACE:
+            for event in log.add(base64.b64decode(line["aux"])):
+                if on_progress is not None:
+                    on_progress(_masked(event, request))
+        elif line.get("id") == _IMAGE_ID:
+            image_id = str(line["aux"]["ID"])
+        elif "error" in line or "errorDetail" in line:
+            raise _failure(line, log, request)
+    if image_id is None:
+        raise BuildFailed("The engine ended the build without an image.")
+    return image_id
+
+
+def _lines(response: Response) -> Iterator[dict[str, Any]]:
+    """Lines of JSON as they come; one may be spread over several chunks, and end with none."""
+    rest = b""
+    for chunk in response.raw.stream(64 * 1024, decode_content=True):
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from (json.loads(line) for line in complete if line.strip())
+    if rest.strip():
+        yield json.loads(rest)
+
+
+def _failure(line: Mapping[str, Any], log: BuildLog, request: BuildRequest) -> BuildFailed:
+    detail = line.get("errorDetail") or {}
+    message = str(detail.get("message") or line.get("error") or "the build failed")
+    step = log.failed_step(message)
+    return BuildFailed(
+        _mask(message, request),
+        step=step.name if step else None,
+        output=tuple(_mask(text, request) for text in step.output()) if step else (),
+    )
+
+
+def _masked(event: StepEvent, request: BuildRequest) -> StepEvent:
+    return event._replace(text=_mask(event.text, request)) if event.text else event
+
+
+def _mask(text: str, request: BuildRequest) -> str:
+    """The text without any longer word of a secret."""
+    for secret in request.secrets.values():
+        for word in secret.decode("utf-8", "ignore").split():
+            if len(word) >= _MASKED_LENGTH and word in text:
+                text = text.replace(word, "***")
+    return text
+
+
+def _cancel(api: Any, build_id: str) -> None:  # noqa: ANN401 as above
+    """Stop a build in the engine; it would otherwise go on until it notices that we are gone.
+
+    ``POST /build/cancel`` is what the docker command calls for an interrupted BuildKit build.
+    """
+    try:
+        api._post(api._url("/build/cancel"), params={"id": build_id}, timeout=10)
+    except _STREAM_ERRORS as error:
+        _logger.debug("The build %s could not be cancelled: %s", build_id, error)

@@ -1,0 +1,57 @@
+"""A build context as a tar: the same files, the same bytes."""
+
+from __future__ import annotations
+
+import tarfile
+from typing import TYPE_CHECKING, Final
+
+from container_backend.machine import chunks, size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from container_backend.machine import Content
+
+DOCKERFILE: Final = "Dockerfile"
+_MODE: Final = 0o644
+# What is sent at once.
+_CHUNK: Final = 256 * 1024
+
+
+def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
+    """A tar of some files, the Dockerfile first, piece by piece: it is never in memory whole.
+
+    The first header must be a plain one: an extended (PAX) header there makes the engine read
+    the whole tar as a Dockerfile.
+
+    Args:
+        files: Path → content.
+
+    Raises:
+        ValueError: There is no Dockerfile.
+        FileChanged: A file has changed since it was hashed.
+    """
+    if DOCKERFILE not in files:
+        raise ValueError(f"a build context needs a {DOCKERFILE}")
+    return _gathered(_pieces(files))
+
+
+def _pieces(files: Mapping[str, Content]) -> Iterator[bytes]:
+    for path in sorted(files, key=lambda path: (path != DOCKERFILE, path)):
+        entry = tarfile.TarInfo(path)
+        entry.size, entry.mode, entry.mtime = size_of(files[path]), _MODE, 0
+        yield entry.tobuf(tarfile.PAX_FORMAT)
+        yield from chunks(files[path])
+        yield b"\0" * (-entry.size % tarfile.BLOCKSIZE)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: each is a write to the engine's socket."""
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        if len(waiting) >= _CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)

@@ -1,0 +1,152 @@
+"""An environment → its Dockerfile, by the templates."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from container_backend.errors import InvalidConfig
+from container_backend.machine import read_template, read_text
+from container_backend.naming import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from container_backend.environment import EnvironmentSpec
+
+# What a template can be wrong by; the last one where it includes itself.
+_MISTAKES: Final = (
+    jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError,
+)  # fmt: skip
+# Where each package is put is decided by templates/split_lock.py.
+LAYERS: Final = ("heavy", "medium", "light", "direct")
+# What is installed from the project's own files, after everything else.
+LOCAL_LAYER: Final = "local"
+_PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
+_CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
+_USER: Final = "user"
+# All that a template can name. Any other name would be a path, and a template is the project's.
+_OURS: Final = frozenset({_PYTHON_TEMPLATE, _CONDA_TEMPLATE})
+
+
+def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str, str]:
+    """Name → text of the templates that make an environment's Dockerfile."""
+    names = [_PYTHON_TEMPLATE] if spec.conda is None else [_CONDA_TEMPLATE, _PYTHON_TEMPLATE]
+    return {name: read_template(name) for name in names} | ({_USER: user.text} if user else {})
+
+
+def has_packages(spec: EnvironmentSpec) -> bool:
+    """Whether Python packages are to be installed, and so a lock is made."""
+    return bool(spec.requirements or spec.lock)
+
+
+def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = None) -> str:
+    """The Dockerfile of an environment.
+
+    Args:
+        spec: What is declared, validated: nothing of it can add an instruction.
+        base_image: What ``FROM`` says.
+        user: A template whose blocks take the place of ours.
+
+    Raises:
+        InvalidConfig: The user's template is wrong; with file and line.
+    """
+    ours = _PYTHON_TEMPLATE if spec.conda is None else _CONDA_TEMPLATE
+    try:
+        return (
+            _environment(user)
+            .get_template(_USER if user else ours)
+            .render(
+                base_image=base_image,
+                python=spec.python,
+                system_packages=spec.system_packages,
+                requirements=has_packages(spec),
+                source=spec.lock or "requirements",
+                layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
+                local_layer=LOCAL_LAYER,
+                environment=ENVIRONMENT_DIRECTORY,
+                code=CODE_DIRECTORY,
+                **{BASE_TEMPLATE_VARIABLE: ours},
+            )
+        )
+    except _MISTAKES as error:
+        if user is None:
+            raise
+        raise InvalidConfig(f"{_where(user, error)}: {_said_of(error)}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
+    """Jinja's, with its compiled templates: to make one takes longer than to render."""
+
+    def load(name: str) -> tuple[str, str, None] | str | None:
+        if user is not None and name == _USER:
+            return user.source, str(user.file), None
+        return read_template(name) if name in _OURS else None
+
+    return SandboxedEnvironment(
+        loader=jinja2.FunctionLoader(load),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # a Dockerfile is not HTML
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _said_of(error: Exception) -> str:
+    if isinstance(error, jinja2.TemplateNotFound):
+        missing = ", ".join(f"'{name}'" for name in getattr(error, "templates", [error.name]))
+        return f"there is no template {missing}; known: {', '.join(sorted(_OURS))}"
+    return str(error)
+
+
+def _where(user: UserTemplate, error: Exception) -> str:
+    """``FILE, line N``: of a syntax error, or of the last line of the file that was rendered."""
+    lines = [error.lineno] if isinstance(error, jinja2.TemplateSyntaxError) else []
+    frames = traceback.extract_tb(error.__traceback__)
+    lines += [frame.lineno for frame in frames if frame.filename == str(user.file) and frame.lineno]
+    return f"{user.file}, line {lines[-1]}" if lines else str(user.file)
+
+
+PROJECT_TEMPLATE: Final = "Dockerfile.j2"
+BASE_TEMPLATE_VARIABLE: Final = "base_template"
+_EXTENDS: Final = "{% extends " + BASE_TEMPLATE_VARIABLE + " %}"
+
+
+@dataclass(frozen=True)
+class UserTemplate:
+    """The file and what it says."""
+
+    file: Path
+    text: str
+
+    @property
+    def source(self) -> str:
+        """What Jinja is given: it extends ours, whether the file says so or not."""
+        return self.text if "{% extends" in self.text else _EXTENDS + self.text
+
+
+def find_template(root: Path, named: str | None) -> UserTemplate | None:
+    """The template that the backend config names, or the project's ``Dockerfile.j2``.
+
+    Args:
+        root: The project's folder.
+        named: The key ``template`` of the backend config, relative to the project's folder.
+
+    Raises:
+        InvalidConfig: It is not there, or not text.
+    """
+    file = (root / (named or PROJECT_TEMPLATE)).resolve()
+    if not file.is_file():
+        if named is None:
+            return None
+        raise InvalidConfig(f"The backend config, key 'template': there is no file '{file}'.")
+    if named is None and not file.is_relative_to(root):
+        raise InvalidConfig(f"The template '{root / PROJECT_TEMPLATE}' is outside of the project.")
+    return UserTemplate(file, "\n".join(read_text(file, InvalidConfig).splitlines()) + "\n")

@@ -1,0 +1,229 @@
+"""What an image's labels say of it. Pure: the engine, or a registry, was asked before."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import naming
+from container_backend.config import is_image_reference
+from container_backend.engine import connect, remove
+from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
+from container_backend.image.build import lock_of
+from container_backend.image.ready import have
+from container_backend.image.registry import IMAGE_SCHEME, registry_digest
+from container_backend.machine import count_of, human_size
+from container_backend.naming import NO_LABELS, RUNNER_PROGRAM
+from container_backend.project import Project, entry_point_lines, parse_project
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from container_backend.engine import Engine
+
+PROJECT: Final = "project"
+ENVIRONMENT: Final = "environment"
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md
+OCI: Final = "org.opencontainers.image."
+_NOWHERE: Final = Path("/")
+_RUNNER: Final = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
+# `PYTHON -I -S RUNNER` at the end of an image's entry point.
+_RUNNER_WORDS: Final = 4
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image of ours.
+
+    Attributes:
+        image: Its name, as asked for.
+        id: ``sha256:…`` of its configuration.
+        digest: That of its repository in a registry; empty where it was never in one.
+        kind: ``project`` or ``environment``.
+        project: Name of the project; empty for an environment.
+        mlproject: Name and entry points, as an MLproject file would say them.
+        environment_hash: Of its environment; empty for an image that was not built from one.
+        python: The version that was asked for; empty where that is not known.
+        packages: How many there are in it; None where that is not known.
+        base_image: What the environment was built on.
+        base_digest: Of that.
+        platform: ``os/architecture``.
+        size: In bytes; None where only the registry was asked.
+        labels: All of them.
+        entrypoint: Its entry point, as the engine says it.
+    """
+
+    image: str
+    id: str
+    digest: str
+    kind: str
+    project: str
+    mlproject: Mapping[str, Any]
+    environment_hash: str
+    python: str
+    packages: int | None
+    base_image: str
+    base_digest: str
+    platform: str
+    size: int | None
+    labels: Mapping[str, str]
+    entrypoint: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def base_entrypoint(self) -> tuple[str, ...]:
+        """The words of the entry point that come before the runner's."""
+        is_ours = len(self.entrypoint) >= _RUNNER_WORDS and self.entrypoint[-1] == _RUNNER
+        return self.entrypoint[:-_RUNNER_WORDS] if is_ours else self.entrypoint
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """For people."""
+        label = self.labels.get
+        rows = [
+            ("image", self.image),
+            ("kind", self.kind),
+            ("project", self.project),
+            ("version", label(f"{OCI}version") if self.kind == PROJECT else ""),
+            ("revision", label(f"{OCI}revision") if self.kind == PROJECT else ""),
+            ("source", label(f"{OCI}source") if self.kind == PROJECT else ""),
+            ("licences", label(f"{OCI}licenses") if self.kind == PROJECT else ""),
+            ("created", label(f"{OCI}created") if self.kind == PROJECT else ""),
+            ("digest", self.digest),
+            ("platform", self.platform),
+            ("size", "" if self.size is None else human_size(self.size)),
+            ("environment", self.environment_hash),
+            ("python", self.python),
+            ("packages", "" if self.packages is None else str(self.packages)),
+            ("base", " ".join(filter(None, [self.base_image, self.base_digest]))),
+        ]
+        lines = [f"{name + ':':<13}{text}" for name, text in rows if text]
+        if self.kind == PROJECT:
+            entry_points = parse_project(self.mlproject, _NOWHERE, None, self.image).entry_points
+            lines += ["entry points:", *entry_point_lines(entry_points.values())]
+        return "\n".join(lines)
+
+
+def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
+    """Read what the engine says of an image.
+
+    Raises:
+        InvalidInput: It is none of ours, or its labels cannot be read.
+    """
+    config = inspected.get("Config") or {}
+    labels = {str(name): str(value) for name, value in (config.get("Labels") or {}).items()}
+    kind = kind_of_image(labels)
+    if not kind:
+        raise InvalidInput(
+            f"The image '{image}' was not made by container-backend: it has no label "
+            f"'{naming.LABEL_MLPROJECT}' or '{naming.LABEL_ENVIRONMENT_HASH}'.",
+            remedy="Make the image of a project with `container-backend build URI -t NAME`.",
+        )
+    mlproject = _mlproject(image, labels) if kind == PROJECT else {}
+    return ImageFacts(
+        image=image,
+        id=str(inspected.get("Id", "")),
+        digest=registry_digest(image, inspected),
+        kind=kind,
+        project=labels.get(naming.LABEL_PROJECT, "") if kind == PROJECT else "",
+        mlproject=mlproject,
+        environment_hash=labels.get(naming.LABEL_OF_ENVIRONMENT, "")
+        if kind == PROJECT
+        else labels[naming.LABEL_ENVIRONMENT_HASH],
+        python=labels.get(naming.LABEL_PYTHON, ""),
+        packages=count_of(labels.get(naming.LABEL_PACKAGES)),
+        base_image=labels.get(naming.LABEL_BASE_IMAGE, ""),
+        base_digest=labels.get(naming.LABEL_BASE_DIGEST, ""),
+        platform=f"{inspected.get('Os', 'linux')}/{inspected.get('Architecture', '')}",
+        size=inspected.get("Size"),
+        labels=labels,
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+    )
+
+
+def kind_of_image(labels: Mapping[str, str]) -> str:
+    """``project`` or ``environment``; empty for an image that is none of ours."""
+    if labels.get(naming.LABEL_MLPROJECT):
+        return PROJECT
+    return ENVIRONMENT if labels.get(naming.LABEL_ENVIRONMENT_HASH) else ""
+
+
+def project_of(facts: ImageFacts, directory: Path) -> Project:
+    """The project that an image says it is, with an empty folder in place of its files.
+
+    Raises:
+        InvalidProject: It is an environment's image, or says what an MLproject file may not.
+    """
+    if facts.kind != PROJECT:
+        raise InvalidProject(
+            f"The image '{facts.image}' is an environment; there is no project in it.",
+            remedy="Make one that has it with `container-backend build URI -t NAME`.",
+        )
+    return parse_project(facts.mlproject, directory, None, f"docker://{facts.image}")
+
+
+def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        content = json.loads(labels[naming.LABEL_MLPROJECT])
+    except (ValueError, RecursionError) as error:
+        raise InvalidProject(
+            f"The image '{image}', label '{naming.LABEL_MLPROJECT}': not JSON: {error}."
+        ) from error
+    if not isinstance(content, dict):
+        raise InvalidProject(
+            f"The image '{image}', label '{naming.LABEL_MLPROJECT}': an object is needed."
+        )
+    # Checked as a file would be: whoever has read it can rely on it.
+    parse_project(content, _NOWHERE, None, f"docker://{image}")
+    return content
+
+
+def inspect_image(image: str) -> ImageFacts:
+    """What is known of an image of ours; one that is not on the engine is pulled.
+
+    Args:
+        image: Its name, or ``docker://`` and its name.
+
+    Raises:
+        InvalidConfig: That is not a name.
+        InvalidInput: The image was not made by this package.
+        ImageUnavailable: It is nowhere to be had.
+    """
+    reference = image.removeprefix(IMAGE_SCHEME)
+    if not is_image_reference(reference):
+        raise InvalidConfig(
+            f"'{image}' is not the name of an image.",
+            remedy="One looks like 'registry.example:5000/team/salary:1.0'.",
+        )
+    with closing(connect()) as engine:
+        facts = read_image(reference, have(engine, reference))
+        if facts.kind == ENVIRONMENT:
+            lock = lock_of(engine, facts.id)
+            facts = replace(facts, packages=len(lock.packages) if lock else None)
+        return facts
+
+
+def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
+    """The first of some paths that is there in an image; None for none.
+
+    Raises:
+        DockerException: The image is gone, or the engine.
+    """
+    made = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
+    try:
+        return next(
+            (path for path in paths if _is_there(engine.client.api, str(made["Id"]), path)), None
+        )
+    finally:
+        remove(engine, made["Id"])
+
+
+def _is_there(api: Any, container_id: str, path: str) -> bool:  # noqa: ANN401 the SDK's
+    """``HEAD /containers/ID/archive``, which the SDK does not know."""
+    address = api._url("/containers/{0}/archive", container_id)
+    return bool(api.head(address, params={"path": path}, timeout=api.timeout).ok)

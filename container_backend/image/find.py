@@ -1,0 +1,183 @@
+"""Environment images: find the one of a hash, or build it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import NotFound
+
+from container_backend.errors import ImageUnavailable
+from container_backend.image.base import EnvironmentImage, python_path_of
+from container_backend.image.build import build
+from container_backend.image.progress import built_line, shown_steps
+from container_backend.image.registry import is_there, pull_image, push_image, split_reference
+from container_backend.naming import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from container_backend.engine import Engine
+    from container_backend.image.hash import ImagePlan
+    from container_backend.machine import FileLock
+
+_logger = logging.getLogger(__name__)
+
+
+def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
+    """The image of a plan's hash on the engine, whatever it is called there."""
+    try:
+        inspected = engine.client.api.inspect_image(plan.exact or plan.tag)
+    except NotFound:
+        inspected = None
+    if inspected is None or not (plan.exact or _is_of(plan, inspected)):
+        labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
+        if plan.lock_digest:
+            labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
+        listed = [] if plan.exact else engine.client.api.images(filters={"label": labels})
+        if not listed:
+            return None
+        inspected = engine.client.api.inspect_image(listed[0]["Id"])
+    return _environment_image(plan, inspected)
+
+
+def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> EnvironmentImage:
+    names = inspected.get("RepoTags") or []
+    digests = inspected.get("RepoDigests") or []
+    return EnvironmentImage(
+        reference=plan.tag if plan.tag in names or not names else str(names[0]),
+        id=str(inspected["Id"]),
+        digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
+        hash=plan.hash,
+        repository_digest=str(digests[0]) if digests else "",
+        python_path=python_path_of(inspected),
+        entrypoint=entrypoint_of(inspected),
+    )
+
+
+def entrypoint_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
+    """The entry point of an image, as the engine describes it; empty where it has none."""
+    return tuple((inspected.get("Config") or {}).get("Entrypoint") or ())
+
+
+def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:
+    """Whether an image is of a plan's hash, and of its lock where it has one."""
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    lock = labels.get(LABEL_LOCK_DIGEST)
+    return labels.get(LABEL_ENVIRONMENT_HASH) == plan.hash and plan.lock_digest in {"", lock}
+
+
+def find_or_build(
+    engine: Engine,
+    plan: ImagePlan,
+    lock: FileLock,
+    *,
+    rebuild: bool = False,
+    repository: str | None = None,
+    push: bool = False,
+    docker_auth: Mapping[str, Any] | None = None,
+    before_making: Callable[[], object] = lambda: None,
+) -> EnvironmentImage:
+    """The image of a plan: of the engine, else of a registry, else built.
+
+    Args:
+        engine: Where.
+        plan: Which.
+        lock: Of that image; shared when this returns, so that nobody removes the image before it
+            is used.
+        docker_auth: A login for the base's registry.
+        rebuild: Whether it is built although it is there, without any step of before.
+        repository: Where it is looked for in a registry.
+        push: Whether it is pushed there when it was built.
+        before_making: Called where it is not on the engine, before anything else is tried.
+
+    Raises:
+        ImageUnavailable: The base cannot be had.
+        BuildError: The build failed; the message has the step, its output and a hint.
+    """
+    lock.share()
+    if not rebuild and (found := find_image(engine, plan)) is not None:
+        _logger.info("=== Using environment image %s ===", found.reference)
+        return found
+    before_making()
+    lock.own()
+    # Somebody else may have built it while this waited.
+    if not rebuild and (found := find_image(engine, plan)) is not None:
+        _logger.info("=== Using environment image %s ===", found.reference)
+    elif plan.exact:
+        found = _exact(engine, plan, docker_auth)
+    elif not rebuild and repository and (found := _pulled(engine, plan, repository, docker_auth)):
+        _logger.info("=== Pulled environment image %s ===", found.reference)
+    else:
+        _logger.info(
+            "=== Building environment image %s on %s (Python %s) ===",
+            plan.tag,
+            plan.base.reference,
+            plan.python,
+        )
+        started = time.monotonic()
+        with shown_steps() as on_progress:
+            locked = build(
+                engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
+            )
+        found = _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+        packages = len(locked.packages) if locked else None
+        _logger.info(built_line(found.reference, packages, time.monotonic() - started))
+        if push and repository:
+            found = _pushed(engine, plan, repository, docker_auth)
+    lock.share()
+    return found
+
+
+def _exact(
+    engine: Engine, plan: ImagePlan, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage:
+    """The one image of its registry; it gets its name here where that is free.
+
+    Raises:
+        ImageUnavailable: The registry does not have it any more, refuses, or went away.
+    """
+    _logger.info("=== Pulling environment image %s ===", plan.exact)
+    pull_image(engine, plan.exact, docker_auth)
+    try:
+        engine.client.api.inspect_image(plan.tag)
+    except NotFound:
+        engine.client.api.tag(plan.exact, *split_reference(plan.tag))
+    return _environment_image(plan, engine.client.api.inspect_image(plan.exact))
+
+
+def _remote(plan: ImagePlan, repository: str) -> str:
+    """The name in the registry: the whole hash, so that no two environments ever meet."""
+    return f"{repository}:{plan.hash}"
+
+
+def _pulled(
+    engine: Engine, plan: ImagePlan, repository: str, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage | None:
+    """The image out of the registry; None where it is not there, or cannot be had."""
+    reference = _remote(plan, repository)
+    if not is_there(engine, reference, docker_auth):
+        return None
+    _logger.info("=== Pulling environment image %s ===", reference)
+    try:
+        pull_image(engine, reference, docker_auth)
+    except ImageUnavailable as error:
+        _logger.warning("%s", error.message)
+        return None
+    inspected = engine.client.api.inspect_image(reference)
+    if not _is_of(plan, inspected):
+        _logger.warning("The image %s is not of the environment that it is named after", reference)
+        return None
+    engine.client.api.tag(reference, *split_reference(plan.tag))
+    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+
+
+def _pushed(
+    engine: Engine, plan: ImagePlan, repository: str, docker_auth: Mapping[str, Any] | None
+) -> EnvironmentImage:
+    reference = _remote(plan, repository)
+    _logger.info("=== Pushing environment image %s ===", reference)
+    engine.client.api.tag(plan.tag, *split_reference(reference))
+    push_image(engine, reference, docker_auth)
+    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))

@@ -1,0 +1,203 @@
+"""What usually helps, by what a failed build said last."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from container_backend.image.progress.steps import describe_step, instruction_of
+from container_backend.image.progress.view import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.image.buildkit import BuildFailed
+
+_MAKE_ROOM: Final = (
+    "`docker system df` shows what takes the space; "
+    "`container-backend prune` removes environments that no run needs, "
+    "`docker builder prune` what builds have kept."
+)
+_FULL_DISK: Final = (
+    r"no space left on device",
+    f"The engine's disk is full. {_MAKE_ROOM}",
+)
+# What overlay2 says of a folder of its own that it could not make a moment before.
+_BROKEN_STORAGE: Final = (
+    r"/overlay2/\S+: no such file or directory",
+    f"The engine misses files of its own: most likely its disk is full. {_MAKE_ROOM}",
+)
+# Somebody may remove an image between the moment when it is found and that when it is used.
+_VANISHED: Final = (
+    r"no such image",
+    "The image was removed meanwhile. Start the run once more: it is built or pulled again.",
+)
+_NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
+
+
+def _missing(*programs: str) -> str:
+    """What Python or a shell says of a program that is not there, whatever stands before its name."""
+    names = "|".join(map(re.escape, programs))
+    return (
+        rf"No such file or directory: '[\w-]*({names})'"
+        rf"|command '[\w-]*({names})' failed: No such file|({names}): (command )?not found"
+    )
+
+
+# First match wins. The left side is what uv, pip, apt-get, the compiler, git or the engine prints;
+# tests/unit/failures has whole outputs.
+_HINTS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"container-backend: (Either correct|Set (conda_)?base_image)",
+        "See the lines above for what to change.",
+    ),
+    (
+        r"Hash mismatch for|hashes declared for",
+        "What the index has under that name is not the one that was locked: the file was replaced, or "
+        "the lock was changed. If you trust the index, make the lock again.",
+    ),
+    (
+        r"toomanyrequests|429 Too Many Requests|pull rate limit",
+        "The registry or index limits downloads. Log in with `docker login`, which raises the limit, or "
+        "try again later.",
+    ),
+    (
+        r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused|TLS handshake)",
+        "The engine does not have the base image, and does not reach its registry.",
+    ),
+    (
+        r"peer certificate|CERTIFICATE_VERIFY_FAILED|UnknownIssuer|self[- ]signed certificate"
+        r"|certificate verification failed|SSL certificate problem|x509: ",
+        "The build does not trust the server's certificate. Point SSL_CERT_FILE to the CA bundle "
+        "of your network.",
+    ),
+    (
+        r"engine went away during the build",
+        "See whether it runs (`docker info`) and why it ended (its log), and try again.",
+    ),
+    _FULL_DISK,
+    _BROKEN_STORAGE,
+    (
+        r"current Python version \(\S+\) does not satisfy",
+        "A version that is wanted needs another Python: choose another version, or another Python "
+        "in the environment file.",
+    ),
+    (
+        r"has no wheels with a matching|we only found wheels for|has no usable wheels",
+        "There is no wheel for this Python or platform: choose another version of the package, or "
+        "another Python in the environment file.",
+    ),
+    (
+        r"there is no version of|was not found in the package registry",
+        "The index has no such package or version. Correct the requirement, or add the index that "
+        "has it: --extra-index-url in the requirements file, pip.conf, or UV_INDEX.",
+    ),
+    (
+        r"No solution found|ResolutionImpossible|unsatisfiable",
+        "The requirements cannot all be met at once: the lines above say which.",
+    ),
+    (
+        r"401 Unauthorized|403 Forbidden|status code 401|status code 403",
+        "The index or registry refuses the login. Check the credentials in pip.conf, uv.toml, "
+        "~/.netrc or the Docker config.",
+    ),
+    (
+        r"can't find Rust compiler|Cargo, the Rust package manager, is not installed",
+        f"{_NO_WHEEL}, from Rust. Choose a version that has wheels, or put a Rust compiler into "
+        "the image with a template of your own (docs/builds.md).",
+    ),
+    (
+        rf"{_missing('g++', 'c++', 'clang++')}",
+        f"{_NO_WHEEL}. Choose a version that has wheels, or set system_packages in the backend "
+        'config: ["g++", "libc6-dev", "python3-dev"].',
+    ),
+    (
+        rf"fatal error: (Python|stdio|stdlib|limits)\.h|{_missing('gcc', 'cc', 'clang')}",
+        f"{_NO_WHEEL}. Choose a version that has wheels, or set system_packages in the backend "
+        'config: ["gcc", "libc6-dev", "python3-dev"].',
+    ),
+    (
+        r"fatal error: \S+: No such file|pg_config executable not found",
+        f"{_NO_WHEEL}, with a library that the base image does not have. Choose a version that "
+        "has wheels, or add the library's Debian package (its name ends in -dev) to "
+        "system_packages in the backend config.",
+    ),
+    (
+        r"Unable to locate package|has no installation candidate",
+        "The Debian of the base image has no such package: correct system_packages or apt.txt.",
+    ),
+    (
+        r"No such file or directory: 'git'|Git executable not found",
+        "A requirement comes from git, and the base image has none. Set system_packages in the "
+        'backend config: ["git"].',
+    ),
+    (
+        r"not a trusted or secure host",
+        "pip, which fetches the installer, takes nothing from an index over HTTP. Use HTTPS, or "
+        "set trusted-host in pip.conf.",
+    ),
+    (
+        r"dns error|Temporary failure (in name resolution|resolving)|failed to lookup address"
+        r"|Name or service not known|Could not resolve host|Network is unreachable"
+        r"|error sending request|Connection refused|timed out",
+        "The build does not reach the package index, or the server of a requirement. Behind a proxy, set HTTP_PROXY and "
+        "HTTPS_PROXY; with an index of your own, set it in pip.conf or UV_DEFAULT_INDEX.",
+    ),
+    (
+        r"No matching distribution found for uv",
+        "The installer, uv, comes from the index that packages come from. It has no uv for this "
+        "platform, or refuses the login: check pip.conf, uv.toml or ~/.netrc.",
+    ),
+)
+
+
+def hint_for(error: BuildFailed) -> str | None:
+    """What to do about a failed build, where that is known."""
+    text = "\n".join([error.step or "", error.message, *error.output])
+    for pattern, hint in _HINTS:
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL | re.MULTILINE):
+            return hint
+    return None
+
+
+def hint_for_refusal(said: str) -> str | None:
+    """What to do about an engine that refuses something other than a build, where that is known."""
+    for pattern, hint in (_FULL_DISK, _BROKEN_STORAGE, _VANISHED):
+        if re.search(pattern, said, re.IGNORECASE):
+            return hint
+    return None
+
+
+_SHOWN_LINES: Final = 80
+_EXPLANATION: Final = "No solution found"
+# What engines say of a program that failed, around the whole command line: 20.10, and newer ones.
+_EXITED: Final = re.compile(
+    r"(?:executor failed running \[.*\]:|process \".*\" did not complete successfully:) "
+    r"exit code: (\d+)$",
+    re.DOTALL,
+)
+
+
+def describe_failure(error: BuildFailed) -> str:
+    """What failed, and the last lines of its output, indented."""
+    return "\n".join(
+        [_summary(error), *(f"    {plain_text(line)}" for line in _shown(error.output))]
+    )
+
+
+def _shown(output: Sequence[str]) -> Sequence[str]:
+    """The last lines, but an explanation of uv's from its beginning."""
+    begin = next((place for place, line in enumerate(output) if _EXPLANATION in line), len(output))
+    return output[min(begin, max(0, len(output) - _SHOWN_LINES)) :]
+
+
+def _summary(error: BuildFailed) -> str:
+    start = "The environment image could not be built"
+    if error.step is None:
+        return f"{start}: {error.message}"
+    step = describe_step(error.step) or error.step
+    exited = _EXITED.search(error.message)
+    if exited is None:
+        return f"{start}.\nFailed step: {step}\n    {error.message}"
+    # The instruction of somebody's own template is shown whole.
+    return f"{start}.\nFailed step: {instruction_of(error.step) or step} (exit code {exited[1]})"

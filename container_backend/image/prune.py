@@ -1,0 +1,235 @@
+"""The environment images of an engine: which there are, and which can go."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
+
+from docker.errors import APIError
+
+from container_backend.engine import said_by
+from container_backend.errors import InvalidConfig
+from container_backend.image.shared_code import remove_images_of
+from container_backend.machine import FileLock, hash_in, make_private, state_folder
+from container_backend.naming import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from container_backend.engine import Engine, EngineHost
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An environment image on an engine.
+
+    Attributes:
+        hash: The environment hash.
+        id: ``sha256:…``.
+        names: Its references.
+        python: The version that was asked for.
+        size: In bytes.
+        shared: Of these, in layers that other images have too.
+        created: In seconds since 1970.
+        last_used: By a run of this user, in seconds since 1970; None for never.
+        projects: Names of the projects that used it.
+        containers: How many there are of it, running or not, with shared code or without.
+    """
+
+    hash: str
+    id: str
+    names: tuple[str, ...]
+    python: str
+    size: int
+    shared: int
+    created: float
+    last_used: float | None
+    projects: tuple[str, ...]
+    containers: int
+
+    @property
+    def age_counts_from(self) -> float:
+        """Its last use, or its creation where it was never used."""
+        return max(self.created, self.last_used or 0)
+
+
+def list_images(engine: Engine) -> list[ListedImage]:
+    """The environment images of an engine, the one used last first."""
+    found = []
+    images = engine.streams.api.df()["Images"] or []
+    sharing = Counter[str]()
+    for image in images:
+        labels = image.get("Labels") or {}
+        if labels.get(LABEL_SHARED_CODE):
+            sharing[str(labels.get(LABEL_OF_ENVIRONMENT))] += _containers_of(image)
+    for image in images:
+        labels = image.get("Labels") or {}
+        environment_hash = hash_in(labels)
+        if not environment_hash:  # as in images of projects
+            continue
+        use = use_of(engine.host, environment_hash)
+        found.append(
+            ListedImage(
+                hash=environment_hash,
+                id=str(image["Id"]),
+                names=tuple(name for name in image.get("RepoTags") or [] if "<none>" not in name),
+                python=str(labels.get(LABEL_PYTHON, "")),
+                size=int(image["Size"]),
+                shared=max(0, int(image.get("SharedSize") or 0)),
+                created=_seconds(image["Created"]),
+                last_used=use.last,
+                projects=use.projects,
+                containers=_containers_of(image) + sharing[environment_hash],
+            )
+        )
+    return sorted(found, key=lambda image: -image.age_counts_from)
+
+
+def _containers_of(image: Mapping[str, Any]) -> int:
+    return max(0, int(image.get("Containers") or 0))
+
+
+def _seconds(created: Any) -> float:  # noqa: ANN401 a number, or a date in newer engines
+    if isinstance(created, (int, float)):
+        return float(created)
+    return datetime.fromisoformat(str(created).replace("Z", "+00:00")).timestamp()
+
+
+def parse_age(text: str) -> float:
+    """``30d``, ``12h``, ``2w`` → seconds.
+
+    Raises:
+        InvalidConfig: It is none of these.
+    """
+    match = re.fullmatch(r"(\d+)([smhdw])", text)
+    if match is None:
+        raise InvalidConfig(f"'{text}' is not an age.", remedy="Write one like 30d, 12h or 2w.")
+    return int(match[1]) * float(_UNITS[match[2]])
+
+
+def choose_unused(
+    images: Sequence[ListedImage],
+    *,
+    older_than: float = 0,
+    keep_last: int = 0,
+    now: float | None = None,
+) -> list[ListedImage]:
+    """Which images can go. Pure.
+
+    Args:
+        images: Those that there are.
+        older_than: Only those that were not used for so many seconds.
+        keep_last: So many of those used last are kept, whatever their age.
+        now: Seconds since 1970.
+    """
+    now = time.time() if now is None else now
+    by_use = sorted(images, key=lambda image: -image.age_counts_from)
+    return [
+        image
+        for image in by_use[keep_last:]
+        if image.containers == 0 and now - image.age_counts_from >= older_than
+    ]
+
+
+def remove_image(engine: Engine, image: ListedImage) -> str | None:
+    """Remove an image, unless a run needs it: then say why not.
+
+    Returns:
+        None when it is gone, otherwise the reason why it stays.
+    """
+    with image_lock(engine.host, image.hash) as lock:
+        if not lock.try_to_own():
+            return "a run is about to use it"
+        try:
+            remove_images_of(engine, image.hash)
+            for reference in image.names or (image.id,):
+                engine.client.api.remove_image(reference)
+        except APIError as error:
+            if error.status_code == 404:  # noqa: PLR2004 somebody else was quicker
+                return None
+            return said_by(error)
+        forget_use(engine.host, image.hash)
+    return None
+
+
+_logger = logging.getLogger(__name__)
+_LOCK: Final = "lock"
+_PROJECTS: Final = "projects"
+_HASH: Final = re.compile(r"[0-9a-f]{1,64}")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What is known of the use of an image.
+
+    Attributes:
+        projects: Names of the projects whose runs used it.
+        last: When, in seconds since 1970; None for never.
+    """
+
+    projects: tuple[str, ...] = ()
+    last: float | None = None
+
+
+@contextmanager
+def image_lock(host: EngineHost, environment_hash: str) -> Iterator[FileLock]:
+    """The lock of an image: shared by those who use it, alone for who builds or removes it.
+
+    Held by nobody yet; let go of at the end.
+    """
+    file = _folder(host, environment_hash) / _LOCK
+    with FileLock(file, "another process that builds or uses this image") as lock:
+        yield lock
+
+
+def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
+    """Write down that a project uses an image, now."""
+    file = _folder(host, environment_hash) / _PROJECTS / _file_name(project)
+    try:
+        make_private(file.parent)
+        file.touch(mode=0o600)
+    except OSError as error:
+        _logger.debug("The use of an image is not on record: %s", error)
+
+
+def _file_name(project: str) -> str:
+    """A name from outside as that of a file, which is no way to another folder."""
+    return re.sub(r"^\.", "%2E", quote(project, safe=" "))
+
+
+def use_of(host: EngineHost, environment_hash: str) -> Use:
+    """What is known of the use of an image by this user."""
+    try:
+        files = sorted((_folder(host, environment_hash) / _PROJECTS).iterdir())
+        last = max((file.stat().st_mtime for file in files), default=None)
+    except OSError:
+        return Use()
+    return Use(tuple(unquote(file.name) for file in files), last)
+
+
+def forget_use(host: EngineHost, environment_hash: str) -> None:
+    """The image is gone; so is its record. The lock's file stays: somebody may be waiting."""
+    folder = _folder(host, environment_hash) / _PROJECTS
+    try:
+        for file in folder.iterdir():
+            file.unlink()
+    except OSError as error:
+        _logger.debug("The record of an image stays: %s", error)
+
+
+def _folder(host: EngineHost, environment_hash: str) -> Path:
+    if not _HASH.fullmatch(environment_hash):  # it came out of a label, or a tag
+        raise ValueError(f"this is no environment hash: {environment_hash!r}")
+    engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
+    return state_folder() / "images" / engine / environment_hash

@@ -1,0 +1,156 @@
+"""Images that a project names itself: had from the engine or its registry, with code on request."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import DockerException, ImageNotFound
+
+from container_backend.environment import project_files
+from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
+from container_backend.image.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.image.find import entrypoint_of
+from container_backend.image.progress import hint_for
+from container_backend.image.registry import credentials_of, pull_image
+from container_backend.machine import digest_of
+from container_backend.naming import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from container_backend.engine import Engine
+
+_logger = logging.getLogger(__name__)
+_REPOSITORY: Final = "container-backend/project-{name}"
+
+
+@dataclass(frozen=True)
+class ReadyImage:
+    """An image that is used as it is.
+
+    Attributes:
+        reference: Its name.
+        with_code: Whether an image with the project's code in it is made of it
+            (``mlflow run --build-image``).
+        found: The image, where it is known to be on the engine.
+        entrypoint: What its programs are started by, instead of its own entry point; None for that.
+    """
+
+    reference: str
+    with_code: bool = False
+    found: EnvironmentImage | None = None
+    entrypoint: tuple[str, ...] | None = None
+
+    @property
+    def hash(self) -> str:
+        """The environment hash; empty where it is not known."""
+        return self.found.hash if self.found else ""
+
+
+def have(
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    *,
+    pull: str = MISSING,
+    before_pull: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
+
+    Args:
+        engine: Which.
+        reference: Of the image.
+        docker_auth: A login for its registry.
+        pull: ``missing``, ``always`` or ``never``.
+        before_pull: Called before it is pulled.
+
+    Raises:
+        ImageUnavailable: It is nowhere to be had.
+    """
+    if pull != ALWAYS:
+        try:
+            return dict(engine.client.api.inspect_image(reference))
+        except ImageNotFound as error:
+            if pull == NEVER:
+                raise ImageUnavailable(
+                    f"The image '{reference}' is not on the engine, and 'pull' is 'never'."
+                ) from error
+    _logger.info("=== Pulling image %s ===", reference)
+    before_pull()
+    pull_image(engine, reference, docker_auth)
+    return dict(engine.client.api.inspect_image(reference))
+
+
+def have_image(
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    before_pull: Callable[[], object] = lambda: None,
+) -> EnvironmentImage:
+    """The image on the engine; pulled where it is not there yet. See :func:`have`."""
+    return _image(reference, have(engine, reference, docker_auth, before_pull=before_pull))
+
+
+def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
+    digests = inspected.get("RepoDigests") or []
+    digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
+    known = str(digests[0]) if digests else ""
+    return EnvironmentImage(
+        reference,
+        str(inspected["Id"]),
+        digest,
+        "",
+        known,
+        python_path_of(inspected),
+        entrypoint_of(inspected),
+    )
+
+
+def add_code(
+    engine: Engine, image: EnvironmentImage, name: str, directory: Path
+) -> EnvironmentImage:
+    """An image with a project's code in it, on top of another; MLflow's ``--build-image``.
+
+    Args:
+        engine: Where.
+        image: On that engine.
+        name: The project's.
+        directory: Its code; ``.dockerignore`` is honoured.
+
+    Raises:
+        BuildError: It could not be built.
+        InvalidEnvironment: A file cannot be read.
+    """
+    files = project_files(directory, ["."])
+    digest = hashlib.sha256(image.id.encode())
+    for path, content in files.items():
+        digest.update(f"\0{path}\0{digest_of(content)}".encode())
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
+    tag = f"{_REPOSITORY.format(name=slug)}:{digest.hexdigest()[:HASH_DIGITS_IN_TAG]}"
+    _logger.info("=== Building image %s with the project's code on %s ===", tag, image.reference)
+    dockerfile = (
+        f"FROM {image.reference}\nCOPY project/ {CODE_DIRECTORY}/\nWORKDIR {CODE_DIRECTORY}\n"
+    )
+    request = BuildRequest(
+        context={
+            "Dockerfile": dockerfile.encode(),
+            **{f"project/{path}": content for path, content in files.items()},
+        },
+        tags=(tag,),
+        credentials=credentials_of(engine),
+    )
+    try:
+        built = build_image(engine.streams.api, engine.host, request)
+        return _image(tag, engine.client.api.inspect_image(built))
+    except BuildFailed as error:
+        raise BuildError(
+            f"The image with the code could not be built: {error.message}", remedy=hint_for(error)
+        ) from error
+    except (DockerException, OSError) as error:
+        raise BuildError(f"The engine went away while an image was built: {error}") from error

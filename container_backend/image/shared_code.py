@@ -1,0 +1,265 @@
+"""Code that equal runs share: what is sent to an engine again becomes a layer on their image.
+
+To unpack an archive costs an engine a process for each run. The second time that it would be the same
+archive for the same image, both become an image, from which the containers of further runs are
+created. It lasts for as long as the supervisor has runs to see to, and is nothing that a run relies on:
+where it is gone, the code is sent.
+
+What a program can do with its files must not depend on whether they were sent. A folder out of an
+image cannot be renamed (``EXDEV``, https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories),
+so the code of a project that has folders is always sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from container_backend.engine import containers
+from container_backend.machine import FileLock, make_private, owner_id, write_whole
+from container_backend.naming import (
+    CODE_CONTAINER,
+    CODE_DIRECTORY,
+    CODE_REPOSITORY,
+    ENV_OWNER,
+    LABEL_OF_ENVIRONMENT,
+    LABEL_SHARED_CODE,
+    NO_LABELS,
+)
+from container_backend.run import ledger_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from container_backend.container import ContainerSpec
+    from container_backend.engine import Engine
+    from container_backend.image.base import EnvironmentImage
+    from container_backend.run import Ledger
+
+_logger = logging.getLogger(__name__)
+# More than that is data, which would be on the engine's disk once more.
+MOST_BYTES: Final = 64 * 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
+# Digits of the digest in the image's name: no two archives may ever have the same.
+_DIGITS: Final = 24
+# The folder that all of the archive is in.
+_ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
+# What the file of such an image says: its archive was sent once; there is an image; there can be none.
+_SENT, _MADE, _NEVER = "sent", "made", "never"
+_LOCK: Final = ".lock"
+_CONFLICT: Final = 409
+
+
+class SharedCode:
+    """The archive of a run on top of its image, as an image that may be there."""
+
+    def __init__(self, engine: Engine, image: EnvironmentImage, code: IO[bytes]) -> None:
+        """Nothing is looked for yet.
+
+        Args:
+            engine: Which.
+            image: On that engine.
+            code: The archive; at its start again afterwards.
+        """
+        self._engine, self._image, self._code = engine, image, code
+        digest = hashlib.sha256(f"{owner_id()}\0{image.id}\0".encode())
+        for chunk in iter(lambda: code.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+        code.seek(0)
+        self._key = digest.hexdigest()[:_DIGITS]
+        self._file = _folder(ledger_of(engine.host)) / self._key
+
+    def create_container(self, arguments: Mapping[str, Any]) -> str | None:
+        """A container of the image; gives its id. None where there is no image: the code is to be sent.
+
+        Args:
+            arguments: Those of ``APIClient.create_container`` beside the image.
+
+        Raises:
+            DockerException: The engine refuses.
+            OSError: The engine went away.
+        """
+        if not (image := self.find()):
+            return None
+        try:
+            return str(self._engine.client.api.create_container(image, **arguments)["Id"])
+        except ImageNotFound:  # somebody removed it
+            with suppress(OSError):
+                self._file.unlink()
+            return None
+
+    def find(self) -> str:
+        """The name of the image; empty where there is none. Made where the archive was sent before.
+
+        It may be gone, or go, whatever this says.
+        """
+        said = _read(self._file)
+        if said == _MADE or (said == _SENT and self._make_alone()):
+            with suppress(OSError):
+                os.utime(self._file)
+            return f"{CODE_REPOSITORY}:{self._key}"
+        return ""
+
+    def was_sent(self) -> None:
+        """Take note that the archive was sent; somebody else may have made the image meanwhile."""
+        if not _read(self._file):
+            _write(self._file, _SENT)
+
+    def _make_alone(self) -> bool:
+        """Make the image, unless somebody else is just doing so. Whether it is there."""
+        with FileLock(
+            self._file.with_suffix(_LOCK), "another process that makes this image"
+        ) as lock:
+            if not lock.try_to_own():
+                return False
+            if (said := _read(self._file)) != _SENT:
+                return said == _MADE
+            try:
+                self._make()
+            except (DockerException, OSError) as error:
+                _logger.debug("The code is not shared: %s", error)
+                if isinstance(error, (APIError, _Unfit)):
+                    _write(self._file, _NEVER)
+                return False
+            _write(self._file, _MADE)
+            return True
+
+    def _make(self) -> None:
+        """Of a container with neither the variables nor the labels of a run, which stay in an image.
+
+        Raises:
+            DockerException: The engine refuses, or the image has a volume where the code goes.
+            OSError: The engine went away.
+        """
+        api = self._engine.client.api
+        config = api.inspect_image(self._image.id).get("Config") or {}
+        if overlaps(config.get("Volumes") or ()):
+            raise _Unfit("the image has a volume where the code goes")
+        labels = {
+            **NO_LABELS,
+            LABEL_SHARED_CODE: owner_id(),
+            LABEL_OF_ENVIRONMENT: self._image.hash,
+        }
+        name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
+        try:
+            api.create_container(self._image.id, command=["true"], name=name, labels=labels)
+            api.put_archive(name, "/", self._code)
+            api.commit(name, CODE_REPOSITORY, self._key)
+        finally:
+            self._code.seek(0)
+            containers.give_up(self._engine, name)
+
+
+class _Unfit(DockerException):
+    """There can be no such image."""
+
+
+def find_shared_code(
+    engine: Engine,
+    spec: ContainerSpec,
+    image: EnvironmentImage,
+    code: IO[bytes],
+    *,
+    has_folders: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> SharedCode | None:
+    """How the code of a run is shared; None where it is always sent.
+
+    Args:
+        engine: Where.
+        spec: Of the run's container.
+        image: Of the run.
+        code: The archive.
+        has_folders: Whether there are folders in the project.
+        environ: Of this process. In a container there is no supervisor to remove an image.
+    """
+    size = code.seek(0, os.SEEK_END)
+    code.seek(0)
+    if has_folders or size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
+        return None
+    if overlaps(_mounted(spec)):
+        return None
+    return SharedCode(engine, image, code)
+
+
+def _mounted(spec: ContainerSpec) -> Iterable[str]:
+    """Where the caller has something mounted. Stores are not let into the container's own folders."""
+    yield from (bind.split(":")[1] for bind in spec.args.binds)
+    yield from spec.args.host_config.get("tmpfs") or ()
+    yield from (str(mount["Target"]) for mount in spec.args.host_config.get("mounts") or ())
+
+
+def overlaps(folders: Iterable[str]) -> bool:
+    """Whether something is mounted at one of these folders of a container that hides the code, or a part."""
+    paths = [PurePosixPath(folder) for folder in folders]
+    return any(path.is_relative_to(_ROOT) or _ROOT.is_relative_to(path) for path in paths)
+
+
+def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> None:
+    """Remove the images that no container needs, and what a client left behind that was killed.
+
+    Args:
+        engine: Which.
+        ledger: Of that engine.
+        unused_for: Only those that no run has asked for in so many seconds.
+
+    Raises:
+        ENGINE_ERRORS: The engine went away.
+    """
+    folder, now = _folder(ledger), time.time()
+    with suppress(OSError):
+        for file in folder.iterdir():  # from here on, nobody takes such an image for there
+            if now - file.stat().st_mtime >= unused_for:
+                file.unlink()
+    api = engine.client.api
+    label = f"{LABEL_SHARED_CODE}={owner_id()}"
+    for found in api.containers(all=True, filters={"label": label, "name": CODE_CONTAINER}):
+        if now - found["Created"] >= unused_for:
+            containers.remove(engine, found["Id"])
+    for image in api.images(filters={"label": label}):
+        keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
+        if not any((folder / key).exists() for key in keys):
+            _remove_unless_in_use(engine, image["Id"])
+
+
+def remove_images_of(engine: Engine, environment_hash: str) -> None:
+    """Remove those on top of an environment image that no container needs, before it goes itself."""
+    labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
+    for image in engine.client.api.images(filters={"label": labels}):
+        _remove_unless_in_use(engine, image["Id"], noprune=True)
+
+
+def _remove_unless_in_use(engine: Engine, image: str, *, noprune: bool = False) -> None:
+    try:
+        engine.client.api.remove_image(image, noprune=noprune)
+    except APIError as error:
+        if error.status_code not in {404, _CONFLICT}:
+            raise
+
+
+def _folder(ledger: Ledger) -> Path:
+    return ledger.folder / "code"
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _write(file: Path, said: str) -> None:
+    try:
+        make_private(file.parent)
+        write_whole(file, said)
+    except OSError as error:
+        _logger.debug("No note on shared code at %s: %s", file, error)

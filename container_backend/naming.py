@@ -1,0 +1,120 @@
+"""Names that are written down outside this process: labels, tags, environment variables, paths.
+
+They are an interface: other processes and other versions read them. Change none without need.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Labels of images and containers. All of ours start alike, and nobody else may set them.
+LABEL_PREFIX: Final = "container-backend."
+LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
+LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
+LABEL_BASE_DIGEST: Final = LABEL_PREFIX + "base-digest"
+LABEL_CODE_DIGEST: Final = LABEL_PREFIX + "code-digest"
+LABEL_LOCK_DIGEST: Final = LABEL_PREFIX + "lock-digest"
+LABEL_PYTHON: Final = LABEL_PREFIX + "python"
+LABEL_VERSION: Final = LABEL_PREFIX + "version"
+# Of project images. Their environment's hash has a label of its own: they are not that environment.
+LABEL_MLPROJECT: Final = LABEL_PREFIX + "mlproject"
+LABEL_OF_ENVIRONMENT: Final = LABEL_PREFIX + "of-environment"
+LABEL_PACKAGES: Final = LABEL_PREFIX + "packages"
+LABEL_RUN_ID: Final = LABEL_PREFIX + "run-id"
+LABEL_EXPERIMENT_ID: Final = LABEL_PREFIX + "experiment-id"
+LABEL_TRACKING_URI: Final = LABEL_PREFIX + "tracking-uri"
+LABEL_PROJECT: Final = LABEL_PREFIX + "project"
+LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
+LABEL_IMAGE: Final = LABEL_PREFIX + "image"
+LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
+# What is written down of the run (see recorded.py), for whoever finishes it.
+LABEL_RECORD: Final = LABEL_PREFIX + "record"
+# Whose supervisor finishes the run (see owner.py), and where its notes are (see ledger.py).
+LABEL_OWNER: Final = LABEL_PREFIX + "owner"
+LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
+# Whose supervisor removes an image that shares code (see shared_code.py).
+LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
+# What is to be done with the container: see BackendConfig.
+LABEL_KEEP: Final = LABEL_PREFIX + "keep"
+LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
+LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
+LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
+# All of them, and nothing in them: for containers, which inherit the labels of their image.
+NO_LABELS: Final[dict[str, str]] = {
+    str(value): ""
+    for name, value in list(globals().items())
+    if name.startswith("LABEL_") and name != "LABEL_PREFIX"
+}
+# Tags of MLflow runs.
+TAG_PREFIX: Final = "container_backend."
+TAG_CONTAINER_ID: Final = TAG_PREFIX + "container_id"
+TAG_IMAGE: Final = TAG_PREFIX + "image"
+TAG_IMAGE_DIGEST: Final = TAG_PREFIX + "image_digest"
+TAG_ENVIRONMENT_HASH: Final = TAG_PREFIX + "environment_hash"
+TAG_ENGINE: Final = TAG_PREFIX + "engine"
+TAG_REASON: Final = TAG_PREFIX + "reason"
+TAG_EXIT_CODE: Final = TAG_PREFIX + "exit_code"
+TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
+TAG_CAUSE: Final = TAG_PREFIX + "cause"
+TAG_ATTEMPTS: Final = TAG_PREFIX + "attempts"
+TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
+# What a run can be repeated from: NAME@DIGEST of its image, where a registry has it; what was sent of
+# its code; and the run that it repeats.
+TAG_REPOSITORY_DIGEST: Final = TAG_PREFIX + "repository_digest"
+TAG_BASE_DIGEST: Final = TAG_PREFIX + "base_digest"
+TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"
+TAG_RERUN_OF: Final = TAG_PREFIX + "rerun_of"
+# Settings from the environment.
+ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
+# In a container that may use the engine: who started it, and finishes what it starts.
+ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
+# Where things are in a container.
+CODE_DIRECTORY: Final = "/mlflow/projects/code"
+HOME_DIRECTORY: Final = "/mlflow/home"
+LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
+# What goes to the run's artifacts as it is, by whoever finishes the run.
+RECORD_DIRECTORY: Final = "/mlflow/record"
+# Where the shell leaves a mark, whichever user it runs as, when an image's own entry point has come
+# to it.
+MARK_DIRECTORY: Final = "/mlflow/mark"
+REACHED: Final = MARK_DIRECTORY + "/reached"
+ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
+# And in project images.
+RUNNER_DIRECTORY: Final = "/mlflow/runner"
+RESULTS_DIRECTORY: Final = "/mlflow/results"
+# What the folders among the temporary files begin with that are made for a run.
+TEMPORARY_PREFIX: Final = "container-backend-"
+# The repository of environment images on an engine; the tag is the hash's first digits.
+IMAGE_REPOSITORY: Final = "container-backend/python{python}"
+HASH_DIGITS_IN_TAG: Final = 12
+# What an image is called for a moment, before it has its labels and its name.
+UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
+# The repository of images that share code, and what the containers are called that they are made of.
+CODE_REPOSITORY: Final = "container-backend/code"
+CODE_CONTAINER: Final = "mlflow-code-"
+# What a container's name ends with once it is known how its run will end. The name is the one thing
+# of a container that can be changed at any time, at once, and seen by everybody.
+CANCELLED: Final = "cancelled"
+TIMED_OUT: Final = "timeout"
+KEPT: Final = "kept"
+_CONTAINER: Final = "mlflow-run-"
+
+
+def container_name(run_id: str, ending: str = "") -> str:
+    """The name of the container of a run: known before the engine has answered with an id.
+
+    Args:
+        run_id: Of the run.
+        ending: ``CANCELLED`` or ``TIMED_OUT`` for one that we stop, ``KEPT`` for one whose run is
+            finished.
+    """
+    return f"{_CONTAINER}{run_id}.{ending}" if ending else f"{_CONTAINER}{run_id}"
+
+
+def ending_of(name: str) -> str:
+    """The ``ending`` of a container's name, which may begin with the engine's slash."""
+    stem, _, ending = name.removeprefix("/").partition(".")
+    return ending if stem.startswith(_CONTAINER) else ""
+
+
+RUNNER_PROGRAM: Final = "runner.py"

@@ -1,0 +1,76 @@
+"""Where a project's files come from, as git and the project itself say. Only for people."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from container_backend.masking import without_credentials
+from container_backend.project.git import GitError, find_repository, opened, remote_address
+
+if TYPE_CHECKING:
+    from container_backend.project.git import Repository
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What a repository has checked out, as MLflow's tags say it.
+
+    Attributes:
+        commit: Empty where there is none, or git ignores the folder.
+        address: Of its first remote, without credentials; empty where it has none.
+        is_branch: Whether the version that was asked for is a branch.
+    """
+
+    commit: str = ""
+    address: str = ""
+    is_branch: bool = False
+
+
+def read_checkout(
+    repository: Repository | None, directory: Path, version: str | None = None
+) -> Checkout:
+    """What MLflow writes down of a project's repository; nothing where git does not tell.
+
+    Args:
+        repository: Which has the folder in its work tree.
+        directory: Resolved.
+        version: That was asked for.
+    """
+    if repository is None:
+        return Checkout()
+    try:
+        with opened(repository) as view:
+            commit = view.tells("rev-parse", "--verify", "--quiet", "HEAD^{commit}") or ""
+            if (
+                commit
+                and directory != repository.root
+                and view.tells("check-ignore", "--", str(directory))
+            ):
+                commit = ""
+            branch = f"refs/heads/{version}"
+            return Checkout(
+                commit,
+                without_credentials(remote_address(view.settings)),
+                bool(version and view.tells("rev-parse", "--verify", "--quiet", branch)),
+            )
+    except GitError as error:
+        _logger.debug("git does not tell of '%s': %s", directory, error)
+        return Checkout()
+
+
+def git_address(path: str) -> str:
+    """``file://REPOSITORY#SUBDIRECTORY``, as MLflow says it; the path where there is no repository.
+
+    A zip file is not a part of the repository that it lies in.
+    """
+    folder = Path(path)
+    repository = find_repository(folder) if folder.is_dir() and "#" not in path else None
+    if repository is None:
+        return path
+    inside = folder.relative_to(repository.root).as_posix()
+    return f"file://{repository.root}" + ("" if inside == "." else f"#{inside}")

@@ -1,0 +1,196 @@
+"""An entry point and values for its parameters → the command line of a run.
+
+Part of project images: see :mod:`container_backend.entry_points`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from string import Formatter
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+from container_backend.errors import InvalidProject
+from container_backend.project.parameters import TYPES, Parameter, is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.project.entry_points import EntryPoint, Project
+
+_logger = logging.getLogger(__name__)
+# MAX_ARG_STRLEN of Linux, with the NUL at the end: https://man7.org/linux/man-pages/man2/execve.2.html
+_MOST_ARGUMENT_BYTES: Final = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Download:
+    """Something that a program is handed as a file, and that has to be fetched first."""
+
+    parameter: str
+    uri: str
+    target: Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run, and what of it is worth writing down.
+
+    Attributes:
+        line: For a POSIX shell, every value quoted.
+        parameters: Name → value as given, for the run's record.
+        paths: Files and folders of this machine that the program is handed, absolute.
+        downloads: Those of ``paths`` that are not there yet.
+    """
+
+    line: str
+    parameters: Mapping[str, str]
+    paths: tuple[Path, ...] = ()
+    downloads: tuple[Download, ...] = ()
+
+
+def compute_command(
+    project: Project, entry_point: EntryPoint, values: Mapping[str, object], storage: Path
+) -> Command:
+    """Fill the holes of an entry point's command; append values it does not declare.
+
+    The rules are those of ``mlflow.projects._project_spec.EntryPoint.compute_command``: declared
+    values are quoted for a shell and put in place of ``{name}``, all others are appended as
+    ``--name value``. Unlike there, values are checked against their types.
+
+    Args:
+        project: For messages.
+        entry_point: Whose command.
+        values: As the caller gave them.
+        storage: Where files of addresses will be downloaded to.
+
+    Raises:
+        InvalidProject: Values are missing, wrong or cannot be passed on (all of them are named),
+            or the command names a parameter that is not declared.
+    """
+    where = f"{project.where}, entry point '{entry_point.name}'"
+    given = {str(name): str(value) for name, value in values.items()}
+    problems = [
+        f"the value of '{name}' contains a NUL character, which no program can be passed"
+        for name, value in given.items()
+        if "\0" in name + value
+    ]
+    handed: dict[str, str] = {}
+    for name, parameter in entry_point.parameters.items():
+        try:
+            handed[name] = _value(where, parameter, given.get(name))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        missing = [
+            name
+            for name, parameter in entry_point.parameters.items()
+            if name not in given and parameter.default is None
+        ]
+        advice = "Give " + " ".join(f"-P {name}=…" for name in missing) + "."
+        raise InvalidProject(f"{where}: {'; '.join(problems)}.", remedy=advice if missing else None)
+    paths, downloads = _files(entry_point, handed, storage)
+    handed.update({name: str(path) for name, path in paths.items()})
+    extra = {name: value for name, value in given.items() if name not in handed}
+    words = [_fill(where, entry_point.command, handed)]
+    words += [f"--{shlex.quote(name)} {shlex.quote(value)}" for name, value in extra.items()]
+    logged = {
+        name: given.get(name, str(parameter.default))
+        for name, parameter in entry_point.parameters.items()
+    }
+    line = " ".join(words)
+    check_size(where, "the command with its parameters", line)
+    return Command(line, {**logged, **extra}, tuple(paths.values()), downloads)
+
+
+def check_size(where: str, what: str, text: str) -> None:
+    """Refuse an argument or a variable that no program can be started with.
+
+    Raises:
+        InvalidProject: It is longer than Linux takes.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size >= _MOST_ARGUMENT_BYTES:
+        raise InvalidProject(
+            f"{where}: {what} has {size} bytes; a program can be handed "
+            f"{_MOST_ARGUMENT_BYTES - 1} at the most.",
+            remedy="Write the value to a file, and hand that over as a parameter of type path.",
+        )
+
+
+def _value(where: str, parameter: Parameter, given: str | None) -> str:
+    """What the program is handed. A default that does not fit its type is let pass, as by MLflow."""
+    if not parameter.is_known_type:
+        _logger.warning(
+            "%s: the type '%s' of parameter '%s' is not known and treated as string; known: %s",
+            where,
+            parameter.type,
+            parameter.name,
+            ", ".join(TYPES),
+        )
+    if given is not None:
+        try:
+            return parameter.read(given)
+        except ValueError as error:
+            shown = "" if parameter.kind == "path" and given else f", not '{given}'"
+            raise ValueError(
+                f"the parameter '{parameter.name}' ({parameter.type}) {error}{shown}"
+            ) from None
+    if parameter.default is None:
+        raise ValueError(f"no value for the parameter '{parameter.name}' ({parameter.type})")
+    try:
+        parameter.read(parameter.default)
+    except ValueError as error:
+        _logger.warning(
+            "%s: the default of parameter '%s' (%s) is '%s', but it %s",
+            where,
+            parameter.name,
+            parameter.type,
+            parameter.default,
+            error,
+        )
+        return parameter.default
+    return parameter.read(parameter.default) if parameter.kind == "path" else parameter.default
+
+
+def _files(
+    entry_point: EntryPoint, handed: Mapping[str, str], storage: Path
+) -> tuple[dict[str, Path], tuple[Download, ...]]:
+    """Where the program finds the files that it is handed; name → path."""
+    paths: dict[str, Path] = {}
+    downloads: list[Download] = []
+    for name, parameter in entry_point.parameters.items():
+        value = handed[name]
+        if parameter.kind != "path":
+            continue
+        if is_address(value):
+            paths[name] = storage / f"param_{len(downloads)}" / _file_name(value)
+            downloads.append(Download(name, value, paths[name]))
+        elif Path(value).exists():
+            paths[name] = Path(value)
+    return paths, tuple(downloads)
+
+
+def _file_name(address: str) -> str:
+    """A single part of a path: the project chooses the address, and must not choose the folder."""
+    last = PurePosixPath(unquote(urlsplit(address).path)).name
+    return last if last not in {"", ".."} else "download"
+
+
+def _fill(where: str, command: str, values: Mapping[str, str]) -> str:
+    quoted = {name: shlex.quote(value) for name, value in values.items()}
+    try:
+        return Formatter().vformat(command, (), quoted)
+    except KeyError as error:
+        raise InvalidProject(
+            f"{where}: the command uses {{{error.args[0]}}}, but no such parameter is declared.",
+            remedy="Declare it under 'parameters', or write {{ and }} for literal braces.",
+        ) from error
+    except (IndexError, ValueError, AttributeError, TypeError) as error:
+        raise InvalidProject(
+            f"{where}: the command's braces cannot be read: {error}.",
+            remedy="Use {name} for a parameter, and {{ and }} for literal braces.",
+        ) from error

@@ -1,0 +1,82 @@
+"""Files that a program is handed by address: fetched to this machine before its run."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import requests
+
+from container_backend.errors import InvalidProject
+from container_backend.masking import without_credentials
+from container_backend.naming import TEMPORARY_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+
+    from container_backend.project.command import Download
+
+_logger = logging.getLogger(__name__)
+_CHUNK_BYTES: Final = 1024 * 1024
+_TIMEOUT_SECONDS: Final = 60
+
+
+def choose_storage(storage_dir: str | None) -> Path:
+    """A folder for one run, which is not there yet."""
+    parent = Path(storage_dir).expanduser().absolute() if storage_dir else tempfile.gettempdir()
+    return Path(parent) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}"
+
+
+def fetch_files(downloads: Sequence[Download], storage: Path, needed: ExitStack) -> None:
+    """Fetch files.
+
+    Args:
+        downloads: What to fetch, and where to.
+        storage: The folder that all of them are in.
+        needed: Removes it when it is closed.
+
+    Raises:
+        InvalidProject: One cannot be fetched.
+    """
+    if downloads:
+        needed.callback(shutil.rmtree, storage, ignore_errors=True)
+    for download in downloads:
+        _logger.info("=== Downloading %s ===", without_credentials(download.uri))
+        _fetch(download)
+
+
+def _fetch(download: Download) -> None:
+    """Readable for everybody: the program may run as somebody else."""
+    try:
+        for folder in (download.target.parent.parent, download.target.parent):
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if download.uri.startswith(("http://", "https://")):
+            _fetch_over_http(download)
+        else:
+            from mlflow.artifacts import download_artifacts
+
+            download_artifacts(artifact_uri=download.uri, dst_path=str(download.target.parent))
+    except Exception as error:
+        # Each of MLflow's stores raises its own kind.
+        raise InvalidProject(
+            f"The parameter '{download.parameter}' names '{without_credentials(download.uri)}', "
+            f"which cannot be downloaded: {error}"
+        ) from error
+    if not download.target.exists():
+        raise InvalidProject(
+            f"The parameter '{download.parameter}' names '{without_credentials(download.uri)}', "
+            "but nothing of that name was downloaded."
+        )
+
+
+def _fetch_over_http(download: Download) -> None:
+    with requests.get(download.uri, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
+        answer.raise_for_status()
+        with download.target.open("wb") as file:
+            for chunk in answer.iter_content(_CHUNK_BYTES):
+                file.write(chunk)

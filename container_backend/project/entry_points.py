@@ -1,0 +1,176 @@
+"""Entry points: commands with holes, and the project that they belong to.
+
+Part of project images, with what it imports: the standard library of Python 3.8 and nothing else.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend.errors import InvalidProject
+from container_backend.project.parameters import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MAIN: Final = "main"
+# What runs a file that is named as entry point without being declared as one.
+# https://mlflow.org/docs/latest/ml/projects/#directory
+_INTERPRETERS: Final = {".py": "python", ".sh": "bash"}
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """A command with holes: ``{name}`` stands for the value of a parameter.
+
+    Attributes:
+        name: As declared, or the name of a file.
+        command: For a shell.
+        parameters: By name.
+        environment: As that of a project; comes before it.
+        description: For people.
+    """
+
+    name: str
+    command: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as its MLproject file describes it; without one, a folder of scripts.
+
+    Attributes:
+        name: As declared, or None.
+        directory: Absolute path of the folder with the code.
+        file: The MLproject file, or None.
+        entry_points: By name.
+        environment: What the keys ``python_env``, ``conda_env`` and ``docker_env`` say, unread.
+        address: Of the image that it was read from; empty for one of files.
+    """
+
+    name: str | None
+    directory: Path
+    file: Path | None
+    entry_points: Mapping[str, EntryPoint]
+    environment: Mapping[str, Any]
+    address: str = ""
+
+    @property
+    def where(self) -> str:
+        """What messages call it: where its entry points are written down."""
+        return self.address or str(self.file or self.directory)
+
+    def entry_point(self, name: str) -> EntryPoint:
+        """The entry point of a name: a declared one, or a ``.py`` or ``.sh`` file.
+
+        Raises:
+            InvalidProject: Neither.
+        """
+        if name in self.entry_points:
+            return self.entry_points[name]
+        if (interpreter := self.interpreter_of(name)) is not None:
+            return EntryPoint(name, f"{interpreter} {shlex.quote(name)}")
+        import difflib
+
+        known = ", ".join(f"'{known}'" for known in self.entry_points)
+        near = difflib.get_close_matches(name, self.entry_points, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise InvalidProject(
+            f"{self.where}: there is no entry point '{name}', and no .py or .sh file of that name.",
+            remedy=(f"Declared entry points: {known}.{hint}" if known else "None are declared."),
+        )
+
+    def interpreter_of(self, name: str) -> str | None:
+        """What runs a script of the project; None for what is none."""
+        interpreter = _INTERPRETERS.get(Path(name).suffix)
+        file = (self.directory / name).resolve()
+        is_script = interpreter and file.is_file() and self.directory in file.parents
+        return interpreter if is_script else None
+
+
+def as_mapping(project: Project) -> dict[str, Any]:
+    """Name and entry points as an MLproject file would say them, without environments."""
+    return {
+        "name": project.name,
+        "entry_points": {
+            name: {
+                "command": entry_point.command,
+                "description": entry_point.description,
+                "parameters": {
+                    parameter.name: {
+                        "type": parameter.type,
+                        "default": parameter.default,
+                        "description": parameter.description,
+                    }
+                    for parameter in entry_point.parameters.values()
+                },
+            }
+            for name, entry_point in project.entry_points.items()
+        },
+    }
+
+
+def from_mapping(content: Mapping[str, Any], directory: Path, file: Path | None) -> Project:
+    """The project that :func:`as_mapping` was given, elsewhere. Nothing is checked."""
+    return Project(
+        content["name"],
+        directory,
+        file,
+        {
+            name: EntryPoint(
+                name,
+                entry_point["command"],
+                {
+                    parameter: Parameter(parameter, **said)
+                    for parameter, said in entry_point["parameters"].items()
+                },
+                {},
+                entry_point["description"],
+            )
+            for name, entry_point in content["entry_points"].items()
+        },
+        {},
+    )
+
+
+def entry_point_lines(entry_points: Iterable[EntryPoint]) -> list[str]:
+    """Lines for people: each entry point, and a line for each of its parameters."""
+    lines: list[str] = []
+    for entry_point in entry_points:
+        lines.append(f"  {entry_point.name}")
+        if entry_point.description:
+            lines.append(f"      {_one_line(entry_point.description)}")
+        rows = [_cells(parameter) for parameter in entry_point.parameters.values()]
+        lines += [f"      {row}" for row in _columns(rows)]
+    return lines
+
+
+def _cells(parameter: Parameter) -> tuple[str, str, str, str]:
+    needed = "needed" if parameter.default is None else f"default: {parameter.default}"
+    return (
+        f"-P {parameter.name}=…",
+        parameter.type,
+        _one_line(needed),
+        _one_line(parameter.description),
+    )
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows whose cells stand below each other; the last column is as wide as it is."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()  # noqa: B905
+        for row in rows
+    ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

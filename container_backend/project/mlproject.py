@@ -1,0 +1,153 @@
+"""The MLproject file: entry points, their parameters, and which environment they ask for."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend.errors import InvalidProject
+from container_backend.machine import kind_of, load_mapping
+from container_backend.project.entry_points import MAIN, EntryPoint, Project
+from container_backend.project.parameters import Parameter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MAIN", "MLPROJECT", "EntryPoint", "Project", "parse_project", "read_project"]
+_logger = logging.getLogger(__name__)
+MLPROJECT: Final = "MLproject"
+ENVIRONMENT_KEYS: Final = ("python_env", "conda_env", "docker_env")
+_PROJECT_KEYS: Final = ("name", "entry_points", *ENVIRONMENT_KEYS)
+_ENTRY_POINT_KEYS: Final = ("command", "parameters", "description", *ENVIRONMENT_KEYS)
+_PARAMETER_KEYS: Final = ("type", "default", "description")
+
+
+def read_project(directory: Path) -> Project:
+    """Read the MLproject file of a folder, whatever the case of its name.
+
+    Raises:
+        InvalidProject: It is not YAML, not a mapping, or a key holds something else than it may.
+    """
+    directory = directory.resolve()
+    file = _find_mlproject(directory)
+    if file is None:
+        return Project(None, directory, None, {}, {})
+    content, _ = load_mapping(file, InvalidProject)
+    return parse_project(content, directory, file)
+
+
+def parse_project(
+    content: Mapping[str, Any], directory: Path, file: Path | None, address: str = ""
+) -> Project:
+    """The project of an MLproject file's content; ``address`` of the image that it came from.
+
+    Raises:
+        InvalidProject: A key holds something else than it may.
+    """
+    where = address or str(file)
+    if content.get("databricks_spark_job") is not None:
+        raise InvalidProject(
+            f"{where}, key 'databricks_spark_job': such a job runs on Databricks only."
+        )
+    _warn_of_unknown(where, "", content, _PROJECT_KEYS)
+    entry_points = _mapping(where, "entry_points", content.get("entry_points"))
+    return Project(
+        name=_text(where, "name", content.get("name")) or None,
+        directory=directory,
+        file=file,
+        entry_points={
+            str(name): _entry_point(where, str(name), value) for name, value in entry_points.items()
+        },
+        environment=_environment(content),
+        address=address,
+    )
+
+
+def _find_mlproject(directory: Path) -> Path | None:
+    try:
+        names = sorted(entry.name for entry in directory.iterdir())
+    except OSError as error:
+        raise InvalidProject(
+            f"The project '{directory}' cannot be read: {error.strerror}."
+        ) from error
+    return next((directory / name for name in names if name.lower() == MLPROJECT.lower()), None)
+
+
+def _environment(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: content[key] for key in ENVIRONMENT_KEYS if content.get(key) is not None}
+
+
+def _entry_point(where: str, name: str, value: object) -> EntryPoint:
+    key = f"entry_points.{name}"
+    if not isinstance(value, Mapping):
+        raise _wrong(where, key, "a mapping with a 'command'", value)
+    _warn_of_unknown(where, key, value, _ENTRY_POINT_KEYS)
+    command = value.get("command")
+    if not isinstance(command, str) or not command.strip():
+        raise InvalidProject(f"{where}, key '{key}.command': a command is needed.")
+    parameters = _mapping(where, f"{key}.parameters", value.get("parameters"))
+    return EntryPoint(
+        name,
+        command,
+        {
+            str(parameter): _parameter(
+                where, f"{key}.parameters.{parameter}", str(parameter), given
+            )
+            for parameter, given in parameters.items()
+        },
+        _environment(value),
+        _text(where, f"{key}.description", value.get("description")),
+    )
+
+
+def _parameter(where: str, key: str, name: str, value: object) -> Parameter:
+    """``name: int``, or ``name: {type: int, default: 1}``; other keys are let pass, as by MLflow."""
+    if isinstance(value, str):
+        return Parameter(name, value)
+    if not isinstance(value, Mapping):
+        raise _wrong(where, key, "a type, or a mapping with 'type' and 'default'", value)
+    _warn_of_unknown(where, key, value, _PARAMETER_KEYS)
+    default = value.get("default")
+    return Parameter(
+        name,
+        str(value.get("type") or "string"),
+        None if default is None else str(default),
+        str(value.get("description") or ""),
+    )
+
+
+def _warn_of_unknown(
+    where: str, key: str, content: Mapping[str, Any], known: tuple[str, ...]
+) -> None:
+    """MLflow lets them pass without a word."""
+    for name in map(str, content):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            _logger.warning(
+                "%s, key '%s': not known, and left aside%s",
+                where,
+                f"{key}.{name}" if key else name,
+                f" (did you mean '{near[0]}'?)" if near else "",
+            )
+
+
+def _mapping(where: str, key: str, value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _wrong(where, key, "a mapping", value)
+    return value
+
+
+def _text(where: str, key: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _wrong(where, key, "text", value)
+    return value
+
+
+def _wrong(where: str, key: str, meaning: str, value: object) -> InvalidProject:
+    return InvalidProject(f"{where}, key '{key}': {meaning} is needed, not {kind_of(value)}.")

@@ -1,0 +1,263 @@
+"""The image of a run that was: the same one, or one built as it was."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from docker.errors import APIError, ImageNotFound
+
+from container_backend.environment import (
+    LOCK,
+    Indexes,
+    lines_of,
+    machine_indexes,
+    read_lock,
+    specify,
+)
+from container_backend.errors import ImageUnavailable, InvalidEnvironment, NotRepeatable
+from container_backend.image import (
+    DOCKERFILE,
+    BaseImage,
+    ImagePlan,
+    auth_config,
+    find_image,
+    resolve_base,
+)
+from container_backend.machine import digest_of, hash_file
+from container_backend.naming import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
+from container_backend.run import PROJECT_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from container_backend.engine import Engine
+    from container_backend.machine import Content
+    from container_backend.run import RecordedEnvironment
+
+_LOCK_IN_CONTEXT: Final = f"declared/{LOCK}"
+# Of scripts and lists of packages; what says that it has more is not one of ours.
+_MOST_CONTEXT_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BuiltBefore:
+    """What is left of an environment.
+
+    Attributes:
+        recorded: What was written down of it.
+        context: The build context as it was packed; None where it is not there.
+        lock: What was installed; None where nothing was locked, or that is not there.
+        id: Of the image.
+        repository_digest: ``NAME@DIGEST`` of the image; empty where no registry had it.
+    """
+
+    recorded: RecordedEnvironment
+    context: bytes | None
+    lock: str | None
+    id: str
+    repository_digest: str
+
+
+def find_exact(engine: Engine, id_: str, repository_digest: str) -> str | None:
+    """How the same image can be had: by its id or repository digest. None where it cannot."""
+    for reference in filter(None, (id_, repository_digest)):
+        try:
+            engine.client.api.inspect_image(reference)
+        except (ImageNotFound, APIError):
+            continue
+        return reference
+    return (
+        repository_digest
+        if repository_digest and _is_in_registry(engine, repository_digest)
+        else None
+    )
+
+
+def _is_in_registry(engine: Engine, reference: str) -> bool:
+    try:
+        engine.client.api.inspect_distribution(
+            reference, auth_config=auth_config(engine, reference, None)
+        )
+    except APIError:
+        return False
+    return True
+
+
+def plan_again(
+    engine: Engine,
+    before: BuiltBefore,
+    code: Path,
+    secrets: Mapping[str, bytes],
+    lacks: list[str],
+) -> ImagePlan | None:
+    """The image of an environment of before; None where nothing is left to build it from.
+
+    Args:
+        engine: Where.
+        before: What is left of it.
+        code: The project, for packages that are built from it.
+        secrets: For the steps of the build.
+        lacks: Is told what cannot be had any more.
+    """
+    recorded = before.recorded
+    plan = _as_recorded(before, code, secrets, lacks)
+    exact = find_exact(engine, before.id, before.repository_digest)
+    if exact is not None:
+        return replace(plan, exact=exact)
+    if find_image(engine, plan) is not None:
+        return plan
+    if recorded.platform != engine.platform:
+        lacks.append(
+            f"platform: the image was built for {recorded.platform}; this engine is "
+            f"{engine.platform}"
+        )
+    if before.context is None:
+        lacks.append(
+            "image: neither the engine nor a registry has it, and its build context is not among "
+            "the artifacts; instead: what the code declares"
+        )
+        return None
+    if recorded.is_locked and before.lock is None:
+        lacks.append(
+            "packages: the lock is not among the artifacts; instead: what is resolved today"
+        )
+    return _on_its_base(engine, plan, lacks)
+
+
+def _as_recorded(
+    before: BuiltBefore, code: Path, secrets: Mapping[str, bytes], lacks: list[str]
+) -> ImagePlan:
+    recorded = before.recorded
+    context = _read_context(before.context, lacks)
+    context |= _project_files(recorded, code, lacks)
+    digest = ""
+    if before.lock is not None and recorded.is_locked:
+        digest = read_lock(before.lock).digest
+        context[_LOCK_IN_CONTEXT] = _lock_lines(before.lock, code, lacks)
+    return ImagePlan(
+        hash=recorded.hash,
+        tag=_tag(recorded.python, recorded.hash, digest),
+        dockerfile=_text(context.get(DOCKERFILE, b"")),
+        context=dict(sorted(context.items())),
+        base=BaseImage(recorded.base.reference, recorded.base.digest, recorded.base.pinned),
+        python=recorded.python,
+        platform=recorded.platform,
+        is_locked=recorded.is_locked,
+        indexes=_indexes(recorded),
+        secrets=dict(secrets),
+        lock_digest=digest,
+    )
+
+
+def _text(content: Content) -> str:
+    return content.decode(errors="replace") if isinstance(content, bytes) else ""
+
+
+def _tag(python: str, hash_: str, lock_digest: str) -> str:
+    """Not that of the hash alone: what is resolved today may be installed there already."""
+    lock = lock_digest.partition(":")[2][:HASH_DIGITS_IN_TAG]
+    name = f"{IMAGE_REPOSITORY.format(python=python)}:{hash_[:HASH_DIGITS_IN_TAG]}"
+    return f"{name}-{lock}" if lock else name
+
+
+def _read_context(packed: bytes | None, lacks: list[str]) -> dict[str, Content]:
+    if packed is None:
+        return {}
+    found: dict[str, Content] = {}
+    try:
+        with gzip.open(io.BytesIO(packed)) as unpacked:
+            plain = unpacked.read(_MOST_CONTEXT_BYTES)
+        with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+            for entry in tar:
+                if (content := tar.extractfile(entry)) is not None:
+                    found[entry.name] = content.read()
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        lacks.append(f"image: its build context cannot be read: {error}")
+    return found
+
+
+def _project_files(
+    recorded: RecordedEnvironment, code: Path, lacks: list[str]
+) -> dict[str, Content]:
+    """What of the project is installed as a package: the files of its code, as they were."""
+    found: dict[str, Content] = {}
+    for path, digest in recorded.project_files.items():
+        file = (code / path).resolve()
+        if not file.is_relative_to(code.resolve()) or not file.is_file():
+            lacks.append(f"packages: the project's file '{path}' was installed, and is not there")
+            continue
+        content = hash_file(file)
+        if digest_of(content) != digest:
+            lacks.append(f"packages: the project's file '{path}' was installed, and has changed")
+        found[f"{PROJECT_FILES}{path}"] = content
+    return found
+
+
+def _lock_lines(lock: str, code: Path, lacks: list[str]) -> bytes:
+    """As for the installer: packages of the project by their paths in the build."""
+    try:
+        spec = specify(code, list(lines_of(code / LOCK, lock)))
+    except InvalidEnvironment as error:
+        lacks.append(f"packages: the lock cannot be read: {error.message}")
+        return b""
+    return "".join(f"{line}\n" for line in spec.requirements).encode()
+
+
+def _indexes(recorded: RecordedEnvironment) -> Indexes:
+    """The addresses of then, the logins of now."""
+    known = recorded.indexes
+    return Indexes(
+        default=known.get("default"),
+        extra=tuple(known.get("extra", ())),
+        find_links=tuple(known.get("find_links", ())),
+        trusted_hosts=tuple(known.get("trusted_hosts", ())),
+        logins=machine_indexes().logins,
+    )
+
+
+def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str]) -> ImagePlan:
+    """The base by its digest, whatever it is called here; another one where that is gone."""
+    base = plan.base
+    if base.pinned != base.reference or "@" in base.pinned:
+        if find_exact(engine, "", base.pinned) is not None:
+            return plan
+    else:
+        name = _name_of(engine, base)
+        if name is not None:
+            return _from(plan, replace(base, pinned=name))
+    gone = f"base image: neither the engine nor a registry has {base.reference} as of {base.digest}"
+    try:
+        other = resolve_base(engine, base.reference.partition("@")[0])
+    except ImageUnavailable as error:
+        raise NotRepeatable(
+            f"The image cannot be built again: {gone}; and there is no other of that name.",
+            remedy="Have the engine get it (`docker pull`, `docker load`), or log in to its registry "
+            "(`docker login`).",
+        ) from error
+    lacks.append(f"{gone}; instead: {other.digest}, which has that name now")
+    changed = digest_of(f"{plan.hash} {other.digest}".encode())
+    return replace(
+        _from(plan, other), hash=changed, tag=_tag(plan.python, changed, plan.lock_digest)
+    )
+
+
+def _name_of(engine: Engine, base: BaseImage) -> str | None:
+    """A name for an image that no registry has: BuildKit builds on names."""
+    try:
+        inspected = engine.client.api.inspect_image(base.digest)
+    except (ImageNotFound, APIError):
+        return None
+    names = [str(name) for name in inspected.get("RepoTags") or []]
+    return base.reference if base.reference in names else next(iter(names), None)
+
+
+def _from(plan: ImagePlan, base: BaseImage) -> ImagePlan:
+    dockerfile = plan.dockerfile.replace(f"FROM {plan.base.pinned} ", f"FROM {base.pinned} ")
+    context = {**plan.context, DOCKERFILE: dockerfile.encode()}
+    return replace(plan, dockerfile=dockerfile, context=context, base=base)

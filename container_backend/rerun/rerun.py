@@ -1,0 +1,288 @@
+"""A run of before, once more: the same image, code and parameters, as far as they can be had."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import naming
+from container_backend.config import parse_config
+from container_backend.container import long_name
+from container_backend.engine import EngineHost, connect
+from container_backend.errors import ContainerBackendError, ImageUnavailable, NotRepeatable
+from container_backend.image import IMAGE_SCHEME, ReadyImage, have, is_image_address, reference_of
+from container_backend.privileges import check_record
+from container_backend.project import digest_of_code, fetch, is_repository, unpack
+from container_backend.rerun.past_run import PastRun, find_run
+from container_backend.rerun.rebuild import BuiltBefore, find_exact, plan_again
+from container_backend.run import Repetition, Submission
+from container_backend.store import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from container_backend.engine import Engine
+    from container_backend.image import ImagePlan
+    from container_backend.project import RecordedCode
+
+_logger = logging.getLogger(__name__)
+# Of MLflow's tags: where a run's code is from.
+_SOURCE_TAGS: Final = (
+    "mlflow.source.name",
+    "mlflow.source.type",
+    "mlflow.source.git.commit",
+    "mlflow.source.git.repoURL",
+    "mlflow.source.git.branch",
+    "mlflow.gitRepoURL",
+    "mlflow.gitBranchName",
+)
+
+
+@dataclass(frozen=True)
+class Again:
+    """How a run is to be repeated.
+
+    Attributes:
+        parameters: Instead of those of before.
+        config: Backend config, over that of before.
+        docker_args: Arguments of ``docker run``, over those of before.
+        host: The engine; that of the environment by default.
+        best_effort: Whether what cannot be had any more is replaced by what there is.
+        trust: Whether it may do to this machine what it was allowed before.
+        experiment: Where the new run goes; to that of the old one by default.
+        run_name: Its name; that of the old one by default.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    docker_args: Mapping[str, Any] = field(default_factory=dict)
+    host: EngineHost | None = None
+    best_effort: bool = False
+    trust: bool = False
+    experiment: Experiment = field(default_factory=Experiment)
+    run_name: str | None = None
+
+
+def submission_of(run_id: str, again: Again) -> Submission:
+    """What is to be submitted in order to repeat a run. No run is made by this.
+
+    Args:
+        run_id: Its id, or the beginning of one.
+        again: How.
+
+    Raises:
+        InvalidInput: There is no such run, there are several, or it is none of ours.
+        NotRepeatable: What it was made of is gone, or has changed; all of it is named.
+        TrackingUnreachable: The tracking store does not answer.
+    """
+    past = find_run(run_id)
+    recorded = past.recorded
+    config, docker_args = _allowed(past, again)
+    submission = Submission(
+        uri=recorded.source,
+        entry_point=recorded.entry_point,
+        parameters={**recorded.parameters, **again.parameters},
+        config=parse_config({**config, **again.config}),
+        docker_args=docker_args,
+        tracking_uri=past.tracking_uri,
+        experiment=again.experiment
+        if again.experiment != Experiment()
+        else Experiment(id=past.experiment_id),
+        run_name=again.run_name or past.name,
+        build_image=recorded.build_image,
+        host=again.host,
+    )
+    untyped = frozenset(recorded.parameters) - set(again.parameters)
+    if is_image_address(recorded.source):
+        uri = _image_source(past, again, submission)
+        repetition = Repetition(past.run_id, recorded=untyped, trusted=again.trust)
+        return replace(submission, uri=uri, repetition=repetition)
+    with ExitStack() as until_known:
+        folder = Path(tempfile.mkdtemp(prefix=naming.TEMPORARY_PREFIX)).resolve()
+        until_known.callback(shutil.rmtree, folder, ignore_errors=True)
+        lacks: list[str] = []
+        directory, code = _find_code(past, folder, lacks)
+        image = _find_image(past, again, submission, directory, lacks)
+        _refuse(past, lacks, best_effort=again.best_effort)
+        until_known.pop_all()
+    tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
+    repetition = Repetition(
+        past.run_id, directory, folder, image, code, tags, recorded=untyped, trusted=again.trust
+    )
+    return replace(submission, repetition=repetition)
+
+
+def _image_source(past: PastRun, again: Again, submission: Submission) -> str:
+    """The address of a project that is an image, which is on the engine then."""
+    source = past.recorded.source
+    # With a digest, where it came from a registry; else it is only on the engine that has it.
+    exact = source if "@" in source else f"{IMAGE_SCHEME}{past.image_id}"
+    with closing(connect(again.host)) as engine:
+        try:
+            have(engine, reference_of(exact), pull=submission.config.pull)
+        except ImageUnavailable:
+            named = source.partition("@")[0]
+            lack = (
+                f"image: neither the engine nor a registry has {reference_of(exact)}; "
+                f"instead: what is called {reference_of(named)} now"
+            )
+            _refuse(past, [lack], best_effort=again.best_effort)
+            return named
+    return exact
+
+
+def _refuse(past: PastRun, lacks: list[str], *, best_effort: bool) -> None:
+    if not lacks:
+        return
+    if best_effort:
+        for lack in lacks:
+            _logger.warning("=== Not as in run (ID '%s'): %s ===", past.run_id, lack)
+        return
+    listed = "\n".join(f"    {lack}" for lack in lacks)
+    raise NotRepeatable(
+        f"The run '{past.run_id}' cannot be repeated as it was:\n{listed}",
+        remedy="With --best-effort it is repeated with what there is.",
+    )
+
+
+def _allowed(past: PastRun, again: Again) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Config and docker arguments of before, and what was typed over them.
+
+    A record is no permission to reach into this machine: an argument or a variable that is typed
+    anew is the user's.
+
+    Raises:
+        InvalidConfig: It was allowed more than a run is by itself.
+    """
+    typed = _by_long_name({**parse_config(again.config).docker_args, **again.docker_args})
+    variables = {str(each).partition("=")[0] for each in typed.get("env", [])}
+    kept = _by_long_name(past.recorded.docker_args)
+    kept = {name: values for name, values in kept.items() if name == "env" or name not in typed}
+    kept["env"] = [
+        each for each in kept.get("env", []) if str(each).partition("=")[0] not in variables
+    ]
+    if not again.trust:
+        check_record(f"The run '{past.run_id}'", kept, past.recorded.config)
+    merged = {**typed, **kept, "env": [*kept["env"], *typed.get("env", [])]}
+    arguments = {
+        name: values[0] if len(values) == 1 else values for name, values in merged.items() if values
+    }
+    return dict(past.recorded.config), arguments
+
+
+def _by_long_name(docker_args: Mapping[str, Any]) -> dict[str, list[Any]]:
+    named: dict[str, list[Any]] = {}
+    for name, value in docker_args.items():
+        values = value if isinstance(value, list) else [value]
+        named.setdefault(long_name(name), []).extend(values)
+    return named
+
+
+def _find_code(past: PastRun, folder: Path, lacks: list[str]) -> tuple[Path, RecordedCode | None]:
+    """The code, in a folder of its own; with what is known of it, where it is what it was."""
+    code = past.recorded.code
+    problems: list[str] = []
+    for directory in _candidates(past, folder, problems):
+        if not code.digest or (found := digest_of_code(directory)) == code.digest:
+            return directory, code
+        problems.append(f"what is there is not what ran: it has the digest {found}")
+    lacks.append(f"code: {'; '.join(problems) or code.why_not or 'nothing says where it is'}")
+    return _current_code(past, folder, lacks), None
+
+
+def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Path]:
+    code = past.recorded.code
+    if code.archived:
+        directory = folder / "archive"
+        directory.mkdir()
+        try:
+            with past.code() as packed:
+                unpack(packed, directory)
+        except (ValueError, OSError) as error:
+            problems.append(f"the archive among the artifacts: {error}")
+        else:
+            yield directory
+    if not code.commit:
+        return
+    for number, address in enumerate(_repositories(past)):
+        with ExitStack() as needed:
+            subdirectory = f"#{code.subdirectory}" if code.subdirectory else ""
+            try:
+                source = fetch(f"{address}{subdirectory}", code.commit, needed)
+            except ContainerBackendError as error:
+                problems.append(error.message)
+                continue
+            if source.temporary is None:
+                continue
+            kept = folder / f"git-{number}"
+            inside = source.directory.relative_to(source.temporary)
+            shutil.move(source.temporary, kept)
+            yield kept / inside
+
+
+def _repositories(past: PastRun) -> list[str]:
+    """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
+    remote = past.tags.get("mlflow.source.git.repoURL", "")
+    named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
+    addresses = (each for each in named if is_repository(each) or Path(each).is_dir())
+    return list(dict.fromkeys(filter(None, addresses)))
+
+
+def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
+    """The project as it is now, wherever it was; empty where it is nowhere."""
+    source = past.recorded.source
+    copied = folder / "current"
+    try:
+        with ExitStack() as needed:
+            found = fetch(source, None, needed)
+            shutil.copytree(found.directory, copied, symlinks=True)
+    except (ContainerBackendError, OSError) as error:
+        raise NotRepeatable(
+            f"The run '{past.run_id}' cannot be repeated: {lacks[-1]}; and there is no project at "
+            f"'{source}' now."
+        ) from error
+    lacks[-1] += f"; instead: what is there now, at '{source}'"
+    return copied
+
+
+def _find_image(
+    past: PastRun, again: Again, submission: Submission, directory: Path, lacks: list[str]
+) -> ImagePlan | ReadyImage | None:
+    engine = connect(again.host)
+    try:
+        recorded = past.recorded.environment
+        if recorded is None:
+            return _ready_image(past, engine, lacks)
+        secrets = {
+            name: source.read(name) for name, source in submission.config.build_secrets.items()
+        }
+        before = BuiltBefore(
+            recorded,
+            past.context(),
+            past.lock(),
+            past.image_id,
+            past.tags.get(naming.TAG_REPOSITORY_DIGEST, ""),
+        )
+        return plan_again(engine, before, directory, secrets, lacks)
+    finally:
+        engine.close()
+
+
+def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage | None:
+    """The image that the project names, by its digest."""
+    digest = past.tags.get(naming.TAG_REPOSITORY_DIGEST, "")
+    if past.recorded.build_image:
+        digest = ""  # with the code in it: no registry has that
+    exact = find_exact(engine, past.image_id, digest)
+    if exact is not None:
+        return ReadyImage(exact)
+    lacks.append(
+        f"image: neither the engine nor a registry has {past.tags.get(naming.TAG_IMAGE)} as of "
+        f"{digest or past.image_id}; instead: what has that name now"
+    )
+    return None

@@ -1,0 +1,11 @@
+"""The end of a run: whether it has ended, whether it is tried again, what is written.
+
+A client, the supervisor and `wait` all end runs with the functions of this room, so that each
+of them writes the same. It never waits for a container itself.
+"""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,126 @@
+"""The runs on an engine, as a list."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import naming
+from container_backend.container import inspect_container, usage_of
+from container_backend.engine import ENGINE_ERRORS, read_statistics
+from container_backend.machine import submission_in
+
+if TYPE_CHECKING:
+    from container_backend.container import RunContainer, Usage
+    from container_backend.engine import Engine
+
+_THREADS: Final = 16
+# The engine's share of the CPU is what was used between two readings.
+_BETWEEN_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run that has a container.
+
+    Attributes:
+        run_id: Of the run.
+        experiment: Its name, or id.
+        project: Its name.
+        entry_point: Of the project.
+        image: By which the container was made.
+        state: The container's: ``running``, ``paused``, ``exited``, …; ``stopping`` when it was
+            asked to stop; ``kept`` when its run is finished.
+        exit_code: Of the program, where it has ended.
+        started_at: Seconds since 1970; None for one that was never started.
+        seconds: How long it has run.
+        cpu_percent: 100 is one core; None where it does not run.
+        memory_bytes: None where it does not run.
+        container_id: Of the container.
+        tracking_uri: Of the run.
+    """
+
+    run_id: str
+    experiment: str
+    project: str
+    entry_point: str
+    image: str
+    state: str
+    exit_code: int | None
+    started_at: float | None
+    seconds: float | None
+    cpu_percent: float | None
+    memory_bytes: int | None
+    container_id: str
+    tracking_uri: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
+    """The runs that have a container on an engine, the youngest first.
+
+    Args:
+        engine: Which.
+        ended: Whether those are listed, too, whose program has ended.
+
+    Raises:
+        ENGINE_ERRORS: The engine went away.
+    """
+    listed = engine.client.api.containers(all=True, filters={"label": naming.LABEL_RUN_ID})
+    found = [each for each in listed if submission_in(each["Labels"])]
+    images = {str(each["Id"]): str(each["Image"]) for each in found}
+    chosen = [str(each["Id"]) for each in found if ended or each["State"] in {"running", "paused"}]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        containers = [
+            each for each in pool.map(lambda id_: inspect_container(engine, id_), chosen) if each
+        ]
+        usages = list(pool.map(lambda each: _usage(engine, each), containers))
+    runs = [
+        _listed(each, images[each.id], used) for each, used in zip(containers, usages, strict=True)
+    ]
+    return sorted(runs, key=lambda run: run.started_at or 0.0, reverse=True)
+
+
+def _usage(engine: Engine, container: RunContainer) -> Usage | None:
+    if container.has_ended:
+        return None
+    try:
+        before = read_statistics(engine, container.id)
+        time.sleep(_BETWEEN_SECONDS)
+        return usage_of(read_statistics(engine, container.id), before)
+    except ENGINE_ERRORS:  # it has ended meanwhile
+        return None
+
+
+def _listed(container: RunContainer, image: str, used: Usage | None) -> ListedRun:
+    labels = container.labels
+    began = container.started_at
+    ended = container.finished_at if container.has_ended else time.time()
+    return ListedRun(
+        run_id=container.run_id,
+        experiment=labels.get(naming.LABEL_EXPERIMENT)
+        or labels.get(naming.LABEL_EXPERIMENT_ID, ""),
+        project=labels.get(naming.LABEL_PROJECT, ""),
+        entry_point=labels.get(naming.LABEL_ENTRY_POINT, ""),
+        image=container.labels.get(naming.LABEL_IMAGE) or image,
+        state=_state(container),
+        exit_code=int(container.state["ExitCode"]) if container.has_ended and began else None,
+        started_at=began,
+        seconds=max(0.0, ended - began) if began is not None and ended is not None else None,
+        cpu_percent=used.cpu_percent if used else None,
+        memory_bytes=used.memory_bytes if used else None,
+        container_id=container.id,
+        tracking_uri=container.tracking_uri,
+    )
+
+
+def _state(container: RunContainer) -> str:
+    if container.ending == naming.KEPT:
+        return naming.KEPT
+    state = str(container.state.get("Status", ""))
+    return "stopping" if container.ending and not container.has_ended else state

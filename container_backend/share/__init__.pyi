@@ -1,0 +1,1 @@
+from .sharing import build_and_share as build_and_share

@@ -1,0 +1,145 @@
+"""What a project image says of itself: to its runner, in a file, and to everybody, in labels. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend import naming
+from container_backend.environment import DockerEnvironment, EnvironmentSpec
+from container_backend.image import OCI, tag_of
+from container_backend.machine import __version__
+from container_backend.project import as_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.environment import Lock
+    from container_backend.image import EnvironmentImage
+    from container_backend.project import Project
+    from container_backend.share.revision import Revision
+
+_DATABASE: Final = f"sqlite:///{naming.RESULTS_DIRECTORY}/mlflow.db"
+_FOLDER: Final = f"file://{naming.RESULTS_DIRECTORY}"
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md: those that are of the base.
+_OCI_OF_BASE: Final = (
+    "title", "description", "version", "revision", "source", "url", "documentation", "licenses",
+    "authors", "vendor", "ref.name",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProjectImage:
+    """An image to be.
+
+    Attributes:
+        tag: Its name.
+        project: With those entry points that it has.
+        environment: What the project declares.
+        base: The image of that, on the engine.
+        revision: Of the project's files.
+        code_digest: Of the project's files as they are sent.
+        platform: ``os/architecture``, or None for the engine's.
+    """
+
+    tag: str
+    project: Project
+    environment: EnvironmentSpec | DockerEnvironment
+    base: EnvironmentImage
+    revision: Revision
+    code_digest: str
+    platform: str | None
+
+
+def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any]:
+    """What the runner is to know; it reads this at each start."""
+    project, environment = wanted.project, wanted.environment
+    expects: list[str] = []
+    variables: dict[str, str] = {}
+    if isinstance(environment, DockerEnvironment):
+        expects = [f"--volume {volume}" for volume in environment.volumes]
+        expects += [f"--env {name}" for name in environment.variables if "=" not in name]
+        pairs = (pair.partition("=") for pair in environment.variables if "=" in pair)
+        variables = {name: value for name, _, value in pairs}
+    tags = {naming.TAG_IMAGE: wanted.tag, naming.TAG_ENVIRONMENT_HASH: wanted.base.hash}
+    revision = wanted.revision
+    tags |= {
+        "mlflow.source.git.commit": revision.commit.removesuffix("-dirty"),
+        "mlflow.source.git.repoURL": revision.source,
+    }
+    return {
+        "project": as_mapping(project),
+        "code": naming.CODE_DIRECTORY,
+        "file": project.file.name if project.file else "",
+        "image": wanted.tag,
+        "store": _store(lock),
+        "variables": variables,
+        "expects": expects,
+        "tags": {name: value for name, value in tags.items() if value},
+    }
+
+
+def _store(lock: Lock | None) -> str:
+    """Where runs go if nobody says so: what the MLflow in the environment can write."""
+    if lock is None:
+        return _DATABASE
+    packages = {match[0].lower() for name in lock.packages if (match := _NAME.match(name))}
+    if "mlflow" in packages or {"mlflow-skinny", "sqlalchemy"} <= packages:
+        return _DATABASE
+    return _FOLDER if "mlflow-skinny" in packages else ""
+
+
+def labels_of(
+    wanted: ProjectImage, lock: Lock | None, inspected: Mapping[str, Any]
+) -> dict[str, str]:
+    """Everything that can be said of it; what the base says of itself is not said of this image."""
+    mlproject = as_mapping(wanted.project)
+    if isinstance(wanted.environment, DockerEnvironment):
+        mlproject["docker_env"] = {
+            "image": wanted.environment.image,
+            "environment": [
+                name if "=" not in name else list(name.partition("=")[::2])
+                for name in wanted.environment.variables
+            ],
+        }
+    of_base = (inspected.get("Config") or {}).get("Labels") or {}
+    labels = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
+    revision = wanted.revision
+    said = {
+        f"{OCI}title": _title(wanted.project),
+        f"{OCI}version": tag_of(wanted.tag),
+        f"{OCI}created": _now(),
+        f"{OCI}revision": revision.commit,
+        f"{OCI}source": revision.source,
+        f"{OCI}licenses": revision.licence,
+        f"{OCI}base.name": wanted.base.reference,
+        naming.LABEL_MLPROJECT: json.dumps(mlproject),
+        naming.LABEL_OF_ENVIRONMENT: wanted.base.hash,
+        naming.LABEL_CODE_DIGEST: wanted.code_digest,
+        naming.LABEL_PACKAGES: str(len(lock.packages)) if lock else "",
+        naming.LABEL_PROJECT: _title(wanted.project),
+        naming.LABEL_VERSION: __version__,
+    }
+    labels |= {name: value for name, value in said.items() if value}
+    # What has this one is taken for the environment alone.
+    return {**labels, naming.LABEL_ENVIRONMENT_HASH: ""}
+
+
+def _title(project: Project) -> str:
+    return project.name or project.directory.name
+
+
+def _now() -> str:
+    """RFC 3339; the time that builds are to be made as of, where that is set.
+
+    https://reproducible-builds.org/docs/source-date-epoch/
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = int(epoch) if epoch.isdecimal() else int(time.time())
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,68 @@
+"""Where runs are logged to if nobody says so: a folder of the container that a volume can be put on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from container_backend.naming import RESULTS_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_logger = logging.getLogger("container_backend.runner")
+_TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
+_KEEP: Final = f"docker run -v NAME:{RESULTS_DIRECTORY}"
+# Where MLflow puts artifacts of a database; the project's folder has a link to it.
+ARTIFACTS: Final = f"{RESULTS_DIRECTORY}/mlruns"
+
+
+def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
+    """The variables of a program that is to log somewhere, which is said.
+
+    Args:
+        environ: What there is.
+        store: The tracking address for where none is set; empty for a project without MLflow.
+    """
+    environment = dict(environ)
+    given = environment.get(_TRACKING_URI)
+    if not given and not store:
+        return environment
+    if given and not given.startswith("sqlite:"):
+        return environment
+    with contextlib.suppress(OSError):
+        os.mkdir(ARTIFACTS)  # noqa: PTH102 a volume need not have it
+    if given:
+        _logger.info("=== Artifacts go to %s. To keep them: %s ===", ARTIFACTS, _KEEP)
+        return environment
+    environment[_TRACKING_URI] = store
+    if store.startswith("file:"):
+        environment.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    if not os.access(RESULTS_DIRECTORY, os.W_OK):
+        _logger.warning(
+            "MLFLOW_TRACKING_URI is not set, and user %s may not write to %s: make it writable, "
+            "or choose its owner (docker run --user)",
+            os.getuid(),
+            RESULTS_DIRECTORY,
+        )
+    elif os.path.ismount(RESULTS_DIRECTORY):
+        _logger.info("=== MLFLOW_TRACKING_URI is not set: results go to %s ===", RESULTS_DIRECTORY)
+    else:
+        _logger.info(
+            "=== MLFLOW_TRACKING_URI is not set: results go to %s in this container. "
+            "To keep them: %s ===",
+            RESULTS_DIRECTORY,
+            _KEEP,
+        )
+    return environment
+
+
+def say_where_they_are(environ: Mapping[str, str]) -> None:
+    """After the program: where its results are, if there are any and nobody chose where."""
+    if RESULTS_DIRECTORY not in environ.get(_TRACKING_URI, ""):
+        return
+    with contextlib.suppress(OSError):
+        if set(os.listdir(RESULTS_DIRECTORY)) - {"mlruns"} or os.listdir(ARTIFACTS):  # noqa: PTH208
+            _logger.info("=== Results are in %s ===", RESULTS_DIRECTORY)

@@ -1,0 +1,150 @@
+"""``build -t``: a project → its environment → its image → a registry, or a file."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from container_backend.container import is_platform
+from container_backend.engine import connect
+from container_backend.environment import DockerEnvironment, EnvironmentSpec, read_environment
+from container_backend.errors import BuildError, InvalidConfig
+from container_backend.image import (
+    check_output,
+    check_tag,
+    push_image,
+    registry_digest,
+    save_images,
+)
+from container_backend.project import check_files, digest_of_code
+from container_backend.run import found_project, held_image, which_image
+from container_backend.share.project_image import build_project_image
+from container_backend.share.project_labels import ProjectImage
+from container_backend.share.revision import revision_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from container_backend.engine import Engine
+    from container_backend.image import EnvironmentImage
+    from container_backend.project import Project
+    from container_backend.run import Submission
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A project image that was made.
+
+    Attributes:
+        reference: Its name.
+        id: ``sha256:…``.
+        digest: In its registry; empty where it was not pushed.
+        environment: The image of its environment.
+        saved: The file that both were written to.
+    """
+
+    reference: str
+    id: str
+    digest: str
+    environment: EnvironmentImage
+    saved: Path | None
+
+
+def build_and_share(
+    submission: Submission,
+    tag: str,
+    *,
+    push: bool = False,
+    platform: str | None = None,
+    output: Path | None = None,
+) -> Built:
+    """Make the image of a project.
+
+    Args:
+        submission: Which project; the environment is that of its entry point.
+        tag: The image's name.
+        push: Whether it is pushed to its registry.
+        platform: ``os/architecture`` that it is for; the engine's by default.
+        output: A file that it is written to, with the image of its environment.
+
+    Raises:
+        ContainerBackendError: The project or a name is wrong, a build fails, the registry refuses,
+            or the file cannot be written. What was asked for is there whole, or not at all.
+    """
+    check_tag(tag)
+    if platform is not None and not is_platform(platform):
+        raise InvalidConfig(
+            f"'{platform}' is not a platform.", remedy="Write one like linux/amd64 or linux/arm64."
+        )
+    if output is not None:
+        check_output(output)
+    with found_project(submission) as (source, declared, entry_point):
+        environment = read_environment(declared, entry_point, submission.config)
+        project = _with_runnable(declared, environment, submission)
+        check_files(project.directory)
+        revision = revision_of(source.repository, project.directory)
+        code_digest = digest_of_code(project.directory)
+        with closing(connect()) as engine:
+            if platform == engine.platform:
+                platform = None
+            image = which_image(engine, environment, submission, project, platform)
+            with held_image(engine, image, submission, project) as base:
+                _check_architecture(engine, base, platform)
+                built = build_project_image(
+                    engine,
+                    ProjectImage(tag, project, environment, base, revision, code_digest, platform),
+                )
+                if push:
+                    _logger.info("=== Pushing project image %s ===", tag)
+                    push_image(engine, tag, submission.docker_auth)
+                if output is not None:
+                    save_images(engine, [base.reference, tag], output)
+            inspected = engine.client.api.inspect_image(built)
+    return Built(tag, built, registry_digest(tag, inspected), base, output)
+
+
+def _with_runnable(
+    project: Project,
+    environment: EnvironmentSpec | DockerEnvironment,
+    submission: Submission,
+) -> Project:
+    """The project with the entry points that run in an environment; others are named."""
+    kept = {}
+    for name, entry_point in project.entry_points.items():
+        own = read_environment(project, entry_point, submission.config)
+        if _declared(own) == _declared(environment):
+            kept[name] = entry_point
+        else:
+            _logger.warning(
+                "%s: the entry point '%s' has another environment, and is not in this image; make "
+                "one with -e %s",
+                project.where, name, name,
+            )  # fmt: skip
+    return replace(project, entry_points=kept)
+
+
+def _declared(
+    environment: EnvironmentSpec | DockerEnvironment,
+) -> EnvironmentSpec | DockerEnvironment:
+    """An environment without what only messages need."""
+    if isinstance(environment, DockerEnvironment):
+        return replace(environment, where="")
+    return replace(environment, python_source="")
+
+
+def _check_architecture(engine: Engine, base: EnvironmentImage, platform: str | None) -> None:
+    """An engine may take the image that it has for the one that was asked for."""
+    if platform is None:
+        return
+    inspected = engine.client.api.inspect_image(base.id)
+    found = f"{inspected.get('Os')}/{inspected.get('Architecture')}"
+    if found != "/".join(platform.split("/")[:2]):
+        raise BuildError(
+            f"The image '{base.reference}' is for {found}, not for {platform}.",
+            remedy="The engine has a base image for its own platform only: remove it there, or "
+            "give base_image by the digest of one for that platform.",
+        )

@@ -1,0 +1,119 @@
+"""A run's description: what MLflow's page shows of it, as Markdown. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from container_backend.container import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from container_backend.container import Outcome
+
+# What comes after it is ours, and is written anew; what stands before it is somebody else's.
+_BEGIN: Final = "<!-- container-backend -->"
+_MOST_CHARACTERS: Final = 4500
+_LINE_CHARACTERS: Final = 300
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is said of a run.
+
+    Attributes:
+        image: Its reference.
+        digest: Of the image.
+        command: Of the program.
+        seconds: How long it took; None when it never started.
+        attempts: How many times it was started.
+        again: The words of the command that repeats it.
+        remarks: What else is to be known.
+    """
+
+    image: str
+    digest: str
+    command: str
+    seconds: float | None
+    attempts: int
+    again: Sequence[str]
+    remarks: Sequence[str] = ()
+
+
+def describe_end(facts: Facts, outcome: Outcome, tail: Sequence[str], existing: str = "") -> str:
+    """The description of a run that has ended.
+
+    Args:
+        facts: Of the run.
+        outcome: How it ended.
+        tail: The last lines of its output; shown when it failed.
+        existing: The description that it has; what is not ours in it stays.
+    """
+    rows = [("status", _status(outcome)), ("command", _code(facts.command))]
+    rows.append(("image", _code(facts.image)))
+    if facts.digest:
+        rows.append(("digest", _code(facts.digest)))
+    if facts.seconds is not None:
+        rows.append(("duration", duration(facts.seconds)))
+    if facts.attempts > 1:
+        rows.append(("attempts", str(facts.attempts)))
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)]
+    for remark in facts.remarks:
+        lines += ["", remark]
+    again = ["", "To repeat it:", "", *_block([shlex.join(facts.again)], "sh")]
+    size = sum(map(len, [*lines, *again])) + len(existing)
+    if tail and outcome.status == FAILED:
+        lines += ["", "The last lines of its output:", "", *_block(_fitting(tail, size))]
+    own = existing.partition(_BEGIN)[0].rstrip()
+    return "\n".join([*([own, ""] if own else []), _BEGIN, "", *lines, *again])
+
+
+def _status(outcome: Outcome) -> str:
+    code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
+    if not outcome.reason:
+        return f"**{outcome.status}**{code}"
+    said = " ".join(outcome.reason.split()).replace("|", "\\|")
+    return f"**{outcome.status}**: {said}{'' if 'exit code' in said else code}"
+
+
+def _code(text: str) -> str:
+    one_line = " ".join(text.split()).replace("|", "\\|")
+    fence = "`"
+    while fence in one_line:
+        fence += "`"
+    # https://spec.commonmark.org/0.31.2/#code-spans: one space on either side is not shown.
+    pad = " " if "`" in {one_line[:1], one_line[-1:]} else ""
+    return f"{fence}{pad}{one_line}{pad}{fence}"
+
+
+def _block(lines: Sequence[str], language: str = "") -> list[str]:
+    fence = "```"
+    while any(fence in line for line in lines):
+        fence += "`"
+    return [f"{fence}{language}", *lines, fence]
+
+
+def _fitting(lines: Sequence[str], taken: int) -> list[str]:
+    """As many of the last lines as there is room for."""
+    room = _MOST_CHARACTERS - taken
+    kept: list[str] = []
+    for line in reversed(lines):
+        shown = line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}…"
+        room -= len(shown) + 1
+        if room < 0:
+            break
+        kept.insert(0, shown)
+    return kept
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
+    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
