@@ -5,7 +5,7 @@ The public surface: :func:`run`, :func:`build`, :func:`attach` and the errors.
 
 from __future__ import annotations
 
-from container_backend.api.python import attach, build, run
+from container_backend.api import attach, build, run
 from container_backend.errors import (
     BuildError,
     ContainerBackendError,
@@ -21,7 +21,7 @@ from container_backend.errors import (
     RunKilled,
     TrackingUnreachable,
 )
-from container_backend.machine.version import __version__
+from container_backend.machine import __version__
 
 __all__ = [
     "BuildError",

@@ -27,12 +27,12 @@ LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
 LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
-# What is written down of the run (see recorded.py), for whoever finishes it.
+# What is written down of the run (see run/record.py), for whoever finishes it.
 LABEL_RECORD: Final = LABEL_PREFIX + "record"
-# Whose supervisor finishes the run (see owner.py), and where its notes are (see ledger.py).
+# Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see run/ledger).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
-# Whose supervisor removes an image that shares code (see shared_code.py).
+# Whose supervisor removes an image that shares code (see image/shared_code.py).
 LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
 # What is to be done with the container: see BackendConfig.
 LABEL_KEEP: Final = LABEL_PREFIX + "keep"

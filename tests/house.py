@@ -200,8 +200,10 @@ def _goes_down(importer: str, source: str) -> bool:
         return True
     inner = {name for floor in floors for name in floor}
     if above[1:] and above[1] in inner:
-        return bool(below[1:]) and below[1] in inner and (
-            _floor(floors, above[1]) < _floor(floors, below[1])
+        return (
+            bool(below[1:])
+            and below[1] in inner
+            and (_floor(floors, above[1]) < _floor(floors, below[1]))
         )
     return True
 
@@ -272,7 +274,10 @@ def report() -> str:
         ("cycles", len(house.cycles()), ""),
         ("imports upward", len(house.upward()), ""),
         ("imports past a door", len(house.past_doors()), ""),
-        *((f"modules with {name} outside its home", len(strangers(house, name)), "") for name in HOMES),
+        *(
+            (f"modules with {name} outside its home", len(strangers(house, name)), "")
+            for name in HOMES
+        ),
     ]
     return "\n".join(f"{what:<40} {count:>6}  {where}".rstrip() for what, count, where in rows)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from container_backend.run import ContainerRun
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # What MLflow writes into the backend config of its callers (mlflow.projects._run).
 _ENV_MANAGER: Final = "ENV_MANAGER"
 _SYNCHRONOUS: Final = "SYNCHRONOUS"

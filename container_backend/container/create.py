@@ -44,7 +44,7 @@ def create_container(
     Args:
         engine: Where.
         spec: What.
-        code: An archive of what goes in; see :func:`container_backend.code.archive_code`.
+        code: An archive of what goes in; see :func:`container_backend.project.archive.archive_code`.
         created: Is given the container's id, in another thread while the code is on its way.
         shared: Where the code may be found instead of being sent.
 

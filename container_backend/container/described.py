@@ -25,7 +25,7 @@ class RunContainer:
     Attributes:
         id: Of the container.
         name: Its name now.
-        labels: See :mod:`container_backend.names`.
+        labels: See :mod:`container_backend.naming`.
         state: Its ``State``.
         environment: Of the program; may hold credentials.
         command: The program's, for a shell.
@@ -64,7 +64,7 @@ class RunContainer:
 
     @property
     def ending(self) -> str:
-        """What we did to it, as its name says; see :mod:`container_backend.names`."""
+        """What we did to it, as its name says; see :mod:`container_backend.naming`."""
         return naming.ending_of(self.name)
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
     from container_backend.engine import Engine, EngineHost
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 def after_loss(signs: Signs, *, has_died: bool) -> Signs:

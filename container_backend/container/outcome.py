@@ -105,7 +105,7 @@ def outcome_of(
     Args:
         state: As the engine says it: ``Status``, ``ExitCode``, ``OOMKilled``, ``Error``.
             https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerInspect
-        ending: What its name ends with, where we asked it to end (see :mod:`names`).
+        ending: What its name ends with, where we asked it to end (see :mod:`container_backend.naming`).
         signs: What else was seen of it.
         timeout: The seconds that it had, for the message.
     """

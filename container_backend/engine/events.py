@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine.connection import Engine, EngineHost
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 ACTIONS: Final = ("start", "die", "kill", "oom", "destroy", "rename")
 # A connection that says nothing for so long may be dead (a laptop that slept): it is made anew.
 _SILENCE_SECONDS: Final = 120

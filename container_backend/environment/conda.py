@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 CONDA_FILE: Final = "conda.yaml"
 _KEYS: Final = ("name", "channels", "dependencies", "prefix", "platforms")
 _DEFAULT_CHANNELS: Final = ("conda-forge",)

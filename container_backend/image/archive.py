@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # https://github.com/moby/docker-image-spec/blob/main/spec.md#combined-image-json--filesystem-changeset-format
 _MANIFEST: Final = "manifest.json"
 _MOST_JSON_BYTES: Final = 16 * 1024 * 1024

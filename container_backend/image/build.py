@@ -93,7 +93,7 @@ def build(
 def _in_rounds(work: Callable[[], T]) -> T:
     """Again where an image is gone: others that build the same have the same image, and remove it.
 
-    Processes of one user wait for each other (:mod:`container_backend.image_use`), those of
+    Processes of one user wait for each other (:mod:`container_backend.image.prune`), those of
     several do not. The second time, the engine knows all steps.
     """
     for _ in range(_MOST_ROUNDS - 1):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from container_backend.image.hash import ImagePlan
     from container_backend.machine import FileLock
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:

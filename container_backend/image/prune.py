@@ -163,7 +163,7 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
     return None
 
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _LOCK: Final = "lock"
 _PROJECTS: Final = "projects"
 _HASH: Final = re.compile(r"[0-9a-f]{1,64}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _REPOSITORY: Final = "container-backend/project-{name}"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _NOT_FOUND: Final = 404
 # What the engine says of a layer of which bytes move.
 _MOVING: Final = frozenset({"Downloading", "Pushing"})

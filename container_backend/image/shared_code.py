@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from container_backend.image.base import EnvironmentImage
     from container_backend.run import Ledger
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # More than that is data, which would be on the engine's disk once more.
 MOST_BYTES: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024

@@ -19,7 +19,7 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 class FileLock:

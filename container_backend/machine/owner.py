@@ -14,7 +14,7 @@ from container_backend.naming import ENV_OWNER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _FILE = "owner"
 
 

@@ -13,7 +13,7 @@ from container_backend.project.git import GitError, find_repository, opened, rem
 if TYPE_CHECKING:
     from container_backend.project.git import Repository
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True)

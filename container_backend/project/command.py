@@ -1,6 +1,6 @@
 """An entry point and values for its parameters → the command line of a run.
 
-Part of project images: see :mod:`container_backend.entry_points`.
+Part of project images: see :mod:`container_backend.project.entry_points`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from container_backend.project.entry_points import EntryPoint, Project
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # MAX_ARG_STRLEN of Linux, with the NUL at the end: https://man7.org/linux/man-pages/man2/execve.2.html
 _MOST_ARGUMENT_BYTES: Final = 128 * 1024
 

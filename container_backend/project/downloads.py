@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from container_backend.project.command import Download
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _CHUNK_BYTES: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _QUESTION_SECONDS: Final = 60
 # A submodule's address is fetched by no other program, and is no folder of this machine: what newer
 # versions of git do by default (2.38.1).

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from container_backend.project.git import Repository
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # Git itself would look into submodules with the configuration that those bring.
 _QUESTION: Final = (
     *("status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=dirty"),

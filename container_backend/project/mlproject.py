@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["MAIN", "MLPROJECT", "EntryPoint", "Project", "parse_project", "read_project"]
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 MLPROJECT: Final = "MLproject"
 ENVIRONMENT_KEYS: Final = ("python_env", "conda_env", "docker_env")
 _PROJECT_KEYS: Final = ("name", "entry_points", *ENVIRONMENT_KEYS)

@@ -1,6 +1,6 @@
 """Parameters of an entry point: their types, and the values that callers give.
 
-Part of project images: see :mod:`container_backend.entry_points`.
+Part of project images: see :mod:`container_backend.project.entry_points`.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class RecordedCode(FrozenModel):
     """What ran.
 
     Attributes:
-        digest: Of the files that were sent; see :mod:`container_backend.code_copy`.
+        digest: Of the files that were sent; see :mod:`container_backend.project.snapshot`.
         commit: That has them; empty where none has.
         repository: Its root, on the disk of who started the run; empty for one that was fetched.
         subdirectory: Of the project in it.

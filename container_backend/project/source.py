@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from container_backend.project.git import Repository
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
 

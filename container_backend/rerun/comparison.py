@@ -223,7 +223,7 @@ def _verdict(line: Line) -> str:
     return f"{line.verdict} by {line.relative_difference:.2g}"
 
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _OF_THE_SYSTEM: Final = "system/"
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from container_backend.image import ImagePlan
     from container_backend.project import RecordedCode
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # Of MLflow's tags: where a run's code is from.
 _SOURCE_TAGS: Final = (
     "mlflow.source.name",

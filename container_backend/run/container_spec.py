@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from container_backend.image import EnvironmentImage
     from container_backend.run.plan import Plan
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 def container_spec(

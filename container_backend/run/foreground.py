@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from container_backend.run.run_files import RunFiles
     from container_backend.store import RunRecord
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # For so long an engine may be away before this process leaves the run to the supervisor.
 _ENGINE_PATIENCE_SECONDS: Final = 600.0
 _AWAY_PAUSE_SECONDS: Final = 1.0

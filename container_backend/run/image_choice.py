@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from container_backend.project import Project
     from container_backend.run.submission import Submission
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 def which_image(

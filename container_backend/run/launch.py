@@ -33,7 +33,6 @@ from container_backend.masking import secrets_in, without_credentials
 from container_backend.project import archive_code, fetch_files
 from container_backend.run.container_spec import container_spec
 from container_backend.run.ending import retried
-from container_backend.run.foreground import Started, Watch
 from container_backend.run.ledger import Note, ensure_supervisor, ledger_of
 from container_backend.run.output import Output, console
 from container_backend.run.plan import Plan, make_plan
@@ -46,12 +45,13 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage, ImagePlan
     from container_backend.project import Project
+    from container_backend.run.foreground import Started, Watch
     from container_backend.run.handle import ContainerRun
     from container_backend.run.output import Chunk
     from container_backend.run.submission import Submission
     from container_backend.store import RunRecord
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 def run_to_end(
@@ -135,6 +135,7 @@ def _submitted(started: Started) -> ContainerRun:
 
 def _watch(plan: Plan, container_id: str) -> Watch:
     from container_backend.container import follower_of
+    from container_backend.run.foreground import Watch
 
     followed = follower_of(plan.engine.host).follow(container_id)
     return Watch(followed, Output(plan.engine, container_id))
@@ -230,6 +231,8 @@ def _start(
 
             container_id = _start_container(plan, run, spec, image, code, files, ready)
         until_started.pop_all()
+        from container_backend.run.foreground import Started
+
         return Started(
             plan.engine,
             run,

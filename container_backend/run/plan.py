@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from container_backend.project import EntryPoint, Project, Repository
     from container_backend.run.submission import Submission
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from container_backend.project import EntryPoint, Project, Source
     from container_backend.run.submission import Submission
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 STANDARD_OUTPUT: Final = Path("-")
 
 

@@ -14,10 +14,9 @@ from container_backend.container import parse_docker_args
 from container_backend.image import ImagePlan
 from container_backend.machine import FrozenModel, __version__, digest_of
 from container_backend.masking import is_secret, secrets_in, without_credentials
-from container_backend.project import is_address, local_path
+from container_backend.project import RecordedCode, is_address, local_path
 
 if TYPE_CHECKING:
-    from container_backend.project import RecordedCode
     from container_backend.run.plan import Plan
     from container_backend.run.submission import Submission
 
@@ -35,7 +34,7 @@ PROJECT_FILES: Final = "project/"
 
 
 class RecordedBase(FrozenModel):
-    """As :class:`container_backend.dockerfile.BaseImage`."""
+    """As :class:`container_backend.image.hash.BaseImage`."""
 
     reference: str
     digest: str

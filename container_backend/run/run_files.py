@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from container_backend.run.plan import Plan
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 DOCKERFILE: Final = "environment/Dockerfile"
 CONTEXT: Final = "environment/build-context.tar.gz"
 # More than that is data, which belongs elsewhere; in bytes, before it is compressed.

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from container_backend.environment import Lock
     from container_backend.machine import FileContent
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _TEMPLATE: Final = "Dockerfile.project.j2"
 _COMPILE: Final = "compile_runner.py"
 _RUNNER: Final = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from container_backend.project import Repository
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _DIRTY: Final = "-dirty"
 
 

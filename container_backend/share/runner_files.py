@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Final
 
-from container_backend.machine.templates import read_template
+from container_backend.machine import read_template
 from container_backend.naming import RUNNER_PROGRAM
 
 _PACKAGE: Final = "container_backend"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from container_backend.project import Project
     from container_backend.run import Submission
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True)

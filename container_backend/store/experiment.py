@@ -1,4 +1,4 @@
-"""The MLflow run of a project: created, described, and brought to an end."""
+"""The experiment that a run goes to."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlflow.exceptions import MlflowException
-
 from container_backend.errors import InvalidConfig
-from container_backend.store.run import is_missing
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.tracking import MlflowClient
 
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # How long what is known of an experiment is relied on.
 _KNOWN_SECONDS = 5.0
 
@@ -57,7 +54,10 @@ def find_experiment(
             _logger.info("=== Creating experiment '%s' ===", wanted.name)
             found = client.get_experiment(client.create_experiment(wanted.name))
         return found
+    from mlflow.exceptions import MlflowException
     from mlflow.tracking.fluent import _get_experiment_id
+
+    from container_backend.store.run import is_missing
 
     identifier = wanted.id or str(_get_experiment_id())
     try:

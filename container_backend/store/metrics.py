@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlflow.tracking import MlflowClient
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 1000 metrics a request.
 _METRICS_PER_REQUEST: Final = 1000
 _SENT: Final = ".sent"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlflow.tracking import MlflowClient
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 3

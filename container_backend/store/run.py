@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from container_backend.project import Checkout, Repository
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters a request.
 _PARAMS_PER_REQUEST = 100
 # The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
@@ -183,7 +183,7 @@ def create_run(
 
     The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
     one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
-    Git is asked by :mod:`container_backend.git`: asked by MLflow, it runs programs that a
+    Git is asked by :mod:`container_backend.project.git`: asked by MLflow, it runs programs that a
     repository names.
     """
     checkout = read_checkout(repository, directory, version)

@@ -51,7 +51,7 @@ class _Stream(io.TextIOWrapper):
 
 
 def _exit_code(arguments: tuple[str, ...]) -> int:
-    """What :mod:`container_backend.program` and the interpreter make of the end of ``main``."""
+    """What :mod:`container_backend.cli.process` and the interpreter make of the end of ``main``."""
     try:
         main(arguments)
     except SystemExit as leaving:

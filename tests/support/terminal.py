@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROWS = 40
+# What says how the terminal of the tests is; a worker of xdist sets its width.
+_OF_THE_TESTS = frozenset({"CI", "COLUMNS", "LINES", "NO_COLOR"})
 
 
 @dataclass
@@ -62,7 +64,7 @@ def run_on_terminal(
     screens: list[str] = []
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-    inherited = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR")}
+    inherited = {key: value for key, value in os.environ.items() if key not in _OF_THE_TESTS}
     process = subprocess.Popen(
         command,
         stdin=theirs,

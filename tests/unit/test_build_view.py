@@ -208,7 +208,7 @@ class Lines(logging.Handler):
 
 
 def test_log_lines(monkeypatch):
-    logger, handler = logging.getLogger("container_backend.image.progress.show"), Lines()
+    logger, handler = logging.getLogger("container_backend.image.progress"), Lines()
     monkeypatch.setattr(logger, "handlers", [handler])
     monkeypatch.setattr(logger, "level", logging.INFO)
     log = log_steps()

@@ -22,14 +22,14 @@ print(pandas.DataFrame({{"a": [1]}}).shape)
 """
 LEAVING = """
 import atexit, sys, threading, time
-from container_backend.cli import app as cli, process as program
+from container_backend.cli import process
 def main():
     atexit.register(lambda: print("at exit"))
     threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
     sys.stdout.write("unfinished ")
     {end}
-cli.main = main
-program.run_program()
+process.main = main
+process.run_program()
 """
 
 

@@ -47,7 +47,7 @@ def test_a_place_that_takes_nothing_is_an_error_on_record_and_the_end_is_known(t
 
 def test_a_full_disk_leaves_no_half_of_a_log(tmp_path, monkeypatch):
     """``/dev/full`` takes nothing, as a full disk does."""
-    monkeypatch.setattr("container_backend.store.artifacts.LOG", "full")
+    monkeypatch.setattr("container_backend.run.output.spool.LOG", "full")
     (tmp_path / "full").symlink_to("/dev/full")
     spool = LogSpool(tmp_path, [])
     spool.take([Chunk(STDOUT, b"x" * 2**21), Chunk(STDOUT, b"the end")])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from container_backend.engine import EngineHost
     from container_backend.machine import Content
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _BUILDKIT: Final = "2"
 _TRACE: Final = "moby.buildkit.trace"
 _IMAGE_ID: Final = "moby.image.id"

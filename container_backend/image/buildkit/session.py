@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import EngineHost
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
 _GET_SECRET: Final = "/moby.buildkit.secrets.v1.Secrets/GetSecret"  # noqa: S105 a method's name
 _CREDENTIALS: Final = "/moby.filesync.v1.Auth/Credentials"

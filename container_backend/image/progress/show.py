@@ -5,35 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-
-from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from container_backend.image.progress.steps import count_of
 from container_backend.image.progress.view import (
     CACHED,
     DONE,
     FAILED,
-    RUNNING,
-    STOPPED,
     BuildView,
     duration,
 )
-from container_backend.machine import is_shown, termination_interrupts
+from container_backend.machine import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
     from container_backend.image.buildkit import StepEvent
-    from container_backend.image.progress.view import StepView
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 
 
 @contextmanager
@@ -43,8 +35,9 @@ def shown_steps() -> Iterator[Callable[[StepEvent], None]]:
         yield log_steps()
         return
     # Only here: a run that finds its image does not wait for the import.
+    from container_backend.image.progress.live import live_steps
 
-    with live_steps() as show:
+    with live_steps(log_steps()) as show:
         yield show
 
 
@@ -86,93 +79,3 @@ def built_line(reference: str, packages: int | None, seconds: float) -> str:
     if packages is None:
         return f"=== Built {reference} in {took} ==="
     return f"=== Built {reference}: {count_of(packages)} in {took} ==="
-
-
-_PER_SECOND: Final = 8
-_SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_ASCII_SPINNER: Final = "|/-\\"
-_MARKS: Final = {DONE: "✓", CACHED: "✓", FAILED: "✗", STOPPED: "–"}  # noqa: RUF001 a dash
-_ASCII_MARKS: Final = {DONE: "+", CACHED: "+", FAILED: "x", STOPPED: "-"}
-_STYLES: Final = {
-    RUNNING: "cyan", DONE: "green", CACHED: "dim", FAILED: "bold red", STOPPED: "yellow"
-}  # fmt: skip
-# Two builds of one process, in threads: there is one terminal.
-_terminal = threading.Lock()
-
-
-@contextmanager
-def live_steps() -> Iterator[Callable[[StepEvent], None]]:
-    """A function that shows what it is told of, as long as the context lasts.
-
-    Afterwards nothing of it is left, except of a build that failed. What others write to the
-    standard error meanwhile appears above it. SIGTERM and SIGHUP raise KeyboardInterrupt, so that
-    the terminal is left as it was.
-    """
-    if not _terminal.acquire(blocking=False):
-        yield log_steps()
-        return
-    try:
-        with termination_interrupts(), _live(BuildView()) as show:
-            yield show
-    finally:
-        _terminal.release()
-
-
-@contextmanager
-def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
-    live = Live(
-        _Lines(view),
-        # What others write is left in lines as long as they are, for whoever copies them.
-        console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
-        refresh_per_second=_PER_SECOND,
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),
-    )
-    with live:
-        try:
-            yield lambda event: _add(view, event)
-        except BaseException:
-            view.stop(time.monotonic())
-            live.transient = False
-            raise
-
-
-def _add(view: BuildView, event: StepEvent) -> None:
-    view.add(event, time.monotonic())
-
-
-class _Lines:
-    """The lines of a build, as they are whenever they are drawn."""
-
-    def __init__(self, view: BuildView) -> None:
-        self._view = view
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As ``rich`` asks for them."""
-        now = time.monotonic()
-        steps = list(self._view)
-        widths = (
-            max((len(step.words) for step in steps), default=0),
-            max((len(step.time(now)) for step in steps), default=0),
-        )
-        width = options.max_width - 1
-        yield Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
-
-
-def _line(
-    step: StepView, now: float, widths: tuple[int, int], width: int, ascii_only: bool
-) -> Text:
-    line = Text(no_wrap=True)
-    line.append(f"    {_mark(step.state, now, ascii_only)} ", style=_STYLES[step.state])
-    line.append(f"{step.words:<{widths[0]}}  {step.time(now):>{widths[1]}}")
-    if step.detail:
-        line.append(f"  {step.detail}", style="dim")
-    line.truncate(width, overflow="crop" if ascii_only else "ellipsis")
-    return line
-
-
-def _mark(state: str, now: float, ascii_only: bool) -> str:
-    if state == RUNNING:
-        frames = _ASCII_SPINNER if ascii_only else _SPINNER
-        return frames[int(now * _PER_SECOND) % len(frames)]
-    return (_ASCII_MARKS if ascii_only else _MARKS)[state]

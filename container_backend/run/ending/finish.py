@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.run.ledger import Entry
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # How much of the end of the output goes into an error and into the description.
 LAST_LINES: Final = 20
 # For so long an artifact store may hold up the end of a run whose program has ended.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from container_backend.container import Outcome, RunContainer
     from container_backend.errors import ContainerBackendError
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 # What a program does by itself.
 _OWN_CAUSES: Final = frozenset({CAUSE_PROGRAM, CAUSE_SIGNAL, CAUSE_OUT_OF_MEMORY})

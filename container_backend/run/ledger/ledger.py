@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import EngineHost
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # Files of an entry: readings of the container's statistics, and its output as the engine sent it.
 METRICS: Final = "metrics.jsonl"
 FRAMES: Final = "frames"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from container_backend.engine import EngineHost
     from container_backend.run.ledger.ledger import Ledger
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.run.supervise.process"
 # A supervisor that is killed is started again by the shell that waits for it. One that ended well,
 # or found another in its place, is not.
@@ -107,7 +107,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """That of this process, with this installation of the package; without a run of its own."""
     from pathlib import Path
 
-    package = str(Path(__file__).parents[1])
+    package = str(Path(__file__).parents[3])
     path = [package, *filter(None, [environ.get("PYTHONPATH")])]
     kept = {name: value for name, value in environ.items() if name != "MLFLOW_RUN_ID"}
     return {**kept, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from container_backend.run.output.spool import LogSpool
     from container_backend.run.output.stream import Output
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # How exactly the engine's clock is known.
 _CLOCK_SECONDS: Final = 0.05
 # Later than all that is in a log.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import EngineHost
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _CHUNK_BYTES: Final = 256 * 1024
 _LONGEST_HEADER_BYTES: Final = 64 * 1024
 # HTTP/1.0, so that the answer is the frames and nothing else.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from container_backend.run.output.stream import Chunk
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _BUFFER_BYTES: Final = 1024 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 

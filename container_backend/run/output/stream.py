@@ -231,7 +231,7 @@ def read_output(
     since: float | None = None,
     tail: int | None = None,
 ) -> Iterator[Chunk]:
-    """As :func:`container_backend.logs.read_log`, without the secrets that the program was handed."""
+    """As :func:`container_backend.run.output.stream.read_log`, without the secrets that the program was handed."""
     secrets = container.secrets
     maskers = {STDOUT: Masker(secrets), STDERR: Masker(secrets)}
     for chunk in read_log(engine, container.id, follow=follow, since=since, tail=tail):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     Answer = Callable[[Job, str, str], None]
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.run.supervise.finisher"
 _IDLE_SECONDS: Final = 5.0
 # The supervisor tries again by itself, and has others to see to meanwhile.
@@ -43,7 +43,7 @@ class Finishers:
 
         Args:
             ledger: Of the runs.
-            answer: Is given each job with its answer, in some thread; see :mod:`finisher`.
+            answer: Is given each job with its answer, in some thread; see :mod:`container_backend.run.supervise.finisher`.
         """
         self._ledger = ledger
         self._answer = answer

@@ -1,7 +1,7 @@
 """The supervisor: sees to it that every run of its user on an engine comes to its end.
 
 It watches all containers over one stream of events, without MLflow, and has the ends of their runs
-written down by processes that have it (:mod:`container_backend.finishers`). A run whose client lives is its client's:
+written down by processes that have it (:mod:`container_backend.run.supervise.finishers`). A run whose client lives is its client's:
 that holds the lock of the run's entry in the ledger.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from container_backend.engine import EngineHost
     from container_backend.machine import FileLock
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # How often the lock is tried before somebody else is taken for the supervisor.
 _LOCK_TRIES: Final = 3
 _LOCK_PAUSE_SECONDS: Final = 0.05

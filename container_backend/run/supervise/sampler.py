@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__package__)
 # The first readings come soon, that short runs have some; then they are as far apart as MLflow's
 # (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL), and further in long runs: some hundreds a run are enough.
 _FIRST_SECONDS: Final = (0.5, 2.0, 5.0)

@@ -1,7 +1,7 @@
 """The supervisor: sees to it that every run of its user on an engine comes to its end.
 
 It watches all containers over one stream of events, without MLflow, and has the ends of their runs
-written down by processes that have it (:mod:`container_backend.finishers`). A run whose client lives is its client's:
+written down by processes that have it (:mod:`container_backend.run.supervise.finishers`). A run whose client lives is its client's:
 that holds the lock of the run's entry in the ledger.
 """
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine, EngineHost
     from container_backend.run.ledger import Entry
 
-_logger = logging.getLogger("container_backend.supervisor")
+_logger = logging.getLogger(__package__)
 # How long there must be nothing to do before it ends.
 _LINGER_SECONDS: Final = 10.0
 # How long an engine may be away. The next command that is typed for it begins anew.
@@ -117,15 +117,15 @@ class Supervisor:
     # What other threads tell.
 
     def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
-        """See :class:`container_backend.events.Listener`."""
+        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(_Opened(engine, missed, was_away))
 
     def happened(self, event: Event) -> None:
-        """See :class:`container_backend.events.Listener`."""
+        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(event)
 
     def lost(self, error: BaseException) -> None:
-        """See :class:`container_backend.events.Listener`."""
+        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(_Lost(error))
 
     def _answered(self, job: Job, state: str, said: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from container_backend.project.entry_points import Project
 
 _logger = logging.getLogger("container_backend.runner")
-# Beside the runner, in the image: what :mod:`container_backend.runner_files` wrote there.
+# Beside the runner, in the image: what :mod:`container_backend.share.runner_files` wrote there.
 DESCRIPTION: Final = "project.json"
 _NO_FILES: Final = (
     "In a container, only files of the image and of volumes are there: docker run -v …"

@@ -1,0 +1,121 @@
+"""Live lines of a build on a terminal, one for each step."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from container_backend.image.progress.view import (
+    CACHED,
+    DONE,
+    FAILED,
+    RUNNING,
+    STOPPED,
+    BuildView,
+)
+from container_backend.machine import termination_interrupts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from container_backend.image.buildkit import StepEvent
+    from container_backend.image.progress.view import StepView
+
+
+_PER_SECOND: Final = 8
+_SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_ASCII_SPINNER: Final = "|/-\\"
+_MARKS: Final = {DONE: "✓", CACHED: "✓", FAILED: "✗", STOPPED: "–"}  # noqa: RUF001 a dash
+_ASCII_MARKS: Final = {DONE: "+", CACHED: "+", FAILED: "x", STOPPED: "-"}
+_STYLES: Final = {
+    RUNNING: "cyan", DONE: "green", CACHED: "dim", FAILED: "bold red", STOPPED: "yellow"
+}  # fmt: skip
+# Two builds of one process, in threads: there is one terminal.
+_terminal = threading.Lock()
+
+
+@contextmanager
+def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[StepEvent], None]]:
+    """A function that shows what it is told of, as long as the context lasts.
+
+    ``otherwise`` takes the place of the lines where another build has the terminal.
+
+    Afterwards nothing of it is left, except of a build that failed. What others write to the
+    standard error meanwhile appears above it. SIGTERM and SIGHUP raise KeyboardInterrupt, so that
+    the terminal is left as it was.
+    """
+    if not _terminal.acquire(blocking=False):
+        yield otherwise
+        return
+    try:
+        with termination_interrupts(), _live(BuildView()) as show:
+            yield show
+    finally:
+        _terminal.release()
+
+
+@contextmanager
+def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
+    live = Live(
+        _Lines(view),
+        # What others write is left in lines as long as they are, for whoever copies them.
+        console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
+        refresh_per_second=_PER_SECOND,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with live:
+        try:
+            yield lambda event: _add(view, event)
+        except BaseException:
+            view.stop(time.monotonic())
+            live.transient = False
+            raise
+
+
+def _add(view: BuildView, event: StepEvent) -> None:
+    view.add(event, time.monotonic())
+
+
+class _Lines:
+    """The lines of a build, as they are whenever they are drawn."""
+
+    def __init__(self, view: BuildView) -> None:
+        self._view = view
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As ``rich`` asks for them."""
+        now = time.monotonic()
+        steps = list(self._view)
+        widths = (
+            max((len(step.words) for step in steps), default=0),
+            max((len(step.time(now)) for step in steps), default=0),
+        )
+        width = options.max_width - 1
+        yield Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
+
+
+def _line(
+    step: StepView, now: float, widths: tuple[int, int], width: int, ascii_only: bool
+) -> Text:
+    line = Text(no_wrap=True)
+    line.append(f"    {_mark(step.state, now, ascii_only)} ", style=_STYLES[step.state])
+    line.append(f"{step.words:<{widths[0]}}  {step.time(now):>{widths[1]}}")
+    if step.detail:
+        line.append(f"  {step.detail}", style="dim")
+    line.truncate(width, overflow="crop" if ascii_only else "ellipsis")
+    return line
+
+
+def _mark(state: str, now: float, ascii_only: bool) -> str:
+    if state == RUNNING:
+        frames = _ASCII_SPINNER if ascii_only else _SPINNER
+        return frames[int(now * _PER_SECOND) % len(frames)]
+    return (_ASCII_MARKS if ascii_only else _MARKS)[state]

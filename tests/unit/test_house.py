@@ -1,0 +1,145 @@
+"""The rules of ARCHITECTURE.md. Their exceptions may only become fewer: each has its reason."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+import container_backend
+from tests.house import (
+    HOMES,
+    MOST_ENTRIES_ON_TOP,
+    MOST_LINES,
+    MOST_LINES_OF_A_FUNCTION,
+    MOST_MODULES,
+    PACKAGE,
+    House,
+    entries_on_top,
+    modules_in,
+    strangers,
+)
+
+# Each is to go with the work that its reason names.
+UPWARD = {
+    "image.shared_code": "shared code becomes the code layer that images of projects have",
+}
+PAST_DOORS = {
+    "container.control": "verbs of the engine become methods of Engine",
+    "image.build": "verbs of the engine become methods of Engine",
+    "image.shared_code": "verbs of the engine become methods of Engine",
+    "run.ending.finish": "verbs of the engine become methods of Engine",
+    "run.foreground": "verbs of the engine become methods of Engine",
+    "run.launch": "verbs of the engine become methods of Engine",
+    "run.supervise.supervisor": "verbs of the engine become methods of Engine",
+}
+LONG_MODULES = {
+    "run.foreground": "one course of a run decides for all who watch",
+    "run.launch": "a start becomes a list of steps with one undo",
+    "run.supervise.supervisor": "one course of a run decides for all who watch",
+}
+LONG_FUNCTIONS = {
+    "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
+    "cli.run.run": "the options of the command become one object",
+    "run.container_spec.container_spec": "labels and privileges get makers of their own",
+    "run.launch._start": "a start becomes a list of steps with one undo",
+}
+STRANGERS = {
+    "docker": {
+        "cli.runs", "container.create", "container.docker_args", "container.following",
+        "image.archive", "image.base", "image.build", "image.find", "image.prune", "image.ready",
+        "image.registry", "image.shared_code", "project.archive", "rerun.rebuild",
+        "run.ending.explanation", "run.ending.finish", "run.handle", "run.output.display",
+        "run.output.stream", "share.project_image",
+    },
+    "mlflow": {
+        "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",
+        "rerun.past_run", "run.dry_run", "run.ending.explanation", "run.ending.finish",
+        "run.find", "run.foreground", "run.handle", "run.launch", "run.plan",
+        "run.supervise.finisher",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    return House()
+
+
+def short(names: object) -> set[str]:
+    return {name.removeprefix(f"{PACKAGE}.") for name in names}
+
+
+def test_few_things_are_on_top(house):
+    assert len(entries_on_top(house)) <= MOST_ENTRIES_ON_TOP
+
+
+def test_no_room_is_crowded(house):
+    crowded = {room: len(modules_in(house, room)) for room in house.rooms}
+    assert {room for room, count in crowded.items() if count > MOST_MODULES} == set()
+
+
+def test_modules_are_of_one_idea(house):
+    long = short(name for name, module in house.modules.items() if module.lines > MOST_LINES)
+    assert long == set(LONG_MODULES)
+
+
+def test_functions_fit_on_a_screen(house):
+    long = {
+        name
+        for module in house.modules.values()
+        for name, lines in module.functions()
+        if lines > MOST_LINES_OF_A_FUNCTION
+    }
+    assert short(long) == set(LONG_FUNCTIONS)
+
+
+def test_imports_go_down(house):
+    assert short(each.importer for each in house.upward()) == set(UPWARD)
+
+
+def test_modules_do_not_import_each_other(house):
+    assert house.cycles() == []
+
+
+def test_other_rooms_are_entered_by_their_doors(house):
+    assert short(each.importer for each in house.past_doors()) == set(PAST_DOORS)
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_is_imported_in_its_home(house, library):
+    assert short(strangers(house, library)) == STRANGERS[library]
+
+
+def test_doors_say_what_their_rooms_are_for(house):
+    for room in house.rooms:
+        text = ast.get_docstring(house.modules[room].tree) or ""
+        assert 2 <= len(text.splitlines()) <= 7, room
+
+
+def test_doors_offer_what_others_use_and_nothing_else(house):
+    used = {(each.module, each.name) for each in house.imports}
+    unused = {
+        f"{room}.{name}"
+        for room in house.rooms
+        for name in house.exports(room)
+        if (room, name) not in used
+    }
+    assert unused == set()
+
+
+def test_what_a_door_offers_has_no_name_of_a_module(house):
+    """`from room import name` would give the module once it is loaded."""
+    for room in house.rooms:
+        modules = {name.rpartition(".")[2] for name in house.modules if name.startswith(room)}
+        assert not modules & set(house.exports(room)), room
+
+
+def test_the_public_surface_is_what_it_was():
+    assert sorted(container_backend.__all__) == [
+        "BuildError", "ContainerBackendError", "ContainerError", "EngineUnavailable",
+        "ImageUnavailable", "InvalidConfig", "InvalidEnvironment", "InvalidInput",
+        "InvalidProject", "NotRepeatable", "RunFailed", "RunKilled", "TrackingUnreachable",
+        "__version__", "attach", "build", "run",
+    ]  # fmt: skip
+    assert all(hasattr(container_backend, name) for name in container_backend.__all__)
