@@ -260,9 +260,10 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
         api.inspect_image(unfinished)  # where that is gone, it says so instead
         raise
     finally:
-        # The same image of another process goes with the last of its names, and with it this one.
+        # The same image of another process goes with the last of its names, and with it this one;
+        # by force, for that process may have a container of it in order to read what is in it.
         with suppress(NotFound):
-            api.remove_image(unfinished, noprune=True)
+            api.remove_image(unfinished, noprune=True, force=True)
 
 
 @contextmanager

@@ -205,19 +205,22 @@ class ContainerRun(SubmittedRun):
         note = entry.read()
         if note and time.time() < note.resumes + _PATIENCE_SECONDS:
             return  # what has ended is the attempt before
-        try:
-            if found is not None and inspect_container(engine, found.id) != found:
-                return  # it was started again meanwhile, or is gone
-        except ENGINE_ERRORS:
-            return
         attempts = note.attempts if note else 1
         signs = gathered(engine, found, followed.signs)
         ending = Ending(self._run_id, found, found is None, signs, attempts)
         if found is not None and may_retry(found, outcome_at(ending), attempts):
             return  # it is about to be started again
         with entry.lock() as lock:
-            if lock.try_to_own():
+            if lock.try_to_own() and _is_as_seen(engine, found):
                 finish_run(ending, engine, self._client(), entry)
+
+
+def _is_as_seen(engine: Engine, found: RunContainer | None) -> bool:
+    """False for a container that was started again meanwhile, or put away by another process."""
+    try:
+        return found is None or inspect_container(engine, found.id) == found
+    except ENGINE_ERRORS:
+        return False
 
 
 def _await_end(engine: Engine, followed: Followed) -> RunContainer | None:

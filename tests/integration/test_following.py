@@ -15,6 +15,10 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from container_backend.container.following import inspect_container
+from container_backend.container.outcome import Ending
+from container_backend.run.ending.finish import finish_run
+from container_backend.run.ledger.ledger import Ledger
 from tests.support.commands import command, run_command, run_process, supervisors
 from tests.support.engines import OwnEngine
 from tests.support.forwarding import forward
@@ -324,6 +328,22 @@ sys.stdin.readline()
 done = finish(Ending(run_id, found), engine, MlflowClient(), Ledger(Path(folder)).entry("0" * 32))
 print(done.outcome.status, done.outcome.reason, flush=True)
 """
+
+
+def test_who_comes_late_to_finish_a_run_does_not_take_its_output(script, engine, tmp_path):
+    """The container was seen before another process finished the run, and removed it."""
+    run = container_backend.run(
+        script("print('the end', end='')"), backend_config={"keep": "always"}
+    )
+    (container,) = containers_of(engine, run.run_id)
+    ending = Ending(run.run_id, inspect_container(engine, container.id))
+    container.remove()
+    before = only_run()
+    done = finish_run(ending, engine, mlflow.MlflowClient(), Ledger(tmp_path).entry("0" * 32))
+    assert done.outcome.status == "FINISHED"
+    assert kept_log(run.run_id) == "the end"
+    after = only_run()
+    assert (after.info.end_time, after.data.tags) == (before.info.end_time, before.data.tags)
 
 
 def test_a_run_that_is_finished_twice_at_once_and_again_stays_as_it_was(script, engine, tmp_path):

@@ -13,6 +13,8 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from container_backend.image import build as image_build
+from container_backend.image.buildkit.build import build_image
 from container_backend.image.prune import image_lock
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images
@@ -134,6 +136,25 @@ def test_an_age_that_is_none_is_refused():
     done = run_command("container-backend", "prune", "--older-than", "soon")
     assert (done.returncode, done.stdout) == (2, "")
     assert "'soon' is not an age" in done.stderr
+
+
+def test_an_image_that_another_process_looks_into_is_finished(mine, engine, monkeypatch):
+    """Two that build the same have the same image; the other one has a container of it."""
+    looked_into = []
+
+    def look(*arguments, **options) -> str:
+        image = build_image(*arguments, **options)
+        if not looked_into:
+            created = engine.client.api.create_container(image, ["true"])
+            looked_into.append(created["Id"])
+        return image
+
+    monkeypatch.setattr(image_build, "build_image", look)
+    try:
+        assert container_backend.build(mine) in listed(engine)
+    finally:
+        for container in looked_into:
+            engine.client.api.remove_container(container)
 
 
 def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):

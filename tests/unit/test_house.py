@@ -50,7 +50,7 @@ STRANGERS = {
         "image.archive", "image.base", "image.build", "image.find", "image.prune", "image.ready",
         "image.registry", "image.shared_code", "project.archive", "rerun.rebuild",
         "run.ending.explanation", "run.ending.finish", "run.handle", "run.output.display",
-        "run.output.stream", "share.project_image",
+        "run.output.stream", "run.supervise.finisher", "share.project_image",
     },
     "mlflow": {
         "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
@@ -113,7 +113,13 @@ def finish_run(
         _put_away(ending, engine, entry, keep=False)
         return Finished(written)
     if spool is None:
-        spool = keep_log(ending, engine, entry.folder)
+        try:
+            spool = keep_log(ending, engine, entry.folder)
+        except NotFound:  # it was removed since it was seen, most likely by who has finished it
+            if (written := _written(client.get_run(ending.run_id))) is not None:
+                _put_away(ending, engine, entry, keep=False)
+                return Finished(written)
+            spool = keep_log(replace(ending, is_gone=True), engine, entry.folder)
     record = RunRecord(
         client, ending.run_id, str(run.info.experiment_id), str(run.info.artifact_uri)
     )
@@ -173,6 +179,7 @@ def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
         folder: Of its entry. Where the disk is full, it is kept among the temporary files.
 
     Raises:
+        NotFound: The container is gone.
         ENGINE_ERRORS: The engine went away.
     """
     frames = folder / FRAMES
@@ -195,6 +202,8 @@ def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpo
     if ending.there is not None:
         try:
             spool.take(read_log(engine, ending.there.id))
+        except NotFound:  # nothing that would take the place of what was kept
+            raise
         except APIError as error:  # a log driver that cannot be read
             _logger.warning("The output of run (ID '%s') is not kept: %s", ending.run_id, error)
     elif frames.exists():

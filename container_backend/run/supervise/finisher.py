@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from docker.errors import NotFound
+
 from container_backend import naming
 from container_backend.container import TERMINAL, RunContainer, Signs
 from container_backend.engine import connect
@@ -153,7 +155,10 @@ class _Finisher:
         ending = self._ending(job)
         if ending is None:
             return
-        spool = keep_log(ending, self._connected(), entry.folder / PROGRESS)
+        try:
+            spool = keep_log(ending, self._connected(), entry.folder / PROGRESS)
+        except NotFound:  # its end is the next job
+            return
         if spool.error is None:
             self._client.log_artifact(job.run_id, str(spool.file), LOG_FOLDER)
             spool.file.unlink()
