@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,9 +30,9 @@ from container_backend.container import (
 from container_backend.engine import containers
 from container_backend.errors import RunFailed, RunKilled
 from container_backend.machine import exit_code_of
-from container_backend.masking import without_credentials
+from container_backend.run.ending.artifacts import Artifacts
 from container_backend.run.ending.explanation import explain
-from container_backend.run.ledger import FRAMES, METRICS
+from container_backend.run.ledger import FRAMES
 from container_backend.run.output import LogSpool, frames_in, last_lines, read_log
 from container_backend.store import (
     LOG_FOLDER,
@@ -41,11 +40,11 @@ from container_backend.store import (
     RunRecord,
     describe_end,
     is_missing,
-    log_environment,
-    log_metrics,
 )
 
 if TYPE_CHECKING:
+    import threading
+
     import mlflow
     from mlflow.tracking import MlflowClient
 
@@ -115,30 +114,26 @@ def finish_run(
     if spool is None:
         try:
             spool = keep_log(ending, engine, entry.folder)
-        except NotFound:  # it was removed since it was seen, most likely by who has finished it
-            if (written := _written(client.get_run(ending.run_id))) is not None:
-                _put_away(ending, engine, entry, keep=False)
-                return Finished(written)
-            spool = keep_log(replace(ending, is_gone=True), engine, entry.folder)
+        except NotFound:  # removed since it was seen, most likely by the process that finished it
+            gone = replace(ending, is_gone=True)
+            return finish_run(gone, engine, client, entry, environment=environment, insist=insist)
     record = RunRecord(
         client, ending.run_id, str(run.info.experiment_id), str(run.info.artifact_uri)
     )
-    artifacts = _Artifacts(ending, engine, record, entry, spool, environment)
+    artifacts = Artifacts(ending, engine, record, entry, spool, environment)
     was_created = naming.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
     remarks = [] if spool.error is None else [_not_kept(spool.error)]
-    tags = {naming.TAG_ATTEMPTS: str(ending.attempts)} if ending.attempts > 1 else {}
     facts = _facts(ending, run, remarks)
     note = describe_end(facts, outcome, lines, run.data.tags.get(mlflow_tags.MLFLOW_RUN_NOTE, ""))
+    tags = {mlflow_tags.MLFLOW_RUN_NOTE: note}
+    if ending.attempts > 1:
+        tags[naming.TAG_ATTEMPTS] = str(ending.attempts)
     last = ending.container
-    record.finish(
-        outcome,
-        last.finished_at if last is not None and not ending.is_gone else None,
-        {**tags, mlflow_tags.MLFLOW_RUN_NOTE: note},
-    )
+    record.finish(outcome, last.finished_at if last and not ending.is_gone else None, tags)
     missing = artifacts.missing()
     if missing and insist:
         return Finished(outcome, tuple(lines), missing)
@@ -210,61 +205,6 @@ def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpo
         spool.take(frames_in(frames))
     spool.close()
     return spool
-
-
-class _Artifacts:
-    """What goes to the artifact store, in a thread: stores may hang."""
-
-    def __init__(
-        self,
-        ending: Ending,
-        engine: Engine,
-        record: RunRecord,
-        entry: Entry,
-        spool: LogSpool,
-        environment: threading.Thread | None,
-    ) -> None:
-        self._missing = "the artifact store has not answered yet"
-        self._ending, self._engine, self._record = ending, engine, record
-        self._entry, self._spool, self._environment = entry, spool, environment
-        self._thread = threading.Thread(
-            target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
-        )
-        self._thread.start()
-
-    def wait(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
-    def missing(self) -> str:
-        """Why something is missing; empty when all is there."""
-        return self._missing
-
-    def _run(self) -> None:
-        try:
-            self._log()
-            self._missing = ""
-        except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._missing = without_credentials(f"{type(error).__name__}: {error}")
-
-    def _log(self) -> None:
-        try:
-            self._log_output()
-        finally:  # it says for itself what it could not do
-            if self._environment is not None:
-                self._environment.join()
-        there = self._ending.there
-        if self._environment is None and there is not None:
-            recorded = there.labels.get(naming.LABEL_RECORD, "")
-            log_environment(self._engine, self._record, there.id, recorded)
-
-    def _log_output(self) -> None:
-        record, last = self._record, self._ending.container
-        log_metrics(record.client, record.run_id, self._entry.folder / METRICS)
-        if last is None or not last.was_started:
-            return
-        if self._spool.error is not None:
-            raise self._spool.error
-        record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
