@@ -12,7 +12,7 @@ from container_backend.machine import read_template
 from container_backend.naming import RUNNER_PROGRAM
 
 _PACKAGE: Final = "container_backend"
-# Standard library only, Python 3.8: tests/unit/test_runner.py sees to it.
+# Standard library only, Python 3.8: tests/unit/share/test_runner.py sees to it.
 SHARED_MODULES: Final = (
     "machine/log.py",
     "errors.py",

@@ -45,7 +45,7 @@ def _missing(*programs: str) -> str:
 
 
 # First match wins. The left side is what uv, pip, apt-get, the compiler, git or the engine prints;
-# tests/unit/failures has whole outputs.
+# tests/unit/image/progress/failures has whole outputs.
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
         r"container-backend: (Either correct|Set (conda_)?base_image)",

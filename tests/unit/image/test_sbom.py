@@ -99,7 +99,7 @@ def test_packages_are_read_back():
 def test_the_same_image_has_the_same_bytes_in_every_process():
     """Whatever the time and the seed of hashes; another image has another serial number."""
     program = (
-        "import sys; from tests.unit.test_sbom import *;"
+        "import sys; from tests.unit.image.test_sbom import *;"
         "sys.stdout.buffer.write(bill_of_materials(PLAN, LOCK, INSTALLED))"
     )
     said = [

@@ -11,7 +11,7 @@ import pytest
 from container_backend.environment.lock import read_lock
 from container_backend.image.dockerfile import LAYERS, LOCAL_LAYER
 
-SCRIPT = Path(__file__).parents[2] / "templates" / "split_lock.py"
+SCRIPT = Path(__file__).parents[3] / "templates" / "split_lock.py"
 A, B = "a" * 64, "b" * 64
 # As uv writes them.
 BIG = f"""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TEMPLATES = Path(__file__).parents[2] / "templates"
+TEMPLATES = Path(__file__).parents[3] / "templates"
 DRIVER = """
 import mlflow
 step = mlflow.run(".", "step", parameters={"value": "a b"})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "templates" / "compile_bytecode.py"
+SCRIPT = Path(__file__).parents[3] / "templates" / "compile_bytecode.py"
 
 
 @pytest.fixture

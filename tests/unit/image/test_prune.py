@@ -116,7 +116,7 @@ def test_users_share_a_lock_and_a_builder_does_not():
 
 def test_a_lock_goes_with_its_process():
     program = (
-        "import os\nfrom tests.unit.test_prune import HOST\n"
+        "import os\nfrom tests.unit.image.test_prune import HOST\n"
         "from container_backend.image.prune import image_lock\n"
         "with image_lock(HOST, 'a') as lock:\n    assert lock.try_to_own()\n    os._exit(9)\n"
     )
