@@ -115,20 +115,27 @@ def finish(
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
     remarks = [] if spool.error is None else [_not_kept(spool.error)]
-    tags = {names.TAG_ATTEMPTS: str(ending.attempts)} if ending.attempts > 1 else {}
-    facts = _facts(ending, run, remarks)
-    note = describe(facts, outcome, lines, run.data.tags.get(mlflow_tags.MLFLOW_RUN_NOTE, ""))
-    last = ending.container
-    record.finish(
+    note = describe(
+        _facts(ending, run, remarks),
         outcome,
-        last.finished_at if last is not None and not ending.is_gone else None,
-        {**tags, mlflow_tags.MLFLOW_RUN_NOTE: note},
+        lines,
+        run.data.tags.get(mlflow_tags.MLFLOW_RUN_NOTE, ""),
     )
+    _write_end(record, ending, outcome, note)
     missing = artifacts.missing()
     if missing and insist:
         return Finished(outcome, tuple(lines), missing)
-    _put_away(ending, engine, entry, keep=_is_kept(last, outcome))
+    _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
     return Finished(outcome, tuple(lines))
+
+
+def _write_end(record: RunRecord, ending: Ending, outcome: Outcome, note: str) -> None:
+    tags = {names.TAG_ATTEMPTS: str(ending.attempts)} if ending.attempts > 1 else {}
+    record.finish(
+        outcome,
+        ending.there.finished_at if ending.there is not None else None,
+        {**tags, mlflow_tags.MLFLOW_RUN_NOTE: note},
+    )
 
 
 def _find(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
