@@ -11,8 +11,9 @@ import hashlib
 
 import pytest
 
-# Tests that use one of these fixtures, which cost much, run in one worker.
-_COSTLY = ("conda_image", "private_base", "wheel")
+# Tests that use one of these fixtures, which cost much or have a name of their own on the engine,
+# run in one worker.
+_SHARED = ("archived", "conda_image", "docker_env_image", "private_base", "wheel")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,9 +33,19 @@ def _part(text: str) -> tuple[int, int]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in _COSTLY:
+        for name in _SHARED:
             if name in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group(name))
+
+
+class _Groups:
+    """Sees that groups have an effect: a version of pytest took it away in silence."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(f"pytest-xdist does not group {item.nodeid}")
 
 
 class _Part:
@@ -55,5 +66,7 @@ class _Part:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("loadgroup", default=False):
+        config.pluginmanager.register(_Groups())
     if (part := config.getoption("--part")) is not None:
         config.pluginmanager.register(_Part(*part))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from docker.errors import ImageNotFound
 
 from container_backend import naming
-from tests.support.worker import BASE, MINE
+from tests.support.worker import BASE, mine
 
 if TYPE_CHECKING:
     from container_backend.engine.connection import Engine
@@ -34,7 +34,7 @@ def containers_of(engine: Engine, run_id: str) -> list[object]:
 
 
 def all_containers(engine: Engine) -> set[str]:
-    return {found["Id"] for found in engine.client.api.containers(all=True, filters=MINE)}
+    return {found["Id"] for found in engine.client.api.containers(all=True, filters=mine())}
 
 
 def environment_images(engine: Engine) -> set[str]:
@@ -52,7 +52,7 @@ def remove_environment_images(engine: Engine, images: set[str]) -> None:
 
 
 def _images(engine: Engine, label: str) -> list[dict[str, object]]:
-    return engine.client.api.images(filters={"label": [label, MINE["label"]]})
+    return engine.client.api.images(filters=mine(label))
 
 
 def everything(engine, image: str) -> bytes:

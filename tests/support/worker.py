@@ -26,7 +26,11 @@ NUMBER: Final = int(_WORKER.removeprefix("gw")) % 8 if _WORKER.startswith("gw") 
 NAME: Final = f"{_CHECKOUT}-{_WORKER}"
 BASE: Final = f"container-backend-test/{NAME}:3.11"
 _LABEL: Final = "container-backend-test.worker"
-MINE: Final = {"label": f"{_LABEL}={NAME}"}
+
+
+def mine(*labels: str) -> dict[str, list[str]]:
+    """A filter for what this worker has on an engine, a new one for each call: the SDK adds to it."""
+    return {"label": [f"{_LABEL}={NAME}", *labels]}
 
 
 def make_base(engine: Engine) -> None:

@@ -137,7 +137,7 @@ def finish_run(
     missing = artifacts.missing()
     if missing and insist:
         return Finished(outcome, tuple(lines), missing)
-    _put_away(ending, engine, entry, keep=_is_kept(last, outcome))
+    _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
     return Finished(outcome, tuple(lines))
 
 

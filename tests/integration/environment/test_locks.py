@@ -18,7 +18,7 @@ from container_backend.environment.lock import read_lock
 from tests.support.commands import run_command, run_uv
 from tests.support.on_engine import environment_images
 from tests.support.runs import runs
-from tests.support.worker import BASE, MINE
+from tests.support.worker import BASE, mine
 
 SHOW = "entry_points: {main: {command: 'cat /mlflow/environment/requirements.lock'}}\n"
 
@@ -131,7 +131,7 @@ def test_the_digest_of_the_lock_is_a_label_of_the_image(project, capfd, engine):
     labels = engine.client.images.get(container_backend.build(folder)).labels
     expected = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
     assert labels[naming.LABEL_LOCK_DIGEST] == expected
-    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=MINE) == []
+    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=mine()) == []
 
 
 def test_an_image_without_packages_has_no_lock(project, engine):
@@ -144,11 +144,11 @@ def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, e
     folder = project(SHOW, requirements__txt="tabulate\n")
     lock = Path(folder, "requirements.lock")
     lock.write_text("tabulate==0.8.10\n")
-    images = {image.id for image in engine.client.images.list(all=True, filters=MINE)}
+    images = {image.id for image in engine.client.images.list(all=True, filters=mine())}
     done = run_command("container-backend", "lock", folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"Wrote {lock}: 1 packages.\n"
-    assert {image.id for image in engine.client.images.list(all=True, filters=MINE)} == images
+    assert {image.id for image in engine.client.images.list(all=True, filters=mine())} == images
     assert runs() == []
     written = lock.read_text()
     assert "tabulate==0.8.10" not in written

@@ -106,7 +106,7 @@ def test_a_uv_lock_is_installed_as_it_is(fixture_project):
 
 
 @pytest.fixture
-def own_image(engine):
+def docker_env_image(engine):
     """An image as a project names it: with a path and a start-up module of its own."""
     tag = "container-backend-test/docker-env:1"
     dockerfile = f"""
@@ -123,21 +123,21 @@ ENV FROM_IMAGE=yes PYTHONPATH=/opt/modules
 
 
 def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
-    fixture_project, own_image, engine, monkeypatch
+    fixture_project, docker_env_image, engine, monkeypatch
 ):
     monkeypatch.setenv("COPIED", "copied")
     before = environment_images(engine)
     run = container_backend.run(str(fixture_project("docker-env")))
     found = only_run()
     assert found.info.status == "FINISHED"
-    assert found.data.tags[naming.TAG_IMAGE] == own_image
-    assert found.data.tags["mlflow.docker.image.uri"] == own_image
+    assert found.data.tags[naming.TAG_IMAGE] == docker_env_image
+    assert found.data.tags["mlflow.docker.image.uri"] == docker_env_image
     assert naming.TAG_ENVIRONMENT_HASH not in found.data.tags
     assert environment_images(engine) == before
     assert containers_of(engine, run.run_id) == []
 
 
-def test_build_image_makes_an_image_with_the_code(fixture_project, own_image, engine):
+def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_image, engine):
     folder = fixture_project("docker-env")
     done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
                        "--build-image")  # fmt: skip
@@ -152,7 +152,7 @@ def test_build_image_makes_an_image_with_the_code(fixture_project, own_image, en
 
 
 def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
-    fixture_project, own_image, tmp_path, monkeypatch
+    fixture_project, docker_env_image, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("COPIED", "copied")
     archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))
@@ -190,7 +190,7 @@ def test_a_fetched_project_takes_no_variable_of_the_user_unless_it_is_given_or_t
 
 
 def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
-    fixture_project, own_image, tmp_path, monkeypatch, engine
+    fixture_project, docker_env_image, tmp_path, monkeypatch, engine
 ):
     monkeypatch.setenv("COPIED", "copied")
     archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import tarfile
 import uuid
@@ -31,22 +32,33 @@ def folder(project) -> str:
     )
 
 
-@pytest.fixture
-def archive(engine, folder, tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def archived(engine, tmp_path_factory) -> Path:
+    """A project, and in it the file of its images; the engine does not have them any more."""
+    project = tmp_path_factory.mktemp("archived")
+    (project / "MLproject").write_text(PROJECT)
+    (project / "x").write_text("of the project\n")
+    (project / "requirements.txt").write_text(f"--find-links https://{uuid.uuid4()}.test/\n")
+    (project / ".dockerignore").write_text("salary.tar\n")
     before = environment_images(engine)
-    file = tmp_path / "salary.tar"
-    run_command(
-        *("container-backend", "build", folder, "-t", "team/salary:1.0", "--save", str(file)),
-        check=True,
-    )
+    command = ("build", str(project), "-t", "team/salary:1.0")
+    run_command(*("container-backend", *command, "--save", str(project / "salary.tar")), check=True)
     for image in environment_images(engine) - before:
         engine.client.images.remove(image, force=True)
-    return file
+    return project
+
+
+@pytest.fixture
+def archive(archived) -> Path:
+    return archived / "salary.tar"
 
 
 def test_an_engine_without_anything_runs_what_is_in_a_file(
-    archive, folder, tmp_path, monkeypatch, capfd
+    archived, archive, tmp_path, monkeypatch
 ):
+    folder = shutil.copytree(archived, tmp_path / "project")
+    (folder / "salary.tar").unlink()
+    folder = str(folder)
     with OwnEngine() as own, own.connected() as engine:
         monkeypatch.setenv("DOCKER_HOST", own.host)
         for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):

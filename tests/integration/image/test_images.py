@@ -16,10 +16,10 @@ from container_backend import naming
 from container_backend.image import build as image_build
 from container_backend.image.buildkit.build import build_image
 from container_backend.image.prune import image_lock
+from tests.support import worker
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images
 from tests.support.waiting import wait_until
-from tests.support.worker import MINE
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -173,4 +173,4 @@ def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
     assert [code for _, code in answers] == [0] * 6, answers
     (reference,) = {out for (out, _), _ in answers}
     assert engine.client.images.get(reference.strip())
-    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=MINE) == []
+    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=worker.mine()) == []

@@ -51,6 +51,11 @@ def waits(script, code: int = 0) -> str:
     return script(WAITS, command=f"exec python main.py {code}")
 
 
+def wait_for_readings(workplace: Path, runs: int = 1) -> None:
+    """Until the supervisor has looked at what each run uses."""
+    wait_until(lambda: len(list(workplace.glob("state/**/metrics.jsonl"))) == runs)
+
+
 def hints(said: str) -> set[str]:
     return set(re.findall(r"`container-backend ([a-z]+(?: -f)?) [0-9a-f]{12}`", said))
 
@@ -88,6 +93,7 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     assert all(run_id[:12] in hint for hint in re.findall(r"`(container-backend.*?)`", done.stderr))
     (container,) = containers_of(engine, run_id)
     assert status_of(run_id) == "RUNNING"
+    wait_for_readings(workplace)
     let_end(engine, run_id)
     engine.client.api.wait(container.id)
     ended = time.monotonic()
@@ -125,7 +131,7 @@ def test_python_detaches_by_the_config_or_by_not_being_synchronous(script, engin
     assert [run.wait() for run in began] == [True, True]
 
 
-def test_a_command_that_is_killed_loses_nothing(script, engine):
+def test_a_command_that_is_killed_loses_nothing(script, engine, workplace):
     """By kill -9, and by a terminal that is closed."""
     folder = waits(script)
     with contextlib.ExitStack() as stack:
@@ -137,6 +143,7 @@ def test_a_command_that_is_killed_loses_nothing(script, engine):
     found = [run.info.run_id for run in runs()]
     assert len(found) == 2
     containers = [containers_of(engine, run_id)[0] for run_id in found]
+    wait_for_readings(workplace, 2)
     for run_id, container in zip(found, containers, strict=True):
         let_end(engine, run_id)
         engine.client.api.wait(container.id)

@@ -414,6 +414,7 @@ def test_the_example_is_trained_and_evaluated_by_docker_alone(example_image, tag
         docker("volume", "rm", "--force", volume)
 
 
+@pytest.mark.usefixtures("no_store")
 def test_a_tracking_address_is_where_it_logs(example_image, tag, workplace):
     build(EXAMPLE, tag)
     store = workplace / "store"
