@@ -17,13 +17,13 @@ import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio
 from container_backend.machine.locks import state_folder
-from container_backend.run.ledger.ledger import ledger_of
+from container_backend.runs.ledger.ledger import ledger_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from container_backend.engine.connection import Engine
-    from container_backend.run.handle import ContainerRun
+    from container_backend.runs.handle import ContainerRun
 
 MEGABYTE = 1_000_000
 _GIGABYTE_OF_LINES = "yes 'a line of fifty characters, as programs write them.' | head -c {bytes}"
@@ -109,7 +109,7 @@ def _supervisor_of(connected: Engine) -> int:
             continue
         if (
             ours
-            and b"container_backend.run.supervise.process" in words
+            and b"container_backend.runs.supervise.process" in words
             and words[0] != b"/usr/bin/sh"
         ):
             return int(folder.name)

@@ -27,9 +27,9 @@ LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
 LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
-# What is written down of the run (see run/record.py), for whoever finishes it.
+# What is written down of the run (see runs/record.py), for whoever finishes it.
 LABEL_RECORD: Final = LABEL_PREFIX + "record"
-# Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see run/ledger).
+# Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see runs/ledger).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
 # Whose supervisor removes an image that shares code (see image/shared_code.py).

@@ -25,7 +25,7 @@ FLOORS: Final = (
     ("cli",),
     ("api",),
     ("rerun", "share"),
-    ("run",),
+    ("runs",),
     ("store",),
     ("container",),
     ("image",),
@@ -40,7 +40,7 @@ FLOORS: Final = (
 )
 # The same inside of a room; what is not named is above all that is named.
 INNER_FLOORS: Final = {
-    "run": (("supervise",), ("ending",), ("output",), ("ledger",)),
+    "runs": (("supervise",), ("ending",), ("output",), ("ledger",)),
     "image": (("progress",), ("buildkit",)),
     "share": (("runner",),),
 }

@@ -12,13 +12,13 @@ from mlflow.projects.backend.abstract_backend import AbstractBackend
 from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError
 from container_backend.machine import configure_logging
-from container_backend.run import Submission, launch_and_wait, launch_detached, run_to_end
+from container_backend.runs import Submission, launch_and_wait, launch_detached, run_to_end
 from container_backend.store import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from container_backend.run import ContainerRun
+    from container_backend.runs import ContainerRun
 
 _logger = logging.getLogger(__package__)
 # What MLflow writes into the backend config of its callers (mlflow.projects._run).

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.projects.submitted_run import SubmittedRun
 
     from container_backend.config import BackendConfig
-    from container_backend.run import ContainerRun
+    from container_backend.runs import ContainerRun
 
 DOCKER: Final = "docker"
 # What MLflow's own local backend knows (mlflow.utils.env_manager).
@@ -79,7 +79,7 @@ def run(
             build_image=build_image,
         )
     from container_backend.machine import configure_logging
-    from container_backend.run import Submission, launch_detached, run_to_end
+    from container_backend.runs import Submission, launch_detached, run_to_end
     from container_backend.store import Experiment
 
     configure_logging()
@@ -115,7 +115,7 @@ def attach(run_id: str) -> ContainerRun:
         InvalidInput: There is no such run, or there are several.
         TrackingUnreachable: It is not on the engine, and the tracking store does not answer.
     """
-    from container_backend.run import attach as find
+    from container_backend.runs import attach as find
 
     return find(run_id)
 
@@ -136,7 +136,7 @@ def build(
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
     from container_backend.machine import configure_logging
-    from container_backend.run import Submission, build_environment
+    from container_backend.runs import Submission, build_environment
 
     configure_logging()
     submission = Submission(

@@ -14,7 +14,7 @@ import click
 from container_backend.cli import options
 from container_backend.config import parse_config
 from container_backend.machine import human_age, human_size, table
-from container_backend.run import Submission
+from container_backend.runs import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def lock(
     """
     config = parse_config(backend_config)
     from container_backend.machine import configure_logging
-    from container_backend.run import STANDARD_OUTPUT, Submission, lock_environment
+    from container_backend.runs import STANDARD_OUTPUT, Submission, lock_environment
 
     configure_logging()
     written = lock_environment(
@@ -161,7 +161,7 @@ def build(
     if tag is not None:
         _build_project(submission, tag, push, platform, save, as_json)
         return
-    from container_backend.run import build_environment
+    from container_backend.runs import build_environment
 
     image = build_environment(submission)
     answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}

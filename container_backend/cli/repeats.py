@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import EngineHost
     from container_backend.rerun import Comparison
-    from container_backend.run import Chunk
+    from container_backend.runs import Chunk
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 
@@ -69,7 +69,7 @@ def rerun(
     """
     from container_backend.machine import configure_logging
     from container_backend.rerun import Again, submission_of
-    from container_backend.run import run_to_end
+    from container_backend.runs import run_to_end
     from container_backend.store import Experiment
 
     configure_logging()

@@ -13,7 +13,7 @@ from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError
 
 if TYPE_CHECKING:
-    from container_backend.run import DryRun
+    from container_backend.runs import DryRun
 
 
 @click.command()
@@ -96,7 +96,7 @@ def run(
         )
         return
     from container_backend.machine import configure_logging
-    from container_backend.run import Submission
+    from container_backend.runs import Submission
     from container_backend.store import Experiment
 
     configure_logging()
@@ -113,13 +113,13 @@ def run(
         build_image=build_image,
     )
     if not dry_run:
-        from container_backend.run import run_to_end
+        from container_backend.runs import run_to_end
 
         started = run_to_end(submission)
         if config.detach:
             click.echo(started.run_id)
         return
-    from container_backend.run import preview as plan
+    from container_backend.runs import preview as plan
 
     planned = plan(submission)
     click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
-    from container_backend.run import ListedRun
+    from container_backend.runs import ListedRun
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -64,7 +64,7 @@ def _prepared() -> Engine:
     """An engine, and a supervisor where one is needed."""
     from container_backend.engine import connect
     from container_backend.machine import configure_logging
-    from container_backend.run import ensure_supervisor, ledger_of
+    from container_backend.runs import ensure_supervisor, ledger_of
 
     configure_logging()
     engine = connect()
@@ -88,7 +88,7 @@ def ps(ended: bool, as_json: bool) -> None:
     A run's container goes when the run has ended, unless the backend config says `keep`; what
     became of the run is said by `container-backend status`.
     """
-    from container_backend.run import list_runs
+    from container_backend.runs import list_runs
 
     with closing(_prepared()) as engine:
         found = list_runs(engine, ended=ended)
@@ -107,7 +107,7 @@ def ps(ended: bool, as_json: bool) -> None:
 @_json
 def status(run: str, as_json: bool) -> None:
     """Say how RUN is, and why. RUN is its id, or the beginning of it."""
-    from container_backend.run import status_of
+    from container_backend.runs import status_of
 
     with closing(_prepared()) as engine:
         found = status_of(engine, run)
@@ -147,7 +147,7 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
     from docker.errors import NotFound
 
-    from container_backend.run import console, read_output
+    from container_backend.runs import console, read_output
 
     with closing(_prepared()) as engine:
         found = _find(engine, run)
@@ -157,7 +157,7 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
                 for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                     write(chunk)
                 return
-    from container_backend.run import attach
+    from container_backend.runs import attach
 
     for data in attach(run).logs(since=since, tail=tail):
         sys.stdout.buffer.write(data)
@@ -171,7 +171,7 @@ def wait(run: str) -> None:
     RUN is its id, or the beginning of it. 0 when it finished, 1 when it failed, 130 when it was
     cancelled.
     """
-    from container_backend.run import attach
+    from container_backend.runs import attach
 
     _prepared().close()
     attach(run).result()
@@ -195,7 +195,7 @@ def cancel(run: str, grace: float | None) -> None:
     with closing(_prepared()) as engine:
         found = _find(engine, run)
         stopped = found is not None and cancel_program(engine, found.id, grace)
-    from container_backend.run import attach
+    from container_backend.runs import attach
 
     attached = attach(run)
     attached.wait()
@@ -212,7 +212,7 @@ def supervise(until_idle: bool) -> None:
 
     Without it, every run has one started in the background, which ends by itself.
     """
-    from container_backend.run import supervise_until_stopped
+    from container_backend.runs import supervise_until_stopped
 
     supervise_until_stopped(stays=not until_idle)
 

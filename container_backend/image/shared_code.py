@@ -34,7 +34,7 @@ from container_backend.naming import (
     LABEL_SHARED_CODE,
     NO_LABELS,
 )
-from container_backend.run import ledger_of
+from container_backend.runs import ledger_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
     from container_backend.image.base import EnvironmentImage
-    from container_backend.run import Ledger
+    from container_backend.runs import Ledger
 
 _logger = logging.getLogger(__package__)
 # More than that is data, which would be on the engine's disk once more.

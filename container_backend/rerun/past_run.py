@@ -17,7 +17,7 @@ from container_backend import naming
 from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
-from container_backend.run import CONTEXT, Recorded, attach, read_recorded
+from container_backend.runs import CONTEXT, Recorded, attach, read_recorded
 from container_backend.store import CODE, FOLDER, RUN, download_artifact, reaching
 
 if TYPE_CHECKING:

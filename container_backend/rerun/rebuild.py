@@ -30,7 +30,7 @@ from container_backend.image import (
 )
 from container_backend.machine import digest_of, hash_file
 from container_backend.naming import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
-from container_backend.run import PROJECT_FILES
+from container_backend.runs import PROJECT_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
     from container_backend.machine import Content
-    from container_backend.run import RecordedEnvironment
+    from container_backend.runs import RecordedEnvironment
 
 _LOCK_IN_CONTEXT: Final = f"declared/{LOCK}"
 # Of scripts and lists of packages; what says that it has more is not one of ours.

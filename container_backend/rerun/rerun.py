@@ -20,7 +20,7 @@ from container_backend.privileges import check_record
 from container_backend.project import digest_of_code, fetch, is_repository, unpack
 from container_backend.rerun.past_run import PastRun, find_run
 from container_backend.rerun.rebuild import BuiltBefore, find_exact, plan_again
-from container_backend.run import Repetition, Submission
+from container_backend.runs import Repetition, Submission
 from container_backend.store import Experiment
 
 if TYPE_CHECKING:

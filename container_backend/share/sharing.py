@@ -19,7 +19,7 @@ from container_backend.image import (
     save_images,
 )
 from container_backend.project import check_files, digest_of_code
-from container_backend.run import found_project, held_image, which_image
+from container_backend.runs import found_project, held_image, which_image
 from container_backend.share.project_image import build_project_image
 from container_backend.share.project_labels import ProjectImage
 from container_backend.share.revision import revision_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
     from container_backend.project import Project
-    from container_backend.run import Submission
+    from container_backend.runs import Submission
 
 _logger = logging.getLogger(__package__)
 

@@ -82,8 +82,8 @@ def variants(
 
 
 CLIENT: Final = "container-backend"
-SUPERVISOR: Final = "container_backend.run.supervise.process"
-FINISHER: Final = "container_backend.run.supervise.finisher"
+SUPERVISOR: Final = "container_backend.runs.supervise.process"
+FINISHER: Final = "container_backend.runs.supervise.finisher"
 
 
 def _die_of_fault(stage: Stage, command: str, at: str, *arguments: str, config: str = "{}") -> None:
@@ -157,12 +157,12 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     "client killed while finishing:",
     "finishing client",
     [
-        "container_backend.run.ending.finish:finish_run:before",
+        "container_backend.runs.ending.finish:finish_run:before",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
         "container_backend.engine.containers:remove:before",
         "container_backend.engine.containers:remove:after",
-        "container_backend.run.ledger.ledger:Entry.remove:before",
+        "container_backend.runs.ledger.ledger:Entry.remove:before",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
@@ -218,20 +218,20 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     "supervisor killed:",
     "supervisor",
     [
-        "container_backend.run.supervise.supervisor:Supervisor.run:before",
-        "container_backend.run.supervise.supervisor:Supervisor._take_opened:before",
-        "container_backend.run.supervise.supervisor:Supervisor._take_event:before",
-        "container_backend.run.supervise.supervisor:Supervisor._watch:after",
-        "container_backend.run.supervise.supervisor:Supervisor._runs:after",
-        "container_backend.run.output.keeper:LogKeeper.begin:after",
-        "container_backend.run.output.keeper:LogKeeper._read:after",
+        "container_backend.runs.supervise.supervisor:Supervisor.run:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._take_opened:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._take_event:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._watch:after",
+        "container_backend.runs.supervise.supervisor:Supervisor._runs:after",
+        "container_backend.runs.output.keeper:LogKeeper.begin:after",
+        "container_backend.runs.output.keeper:LogKeeper._read:after",
         "container_backend.engine.api:read_statistics:after",
         "container_backend.container.statistics:append_sample:after",
-        "container_backend.run.supervise.supervisor:Supervisor._ended:before",
-        "container_backend.run.supervise.supervisor:Supervisor._see_to_end:before",
-        "container_backend.run.supervise.supervisor:Supervisor._submit:after",
-        "container_backend.run.supervise.supervisor:Supervisor._take_answer:before",
-        "container_backend.run.supervise.supervisor:Supervisor._forget:after",
+        "container_backend.runs.supervise.supervisor:Supervisor._ended:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._see_to_end:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._submit:after",
+        "container_backend.runs.supervise.supervisor:Supervisor._take_answer:before",
+        "container_backend.runs.supervise.supervisor:Supervisor._forget:after",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
@@ -245,13 +245,13 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     "finishing process killed:",
     "finisher",
     [
-        "container_backend.run.ending.finish:finish_run:before",
-        "container_backend.run.ending.finish:keep_log:after",
+        "container_backend.runs.ending.finish:finish_run:before",
+        "container_backend.runs.ending.finish:keep_log:after",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
         "container_backend.engine.containers:remove:before",
         "container_backend.engine.containers:remove:after",
-        "container_backend.run.ledger.ledger:Entry.remove:after",
+        "container_backend.runs.ledger.ledger:Entry.remove:after",
     ],
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:

@@ -236,7 +236,7 @@ class Stage:
         return [
             pid
             for pid, words in self._processes()
-            if "container_backend.run.supervise.process" in words or "supervise" in words[2:3]
+            if "container_backend.runs.supervise.process" in words or "supervise" in words[2:3]
         ]
 
     def _processes(self) -> Iterator[tuple[int, list[str]]]:

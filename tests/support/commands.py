@@ -80,7 +80,7 @@ def supervisors(workplace: Path) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"container_backend.run.supervise.process" in words and mark in (
+            if b"container_backend.runs.supervise.process" in words and mark in (
                 folder / "environ"
             ).read_bytes().split(b"\0"):
                 found.append(int(folder.name))

@@ -18,7 +18,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service import utils as tracking_service
 
 from container_backend.cli.app import main
-from container_backend.run.ledger import start as supervision
+from container_backend.runs.ledger import start as supervision
 from container_backend.store import experiment
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tests.support.on_engine import containers_of
 
 if TYPE_CHECKING:
     from container_backend.engine.connection import Engine
-    from container_backend.run.handle import ContainerRun
+    from container_backend.runs.handle import ContainerRun
 
 # For programs that must not end before their test is ready for it, however slow the machine is.
 UNTIL_TOLD = "while not os.path.exists('/tmp/end'): time.sleep(0.05)"

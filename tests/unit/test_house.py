@@ -28,35 +28,35 @@ PAST_DOORS = {
     "container.control": "verbs of the engine become methods of Engine",
     "image.build": "verbs of the engine become methods of Engine",
     "image.shared_code": "verbs of the engine become methods of Engine",
-    "run.ending.finish": "verbs of the engine become methods of Engine",
-    "run.foreground": "verbs of the engine become methods of Engine",
-    "run.launch": "verbs of the engine become methods of Engine",
-    "run.supervise.supervisor": "verbs of the engine become methods of Engine",
+    "runs.ending.finish": "verbs of the engine become methods of Engine",
+    "runs.foreground": "verbs of the engine become methods of Engine",
+    "runs.launch": "verbs of the engine become methods of Engine",
+    "runs.supervise.supervisor": "verbs of the engine become methods of Engine",
 }
 LONG_MODULES = {
-    "run.foreground": "one course of a run decides for all who watch",
-    "run.launch": "a start becomes a list of steps with one undo",
-    "run.supervise.supervisor": "one course of a run decides for all who watch",
+    "runs.foreground": "one course of a run decides for all who watch",
+    "runs.launch": "a start becomes a list of steps with one undo",
+    "runs.supervise.supervisor": "one course of a run decides for all who watch",
 }
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
     "cli.run.run": "the options of the command become one object",
-    "run.container_spec.container_spec": "labels and privileges get makers of their own",
-    "run.launch._start": "a start becomes a list of steps with one undo",
+    "runs.container_spec.container_spec": "labels and privileges get makers of their own",
+    "runs.launch._start": "a start becomes a list of steps with one undo",
 }
 STRANGERS = {
     "docker": {
         "cli.runs", "container.create", "container.docker_args", "container.following",
         "image.archive", "image.base", "image.build", "image.find", "image.prune", "image.ready",
         "image.registry", "image.shared_code", "project.archive", "rerun.rebuild",
-        "run.ending.explanation", "run.ending.finish", "run.handle", "run.output.display",
-        "run.output.stream", "run.supervise.finisher", "share.project_image",
+        "runs.ending.explanation", "runs.ending.finish", "runs.handle", "runs.output.display",
+        "runs.output.stream", "runs.supervise.finisher", "share.project_image",
     },
     "mlflow": {
         "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",
-        "rerun.past_run", "run.dry_run", "run.ending.explanation", "run.ending.finish",
-        "run.find", "run.foreground", "run.handle", "run.launch", "run.plan",
-        "run.supervise.finisher",
+        "rerun.past_run", "runs.dry_run", "runs.ending.explanation", "runs.ending.finish",
+        "runs.find", "runs.foreground", "runs.handle", "runs.launch", "runs.plan",
+        "runs.supervise.finisher",
     },
 }  # fmt: skip
 
@@ -143,3 +143,9 @@ def test_the_public_surface_is_what_it_was():
         "__version__", "attach", "build", "run",
     ]  # fmt: skip
     assert all(hasattr(container_backend, name) for name in container_backend.__all__)
+
+
+def test_no_room_has_the_name_of_something_public(house):
+    """Once it is imported, `container_backend.NAME` would be the room."""
+    on_top = {name.split(".")[1] for name in house.modules if name != PACKAGE}
+    assert not on_top & set(container_backend.__all__)

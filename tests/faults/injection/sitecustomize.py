@@ -1,7 +1,7 @@
 """Kills the process that it is loaded into, once, where a fault test wants it.
 
 On the path of Python, it is loaded at the start of each process. FAULT_AT names a function and
-whether it is reached or left, as in ``container_backend.run.ending.finish:finish:before``; FAULT_IN is a word
+whether it is reached or left, as in ``container_backend.runs.ending.finish:finish:before``; FAULT_IN is a word
 of the command that is meant; FAULT_MARK is a file that is made by the process that is killed, so
 that the one that takes its place lives.
 """

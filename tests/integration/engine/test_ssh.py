@@ -13,8 +13,8 @@ from docker.errors import NotFound
 import container_backend
 from container_backend.engine.connection import connect
 from container_backend.engine.raw_stream import RawStream
-from container_backend.run.output.stream import Output
-from container_backend.run.supervise.sampler import run_in
+from container_backend.runs.output.stream import Output
+from container_backend.runs.supervise.sampler import run_in
 from tests.support.commands import command as run_in_background
 from tests.support.commands import run_command
 from tests.support.runs import kept_log, only_run

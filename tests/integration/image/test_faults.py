@@ -13,7 +13,7 @@ import pytest
 import container_backend
 from container_backend import naming
 from container_backend.image import find as images
-from container_backend.run import launch
+from container_backend.runs import launch
 from tests.support.commands import command, run_command
 from tests.support.engines import OwnEngine
 from tests.support.on_engine import BASE

@@ -16,7 +16,7 @@ from container_backend import naming
 from container_backend.image.prune import list_images, remove_image
 from container_backend.image.shared_code import remove_images
 from container_backend.machine.owner import owner_id
-from container_backend.run.ledger.ledger import ledger_of
+from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.commands import supervisors
 from tests.support.on_engine import BASE, all_containers, containers_of, everything
 from tests.support.projects import with_steps

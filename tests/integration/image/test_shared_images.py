@@ -14,7 +14,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
-from container_backend.run.submission import Submission
+from container_backend.runs.submission import Submission
 from container_backend.share.sharing import build_and_share
 from tests.support.commands import run_command
 from tests.support.runs import only_run

@@ -14,7 +14,7 @@ from container_backend.machine.outside import (
     hash_in,
     seconds_of,
 )
-from container_backend.run.supervise.watched import Watched
+from container_backend.runs.supervise.watched import Watched
 
 JUNK = ["", " ", "abc", "nan", "inf", "-inf", "1e400", "-1", "0x10", "1_0", "٣", "²", "9" * 5000, "1\n2", "\0"]  # fmt: skip
 

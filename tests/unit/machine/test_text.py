@@ -12,7 +12,7 @@ from container_backend.cli.runs import run_table
 from container_backend.container.described import RunContainer
 from container_backend.container.statistics import Usage
 from container_backend.machine.text import human_age, human_size, table
-from container_backend.run.listing import ListedRun, _listed
+from container_backend.runs.listing import ListedRun, _listed
 
 LABELS = {
     naming.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",

@@ -11,7 +11,7 @@ from container_backend.errors import InvalidConfig
 from container_backend.project.snapshot import RecordedCode
 from container_backend.rerun.past_run import PastRun
 from container_backend.rerun.rerun import Again, _allowed
-from container_backend.run.record import Recorded
+from container_backend.runs.record import Recorded
 from container_backend.store.artifacts import RUN
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""What is asked for → all that can be said of a run before anything is made."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from container_backend import naming
+from container_backend.container import (
+    ContainerSpec,
+    Mount,
+    TrackingAccess,
+    base_environment,
+    choose_owner,
+    without_nested,
+)
+from container_backend.image import ReadyImage
+from container_backend.machine import __version__, owner_id
+from container_backend.masking import without_credentials
+from container_backend.privileges import engine_sockets, groups_of_user
+
+if TYPE_CHECKING:
+    from container_backend.image import EnvironmentImage
+    from container_backend.runs.plan import Plan
+
+_logger = logging.getLogger(__package__)
+
+
+def container_spec(
+    plan: Plan,
+    access: TrackingAccess,
+    *,
+    image: EnvironmentImage,
+    run_id: str,
+    experiment_id: str,
+    experiment_name: str = "",
+    submission_id: str = "",
+    recorded: str = "",
+) -> ContainerSpec:
+    """The container of a run; ``recorded`` is what is written down of it."""
+    args = plan.docker_args
+    config = plan.submission.config
+    mounts = without_nested(
+        [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
+    )
+    owner = choose_owner(access)
+    network = args.network or ("host" if access.host_network else None)
+    if access.host_network and network != "host":
+        _logger.warning(
+            "The tracking server %s listens on this machine only; from the network '%s' the "
+            "program may not reach it",
+            access.uri,
+            network,
+        )
+    sockets = () if config.allow_engine else engine_sockets(plan.engine.host.url)
+    groups = groups_of_user(sockets) if access.mounts else []
+    labels = {
+        **naming.NO_LABELS,
+        naming.LABEL_RUN_ID: run_id,
+        naming.LABEL_EXPERIMENT_ID: experiment_id,
+        naming.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
+        naming.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
+        naming.LABEL_ENTRY_POINT: plan.entry_point.name,
+        naming.LABEL_VERSION: __version__,
+        naming.LABEL_OWNER: owner_id(),
+        naming.LABEL_SUBMISSION: submission_id,
+        naming.LABEL_EXPERIMENT: experiment_name,
+        naming.LABEL_KEEP: config.keep,
+        naming.LABEL_IMAGE: image.reference,
+        naming.LABEL_RECORD: recorded,
+        naming.LABEL_ENVIRONMENT_HASH: image.hash,
+        naming.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
+    }
+    if config.timeout is not None:
+        labels[naming.LABEL_TIMEOUT] = f"{config.timeout:g}"
+    if config.retries:
+        labels[naming.LABEL_RETRIES] = str(config.retries)
+        labels[naming.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
+    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
+    starts_by = image.entrypoint if entrypoint is None else entrypoint
+    return ContainerSpec(
+        name=naming.container_name(run_id),
+        image=image.id,
+        command=plan.command.line,
+        environment={
+            **base_environment(owner),
+            **access.environment,
+            **args.environment,
+            "MLFLOW_RUN_ID": run_id,
+            "MLFLOW_TRACKING_URI": access.uri,
+            "MLFLOW_EXPERIMENT_ID": experiment_id,
+        },
+        labels={**args.labels, **labels},
+        mounts=mounts,
+        owner=owner,
+        network=network,
+        groups=tuple(dict.fromkeys([*groups, *args.groups])),
+        args=args,
+        entrypoint=entrypoint,
+        stop_signal=config.stop_signal,
+        stop_seconds=math.ceil(config.grace),
+        python_path=image.python_path,
+        leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
+    )

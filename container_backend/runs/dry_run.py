@@ -1,0 +1,87 @@
+"""What a run would do, without doing it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from container_backend.container import local_path, plan_access
+from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
+from container_backend.runs.container_spec import container_spec
+from container_backend.runs.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from container_backend.container import ContainerSpec
+    from container_backend.environment import Lock
+    from container_backend.image import ImagePlan
+    from container_backend.runs.submission import Submission
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would be done.
+
+    Attributes:
+        image: The image that would be used.
+        container: The container that would be started, ``<run id>`` in place of the id.
+        is_there: Whether the image is on the engine already.
+        lock: What is installed in it, or would be; None for an image that is not built here.
+    """
+
+    image: ImagePlan | ReadyImage
+    container: ContainerSpec
+    is_there: bool
+    lock: Lock | None
+
+
+def preview(submission: Submission) -> DryRun:
+    """Say what a launch would do. Nothing is left of it but what the engine has cached.
+
+    What would be installed is in the image, or the engine finds out: it resolves the
+    requirements as it would for a build.
+
+    Raises:
+        ContainerBackendError: What the launch would raise before it makes anything.
+    """
+    with ExitStack() as needed:
+        plan = make_plan(submission, needed, needed)
+        from mlflow.tracking import MlflowClient
+
+        from container_backend.store import find_experiment, reaching
+
+        experiment = None
+        store = local_path(plan.tracking_uri)
+        if store is None or store.exists():  # MLflow makes a local store by looking at it
+            with reaching(plan.tracking_uri):
+                experiment = find_experiment(
+                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
+                )
+        access = plan_access(
+            plan.tracking_uri, experiment.artifact_location if experiment else None, plan.engine
+        )
+        reference, is_there = _look_for(plan)
+        spec = container_spec(
+            plan,
+            access,
+            image=EnvironmentImage(reference, reference, "", plan.image.hash),
+            run_id="<run id>",
+            experiment_id=experiment.experiment_id if experiment else "<new experiment>",
+        )
+        return DryRun(plan.image, spec, is_there, _lock(plan, reference, is_there=is_there))
+
+
+def _look_for(plan: Plan) -> tuple[str, bool]:
+    if isinstance(plan.image, ReadyImage):
+        found = plan.engine.client.images.list(plan.image.reference)
+        return plan.image.reference, bool(found)
+    image = find_image(plan.engine, plan.image)
+    return (image.reference if image else plan.image.tag), image is not None
+
+
+def _lock(plan: Plan, reference: str, *, is_there: bool) -> Lock | None:
+    if isinstance(plan.image, ReadyImage):
+        return None
+    if is_there:
+        return lock_of(plan.engine, reference)
+    return resolve(plan.engine, plan.image, docker_auth=plan.submission.docker_auth)

@@ -1,0 +1,73 @@
+"""What a run leaves in the artifact store at its end."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from container_backend import naming
+from container_backend.masking import without_credentials
+from container_backend.runs.ledger import METRICS
+from container_backend.store import LOG_FOLDER, RunRecord, log_environment, log_metrics
+
+if TYPE_CHECKING:
+    from container_backend.container import Ending
+    from container_backend.engine import Engine
+    from container_backend.runs.ledger import Entry
+    from container_backend.runs.output import LogSpool
+
+
+class Artifacts:
+    """What goes to the artifact store, in a thread: stores may hang."""
+
+    def __init__(
+        self,
+        ending: Ending,
+        engine: Engine,
+        record: RunRecord,
+        entry: Entry,
+        spool: LogSpool,
+        environment: threading.Thread | None,
+    ) -> None:
+        self._missing = "the artifact store has not answered yet"
+        self._ending, self._engine, self._record = ending, engine, record
+        self._entry, self._spool, self._environment = entry, spool, environment
+        self._thread = threading.Thread(
+            target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Until all is there, or something failed, or the time is over."""
+        self._thread.join(seconds)
+
+    def missing(self) -> str:
+        """Why something is missing; empty when all is there."""
+        return self._missing
+
+    def _run(self) -> None:
+        try:
+            self._log()
+            self._missing = ""
+        except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
+            self._missing = without_credentials(f"{type(error).__name__}: {error}")
+
+    def _log(self) -> None:
+        try:
+            self._log_output()
+        finally:  # it says for itself what it could not do
+            if self._environment is not None:
+                self._environment.join()
+        there = self._ending.there
+        if self._environment is None and there is not None:
+            recorded = there.labels.get(naming.LABEL_RECORD, "")
+            log_environment(self._engine, self._record, there.id, recorded)
+
+    def _log_output(self) -> None:
+        record, last = self._record, self._ending.container
+        log_metrics(record.client, record.run_id, self._entry.folder / METRICS)
+        if last is None or not last.was_started:
+            return
+        if self._spool.error is not None:
+            raise self._spool.error
+        record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)

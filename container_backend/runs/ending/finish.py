@@ -1,0 +1,262 @@
+"""The end of a run: what is known of its container is written down, and the container put away.
+
+All that is written comes from the container, so that whoever does it, and however often, writes
+the same. What cannot be written yet leaves the container where it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from docker.errors import APIError, NotFound
+from mlflow.exceptions import MlflowException
+from mlflow.utils import mlflow_tags
+
+from container_backend import naming
+from container_backend.container import (
+    CAUSE_CANCELLED,
+    CAUSE_PROGRAM,
+    FAILED,
+    KILLED,
+    TERMINAL,
+    Ending,
+    Outcome,
+    outcome_at,
+)
+from container_backend.engine import containers
+from container_backend.errors import RunFailed, RunKilled
+from container_backend.machine import exit_code_of
+from container_backend.runs.ending.artifacts import Artifacts
+from container_backend.runs.ending.explanation import explain
+from container_backend.runs.ledger import FRAMES
+from container_backend.runs.output import LogSpool, frames_in, last_lines, read_log
+from container_backend.store import (
+    LOG_FOLDER,
+    Facts,
+    RunRecord,
+    describe_end,
+    is_missing,
+)
+
+if TYPE_CHECKING:
+    import threading
+
+    import mlflow
+    from mlflow.tracking import MlflowClient
+
+    from container_backend.container import RunContainer
+    from container_backend.engine import Engine
+    from container_backend.runs.ledger import Entry
+
+_logger = logging.getLogger(__package__)
+# How much of the end of the output goes into an error and into the description.
+LAST_LINES: Final = 20
+# For so long an artifact store may hold up the end of a run whose program has ended.
+ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
+# What the store says of a run that somebody deleted: nothing is to be written down any more.
+_DELETED: Final = "deleted"
+# The folder of this process for output that the disk of the entry does not take.
+_ELSEWHERE: list[Path] = []
+_TAGS_OF_AN_END: Final = {naming.TAG_EXIT_CODE, naming.TAG_CAUSE}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run whose status is written.
+
+    Attributes:
+        outcome: How it ended.
+        last_lines: Of its output.
+        missing: What could not be written yet; empty when the container was put away.
+    """
+
+    outcome: Outcome
+    last_lines: tuple[str, ...] = ()
+    missing: str = ""
+
+
+def finish_run(
+    ending: Ending,
+    engine: Engine,
+    client: MlflowClient,
+    entry: Entry,
+    *,
+    spool: LogSpool | None = None,
+    environment: threading.Thread | None = None,
+    insist: bool = True,
+) -> Finished:
+    """Bring a run to its end: artifacts, tags, description, status; then the container goes.
+
+    Args:
+        ending: What is known of it.
+        engine: Where its container is, or was.
+        client: Of its store.
+        entry: Of the run in the ledger.
+        spool: Its output, where the caller has all of it.
+        environment: What logs the environment already.
+        insist: Whether the container stays until the artifact store has taken everything.
+
+    Raises:
+        MlflowException: The tracking store cannot be written to. The container is still there.
+        ENGINE_ERRORS: The engine went away.
+    """
+    run = _find(client, ending.run_id)
+    if run is None:
+        _put_away(ending, engine, entry, keep=False)
+        return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
+    if ending.is_gone and (written := _written(run)) is not None:
+        _put_away(ending, engine, entry, keep=False)
+        return Finished(written)
+    if spool is None:
+        try:
+            spool = keep_log(ending, engine, entry.folder)
+        except NotFound:  # removed since it was seen, most likely by the process that finished it
+            gone = replace(ending, is_gone=True)
+            return finish_run(gone, engine, client, entry, environment=environment, insist=insist)
+    record = RunRecord(
+        client, ending.run_id, str(run.info.experiment_id), str(run.info.artifact_uri)
+    )
+    artifacts = Artifacts(ending, engine, record, entry, spool, environment)
+    was_created = naming.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
+    outcome = outcome_at(ending, was_created=was_created)
+    lines = last_lines(spool.tail, LAST_LINES)
+    outcome = _explained(outcome, spool.tail, ending, engine)
+    artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
+    remarks = [] if spool.error is None else [_not_kept(spool.error)]
+    facts = _facts(ending, run, remarks)
+    note = describe_end(facts, outcome, lines, run.data.tags.get(mlflow_tags.MLFLOW_RUN_NOTE, ""))
+    tags = {mlflow_tags.MLFLOW_RUN_NOTE: note}
+    if ending.attempts > 1:
+        tags[naming.TAG_ATTEMPTS] = str(ending.attempts)
+    last = ending.container
+    record.finish(outcome, last.finished_at if last and not ending.is_gone else None, tags)
+    missing = artifacts.missing()
+    if missing and insist:
+        return Finished(outcome, tuple(lines), missing)
+    _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
+    return Finished(outcome, tuple(lines))
+
+
+def _find(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
+    """The run; None for one that was deleted."""
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
+    return None if run.info.lifecycle_stage == _DELETED else run
+
+
+def _written(run: mlflow.entities.Run) -> Outcome | None:
+    """How a run ended, where somebody wrote that down; a program may have set the status alone."""
+    tags = run.data.tags
+    if run.info.status not in TERMINAL or not tags.keys() & _TAGS_OF_AN_END:
+        return None
+    return Outcome(
+        str(run.info.status),
+        tags.get(naming.TAG_REASON, ""),
+        exit_code_of(tags.get(naming.TAG_EXIT_CODE)),
+        tags.get(naming.TAG_CAUSE, ""),
+    )
+
+
+def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
+    """The whole output of a container, as the engine has it.
+
+    Args:
+        ending: Of the run, or what is known of it so far.
+        engine: Where its container is.
+        folder: Of its entry. Where the disk is full, it is kept among the temporary files.
+
+    Raises:
+        NotFound: The container is gone.
+        ENGINE_ERRORS: The engine went away.
+    """
+    frames = folder / FRAMES
+    spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
+    if spool.error is not None:
+        spool = _spool(ending, engine, _elsewhere() / ending.run_id, frames)
+    return spool
+
+
+def _elsewhere() -> Path:
+    """A folder among the temporary files, which others may write to: one for each process."""
+    if not _ELSEWHERE:
+        _ELSEWHERE.append(Path(tempfile.mkdtemp(prefix=naming.TEMPORARY_PREFIX)))
+    return _ELSEWHERE[0]
+
+
+def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:
+    last = ending.container
+    spool = LogSpool(folder, last.secrets if last is not None else ())
+    if ending.there is not None:
+        try:
+            spool.take(read_log(engine, ending.there.id))
+        except NotFound:  # nothing that would take the place of what was kept
+            raise
+        except APIError as error:  # a log driver that cannot be read
+            _logger.warning("The output of run (ID '%s') is not kept: %s", ending.run_id, error)
+    elif frames.exists():
+        spool.take(frames_in(frames))
+    spool.close()
+    return spool
+
+
+def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
+    if outcome.cause != CAUSE_PROGRAM or ending.there is None:
+        return outcome
+    explanation = explain(tail, engine, ending.there)
+    return replace(outcome, reason=f"{outcome.reason}: {explanation}") if explanation else outcome
+
+
+def _not_kept(error: OSError) -> str:
+    return f"Its output is not kept: {error.strerror or error}."
+
+
+def _facts(ending: Ending, run: mlflow.entities.Run, remarks: list[str]) -> Facts:
+    last, tags = ending.container, run.data.tags
+    seconds = None
+    if last is not None and not ending.is_gone and last.started_at and last.finished_at:
+        seconds = max(0.0, last.finished_at - last.started_at)
+    return Facts(
+        image=tags.get(naming.TAG_IMAGE, ""),
+        digest=tags.get(naming.TAG_IMAGE_DIGEST, ""),
+        command=last.command if last is not None else "",
+        seconds=seconds,
+        attempts=ending.attempts,
+        again=("container-backend", "rerun", ending.run_id),
+        remarks=remarks,
+    )
+
+
+def _is_kept(last: RunContainer | None, outcome: Outcome) -> bool:
+    policy = last.labels.get(naming.LABEL_KEEP) if last is not None else None
+    return policy == "always" or (policy == "on-failure" and outcome.status == FAILED)
+
+
+def _put_away(ending: Ending, engine: Engine, entry: Entry, *, keep: bool) -> None:
+    if ending.there is not None:
+        if keep:
+            kept = naming.container_name(ending.run_id, naming.KEPT)
+            containers.rename(engine, ending.there.id, kept)
+        else:
+            containers.remove(engine, ending.there.id)
+    entry.remove()
+
+
+def run_error(run_id: str, finished: Finished) -> RunFailed:
+    """What is raised for a run that did not finish well."""
+    outcome = finished.outcome
+    killed = outcome.status == KILLED
+    kind = RunKilled if killed else RunFailed
+    verb = "was killed" if killed else "failed"
+    return kind(
+        f"Run (ID '{run_id}') {verb}: {outcome.reason}",
+        last_lines=() if killed else finished.last_lines,
+        run_id=run_id,
+    )

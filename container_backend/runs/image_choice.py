@@ -1,0 +1,90 @@
+"""Which image an environment needs: said before anything is made or downloaded."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from container_backend.environment import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
+from container_backend.errors import ImageUnavailable
+from container_backend.image import (
+    ALWAYS,
+    BaseImage,
+    ImagePlan,
+    ReadyImage,
+    bases_of_images,
+    find_image,
+    find_template,
+    plan_image,
+    resolve_base,
+)
+
+if TYPE_CHECKING:
+    from container_backend.engine import Engine
+    from container_backend.project import Project
+    from container_backend.runs.submission import Submission
+
+_logger = logging.getLogger(__package__)
+
+
+def which_image(
+    connected: Engine,
+    environment: EnvironmentSpec | DockerEnvironment,
+    submission: Submission,
+    project: Project,
+    platform: str | None = None,
+) -> ImagePlan | ReadyImage:
+    """The image of an environment, for the engine's platform or another.
+
+    Nothing is made or downloaded.
+
+    Raises:
+        ImageUnavailable: The image to build on is nowhere to be had.
+        InvalidConfig: A template or a secret of the user's cannot be read.
+    """
+    repeated = submission.repetition
+    if repeated is not None and repeated.image is not None:
+        return repeated.image
+    if isinstance(environment, DockerEnvironment):
+        return ReadyImage(environment.image, with_code=submission.build_image)
+    return plan_environment(connected, environment, submission, project, platform)
+
+
+def plan_environment(
+    connected: Engine,
+    environment: EnvironmentSpec,
+    submission: Submission,
+    project: Project,
+    platform: str | None = None,
+) -> ImagePlan:
+    """The image of an environment that is built. Raises as :func:`which_image`."""
+    if environment.python_source == THIS_INTERPRETER:
+        _logger.info(
+            "=== No Python version is declared: taking %s, as of this interpreter ===",
+            environment.python,
+        )
+    config = submission.config
+    template = find_template(project.directory, config.template)
+    secrets = {name: source.read(name) for name, source in config.build_secrets.items()}
+
+    def plan(base: BaseImage) -> ImagePlan:
+        wanted = platform or connected.platform
+        return plan_image(environment, base, wanted, template=template, secrets=secrets)
+
+    named = config.base_image if environment.conda is None else config.conda_base_image
+    reference = named.replace("{version}", environment.python)
+    try:
+        return plan(resolve_base(connected, reference, submission.docker_auth, pull=config.pull))
+    except ImageUnavailable:
+        # Where images came in a file, what they were built on did not.
+        if config.pull == ALWAYS or config.rebuild:
+            raise
+        for base in bases_of_images(connected, reference):
+            if find_image(connected, planned := plan(base)) is not None:
+                _logger.info(
+                    "=== The base image %s cannot be had, and is not needed: "
+                    "its environment is there ===",
+                    reference,
+                )
+                return planned
+        raise

@@ -1,0 +1,166 @@
+"""A container's output on its way to a person and into its spool, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from docker.errors import APIError, DockerException
+
+from container_backend.container import inspect_container
+from container_backend.engine import STREAM_ERRORS, clock_of, time_in_log
+from container_backend.runs.output.stream import STDERR, STDOUT, Chunk, follow_log, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from container_backend.engine import Engine
+    from container_backend.runs.output.spool import LogSpool
+    from container_backend.runs.output.stream import Output
+
+_logger = logging.getLogger(__package__)
+# How exactly the engine's clock is known.
+_CLOCK_SECONDS: Final = 0.05
+# Later than all that is in a log.
+_NEVER: Final = "Z"
+# For so long whoever reads the output may read nothing, when the program has ended.
+_STALLED_SECONDS: Final = 5.0
+
+
+class Display:
+    """Shows the output of a container from its first byte to its last, each byte once."""
+
+    def __init__(
+        self, engine: Engine, container_id: str, write: Callable[[Chunk], None], spool: LogSpool
+    ) -> None:
+        """Nothing is shown yet.
+
+        Args:
+            engine: Where the container is.
+            container_id: Whose output.
+            write: Takes it.
+            spool: Takes it, too.
+        """
+        self._engine = engine
+        self._container_id = container_id
+        self._write: Callable[[Chunk], None] | None = write
+        self._spool = spool
+        self._bytes = {STDOUT: 0, STDERR: 0}
+        self._digests = {STDOUT: 0, STDERR: 0}
+        self._read = 0
+        self._ended = time.monotonic()
+        self._broken = False
+        self._thread: threading.Thread | None = None
+
+    def show(self, output: Output) -> None:
+        """Begin to show what comes out of a container that is about to be started."""
+        self._begin(output)
+
+    def resume(self) -> None:
+        """Go on, after the engine was away, with what the engine has kept."""
+        if not self.goes_on:
+            self._broken = False
+            self._begin(self._rest())
+
+    def compare(self) -> None:
+        """Where nothing came at all, show what the engine has kept: a lost stream ends alike."""
+        if not any(self._bytes.values()):
+            self._begin(self._kept())
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more to show, as far as it is known."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def drain(self) -> bool:
+        """Wait until all is shown, or nobody reads it. Whether the spool has all."""
+        read = -1
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(_STALLED_SECONDS)
+            if self._thread.is_alive() and read == (read := self._read):
+                return False
+        return not self._broken
+
+    def join(self) -> None:
+        """Wait until all is shown."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _begin(self, chunks: Iterable[Chunk]) -> None:
+        self._thread = threading.Thread(
+            target=self._take, args=(chunks,), name=f"output-{self._container_id[:12]}", daemon=True
+        )
+        self._thread.start()
+
+    def _take(self, chunks: Iterable[Chunk]) -> None:
+        try:
+            for chunk in chunks:
+                self._count(chunk)
+                self._spool.write(chunk)
+                self._show(chunk)
+        except (DockerException, *STREAM_ERRORS) as error:
+            self._broken = True
+            _logger.debug("The output of %s broke off: %s", self._container_id, error)
+        finally:
+            self._ended = time.monotonic()
+
+    def _count(self, chunk: Chunk) -> None:
+        self._read += 1
+        self._bytes[chunk.stream] += len(chunk.data)
+        self._digests[chunk.stream] = crc32(chunk.data, self._digests[chunk.stream])
+
+    def _show(self, chunk: Chunk) -> None:
+        if self._write is None:
+            return
+        try:
+            self._write(chunk)
+        except (OSError, ValueError) as error:  # a closed pipe; a stream that was closed
+            self._write = None
+            _logger.warning("The output is no longer shown, but kept: %s", error)
+
+    def _kept(self) -> Iterator[Chunk]:
+        try:
+            yield from read_log(self._engine, self._container_id)
+        except APIError as error:  # a log driver that cannot be read
+            _logger.debug("The log of %s is not read: %s", self._container_id, error)
+
+    def _rest(self) -> Iterator[Chunk]:
+        """The engine's log without what was shown already."""
+        new_from = _NEVER if self._is_logged() else self._new_from()
+        skip = dict(self._bytes)
+        for written, chunk in follow_log(self._engine, self._container_id):
+            self._read += 1
+            known = min(skip[chunk.stream], len(chunk.data)) if written < new_from else 0
+            skip[chunk.stream] -= known
+            if known < len(chunk.data):
+                yield Chunk(chunk.stream, chunk.data[known:])
+
+    def _is_logged(self) -> bool:
+        """Whether all that was shown is in the engine's log; one that was killed loses some."""
+        left, digests = dict(self._bytes), dict.fromkeys(self._bytes, 0)
+        for stream, data in read_log(self._engine, self._container_id):
+            self._read += 1
+            known = data[: left[stream]]
+            left[stream] -= len(known)
+            digests[stream] = crc32(known, digests[stream])
+            if not any(left.values()):
+                break
+        return digests == self._digests
+
+    def _new_from(self) -> str:
+        """From when on what an engine has logged that was killed is new, by its clock, as in its log.
+
+        It logs nothing between its death, when it ceased to send, and its return.
+        """
+        ended, asked = self._ended, time.monotonic()
+        now = clock_of(self._engine)
+        found = inspect_container(self._engine, self._container_id)
+        if now is None or found is None:
+            return _NEVER
+        lost = now - (asked - ended)
+        if found.has_ended and (found.finished_at or 0) <= lost + _CLOCK_SECONDS:
+            return _NEVER  # its program has written nothing since
+        return time_in_log(lost)

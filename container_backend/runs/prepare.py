@@ -1,0 +1,161 @@
+"""An environment without a run: its image built, its lock made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from container_backend.engine import connect
+from container_backend.environment import LOCK, DockerEnvironment, Lock, read_environment
+from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
+from container_backend.image import is_image_address, resolve, shown_steps
+from container_backend.project import MAIN, fetch, read_project
+from container_backend.runs.image_choice import plan_environment, which_image
+from container_backend.runs.launch import held_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from container_backend.image import EnvironmentImage
+    from container_backend.project import EntryPoint, Project, Source
+    from container_backend.runs.submission import Submission
+
+_logger = logging.getLogger(__package__)
+STANDARD_OUTPUT: Final = Path("-")
+
+
+@dataclass(frozen=True)
+class WrittenLock:
+    """A lock in a file.
+
+    Attributes:
+        path: The file.
+        lock: What it says.
+    """
+
+    path: Path
+    lock: Lock
+
+
+def build_environment(submission: Submission) -> EnvironmentImage:
+    """Have the image of an entry point, and do nothing with it.
+
+    Raises:
+        ContainerBackendError: The project or its environment is wrong, or the build fails.
+    """
+    with found_project(submission) as (_, project, entry_point):
+        environment = read_environment(project, entry_point, submission.config)
+        with closing(connect()) as engine:
+            image = which_image(engine, environment, submission, project)
+            with held_image(engine, image, submission, project) as found:
+                return found
+
+
+def lock_environment(submission: Submission, output: Path | None = None) -> WrittenLock:
+    """Resolve what a project declares, whatever lock it has, and write the lock.
+
+    Args:
+        submission: Which project and entry point.
+        output: Where; by default what ``lock`` names in the backend config, or
+            ``requirements.lock`` in the project; nowhere for :data:`STANDARD_OUTPUT`.
+
+    Raises:
+        ContainerBackendError: The project is wrong or has nothing to lock, the requirements
+            cannot be met, or the file cannot be written. No file is changed then.
+    """
+    with found_project(submission) as (source, project, entry_point):
+        path = _choose_output(submission, source, project, output)
+        environment = read_environment(project, entry_point, submission.config, locked=False)
+        if isinstance(environment, DockerEnvironment):
+            raise InvalidEnvironment(
+                f"{environment.where}: an image that is ready has nothing to lock."
+            )
+        with closing(connect()) as engine:
+            image = plan_environment(engine, environment, submission, project)
+            _logger.info(
+                "=== Resolving the requirements for Python %s on %s ===",
+                image.python,
+                image.platform,
+            )
+            with shown_steps() as on_progress:
+                lock = resolve(
+                    engine,
+                    image,
+                    docker_auth=submission.docker_auth,
+                    anew=True,
+                    on_progress=on_progress,
+                )
+        if lock is None:
+            raise InvalidEnvironment(
+                f"{project.directory}: no Python packages are declared; there is nothing to lock."
+            )
+        if path != STANDARD_OUTPUT:
+            _write(path, lock.text)
+        return WrittenLock(path, lock)
+
+
+@contextmanager
+def found_project(
+    submission: Submission,
+) -> Iterator[tuple[Source, Project, EntryPoint | None]]:
+    """Where a project is, what it says, and its entry point; None for a "main" that it has not.
+
+    Raises:
+        InvalidProject: There is no such project or entry point, or it is an image.
+    """
+    if is_image_address(submission.uri):
+        raise InvalidProject(
+            f"'{submission.uri}' is an image already; the files of the project are needed.",
+            remedy="Give a folder, a git address or a zip file.",
+        )
+    with ExitStack() as needed:
+        source = fetch(submission.uri, submission.version, needed)
+        project = read_project(source.directory)
+        # A project need not have a "main" for its environment to be built.
+        declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN
+        yield source, project, project.entry_point(submission.entry_point) if declared else None
+
+
+def _choose_output(
+    submission: Submission, source: Source, project: Project, output: Path | None
+) -> Path:
+    named = submission.config.lock
+    if output is None and source.is_fetched:
+        raise InvalidConfig(
+            f"{submission.uri} was fetched, and its lock would be gone with it.",
+            remedy="Say where it goes: --output requirements.lock",
+        )
+    path = output or project.directory / (named or LOCK)
+    if path.suffix == ".toml":
+        raise InvalidConfig(
+            f"'{path}': a lock is written as a requirements file with hashes, not as TOML.",
+            remedy=f"Choose another name, e.g. {LOCK}.",
+        )
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as f:
+            temporary = f.name
+            f.write(text)
+        # A temporary file is for its owner's eyes only.
+        Path(temporary).chmod(path.stat().st_mode if path.exists() else 0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InvalidConfig(f"The lock '{path}' cannot be written: {error.strerror}.") from error
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -1,0 +1,183 @@
+"""What is written down of a run so that it can be repeated: ``record/run.json`` of its artifacts.
+
+No secret is in it: variables whose names say that they hold one are written down by name alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from container_backend.container import parse_docker_args
+from container_backend.image import ImagePlan
+from container_backend.machine import FrozenModel, __version__, digest_of
+from container_backend.masking import is_secret, secrets_in, without_credentials
+from container_backend.project import RecordedCode, is_address, local_path
+
+if TYPE_CHECKING:
+    from container_backend.runs.plan import Plan
+    from container_backend.runs.submission import Submission
+
+# Change it when what was written before can no longer be read.
+SCHEMA_VERSION: Final = 1
+# Of the backend config: what says how a run goes, and not what its environment is.
+_CONFIG: Final = (
+    "timeout", "stop_signal", "grace", "retries", "retry_program", "keep", "record_code",
+    "image_repository", "build_secrets", "trust_project", "allow_engine",
+)  # fmt: skip
+# Docker arguments that mean something else elsewhere, or later.
+_RESOLVED: Final = frozenset({"env", "e", "env-file", "volume", "v"})
+# What is in the build context of a project's own files.
+PROJECT_FILES: Final = "project/"
+
+
+class RecordedBase(FrozenModel):
+    """As :class:`container_backend.image.hash.BaseImage`."""
+
+    reference: str
+    digest: str
+    pinned: str
+
+
+class RecordedEnvironment(FrozenModel):
+    """What the image was built from, beside the files of its build context.
+
+    Attributes:
+        hash: The environment hash.
+        tag: The name of the image.
+        python: The version wanted.
+        platform: ``os/architecture``.
+        is_locked: Whether the build makes a lock.
+        base: What it was built on.
+        indexes: Addresses that packages came from, for their logins.
+        project_files: Path → sha256 of the project's own files in the build context.
+    """
+
+    hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    tag: str
+    python: str
+    platform: str
+    is_locked: bool
+    base: RecordedBase
+    indexes: dict[str, Any] = Field(default_factory=dict)
+    project_files: dict[str, str] = Field(default_factory=dict)
+
+
+class Recorded(FrozenModel):
+    """A run as it was asked for.
+
+    Attributes:
+        schema_version: Of this.
+        version: Of this package.
+        source: The project's address or folder, without credentials.
+        entry_point: Of the project.
+        parameters: As given; paths are absolute.
+        docker_args: As given.
+        config: What of the backend config says how a run goes.
+        build_image: Whether the code went into the image.
+        code: What ran.
+        environment: None for an image that was not built here.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    version: str = __version__
+    source: str
+    entry_point: str
+    parameters: dict[str, str]
+    docker_args: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
+    build_image: bool = False
+    code: RecordedCode
+    environment: RecordedEnvironment | None = None
+
+    def as_json(self) -> str:
+        """For the artifact."""
+        return f"{self.model_dump_json(indent=2)}\n"
+
+
+def read_recorded(text: str) -> Recorded:
+    """The reverse of :meth:`Recorded.as_json`.
+
+    Raises:
+        ValueError: It is not one, or of another version.
+    """
+    try:
+        return Recorded.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
+    """What is to be written down of a run."""
+    submission = plan.submission
+    config = submission.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True)
+    return Recorded(
+        source=_source(submission.uri),
+        entry_point=submission.entry_point,
+        parameters=_parameters(plan),
+        docker_args=_docker_args(submission),
+        config=config,
+        build_image=submission.build_image,
+        code=code,
+        environment=_environment(plan.image) if isinstance(plan.image, ImagePlan) else None,
+    )
+
+
+def _source(uri: str) -> str:
+    """A folder is relative to where the run was started from."""
+    location, sign, subdirectory = uri.partition("#")
+    if "://" not in location and Path(location).exists():
+        return f"{Path(location).absolute()}{sign}{subdirectory}"
+    return without_credentials(uri)
+
+
+def _parameters(plan: Plan) -> dict[str, str]:
+    """A path is relative to where the run was started from."""
+    found = {}
+    for name, value in plan.submission.parameters.items():
+        parameter = plan.entry_point.parameters.get(str(name))
+        is_path = parameter is not None and parameter.kind == "path" and not is_address(str(value))
+        found[str(name)] = str(local_path(str(value))) if is_path else str(value)
+    return found
+
+
+def _docker_args(submission: Submission) -> dict[str, Any]:
+    """As given, with absolute paths and the variables of files; of secret ones, the names."""
+    given = {**submission.config.docker_args, **submission.docker_args}
+    kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
+    resolved = parse_docker_args(given)
+    if resolved.environment:
+        kept["env"] = [
+            name if is_secret(name) or secrets_in({name: value}) else f"{name}={value}"
+            for name, value in sorted(resolved.environment.items())
+        ]
+    if resolved.binds:
+        kept["volume"] = resolved.binds
+    return kept
+
+
+def _environment(image: ImagePlan) -> RecordedEnvironment:
+    base, indexes = image.base, image.indexes
+    return RecordedEnvironment(
+        hash=image.hash,
+        tag=image.tag,
+        python=image.python,
+        platform=image.platform,
+        is_locked=image.is_locked,
+        base=RecordedBase(reference=base.reference, digest=base.digest, pinned=base.pinned),
+        indexes={
+            "default": indexes.default,
+            "extra": list(indexes.extra),
+            "find_links": list(indexes.find_links),
+            "trusted_hosts": list(indexes.trusted_hosts),
+        },
+        project_files={
+            path.removeprefix(PROJECT_FILES): digest_of(content)
+            for path, content in image.context.items()
+            if path.startswith(PROJECT_FILES)
+        },
+    )

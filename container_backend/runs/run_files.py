@@ -1,0 +1,125 @@
+"""Files for the artifacts of a run: all that is needed to repeat it.
+
+They lie in the container beside the code, so that whoever finishes the run has them. What differs
+between runs of the same code is a label of the container instead (``record/run.json``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Final
+
+from container_backend.image import ImagePlan, packed
+from container_backend.naming import RECORD_DIRECTORY
+from container_backend.project import CodeCopy, GitTree, RecordedCode, included_files, read_git_tree
+from container_backend.runs.record import PROJECT_FILES, describe_run
+from container_backend.store import CODE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Self
+
+    from container_backend.runs.plan import Plan
+
+_logger = logging.getLogger(__package__)
+DOCKERFILE: Final = "environment/Dockerfile"
+CONTEXT: Final = "environment/build-context.tar.gz"
+# More than that is data, which belongs elsewhere; in bytes, before it is compressed.
+MOST_CODE_BYTES: Final = 64 * 1024 * 1024
+
+
+class RunFiles:
+    """What a run's record consists of, while the run is started and until it is logged."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Ask git about the code; nothing is read yet."""
+        self._plan = plan
+        self._policy = plan.submission.config.record_code
+        repeated = plan.submission.repetition
+        self._repeats = repeated.code if repeated is not None else None
+        self._tree = _committed(plan)
+        in_commit = self._tree is not None
+        if self._repeats is not None:
+            in_commit = bool(self._repeats.commit) and not self._repeats.archived
+        keep = self._policy == "always" or (self._policy == "dirty" and not in_commit)
+        keep = keep and plan.image_project is None
+        self.code = CodeCopy(
+            keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
+        )
+        self.files: dict[str, IO[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.code.__exit__()
+
+    @property
+    def digest(self) -> str:
+        """Of the code, when it was sent; of a project that is an image, what that says."""
+        in_image = self._plan.image_project
+        return self.code.digest if in_image is None else in_image.code_digest
+
+    @cached_property
+    def recorded(self) -> str:
+        """What is written down of the run, when the code was sent."""
+        return describe_run(self._plan, self._recorded_code()).as_json()
+
+    def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
+        """Those for the container, when the code was sent: path in it, and content."""
+        image = self._plan.image
+        if isinstance(image, ImagePlan):
+            self.files[DOCKERFILE] = io.BytesIO(image.dockerfile.encode())
+            self.files[CONTEXT] = io.BytesIO(_packed_context(image))
+        copy = self.code.finish()
+        if copy is not None:
+            self.files[CODE] = copy
+        for path, content in self.files.items():
+            yield f"{RECORD_DIRECTORY}/{path}", content
+
+    def _recorded_code(self) -> RecordedCode:
+        plan, tree = self._plan, self._tree
+        if self._repeats is not None:
+            return self._repeats.model_copy(update={"archived": CODE in self.files})
+        archived, why_not = CODE in self.files, ""
+        if self.code.is_too_large:
+            why_not = f"it has more than {MOST_CODE_BYTES // 1024**2} MB"
+            _logger.warning(
+                "The code is not kept among the run's artifacts: %s. Name what is not code in "
+                ".dockerignore, or set record_code to 'always'",
+                why_not,
+            )
+        elif plan.image_project is not None:
+            why_not = "it is in the image"
+        elif not archived and tree is None:
+            why_not = f"record_code was '{self._policy}'"
+        return RecordedCode(
+            digest=self.digest,
+            commit=tree.commit if tree else "",
+            # What was fetched is where it was fetched from.
+            repository=str(tree.repository) if tree and plan.fetched is None else "",
+            subdirectory=tree.subdirectory if tree else "",
+            archived=archived,
+            why_not=why_not,
+        )
+
+
+def _committed(plan: Plan) -> GitTree | None:
+    """The repository whose commit has all that is sent; None where none has."""
+    directory = plan.project.directory
+    tree = read_git_tree(plan.repository, directory)
+    return tree if tree and tree.has_all_of(included_files(directory)) else None
+
+
+def _packed_context(image: ImagePlan) -> bytes:
+    """The build context, without what is a part of the code."""
+    own = {
+        path: content
+        for path, content in image.context.items()
+        if not path.startswith(PROJECT_FILES)
+    }
+    return gzip.compress(b"".join(packed(own)), compresslevel=1, mtime=0)

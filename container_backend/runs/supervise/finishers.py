@@ -1,0 +1,159 @@
+"""The processes that finish runs for the supervisor: one for each way to reach a store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from container_backend.masking import masked, secrets_in, without_credentials
+from container_backend.runs.supervise.finisher import ADDRESS, AGAIN
+from container_backend.store import store_address, store_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from container_backend.runs.ledger import Ledger
+    from container_backend.runs.supervise.finisher import Job
+
+if TYPE_CHECKING:
+    Answer = Callable[[Job, str, str], None]
+_logger = logging.getLogger(__package__)
+_MODULE: Final = "container_backend.runs.supervise.finisher"
+_IDLE_SECONDS: Final = 5.0
+# The supervisor tries again by itself, and has others to see to meanwhile.
+_QUICK: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+class Finishers:
+    """Hands out jobs, and starts and ends the processes that do them."""
+
+    def __init__(self, ledger: Ledger, answer: Answer) -> None:
+        """None is started yet.
+
+        Args:
+            ledger: Of the runs.
+            answer: Is given each job with its answer, in some thread; see :mod:`container_backend.runs.supervise.finisher`.
+        """
+        self._ledger = ledger
+        self._answer = answer
+        self._processes: dict[str, _Process] = {}
+
+    def submit(self, job: Job, tracking_uri: str) -> None:
+        """Have a job done by a process that reaches the store as the job's container does."""
+        environment = job.container.environment if job.container is not None else {}
+        address = store_address(tracking_uri, environment)
+        variables = {**os.environ, **store_variables(environment), **_QUICK}
+        key = hashlib.sha256(json.dumps([address, sorted(variables.items())]).encode()).hexdigest()
+        process = self._processes.get(key)
+        if process is None or not process.submit(job):
+            process = _Process(self._ledger, address, variables, self._answer)
+            self._processes[key] = process
+            process.submit(job)
+
+    def end_idle(self) -> None:
+        """End the processes that have nothing to do."""
+        for key, process in list(self._processes.items()):
+            if process.end_if_idle():
+                del self._processes[key]
+
+    @property
+    def are_busy(self) -> bool:
+        """Whether there is any process."""
+        return bool(self._processes)
+
+
+class _Process:
+    def __init__(
+        self, ledger: Ledger, address: str, variables: Mapping[str, str], answer: Answer
+    ) -> None:
+        environment = {**variables, ADDRESS: address}
+        self._secrets = secrets_in(environment)
+        self._answer = answer
+        self._lock = threading.Lock()
+        self._jobs: dict[int, Job] = {}
+        self._count = 0
+        self._last = time.monotonic()
+        self._ended = False
+        self._process = subprocess.Popen(  # noqa: S603 words of ours
+            [sys.executable, "-m", _MODULE, str(ledger.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        threading.Thread(target=self._pass_on, name="finisher-log", daemon=True).start()
+        threading.Thread(target=self._read, name="finisher", daemon=True).start()
+
+    def submit(self, job: Job) -> bool:
+        """Whether it took the job."""
+        with self._lock:
+            if self._ended:
+                return False
+            self._count += 1
+            self._last = time.monotonic()
+            self._jobs[self._count] = job
+            line = json.dumps({"id": self._count, "job": job.as_json()})
+            try:
+                assert self._process.stdin is not None  # noqa: S101 a pipe, as asked for
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+            except OSError:
+                del self._jobs[self._count]
+                self._ended = True
+                return False
+            return True
+
+    def end_if_idle(self) -> bool:
+        """Whether it has ended, or does so now."""
+        with self._lock:
+            idle = not self._jobs and time.monotonic() - self._last > _IDLE_SECONDS
+            if idle and not self._ended:
+                self._ended = True
+                assert self._process.stdin is not None  # noqa: S101 a pipe, as asked for
+                self._process.stdin.close()
+            return self._ended and not self._jobs
+
+    def _masked(self, text: str) -> str:
+        return without_credentials(masked(text, self._secrets))
+
+    def _pass_on(self) -> None:
+        """What MLflow prints, and what went wrong, for the supervisor's log."""
+        assert self._process.stderr is not None  # noqa: S101 a pipe, as asked for
+        with self._process.stderr as lines:
+            for line in lines:
+                sys.stderr.write(self._masked(line))
+                sys.stderr.flush()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 a pipe, as asked for
+        with self._process.stdout as answers:
+            for line in answers:
+                try:
+                    said = json.loads(line)
+                except ValueError:  # it was killed in the middle of a line
+                    break
+                with self._lock:
+                    job = self._jobs.pop(int(said["id"]))
+                    self._last = time.monotonic()
+                self._answer(job, said["state"], self._masked(said["said"]))
+        code = self._process.wait()
+        with self._lock:
+            self._ended = True
+            left = list(self._jobs.values())
+            self._jobs.clear()
+        for job in left:
+            self._answer(job, AGAIN, f"the process that finishes runs ended with {code}")

@@ -1,0 +1,100 @@
+"""The supervisor: sees to it that every run of its user on an engine comes to its end.
+
+It watches all containers over one stream of events, without MLflow, and has the ends of their runs
+written down by processes that have it (:mod:`container_backend.runs.supervise.finishers`). A run whose client lives is its client's:
+that holds the lock of the run's entry in the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from container_backend.engine import find_host
+from container_backend.errors import ContainerBackendError
+from container_backend.machine import MaskedFormatter
+from container_backend.runs.ledger import ledger_of, supervisor_lock
+from container_backend.runs.supervise.supervisor import Supervisor
+from container_backend.store import leave_out_ssh
+
+if TYPE_CHECKING:
+    from container_backend.engine import EngineHost
+    from container_backend.machine import FileLock
+
+_logger = logging.getLogger(__package__)
+# How often the lock is tried before somebody else is taken for the supervisor.
+_LOCK_TRIES: Final = 3
+_LOCK_PAUSE_SECONDS: Final = 0.05
+
+
+def _is_mine(lock: FileLock) -> bool:
+    """Whether there is no other; who just looks whether there is one has the lock for a moment."""
+    for _ in range(_LOCK_TRIES):
+        if lock.try_to_own():
+            return True
+        time.sleep(_LOCK_PAUSE_SECONDS)
+    return False
+
+
+def supervise(host: EngineHost, *, stays: bool) -> bool:
+    """Be the supervisor of this user and an engine. Whether there was none yet.
+
+    Args:
+        host: The engine.
+        stays: Whether to wait until another one has ended, and not to end when there is nothing
+            to do.
+
+    Raises:
+        ContainerBackendError: There is no place for what it must keep.
+    """
+    ledger = ledger_of(host)
+    try:
+        ledger.make()
+    except OSError as error:
+        raise ContainerBackendError(
+            f"The supervisor cannot keep anything: {error.strerror}: '{error.filename}'.",
+            remedy="Set XDG_STATE_HOME to a folder that can be written to, for runs and for it.",
+        ) from error
+    while True:
+        with supervisor_lock(ledger) as lock:
+            if stays:
+                lock.own()
+            elif not _is_mine(lock):
+                return False
+            gave_up = Supervisor(host, ledger, stays=stays).run()
+        # Somebody who found the lock taken, and relied on it, has left an entry by now.
+        if gave_up or not any(ledger.entries()):
+            return True
+
+
+def supervise_until_stopped(*, stays: bool = False) -> None:
+    """Be the supervisor of the engine of the environment, until SIGTERM; says what it does.
+
+    Args:
+        stays: Whether to go on where there is nothing to do. The one that is started on demand
+            does not.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    host = find_host()
+    _logger.info("watching %s", host.url)
+    if not supervise(host, stays=stays):
+        _logger.info("there is another supervisor")
+
+
+def run_supervisor(url: str) -> None:
+    """Be the supervisor of the engine at an address: that of the environment."""
+    if not url.startswith("ssh://"):
+        leave_out_ssh()
+
+    supervise_until_stopped()
+
+
+if __name__ == "__main__":
+    run_supervisor(sys.argv[1])

@@ -1,0 +1,160 @@
+"""Takes readings of running containers, one after the other, at a pace that costs little."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from container_backend.container import (
+    NVIDIA_QUERY,
+    Sample,
+    append_sample,
+    gpu_values,
+    read_samples,
+    values_of,
+)
+from container_backend.engine import ENGINE_ERRORS, RawStream, read_statistics
+from container_backend.runs.output import demultiplex
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from container_backend.container import RunContainer
+    from container_backend.engine import Engine
+
+_logger = logging.getLogger(__package__)
+# The first readings come soon, that short runs have some; then they are as far apart as MLflow's
+# (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL), and further in long runs: some hundreds a run are enough.
+_FIRST_SECONDS: Final = (0.5, 2.0, 5.0)
+_INTERVAL_SECONDS: Final = 10.0
+_SHARE_OF_AGE: Final = 1 / 360
+# How many readings are taken in a second, of all containers together; several at a time, because
+# engines answer at the next full second (20.10: 1.0 s each).
+_PER_SECOND: Final = 3.0
+_THREADS: Final = 3
+# What MLflow itself does in a program; two would be one too many.
+_OWN_VARIABLE: Final = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+
+
+@dataclass
+class _Sampled:
+    container: RunContainer
+    file: Path
+    began: float
+    due: float
+    step: int = 0
+    before: dict[str, Any] | None = field(default=None, repr=False)
+
+    def next_due(self, now: float) -> float:
+        if self.step < len(_FIRST_SECONDS):
+            return self.began + _FIRST_SECONDS[self.step]
+        return now + max(_INTERVAL_SECONDS, (now - self.began) * _SHARE_OF_AGE)
+
+
+class Sampler:
+    """Appends readings to the files of those containers that it was told of."""
+
+    def __init__(self) -> None:
+        """It has a thread of its own from the first container on."""
+        self._engine: Engine | None = None
+        self._sampled: dict[str, _Sampled] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, engine: Engine, container: RunContainer, file: Path) -> None:
+        """Begin with a container, where its program does not do that itself.
+
+        Args:
+            engine: Where it is.
+            container: Which; running.
+            file: What the readings are appended to. Those in it are counted on.
+        """
+        if container.environment.get(_OWN_VARIABLE, "").lower() in {"true", "1"}:
+            return
+        now = time.monotonic()
+        with self._lock:
+            self._engine = engine
+            if container.id in self._sampled:
+                return
+            sampled = _Sampled(container, file, now, now + _FIRST_SECONDS[0])
+            try:
+                sampled.step = len(read_samples(file))
+            except FileNotFoundError:
+                sampled.step = 0
+            self._sampled[container.id] = sampled
+            if len(self._threads) < min(_THREADS, len(self._sampled)):
+                thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify()
+
+    def end(self, container_id: str) -> None:
+        """No more of a container."""
+        with self._lock:
+            self._sampled.pop(container_id, None)
+
+    def _run(self) -> None:
+        while True:
+            sampled = self._next()
+            began = time.monotonic()
+            try:
+                self._sample(sampled)
+            except Exception as error:  # noqa: BLE001 of one container: the others go on
+                _logger.debug("No reading of %s: %s", sampled.container.id, error)
+            with self._lock:
+                sampled.due = sampled.next_due(time.monotonic())
+            time.sleep(max(0.0, began + _THREADS / _PER_SECOND - time.monotonic()))
+
+    def _next(self) -> _Sampled:
+        """The one that is due; waits until there is one. It is not due again before it is set so."""
+        with self._lock:
+            while True:
+                first = min(self._sampled.values(), key=lambda each: each.due, default=None)
+                pause = _INTERVAL_SECONDS if first is None else first.due - time.monotonic()
+                if first is not None and pause <= 0:
+                    first.due = math.inf
+                    return first
+                self._changed.wait(min(pause, _INTERVAL_SECONDS))
+
+    def _sample(self, sampled: _Sampled) -> None:
+        engine = self._engine
+        assert engine is not None  # noqa: S101 there is none to sample without
+        reading = read_statistics(engine, sampled.container.id)
+        values = values_of(reading, sampled.before, cpus=sampled.container.cpus)
+        if values and sampled.container.has_gpu:
+            values = {**values, **_gpu(engine, sampled.container.id)}
+        sampled.before = reading
+        sampled.step += 1
+        with self._lock:
+            if values and sampled.container.id in self._sampled:
+                append_sample(sampled.file, Sample(time.time(), sampled.step - 1, values))
+
+
+def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
+    """What the GPUs of a container do, by the driver's tool, which its runtime puts into it."""
+    try:
+        output = run_in(engine, container_id, NVIDIA_QUERY)
+    except ENGINE_ERRORS as error:
+        _logger.debug("No reading of the GPU: %s", error)
+        return {}
+    return gpu_values(output.decode("utf-8", "replace"))
+
+
+def run_in(engine: Engine, container_id: str, command: Sequence[str]) -> bytes:
+    """What a program writes to its standard output that is run in a container beside its own.
+
+    Raises:
+        ENGINE_ERRORS: There is no such container or program, or the engine went away.
+    """
+    execution: Any = engine.client.api.exec_create(container_id, list(command), stderr=False)
+    stream = RawStream(engine, f"/exec/{execution['Id']}/start", {"Detach": False, "Tty": False})
+    try:
+        return b"".join(chunk.data for chunk in demultiplex(iter(stream.read, b"")))
+    finally:
+        stream.close()
