@@ -62,7 +62,9 @@ def run_on_terminal(
     screens: list[str] = []
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-    inherited = {key: value for key, value in os.environ.items() if key not in ("CI", "NO_COLOR")}
+    # What says more of a terminal than this one does; workers of pytest-xdist have a COLUMNS.
+    others = ("CI", "NO_COLOR", "COLUMNS", "LINES")
+    inherited = {key: value for key, value in os.environ.items() if key not in others}
     process = subprocess.Popen(
         command,
         stdin=theirs,
