@@ -24,6 +24,12 @@ def copy_empty_store(file: Path, artifacts: str) -> None:
         connection.execute("UPDATE experiments SET artifact_location = ?", [artifacts])
 
 
+def new_store(folder: Path) -> str:
+    """The address of an empty store of its own in a folder, with artifacts beside it."""
+    copy_empty_store(folder / "mlflow.db", f"{folder}/mlruns/0")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
 @functools.cache
 def _empty_store() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="empty-store-"))

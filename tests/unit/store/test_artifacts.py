@@ -10,11 +10,12 @@ from mlflow.tracking import MlflowClient
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.store import artifacts as kept_log
 from container_backend.store.artifacts import _start_of_last, kept_output
+from tests.support.store import new_store
 
 
 @pytest.fixture
 def client(tmp_path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    return MlflowClient(new_store(tmp_path))
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from mlflow.tracking import MlflowClient
 
 from container_backend.container.statistics import Sample, append_sample
 from container_backend.store.metrics import log_metrics
+from tests.support.store import new_store
 
 NAME = "system/cpu_utilization_percentage"
 
 
 @pytest.fixture
 def client(tmp_path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    return MlflowClient(new_store(tmp_path))
 
 
 @pytest.fixture

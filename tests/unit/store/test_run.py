@@ -10,10 +10,11 @@ from mlflow.tracking import MlflowClient
 from container_backend.project.checkout import read_checkout
 from container_backend.project.git import find_repository
 from container_backend.store.run import RunRecord, _source_tags
+from tests.support.store import new_store
 
 
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = MlflowClient(new_store(tmp_path))
     experiment = client.create_experiment("e", artifact_location=f"{tmp_path}/a b")
     info = client.create_run(experiment).info
     file = tmp_path / "container.log"

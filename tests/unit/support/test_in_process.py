@@ -20,10 +20,7 @@ PROJECT = "name: p\nentry_points: {main: {command: 'x {n}', parameters: {n: int}
     ("arguments", "code"),
     [
         (("--version",), 0),
-        (("--help",), 0),
-        (("run",), 2),
         (("run", ".", "-P", "n=x"), 2),
-        (("prune", "--older-than", "soon"), 2),
         (("completion", "bash"), 0),
         (("ps",), 3),
     ],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.store import new_store
+
 TEMPLATES = Path(__file__).parents[3] / "templates"
 DRIVER = """
 import mlflow
@@ -16,7 +18,7 @@ print(mlflow.get_run(step.run_id).info.status)
 
 
 def python(folder: Path, *arguments: str, path: str) -> subprocess.CompletedProcess[str]:
-    store = f"sqlite:///{folder}/mlflow.db"
+    store = new_store(folder)
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

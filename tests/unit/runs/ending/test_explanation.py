@@ -10,6 +10,7 @@ from container_backend import naming
 from container_backend.container.described import RunContainer
 from container_backend.engine.connection import EngineHost
 from container_backend.runs.ending.explanation import explain
+from tests.support.store import new_store
 
 CONTAINER = RunContainer("id", "name", {naming.LABEL_EXPERIMENT: "mine"}, {}, {}, "true")
 
@@ -26,7 +27,7 @@ def clash(tmp_path, monkeypatch) -> str:
     # MLflow sets it; afterwards it is what it was.
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "")
     monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(new_store(tmp_path))
     try:
         run = mlflow.MlflowClient().create_run(mlflow.create_experiment("mine"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
