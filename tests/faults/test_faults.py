@@ -14,8 +14,8 @@ from tests.faults.trial import Trial, attempt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One worker makes them, several at a time: most of a fault's time is waiting.
-pytestmark = pytest.mark.xdist_group("faults")
+# Several at a time, since most of a fault's time is waiting, and beside nothing else.
+pytestmark = pytest.mark.serial
 _AT_ONCE = 6
 _FIRST_OF_KIND = {described.kind: name for name, described in reversed(FAULTS.items())}.values()
 
