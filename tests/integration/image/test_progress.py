@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from container_backend.buildkit import BuildRequest, build_image
 
+from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.commands import run_command
 from tests.support.terminal import run_on_terminal
 from tests.support.worker import BASE
