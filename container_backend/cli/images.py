@@ -1,4 +1,4 @@
-"""The command ``container-backend``."""
+"""The commands on images: build, inspect, load, lock, images, prune."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``container-backend``."""
+"""The command `run`, and its `--dry-run`."""
 
 from __future__ import annotations
 

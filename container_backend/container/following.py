@@ -1,4 +1,4 @@
-"""One stream of an engine's events, for all containers of ours that somebody in this process follows."""
+"""What happens to containers that this process waits for: one stream of events for all of them."""
 
 from __future__ import annotations
 

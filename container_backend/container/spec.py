@@ -1,4 +1,4 @@
-"""What to run → a created and filled container, ready to start."""
+"""What the container of a run is made from, and the user that its program runs as."""
 
 from __future__ import annotations
 

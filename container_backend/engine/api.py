@@ -1,4 +1,4 @@
-"""Takes readings of running containers, one after the other, at a pace that costs little."""
+"""The readings of a container, and the errors that requests to an engine raise."""
 
 from __future__ import annotations
 

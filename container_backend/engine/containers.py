@@ -1,4 +1,4 @@
-"""What to run → a created and filled container, ready to start."""
+"""Verbs for one container: read a file, copy a folder, stop, rename, remove."""
 
 from __future__ import annotations
 

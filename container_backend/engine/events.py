@@ -1,10 +1,9 @@
-"""One stream of an engine's events, for all containers of ours that somebody in this process follows."""
+"""An engine's events: the stream, and a thread that reads it over losses of the connection."""
 
 from __future__ import annotations
 
 import codecs
 import json
-import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from container_backend.engine.connection import Engine, EngineHost
 
-_logger = logging.getLogger(__package__)
 ACTIONS: Final = ("start", "die", "kill", "oom", "destroy", "rename")
 # A connection that says nothing for so long may be dead (a laptop that slept): it is made anew.
 _SILENCE_SECONDS: Final = 120

@@ -1,4 +1,4 @@
-"""Environment images: find the one of a hash, or build it."""
+"""The base image of an environment, and the description of an image that was found."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is written down of a run so that it can be repeated: ``record/run.json`` of its artifacts.
-
-No secret is in it: variables whose names say that they hold one are written down by name alone.
-"""
+"""The base of data that is read from JSON and not changed afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a project's files come from, as git and the project itself say. Only for people."""
+"""The commit, the address and the branch that MLflow writes down of a project's repository."""
 
 from __future__ import annotations
 

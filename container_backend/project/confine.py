@@ -1,9 +1,4 @@
-"""What a project may ask of this machine.
-
-A project in a folder of the user's own may ask for everything: the user can read it, and runs it on
-purpose. One that was fetched, or that comes out of a run's record, is another person's: it may ask
-for its own files and for addresses, unless the user trusts it.
-"""
+"""Paths in the entry points of a project that is not trusted stay inside of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked for → all that can be said of a run before anything is made."""
+"""A plan and an image → the container of the run."""
 
 from __future__ import annotations
 

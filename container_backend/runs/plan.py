@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
     from container_backend.image import ImagePlan, ReadyImage
     from container_backend.project import EntryPoint, Project, Repository
     from container_backend.runs.submission import Submission
-
-_logger = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True)

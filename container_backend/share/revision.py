@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
     from container_backend.project import Repository
 
-_logger = logging.getLogger(__package__)
 _DIRTY: Final = "-dirty"
 
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
 
-_logger = logging.getLogger(__package__)
 END: Final = "end"
 PROGRESS: Final = "progress"
 # Answers: it is finished; somebody else does it; it must be tried again; all but some artifacts is

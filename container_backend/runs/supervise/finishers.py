@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     Answer = Callable[[Job, str, str], None]
-_logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.runs.supervise.finisher"
 _IDLE_SECONDS: Final = 5.0
 # The supervisor tries again by itself, and has others to see to meanwhile.

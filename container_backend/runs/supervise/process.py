@@ -1,9 +1,4 @@
-"""The supervisor: sees to it that every run of its user on an engine comes to its end.
-
-It watches all containers over one stream of events, without MLflow, and has the ends of their runs
-written down by processes that have it (:mod:`container_backend.runs.supervise.finishers`). A run whose client lives is its client's:
-that holds the lock of the run's entry in the ledger.
-"""
+"""The supervisor as a process: one for each user and engine, until it has nothing to do."""
 
 from __future__ import annotations
 
