@@ -37,4 +37,4 @@ from .snapshot import RecordedCode as RecordedCode
 from .snapshot import unpack as unpack
 from .source import Source as Source
 from .source import fetch as fetch
-from .source import is_repository as is_repository
+from .source import is_git_address as is_git_address

@@ -103,7 +103,7 @@ def _local(directory: Path) -> Source:
     return Source(directory, is_fetched=False, repository=find_repository(directory))
 
 
-def is_repository(uri: str) -> bool:
+def is_git_address(uri: str) -> bool:
     """Whether a text can only be the address of a project elsewhere, and not an option of git's."""
     return _ADDRESS.match(uri) is not None and not uri.startswith("-")
 

@@ -17,7 +17,7 @@ from container_backend.engine import EngineHost, connect
 from container_backend.errors import ContainerBackendError, ImageUnavailable, NotRepeatable
 from container_backend.image import IMAGE_SCHEME, ReadyImage, have, is_image_address, reference_of
 from container_backend.privileges import check_record
-from container_backend.project import digest_of_code, fetch, is_repository, unpack
+from container_backend.project import digest_of_code, fetch, is_git_address, unpack
 from container_backend.rerun.past_run import PastRun, find_run
 from container_backend.rerun.rebuild import BuiltBefore, find_exact, plan_again
 from container_backend.runs import Repetition, Submission
@@ -229,7 +229,7 @@ def _repositories(past: PastRun) -> list[str]:
     """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
     remote = past.tags.get("mlflow.source.git.repoURL", "")
     named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
-    addresses = (each for each in named if is_repository(each) or Path(each).is_dir())
+    addresses = (each for each in named if is_git_address(each) or Path(each).is_dir())
     return list(dict.fromkeys(filter(None, addresses)))
 
 

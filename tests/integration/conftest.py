@@ -16,38 +16,16 @@ import pytest
 
 import container_backend
 from container_backend.engine.connection import Engine, connect
-from tests.support.commands import (  # noqa: F401 tests import them from here
-    command,
-    run_command,
-    run_process,
-    run_uv,
-    supervisors,
-)
-from tests.support.disks import fill, tiny_disk  # noqa: F401
-from tests.support.on_engine import (  # noqa: F401
+from tests.support.on_engine import (
     BASE,
-    all_containers,
-    containers_of,
     environment_images,
-    everything,
     remove_environment_images,
 )
-from tests.support.projects import EXAMPLE, ROOT, with_steps  # noqa: F401
-from tests.support.runs import (  # noqa: F401
-    kept_log,
-    logged_metrics,
-    only_run,
-    output_of,
-    runs,
-    status_of,
-)
-from tests.support.servers import (  # noqa: F401
-    free_port,
-    listens,
+from tests.support.projects import EXAMPLE, ROOT
+from tests.support.servers import (
     private_registry,
 )
 from tests.support.store import copy_empty_store
-from tests.support.waiting import wait_until  # noqa: F401
 from tests.support.worker import make_base
 
 if TYPE_CHECKING:
@@ -121,7 +99,7 @@ def project(tmp_path) -> Callable[..., str]:
 def script(project) -> Callable[..., str]:
     """A project with one entry point that runs a Python program."""
 
-    def write(program: str, parameters: str = "{}", command: str = "python main.py") -> str:  # noqa: F811
+    def write(program: str, parameters: str = "{}", command: str = "python main.py") -> str:
         return project(
             f"name: test\nentry_points:\n  main:\n    parameters: {parameters}\n"
             f"    command: {command!r}\n",
