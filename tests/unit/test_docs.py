@@ -54,8 +54,10 @@ def test_the_files_and_the_names_in_them_that_a_map_names_are_there(file):
     )
     assert len(named) > 20
     for path, names in named:
+        if path in NEW_IN_EXAMPLES:
+            continue
         found = [top / path for top in (ROOT, ROOT / "container_backend") if (top / path).exists()]
-        assert found or path in NEW_IN_EXAMPLES, path
+        assert found, path
         for name in re.findall(r"`(?:\w+\.)*(\w+)`", names):
             assert re.search(rf"\b{name}\b", found[0].read_text()), (path, name)
 
