@@ -3,8 +3,8 @@ from .dry_run import preview as preview
 from .find import attach as attach
 from .find import status_of as status_of
 from .handle import ContainerRun as ContainerRun
+from .image_choice import held_image as held_image
 from .image_choice import which_image as which_image
-from .launch import held_image as held_image
 from .launch import launch_and_wait as launch_and_wait
 from .launch import launch_detached as launch_detached
 from .launch import run_to_end as run_to_end

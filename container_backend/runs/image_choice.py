@@ -1,8 +1,9 @@
-"""Which image an environment needs: said before anything is made or downloaded."""
+"""The image that an environment needs: chosen before anything is made, then held on the engine."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from container_backend.environment import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
@@ -12,15 +13,24 @@ from container_backend.image import (
     BaseImage,
     ImagePlan,
     ReadyImage,
+    add_code,
     bases_of_images,
     find_image,
+    find_or_build,
     find_template,
+    have_image,
+    image_lock,
     plan_image,
+    record_use,
     resolve_base,
 )
+from container_backend.runs.ending import retried
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from container_backend.engine import Engine
+    from container_backend.image import EnvironmentImage
     from container_backend.project import Project
     from container_backend.runs.submission import Submission
 
@@ -88,3 +98,48 @@ def plan_environment(
                 )
                 return planned
         raise
+
+
+@contextmanager
+def held_image(
+    engine: Engine,
+    image: ImagePlan | ReadyImage,
+    submission: Submission,
+    project: Project,
+    *,
+    before_making: Callable[[], object] = lambda: None,
+) -> Iterator[EnvironmentImage]:
+    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts.
+
+    Args:
+        engine: Which.
+        image: Which.
+        submission: How it may be had.
+        project: Whose.
+        before_making: Called where it is not there, before that takes its time.
+    """
+    name = project.name or project.directory.name
+    if isinstance(image, ReadyImage):
+        ready = image.found or retried(
+            lambda: have_image(engine, image.reference, submission.docker_auth, before_making),
+            submission.config.retries,
+            ImageUnavailable,
+        )
+        if image.with_code:
+            before_making()
+            ready = add_code(engine, ready, name, project.directory)
+        yield ready
+        return
+    with image_lock(engine.host, image.hash) as lock:
+        found = find_or_build(
+            engine,
+            image,
+            lock,
+            docker_auth=submission.docker_auth,
+            rebuild=submission.config.rebuild,
+            repository=submission.config.image_repository,
+            push=submission.config.push,
+            before_making=before_making,
+        )
+        record_use(engine.host, image.hash, name)
+        yield found

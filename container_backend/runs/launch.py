@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack
+from functools import partial
 from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
@@ -19,37 +19,31 @@ from container_backend.container import (
 )
 from container_backend.engine import containers
 from container_backend.errors import ImageUnavailable
-from container_backend.image import (
-    ReadyImage,
-    add_code,
-    find_or_build,
-    find_shared_code,
-    have_image,
-    image_lock,
-    record_use,
-)
+from container_backend.image import find_shared_code
 from container_backend.machine import termination_interrupts
 from container_backend.masking import secrets_in, without_credentials
 from container_backend.project import archive_code, fetch_files
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.ending import retried
+from container_backend.runs.image_choice import held_image
 from container_backend.runs.ledger import Note, ensure_supervisor, ledger_of
 from container_backend.runs.output import Output, console
 from container_backend.runs.plan import Plan, make_plan
+from container_backend.runs.record import container_tags, run_tags
 from container_backend.runs.run_files import RunFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
-    from container_backend.container import ContainerSpec
-    from container_backend.engine import Engine
-    from container_backend.image import EnvironmentImage, ImagePlan
-    from container_backend.project import Project
+    from typing_extensions import Self
+
+    from container_backend.image import EnvironmentImage
     from container_backend.runs.foreground import Started, Watch
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
     from container_backend.runs.submission import Submission
-    from container_backend.store import RunRecord
 
 _logger = logging.getLogger(__package__)
 
@@ -82,31 +76,30 @@ def launch_and_wait(
     """
     if submission.config.detach:
         return launch_detached(submission)
-    with termination_interrupts() as interrupts, ExitStack() as needed:
-        watches: list[Watch] = []
-
-        def before_start(plan: Plan, container_id: str) -> None:
-            watches.append(_watch(plan, container_id))
-            interrupts.hold()
-
-        started = _start(submission, needed, before_start)
+    with termination_interrupts() as interrupts, Launch(submission) as launch:
+        launch.prepare()
+        watch = launch.watch()
+        interrupts.hold()
+        started = launch.start()
         from container_backend.runs.foreground import Foreground
 
-        Foreground(started, watches[0], write or console(), interrupts).to_end()
+        Foreground(started, watch, write or console(), interrupts).to_end()
         return _submitted(started)
 
 
 def launch_detached(submission: Submission) -> ContainerRun:
-    """Start a run that goes on by itself, whatever becomes of this process.
+    """Start a run that goes on by itself, also when this process ends.
 
     Raises:
-        ContainerBackendError: It could not be started. If there was a run by then, it has ended
+        ContainerBackendError: The run could not be started. A run that exists by then has ended
             as FAILED, with the reason; no container is left.
         KeyboardInterrupt: As it came; the run has ended as KILLED.
     """
     with termination_interrupts() as interrupts:
-        with ExitStack() as needed:
-            started = _start(submission, needed, lambda _plan, _container: interrupts.hold())
+        with Launch(submission) as launch:
+            launch.prepare()
+            interrupts.hold()
+            started = launch.start()
             started.record.say_status(RUNNING)
             run = _submitted(started)
         try:
@@ -133,235 +126,190 @@ def _submitted(started: Started) -> ContainerRun:
     )
 
 
-def _watch(plan: Plan, container_id: str) -> Watch:
-    from container_backend.container import follower_of
-    from container_backend.runs.foreground import Watch
+class Launch:
+    """The steps from a submission to a container that runs.
 
-    followed = follower_of(plan.engine.host).follow(container_id)
-    return Watch(followed, Output(plan.engine, container_id))
-
-
-def _start(
-    submission: Submission, needed: ExitStack, before_start: Callable[[Plan, str], None]
-) -> Started:
-    """Start a run.
-
-    Args:
-        submission: What is asked for.
-        needed: Closed when this process no longer sees to the run.
-        before_start: Is given the id of the container when it is ready to start.
+    The ``with`` block lasts as long as this process sees to the run. An error before the start
+    undoes, in reverse, what the steps made.
     """
-    with ExitStack() as until_started:
-        if submission.repetition is not None and submission.repetition.temporary is not None:
-            until_started.callback(rmtree, submission.repetition.temporary, ignore_errors=True)
-        plan = _plan(submission, needed, until_started)
-        ledger = ledger_of(plan.engine.host)
-        ensure_supervisor(plan.engine.host)
+
+    def __init__(self, submission: Submission) -> None:
+        """Do nothing yet."""
+        self._submission = submission
+        self._needed = ExitStack()
+        self._until_started = ExitStack()
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Do nothing yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Undo what was made for a run that was not started, and close what a run needs."""
+        with self._needed:
+            self._until_started.__exit__(kind, error, trace)
+
+    def prepare(self) -> None:
+        """Go all steps up to a container that is ready to start."""
+        self._undo(self._files.close)
+        self._make_plan()
+        self._open_store()
+        self._reserve()
+        self._create_run()
+        code = self._until_started.enter_context(self._pack_code())
+        self._image = self._until_started.enter_context(self._hold_image())
+        self._create_container(code)
+
+    def watch(self) -> Watch:
+        """Follow the container and its output, from before its start."""
+        from container_backend.container import follower_of
+        from container_backend.runs.foreground import Watch
+
+        followed = follower_of(self._plan.engine.host).follow(self._container_id)
+        return Watch(followed, Output(self._plan.engine, self._container_id))
+
+    def start(self) -> Started:
+        """Start the program. The run is not undone from here on."""
+        start_container(self._plan.engine, self._container_id)
+        self._until_started.close()
+        from container_backend.runs.foreground import Started
+
+        return Started(
+            self._plan.engine,
+            self._record,
+            self._container_id,
+            self._entry,
+            self._image.id,
+            self._run_files,
+            secrets_in(self._spec.environment),
+            self._submission.config.grace,
+            self._submission.config.timeout,
+        )
+
+    def _undo(self, undo: Callable[[], object]) -> None:
+        """Have something done after an error, and only then."""
+
+        def leave(kind: object, *_: object) -> None:
+            if kind is not None:
+                undo()
+
+        self._until_started.push(leave)
+
+    def _make_plan(self) -> None:
+        repeated = self._submission.repetition
+        if repeated is not None and repeated.temporary is not None:
+            self._files.callback(rmtree, repeated.temporary, ignore_errors=True)
+        retries = self._submission.config.retries
+        self._plan = retried(self._try_to_plan, retries, ImageUnavailable)
+        self._ledger = ledger_of(self._plan.engine.host)
+        ensure_supervisor(self._plan.engine.host)
+        fetch_files(self._plan.command.downloads, self._plan.storage, self._files)
+
+    def _try_to_plan(self) -> Plan:
+        with ExitStack() as connections, ExitStack() as files:
+            made = make_plan(self._submission, connections, files)
+            self._needed.push(connections.pop_all())
+            self._files.push(files.pop_all())
+        return made
+
+    def _open_store(self) -> None:
         from mlflow.tracking import MlflowClient
 
-        from container_backend.store import (
-            alone_in_store,
-            create_run,
-            ending_on_error,
-            find_experiment,
-            reaching,
-        )
+        from container_backend.store import alone_in_store, find_experiment, reaching
 
-        fetch_files(plan.command.downloads, plan.storage, until_started)
-        with reaching(plan.tracking_uri), alone_in_store(plan.tracking_uri):
-            client = MlflowClient(plan.tracking_uri)
-            experiment = find_experiment(client, submission.experiment, create=True)
-        assert experiment is not None  # noqa: S101 made where it was not there
-        access = plan_access(plan.tracking_uri, experiment.artifact_location, plan.engine)
-        entry = ledger.new_entry()
+        uri = self._plan.tracking_uri
+        with reaching(uri), alone_in_store(uri):
+            self._client = MlflowClient(uri)
+            found = find_experiment(self._client, self._submission.experiment, create=True)
+        assert found is not None  # noqa: S101 made where it was missing
+        self._experiment = found
+        self._access = plan_access(uri, found.artifact_location, self._plan.engine)
+
+    def _reserve(self) -> None:
+        """Write a note that there is going to be a run, and lock the note's entry."""
+        self._entry = self._ledger.new_entry()
+        self._run_files = self._needed.enter_context(RunFiles(self._plan))
+        self._needed.enter_context(self._entry.lock()).own()
+        self._write_note("")
+        ensure_supervisor(self._plan.engine.host)
+
+    def _write_note(self, run_id: str) -> None:
         note = Note(
-            without_credentials(plan.tracking_uri),
-            str(experiment.experiment_id),
-            temporary=tuple(map(str, plan.temporary)),
+            without_credentials(self._plan.tracking_uri),
+            str(self._experiment.experiment_id),
+            run_id,
+            temporary=tuple(map(str, self._plan.temporary)),
         )
-        files = needed.enter_context(RunFiles(plan))
-        lock = needed.enter_context(entry.lock())
-        lock.own()
-        entry.write(note)
-        ensure_supervisor(plan.engine.host)
-        # What goes wrong from here on until there is a run leaves the entry: the store may have
-        # made one, and not have been able to say so.
+        self._entry.write(note)
+
+    def _create_run(self) -> None:
+        """Create the run. An error in it leaves the note: the store may have made a run."""
+        from container_backend.store import create_run, ending_on_error, reaching
+
+        plan, submission = self._plan, self._submission
         with reaching(plan.tracking_uri):
-            run = create_run(
-                client,
-                str(experiment.experiment_id),
+            self._record = create_run(
+                self._client,
+                str(self._experiment.experiment_id),
                 uri=plan.submission.uri,
                 repository=plan.repository,
                 directory=plan.project.directory,
                 version=submission.version,
                 entry_point=submission.entry_point,
                 parameters=plan.command.parameters,
-                tags={**_run_tags(plan), naming.TAG_SUBMISSION: entry.submission},
+                tags={**run_tags(plan), naming.TAG_SUBMISSION: self._entry.submission},
                 run_name=submission.run_name,
             )
-        with (
-            ending_on_error(run, then=entry.remove),
-            archive_code(
-                plan.project.directory, choose_owner(access), files.code, files.gather
-            ) as code,
-            held_image(
-                plan.engine,
-                plan.image,
-                submission,
-                plan.project,
-                before_making=lambda: run.say_status(SCHEDULED),
-            ) as image,
-        ):
-            entry.write(replace(note, run_id=run.run_id))
-            spec = container_spec(
-                plan,
-                access,
-                image=image,
-                run_id=run.run_id,
-                experiment_id=run.experiment_id,
-                experiment_name=str(experiment.name),
-                submission_id=entry.submission,
-                recorded=files.recorded,
-            )
+        self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
+        self._write_note(self._record.run_id)
 
-            def ready(container_id: str) -> None:
-                if not entry.is_there:  # on a full disk: a supervisor that knows of no run ends
-                    ensure_supervisor(plan.engine.host)
-                before_start(plan, container_id)
+    def _pack_code(self) -> IO[bytes]:
+        files, directory = self._run_files, self._plan.project.directory
+        return archive_code(directory, choose_owner(self._access), files.code, files.gather)
 
-            container_id = _start_container(plan, run, spec, image, code, files, ready)
-        until_started.pop_all()
-        from container_backend.runs.foreground import Started
-
-        return Started(
+    def _hold_image(self) -> AbstractContextManager[EnvironmentImage]:
+        plan = self._plan
+        return held_image(
             plan.engine,
-            run,
-            container_id,
-            entry,
-            image.id,
-            files,
-            secrets_in(spec.environment),
-            submission.config.grace,
-            submission.config.timeout,
+            plan.image,
+            self._submission,
+            plan.project,
+            before_making=lambda: self._record.say_status(SCHEDULED),
         )
 
-
-def _plan(submission: Submission, connections: ExitStack, files: ExitStack) -> Plan:
-    """A plan; a registry that does not answer is asked again as often as the config says."""
-
-    def plan() -> Plan:
-        with ExitStack() as own_connections, ExitStack() as own_files:
-            made = make_plan(submission, own_connections, own_files)
-            connections.push(own_connections.pop_all())
-            files.push(own_files.pop_all())
-        return made
-
-    return retried(plan, submission.config.retries, ImageUnavailable)
-
-
-@contextmanager
-def held_image(
-    engine: Engine,
-    image: ImagePlan | ReadyImage,
-    submission: Submission,
-    project: Project,
-    *,
-    before_making: Callable[[], object] = lambda: None,
-) -> Iterator[EnvironmentImage]:
-    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts.
-
-    Args:
-        engine: Which.
-        image: Which.
-        submission: How it may be had.
-        project: Whose.
-        before_making: Called where it is not there, before that takes its time.
-    """
-    name = project.name or project.directory.name
-    if isinstance(image, ReadyImage):
-        ready = image.found or retried(
-            lambda: have_image(engine, image.reference, submission.docker_auth, before_making),
-            submission.config.retries,
-            ImageUnavailable,
+    def _create_container(self, code: IO[bytes]) -> None:
+        """Create and fill the container."""
+        plan, record, image = self._plan, self._record, self._image
+        self._spec = container_spec(
+            plan,
+            self._access,
+            image=image,
+            run_id=record.run_id,
+            experiment_id=record.experiment_id,
+            experiment_name=str(self._experiment.name),
+            submission_id=self._entry.submission,
+            recorded=self._run_files.recorded,
         )
-        if image.with_code:
-            before_making()
-            ready = add_code(engine, ready, name, project.directory)
-        yield ready
-        return
-    with image_lock(engine.host, image.hash) as lock:
-        found = find_or_build(
-            engine,
-            image,
-            lock,
-            docker_auth=submission.docker_auth,
-            rebuild=submission.config.rebuild,
-            repository=submission.config.image_repository,
-            push=submission.config.push,
-            before_making=before_making,
+        files = self._run_files
+        shared = find_shared_code(
+            plan.engine, self._spec, image, code, has_folders=files.code.has_folders
         )
-        record_use(engine.host, image.hash, name)
-        yield found
-
-
-def _start_container(
-    plan: Plan,
-    run: RunRecord,
-    spec: ContainerSpec,
-    image: EnvironmentImage,
-    code: IO[bytes],
-    files: RunFiles,
-    before_start: Callable[[str], None],
-) -> str:
-    """Create, fill and start the container; on any error none is left. Gives its id."""
-    shared = find_shared_code(plan.engine, spec, image, code, has_folders=files.code.has_folders)
-    try:
-        # The tags before the start: from here on, whoever finds the run finds the container.
-        container_id = create_container(
+        self._undo(partial(containers.give_up, plan.engine, self._spec.name))
+        # The tags before the start: a process that finds the run finds the container, too.
+        self._container_id = create_container(
             plan.engine,
-            spec,
+            self._spec,
             code,
-            lambda made: run.set_tags(_container_tags(plan, made, image, files.digest)),
+            lambda made: record.set_tags(container_tags(plan, made, image, files.digest)),
             shared,
         )
-        _logger.info("=== Running command '%s' in run with ID '%s' ===", spec.command, run.run_id)
-        before_start(container_id)
-        start_container(plan.engine, container_id)
-    except BaseException:
-        containers.give_up(plan.engine, spec.name)
-        raise
-    return container_id
-
-
-def _run_tags(plan: Plan) -> dict[str, str]:
-    """What is known of a run when it is created."""
-    from mlflow.utils import mlflow_tags
-
-    tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
-    if plan.image.hash:
-        tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
-    if plan.image_project is not None:
-        tags[naming.TAG_BASE_DIGEST] = plan.image_project.base_digest
-    if (repeated := plan.submission.repetition) is not None:
-        tags |= {**repeated.tags, naming.TAG_RERUN_OF: repeated.run_id}
-    return tags
-
-
-def _container_tags(
-    plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
-) -> dict[str, str]:
-    """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
-    from mlflow.utils import mlflow_tags
-
-    tags = {
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
-        naming.TAG_CONTAINER_ID: container_id,
-        naming.TAG_IMAGE: image.reference,
-        naming.TAG_IMAGE_DIGEST: image.digest,
-        naming.TAG_ENGINE: without_credentials(plan.engine.host.url),
-        naming.TAG_CODE_DIGEST: code_digest,
-    }
-    if image.repository_digest:
-        tags[naming.TAG_REPOSITORY_DIGEST] = image.repository_digest
-    return tags
+        _logger.info(
+            "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id
+        )
+        if not self._entry.is_there:  # on a full disk: a supervisor without notes ends
+            ensure_supervisor(plan.engine.host)

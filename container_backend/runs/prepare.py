@@ -15,8 +15,7 @@ from container_backend.environment import LOCK, DockerEnvironment, Lock, read_en
 from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
 from container_backend.image import is_image_address, resolve, shown_steps
 from container_backend.project import MAIN, fetch, read_project
-from container_backend.runs.image_choice import plan_environment, which_image
-from container_backend.runs.launch import held_image
+from container_backend.runs.image_choice import held_image, plan_environment, which_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

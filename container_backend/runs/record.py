@@ -1,4 +1,4 @@
-"""What is written down of a run so that it can be repeated: ``record/run.json`` of its artifacts.
+"""What is written down of a run: its tags, and ``record/run.json`` of its artifacts, to repeat it.
 
 No secret is in it: variables whose names say that they hold one are written down by name alone.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
+from container_backend import naming
 from container_backend.container import parse_docker_args
 from container_backend.image import ImagePlan
 from container_backend.machine import FrozenModel, __version__, digest_of
@@ -17,6 +18,7 @@ from container_backend.masking import is_secret, secrets_in, without_credentials
 from container_backend.project import RecordedCode, is_address, local_path
 
 if TYPE_CHECKING:
+    from container_backend.image import EnvironmentImage
     from container_backend.runs.plan import Plan
     from container_backend.runs.submission import Submission
 
@@ -181,3 +183,37 @@ def _environment(image: ImagePlan) -> RecordedEnvironment:
             if path.startswith(PROJECT_FILES)
         },
     )
+
+
+def run_tags(plan: Plan) -> dict[str, str]:
+    """What is known of a run when it is created."""
+    from mlflow.utils import mlflow_tags
+
+    tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
+    if plan.image.hash:
+        tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
+    if plan.image_project is not None:
+        tags[naming.TAG_BASE_DIGEST] = plan.image_project.base_digest
+    if (repeated := plan.submission.repetition) is not None:
+        tags |= {**repeated.tags, naming.TAG_RERUN_OF: repeated.run_id}
+    return tags
+
+
+def container_tags(
+    plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
+) -> dict[str, str]:
+    """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
+    from mlflow.utils import mlflow_tags
+
+    tags = {
+        mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
+        mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
+        naming.TAG_CONTAINER_ID: container_id,
+        naming.TAG_IMAGE: image.reference,
+        naming.TAG_IMAGE_DIGEST: image.digest,
+        naming.TAG_ENGINE: without_credentials(plan.engine.host.url),
+        naming.TAG_CODE_DIGEST: code_digest,
+    }
+    if image.repository_digest:
+        tags[naming.TAG_REPOSITORY_DIGEST] = image.repository_digest
+    return tags

@@ -35,14 +35,12 @@ PAST_DOORS = {
 }
 LONG_MODULES = {
     "runs.foreground": "one course of a run decides for all who watch",
-    "runs.launch": "a start becomes a list of steps with one undo",
     "runs.supervise.supervisor": "one course of a run decides for all who watch",
 }
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
     "cli.run.run": "the options of the command become one object",
     "runs.container_spec.container_spec": "labels and privileges get makers of their own",
-    "runs.launch._start": "a start becomes a list of steps with one undo",
 }
 STRANGERS = {
     "docker": {
@@ -55,7 +53,7 @@ STRANGERS = {
     "mlflow": {
         "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",
         "rerun.past_run", "runs.dry_run", "runs.ending.explanation", "runs.ending.finish",
-        "runs.find", "runs.foreground", "runs.handle", "runs.launch", "runs.plan",
+        "runs.find", "runs.foreground", "runs.handle", "runs.launch", "runs.plan", "runs.record",
         "runs.supervise.finisher",
     },
 }  # fmt: skip

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,10 +17,12 @@ from tests.hostile_git import (
     lay_out_as_repository,
     make_repository,
 )
+from tests.support.commands import run_command
 from tests.support.runs import only_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from container_backend.engine.connection import Engine
 
@@ -54,7 +53,7 @@ def folder(tmp_path: Path, configuration: str) -> str:
 
 @pytest.fixture
 def tag(engine: Engine) -> Iterator[str]:
-    name = "hostile-git:test"
+    name = f"hostile-git:{uuid.uuid4().hex}"
     yield name
     engine.client.images.remove(name)
 
@@ -93,16 +92,8 @@ def test_no_program_of_a_project_is_run_on_this_machine(
     marks = Marks(tmp_path / "marks")
     uri = project(tmp_path, marks.configuration(program))
     tag = request.getfixturevalue("tag") if command == BUILD else ""
-    words = [word.format(tag=tag) for word in command] + [uri]
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name(words[0])), *words[1:]]
-        + (["--version", version] if version else []),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    words = [word.format(tag=tag) for word in command]
+    done = run_command(*words, uri, *(("--version", version) if version else ()), check=True)
     assert command == BUILD or "other" in done.stdout + done.stderr
     assert marks.left == []
 
@@ -114,9 +105,7 @@ def test_git_is_asked_nothing_about_an_archive(tmp_path, monkeypatch):
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "another's")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    subprocess.run(
-        [sys.executable, "-m", "container_backend", "run", uri], check=True, capture_output=True
-    )
+    run_command("container-backend", "run", uri, check=True)
     tags = only_run().data.tags
     assert not [name for name in tags if "git" in name]
     assert tags["mlflow.source.name"] == uri

@@ -242,7 +242,8 @@ def test_cancel_lets_the_program_stop_and_the_run_is_killed(script, engine):
     assert run.get_status() == "KILLED"
     assert not run.wait()
     assert only_run().info.status == "KILLED"
-    assert containers_of(engine, run.run_id) == []
+    # The status is written before the container is removed.
+    wait_until(lambda: containers_of(engine, run.run_id) == [])
 
 
 def test_cancel_kills_a_program_that_does_not_stop(script):
