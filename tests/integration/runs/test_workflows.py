@@ -57,7 +57,7 @@ def test_a_driver_on_the_host_chains_steps_as_children_of_its_run(script, engine
     assert set(steps) == {run.run_id for run in (first, *both, failing)}
     assert steps[failing.run_id].info.status == "FAILED"
     assert steps[failing.run_id].data.tags[naming.TAG_EXIT_CODE] == "7"
-    assert all(containers_of(engine, run_id) == [] for run_id in steps)
+    wait_until(lambda: all(containers_of(engine, run_id) == [] for run_id in steps))
 
 
 def test_steps_of_a_program_run_in_its_own_container(workflow, example_image, engine):
@@ -76,6 +76,7 @@ def test_steps_of_a_program_run_in_its_own_container(workflow, example_image, en
     assert environment_images(engine) == before
 
 
+@pytest.mark.slow  # an environment with this package and MLflow is built
 def test_steps_of_a_program_run_in_containers_beside_it_where_that_is_allowed(
     siblings, example_image, engine
 ):
@@ -92,6 +93,7 @@ def test_steps_of_a_program_run_in_containers_beside_it_where_that_is_allowed(
     wait_until(lambda: all(containers_of(engine, run.info.run_id) == [] for run in steps))
 
 
+@pytest.mark.slow  # the same environment
 def test_the_engine_is_out_of_reach_where_it_was_not_allowed(siblings, example_image, capfd):
     with pytest.raises(container_backend.RunFailed):
         container_backend.run(str(siblings))
