@@ -32,7 +32,7 @@ LABEL_RECORD: Final = LABEL_PREFIX + "record"
 # Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see runs/ledger).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
-# Whose supervisor removes an image that shares code (see image/shared_code.py).
+# Whose supervisor removes an image that shares code (see container/shared_code.py).
 LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
 # What is to be done with the container: see BackendConfig.
 LABEL_KEEP: Final = LABEL_PREFIX + "keep"

@@ -34,6 +34,8 @@ from .outcome import outcome_at as outcome_at
 from .project_args import asked_args as asked_args
 from .project_args import beneath as beneath
 from .project_args import with_engine as with_engine
+from .shared_code import find_shared_code as find_shared_code
+from .shared_code import remove_shared_code as remove_shared_code
 from .spec import ContainerSpec as ContainerSpec
 from .spec import base_environment as base_environment
 from .spec import choose_owner as choose_owner

@@ -16,10 +16,10 @@ from container_backend.naming import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from container_backend.container.shared_code import SharedCode
     from container_backend.container.spec import ContainerSpec
     from container_backend.container.store_access import Mount
     from container_backend.engine import Engine
-    from container_backend.image import SharedCode
 
 # The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
 _SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')

@@ -36,6 +36,7 @@ from .prune import list_images as list_images
 from .prune import parse_age as parse_age
 from .prune import record_use as record_use
 from .prune import remove_image as remove_image
+from .prune import remove_unless_in_use as remove_unless_in_use
 from .ready import ReadyImage as ReadyImage
 from .ready import add_code as add_code
 from .ready import have as have
@@ -52,6 +53,3 @@ from .registry import tag_of as tag_of
 from .sbom import SBOM as SBOM
 from .sbom import SBOM_IN_IMAGE as SBOM_IN_IMAGE
 from .sbom import packages_in as packages_in
-from .shared_code import SharedCode as SharedCode
-from .shared_code import find_shared_code as find_shared_code
-from .shared_code import remove_images as remove_images

@@ -17,7 +17,6 @@ from docker.errors import APIError
 
 from container_backend.engine import said_by
 from container_backend.errors import InvalidConfig
-from container_backend.image.shared_code import remove_images_of
 from container_backend.machine import FileLock, hash_in, make_private, state_folder
 from container_backend.naming import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine, EngineHost
 
+# The engine: a container needs the image.
+_CONFLICT: Final = 409
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -152,7 +153,7 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
         if not lock.try_to_own():
             return "a run is about to use it"
         try:
-            remove_images_of(engine, image.hash)
+            _remove_shared_code_of(engine, image.hash)
             for reference in image.names or (image.id,):
                 engine.client.api.remove_image(reference)
         except APIError as error:
@@ -233,3 +234,19 @@ def _folder(host: EngineHost, environment_hash: str) -> Path:
         raise ValueError(f"this is no environment hash: {environment_hash!r}")
     engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
     return state_folder() / "images" / engine / environment_hash
+
+
+def _remove_shared_code_of(engine: Engine, environment_hash: str) -> None:
+    """Remove the images with shared code on top of an environment image, unless in use."""
+    labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
+    for image in engine.client.api.images(filters={"label": labels}):
+        remove_unless_in_use(engine, image["Id"], noprune=True)
+
+
+def remove_unless_in_use(engine: Engine, image: str, *, noprune: bool = False) -> None:
+    """Remove an image, unless it is gone or a container needs it."""
+    try:
+        engine.client.api.remove_image(image, noprune=noprune)
+    except APIError as error:
+        if error.status_code not in {404, _CONFLICT}:
+            raise

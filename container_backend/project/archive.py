@@ -155,7 +155,7 @@ def _add(
         if entry.issym():
             entry.linkname = _link_inside(directory, path)
         entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
-        entry.mtime = int(entry.mtime)  # as layers of images have it: see image/shared_code.py
+        entry.mtime = int(entry.mtime)  # as layers of images have it: see container/shared_code.py
         if not entry.isfile():
             if copy is not None:
                 copy.take(relative, entry)

@@ -8,7 +8,6 @@ from .image_choice import which_image as which_image
 from .launch import launch_and_wait as launch_and_wait
 from .launch import launch_detached as launch_detached
 from .launch import run_to_end as run_to_end
-from .ledger.ledger import Ledger as Ledger
 from .ledger.ledger import ledger_of as ledger_of
 from .ledger.start import ensure_supervisor as ensure_supervisor
 from .listing import ListedRun as ListedRun

@@ -14,12 +14,12 @@ from container_backend.container import (
     SCHEDULED,
     choose_owner,
     create_container,
+    find_shared_code,
     plan_access,
     start_container,
 )
 from container_backend.engine import containers
 from container_backend.errors import ImageUnavailable
-from container_backend.image import find_shared_code
 from container_backend.machine import termination_interrupts
 from container_backend.masking import secrets_in, without_credentials
 from container_backend.project import archive_code, fetch_files
@@ -297,7 +297,12 @@ class Launch:
         )
         files = self._run_files
         shared = find_shared_code(
-            plan.engine, self._spec, image, code, has_folders=files.code.has_folders
+            plan.engine,
+            self._spec,
+            image,
+            code,
+            self._ledger.shared_code,
+            has_folders=files.code.has_folders,
         )
         self._undo(partial(containers.give_up, plan.engine, self._spec.name))
         # The tags before the start: a process that finds the run finds the container, too.

@@ -140,15 +140,17 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     "second client killed while code is shared:",
     "second client",
     [
-        "container_backend.image.shared_code:SharedCode._make:before",
-        "container_backend.image.shared_code:SharedCode._make:after",
-        "container_backend.image.shared_code:SharedCode.find:after",
+        "container_backend.container.shared_code:SharedCode._make:before",
+        "container_backend.container.shared_code:SharedCode._make:after",
+        "container_backend.container.shared_code:SharedCode.find:after",
     ],
     runs=2,
 )
 def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     since = time.time()
-    _die_of_fault(stage, CLIENT, "container_backend.image.shared_code:SharedCode.was_sent:after")
+    _die_of_fault(
+        stage, CLIENT, "container_backend.container.shared_code:SharedCode.was_sent:after"
+    )
     _die_of_fault(stage, CLIENT, place)
     return Expected(FAILED, "client", None, since=since)
 

@@ -164,6 +164,11 @@ class Ledger:
         """What it has to say."""
         return self.folder / "supervisor.log"
 
+    @property
+    def shared_code(self) -> Path:
+        """The folder for notes about code that runs share on the engine."""
+        return self.folder / "code"
+
     def new_entry(self) -> Entry:
         """An entry of a new name; nothing is written yet."""
         return self.entry(uuid.uuid4().hex)

@@ -21,11 +21,11 @@ from container_backend.container import (
     gathered,
     inspect_container,
     outcome_at,
+    remove_shared_code,
     start_container,
 )
 from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, Event, EventReader, containers
 from container_backend.errors import ContainerBackendError
-from container_backend.image import remove_images
 from container_backend.machine import owner_id, submission_in
 from container_backend.runs.ending import may_retry, pause_before
 from container_backend.runs.ledger import FRAMES, METRICS, Ledger
@@ -450,7 +450,7 @@ class Supervisor:
         if self._engine is None or self._is_away:
             return
         try:
-            remove_images(self._engine, self._ledger, unused_for)
+            remove_shared_code(self._engine, self._ledger.shared_code, unused_for)
         except ENGINE_ERRORS as error:
             _logger.info("shared code stays on the engine: %s", error)
         except Exception as error:  # noqa: BLE001 of one image: the runs go on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.image.shared_code import overlaps
+from container_backend.container.shared_code import overlaps
 
 
 @pytest.mark.parametrize(

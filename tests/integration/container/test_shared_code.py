@@ -13,8 +13,8 @@ from docker.errors import ImageNotFound
 
 import container_backend
 from container_backend import naming
+from container_backend.container import remove_shared_code
 from container_backend.image.prune import list_images, remove_image
-from container_backend.image.shared_code import remove_images
 from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.commands import supervisors
@@ -49,7 +49,7 @@ def _nothing_stays(engine):
     yield
     for container in all_containers(engine) - before:
         engine.client.api.remove_container(container, force=True)
-    remove_images(engine, ledger_of(engine.host))
+    remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shared_images(engine) == []
 
 
@@ -211,9 +211,9 @@ def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
     name = f"{naming.CODE_CONTAINER}left"
     left = engine.client.api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
     other = engine.client.api.create_container(BASE, ["true"], labels=labels)["Id"]
-    remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
     assert {left, other} <= all_containers(engine)
-    remove_images(engine, ledger_of(engine.host))
+    remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert left not in all_containers(engine)
     assert other in all_containers(engine)
 
@@ -222,10 +222,10 @@ def test_an_image_that_a_container_needs_stays(script, engine):
     folder = script("pass")
     for _ in range(2):
         run = container_backend.run(folder, backend_config=KEPT)
-    remove_images(engine, ledger_of(engine.host))
+    remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shares(engine, run)
     engine.client.api.remove_container(run.container_id)
-    remove_images(engine, ledger_of(engine.host))
+    remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shared_images(engine) == []
 
 
@@ -233,7 +233,7 @@ def test_one_that_was_used_a_moment_ago_stays(script, engine):
     folder = script("pass")
     for _ in range(2):
         container_backend.run(folder)
-    remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
     assert len(shared_images(engine)) == 1
     (file,) = [
         file
@@ -241,7 +241,7 @@ def test_one_that_was_used_a_moment_ago_stays(script, engine):
         if file.suffix != ".lock"
     ]
     os.utime(file, (0, 0))
-    remove_images(engine, ledger_of(engine.host), unused_for=60)
+    remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
     assert shared_images(engine) == []
 
 

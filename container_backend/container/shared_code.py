@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from container_backend.engine import containers
+from container_backend.image import remove_unless_in_use
 from container_backend.machine import FileLock, make_private, owner_id, write_whole
 from container_backend.naming import (
     CODE_CONTAINER,
@@ -34,16 +35,14 @@ from container_backend.naming import (
     LABEL_SHARED_CODE,
     NO_LABELS,
 )
-from container_backend.runs import ledger_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from container_backend.container import ContainerSpec
+    from container_backend.container.spec import ContainerSpec
     from container_backend.engine import Engine
-    from container_backend.image.base import EnvironmentImage
-    from container_backend.runs import Ledger
+    from container_backend.image import EnvironmentImage
 
 _logger = logging.getLogger(__package__)
 # More than that is data, which would be on the engine's disk once more.
@@ -56,19 +55,21 @@ _ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
 # What the file of such an image says: its archive was sent once; there is an image; there can be none.
 _SENT, _MADE, _NEVER = "sent", "made", "never"
 _LOCK: Final = ".lock"
-_CONFLICT: Final = 409
 
 
 class SharedCode:
     """The archive of a run on top of its image, as an image that may be there."""
 
-    def __init__(self, engine: Engine, image: EnvironmentImage, code: IO[bytes]) -> None:
-        """Nothing is looked for yet.
+    def __init__(
+        self, engine: Engine, image: EnvironmentImage, code: IO[bytes], folder: Path
+    ) -> None:
+        """Look for nothing yet.
 
         Args:
-            engine: Which.
+            engine: The engine.
             image: On that engine.
             code: The archive; at its start again afterwards.
+            folder: Of this user, for notes about the engine's shared code.
         """
         self._engine, self._image, self._code = engine, image, code
         digest = hashlib.sha256(f"{owner_id()}\0{image.id}\0".encode())
@@ -76,7 +77,7 @@ class SharedCode:
             digest.update(chunk)
         code.seek(0)
         self._key = digest.hexdigest()[:_DIGITS]
-        self._file = _folder(ledger_of(engine.host)) / self._key
+        self._file = folder / self._key
 
     def create_container(self, arguments: Mapping[str, Any]) -> str | None:
         """A container of the image; gives its id. None where there is no image: the code is to be sent.
@@ -168,6 +169,7 @@ def find_shared_code(
     spec: ContainerSpec,
     image: EnvironmentImage,
     code: IO[bytes],
+    folder: Path,
     *,
     has_folders: bool,
     environ: Mapping[str, str] = os.environ,
@@ -179,6 +181,7 @@ def find_shared_code(
         spec: Of the run's container.
         image: Of the run.
         code: The archive.
+        folder: Of this user, for notes about the engine's shared code.
         has_folders: Whether there are folders in the project.
         environ: Of this process. In a container there is no supervisor to remove an image.
     """
@@ -188,7 +191,7 @@ def find_shared_code(
         return None
     if overlaps(_mounted(spec)):
         return None
-    return SharedCode(engine, image, code)
+    return SharedCode(engine, image, code, folder)
 
 
 def _mounted(spec: ContainerSpec) -> Iterable[str]:
@@ -204,18 +207,18 @@ def overlaps(folders: Iterable[str]) -> bool:
     return any(path.is_relative_to(_ROOT) or _ROOT.is_relative_to(path) for path in paths)
 
 
-def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> None:
+def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) -> None:
     """Remove the images that no container needs, and what a client left behind that was killed.
 
     Args:
-        engine: Which.
-        ledger: Of that engine.
+        engine: The engine.
+        folder: Of this user, with notes about the engine's shared code.
         unused_for: Only those that no run has asked for in so many seconds.
 
     Raises:
         ENGINE_ERRORS: The engine went away.
     """
-    folder, now = _folder(ledger), time.time()
+    now = time.time()
     with suppress(OSError):
         for file in folder.iterdir():  # from here on, nobody takes such an image for there
             if now - file.stat().st_mtime >= unused_for:
@@ -228,26 +231,7 @@ def remove_images(engine: Engine, ledger: Ledger, unused_for: float = 0.0) -> No
     for image in api.images(filters={"label": label}):
         keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
         if not any((folder / key).exists() for key in keys):
-            _remove_unless_in_use(engine, image["Id"])
-
-
-def remove_images_of(engine: Engine, environment_hash: str) -> None:
-    """Remove those on top of an environment image that no container needs, before it goes itself."""
-    labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
-    for image in engine.client.api.images(filters={"label": labels}):
-        _remove_unless_in_use(engine, image["Id"], noprune=True)
-
-
-def _remove_unless_in_use(engine: Engine, image: str, *, noprune: bool = False) -> None:
-    try:
-        engine.client.api.remove_image(image, noprune=noprune)
-    except APIError as error:
-        if error.status_code not in {404, _CONFLICT}:
-            raise
-
-
-def _folder(ledger: Ledger) -> Path:
-    return ledger.folder / "code"
+            remove_unless_in_use(engine, image["Id"])
 
 
 def _read(file: Path) -> str:
