@@ -13,10 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
-from docker.errors import APIError
-
-from container_backend.engine import said_by
-from container_backend.errors import InvalidConfig
+from container_backend.errors import InvalidConfig, NotThere, Refused
 from container_backend.image.shared_code import remove_images_of
 from container_backend.machine import FileLock, hash_in, make_private, state_folder
 from container_backend.naming import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
@@ -67,7 +64,7 @@ class ListedImage:
 def list_images(engine: Engine) -> list[ListedImage]:
     """The environment images of an engine, the one used last first."""
     found = []
-    images = engine.streams.api.df()["Images"] or []
+    images = engine.images.disk_usage()
     sharing = Counter[str]()
     for image in images:
         labels = image.get("Labels") or {}
@@ -154,11 +151,11 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
         try:
             remove_images_of(engine, image.hash)
             for reference in image.names or (image.id,):
-                engine.client.api.remove_image(reference)
-        except APIError as error:
-            if error.status_code == 404:  # noqa: PLR2004 somebody else was quicker
-                return None
-            return said_by(error)
+                engine.images.remove(reference)
+        except NotThere:  # another process was quicker
+            return None
+        except Refused as error:
+            return error.message
         forget_use(engine.host, image.hash)
     return None
 

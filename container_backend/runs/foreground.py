@@ -24,8 +24,13 @@ from container_backend.container import (
     outcome_at,
     start_container,
 )
-from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, containers
-from container_backend.errors import ContainerError, EngineUnavailable, TrackingUnreachable
+from container_backend.engine import SHUTDOWN_SECONDS
+from container_backend.errors import (
+    ContainerError,
+    EngineError,
+    EngineUnavailable,
+    TrackingUnreachable,
+)
 from container_backend.masking import without_credentials
 from container_backend.runs.ending import Finished, finish_run, may_retry, pause_before, run_error
 from container_backend.runs.output import Display, LogSpool, Output
@@ -139,11 +144,11 @@ class Foreground:
         """The name first: whoever finishes the run knows why it ended."""
         container_id = self._started.container_id
         try:
-            containers.rename(
-                self._engine, container_id, naming.container_name(self._run_id, ending)
+            self._engine.containers.rename(
+                container_id, naming.container_name(self._run_id, ending)
             )
-            containers.stop(self._engine, container_id, grace)
-        except ENGINE_ERRORS as error:
+            self._engine.containers.stop(container_id, grace)
+        except EngineError as error:
             _logger.warning("The engine does not answer: %s", error)
 
     def _await_ending(self) -> Ending:
@@ -168,7 +173,7 @@ class Foreground:
         try:
             output = Output(self._engine, container_id)
             start_container(self._engine, container_id)
-        except (ContainerError, *ENGINE_ERRORS) as error:
+        except (ContainerError, EngineError) as error:
             _logger.warning("=== It could not be started: %s ===", error)
             return
         self._followed.signs = Signs()
@@ -185,7 +190,7 @@ class Foreground:
             try:
                 found = inspect_container(self._engine, self._started.container_id)
                 self._followed.signs = gathered(self._engine, found, self._followed.signs)
-            except ENGINE_ERRORS as error:
+            except EngineError as error:
                 away_since = self._away(away_since, error)
                 continue
             if self._followed.is_lost:  # back, but not heard yet

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import NotFound
 from mlflow.exceptions import MlflowException
 from mlflow.projects.submitted_run import SubmittedRun
 
@@ -20,8 +19,8 @@ from container_backend.container import (
     inspect_container,
     outcome_at,
 )
-from container_backend.engine import ENGINE_ERRORS, connect
-from container_backend.errors import TrackingUnreachable
+from container_backend.engine import connect
+from container_backend.errors import EngineError, NotThere, TrackingUnreachable
 from container_backend.machine import exit_code_of
 from container_backend.naming import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
 from container_backend.runs.ending import Finished, finish_run, may_retry, run_error
@@ -144,7 +143,7 @@ class ContainerRun(SubmittedRun):
                     for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                         yield chunk.data
                     return
-            except NotFound:  # its run has ended just now
+            except NotThere:  # its run has ended just now
                 pass
             finally:
                 engine.close()
@@ -219,7 +218,7 @@ def _is_as_seen(engine: Engine, found: RunContainer | None) -> bool:
     """False for a container that was started again meanwhile, or put away by another process."""
     try:
         return found is None or inspect_container(engine, found.id) == found
-    except ENGINE_ERRORS:
+    except EngineError:
         return False
 
 
@@ -228,7 +227,7 @@ def _await_end(engine: Engine, followed: Followed) -> RunContainer | None:
     while True:
         try:
             found = inspect_container(engine, followed.container_id)
-        except ENGINE_ERRORS:
+        except EngineError:
             time.sleep(1)
             continue
         if found is None or found.has_ended or not found.is_ours_to_finish:

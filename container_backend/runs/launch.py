@@ -17,7 +17,6 @@ from container_backend.container import (
     plan_access,
     start_container,
 )
-from container_backend.engine import containers
 from container_backend.errors import ImageUnavailable
 from container_backend.image import (
     ReadyImage,
@@ -328,7 +327,7 @@ def _start_container(
         before_start(container_id)
         start_container(plan.engine, container_id)
     except BaseException:
-        containers.give_up(plan.engine, spec.name)
+        plan.engine.containers.give_up(spec.name)
         raise
     return container_id
 

@@ -23,8 +23,8 @@ from container_backend.container import (
     outcome_at,
     start_container,
 )
-from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, Event, EventReader, containers
-from container_backend.errors import ContainerBackendError
+from container_backend.engine import SHUTDOWN_SECONDS, Event, EventReader
+from container_backend.errors import ContainerBackendError, EngineError
 from container_backend.image import remove_images
 from container_backend.machine import owner_id, submission_in
 from container_backend.runs.ending import may_retry, pause_before
@@ -172,7 +172,7 @@ class Supervisor:
             elif self._engine is None and not self._was_missed:
                 _logger.info("the engine does not answer yet: %s", message.error)
                 self._was_missed = True
-        except ENGINE_ERRORS as error:
+        except EngineError as error:
             _logger.info("the engine does not answer: %s", error)
         except Exception as error:  # noqa: BLE001 of one container: the others go on
             _left_out(f"a message ({type(message).__name__})", error)
@@ -188,15 +188,15 @@ class Supervisor:
             if watched := self._watched_of(event.container_id, event.attributes):
                 watched.take(event)
         label = f"{naming.LABEL_OWNER}={owner_id()}"
-        found = message.engine.client.api.containers(all=True, filters={"label": label})
-        for each in found:
+        found = message.engine.containers.find(label)
+        for container in found:
             try:
-                self._look(str(each["Id"]), each["Labels"])
-            except ENGINE_ERRORS:
+                self._look(str(container["Id"]), container["Labels"])
+            except EngineError:
                 raise
             except Exception as error:  # noqa: BLE001 of one container: the others go on
-                _left_out(f"container {str(each['Id'])[:12]}", error)
-        there = {str(each["Id"]) for each in found}
+                _left_out(f"container {str(container['Id'])[:12]}", error)
+        there = {str(container["Id"]) for container in found}
         for watched in list(self._watched.values()):
             if watched.container is not None and watched.container.id not in there:
                 self._gone(watched)
@@ -356,11 +356,11 @@ class Supervisor:
             return
         label = f"{naming.LABEL_SUBMISSION}={entry.submission}"
         try:
-            found = self._engine.client.api.containers(all=True, filters={"label": label})
+            found = self._engine.containers.find(label)
             if found:
                 self._look(str(found[0]["Id"]), dict(found[0]["Labels"]))
                 return
-        except ENGINE_ERRORS as error:
+        except EngineError as error:
             _logger.info("the engine does not answer: %s", error)
             return
         watched = Watched(
@@ -387,7 +387,7 @@ class Supervisor:
                 elif watched.progress_due <= now:
                     watched.made_progress()
                     self._submit(watched, PROGRESS)
-            except ENGINE_ERRORS as error:
+            except EngineError as error:
                 _logger.info("the engine does not answer: %s", error)
                 watched.due = now + _PROBE_SECONDS
             except Exception as error:  # noqa: BLE001 of one run: the others go on
@@ -451,7 +451,7 @@ class Supervisor:
             return
         try:
             remove_images(self._engine, self._ledger, unused_for)
-        except ENGINE_ERRORS as error:
+        except EngineError as error:
             _logger.info("shared code stays on the engine: %s", error)
         except Exception as error:  # noqa: BLE001 of one image: the runs go on
             _left_out("shared code", error)
@@ -462,9 +462,9 @@ class Supervisor:
         if found is None or engine is None or watched.has_ended:
             return
         try:
-            containers.rename(engine, found.id, naming.container_name(watched.run_id, ending))
-            containers.stop(engine, found.id)
-        except ENGINE_ERRORS as error:
+            engine.containers.rename(found.id, naming.container_name(watched.run_id, ending))
+            engine.containers.stop(found.id)
+        except EngineError as error:
             _logger.info("%s could not be stopped: %s", watched.run_id, error)
 
     def _in_background(self, work: Callable[..., None], *arguments: object) -> None:

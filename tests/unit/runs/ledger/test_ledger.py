@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from container_backend import naming
-from container_backend.engine.connection import EngineHost
+from container_backend.engine import EngineHost
 from container_backend.machine.outside import run_id_in, submission_in
 from container_backend.naming import TEMPORARY_PREFIX
 from container_backend.project.downloads import choose_storage
