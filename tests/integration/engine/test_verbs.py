@@ -174,12 +174,12 @@ def test_an_engine_that_is_killed_while_it_is_asked(engine):
             output = connected.containers.attach(made)
             events = iter(connected.events("x"))
             own.kill()
-            for stream in (logs, events):
+            for stream in (logs, events, iter(output.read, b"")):
+                # Whether a stream that is open ends or breaks is up to the kernel.
                 with pytest.raises((EngineUnavailable, StopIteration)):
                     next(stream)
-            with closing(output):
-                assert output.read() == b""
-            with pytest.raises(EngineUnavailable, match=r"Connection refused|No such file"):
+            output.close()
+            with pytest.raises(EngineUnavailable, match="The engine does not answer: "):
                 connected.containers.inspect(made)
             connected.containers.give_up(made)
 

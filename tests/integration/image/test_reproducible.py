@@ -13,7 +13,6 @@ import pytest
 
 import container_backend
 from container_backend import naming
-from container_backend.engine import containers
 from container_backend.machine.content import ONE_TIME
 from tests.support.client import client_of
 from tests.support.commands import run_command
@@ -48,7 +47,7 @@ def inventory(engine: Engine, image: str, folder: str = naming.ENVIRONMENT_DIREC
             with tarfile.open(fileobj=packed) as tar:
                 return {entry.name: _all_of(tar, entry) for entry in tar}
     finally:
-        containers.remove(engine, created["Id"])
+        engine.containers.remove(created["Id"])
 
 
 def _all_of(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple:
