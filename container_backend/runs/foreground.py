@@ -149,7 +149,7 @@ class Foreground:
             )
             self._engine.containers.stop(container_id, grace)
         except EngineError as error:
-            _logger.warning("The engine does not answer: %s", error)
+            _logger.warning("The program could not be stopped: %s", error.message)
 
     def _await_ending(self) -> Ending:
         """Until the program will not go on, and is not started again."""
@@ -239,10 +239,10 @@ class Foreground:
         look = _LOOK_SECONDS if self._display.goes_on else _AWAY_PAUSE_SECONDS
         return min(look, max(0.0, self._deadline - time.monotonic()))
 
-    def _away(self, since: float | None, error: BaseException) -> float:
+    def _away(self, since: float | None, error: EngineError) -> float:
         now = time.monotonic()
         if since is None:
-            _logger.warning("=== The engine does not answer; waiting for it: %s ===", error)
+            _logger.warning("=== Waiting for the engine: %s ===", error.message)
             return now
         if now - since > _ENGINE_PATIENCE_SECONDS:
             raise EngineUnavailable(

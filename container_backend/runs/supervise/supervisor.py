@@ -173,7 +173,7 @@ class Supervisor:
                 _logger.info("the engine does not answer yet: %s", message.error)
                 self._was_missed = True
         except EngineError as error:
-            _logger.info("the engine does not answer: %s", error)
+            _logger.info("asking the engine failed: %s", error.message)
         except Exception as error:  # noqa: BLE001 of one container: the others go on
             _left_out(f"a message ({type(message).__name__})", error)
 
@@ -361,7 +361,7 @@ class Supervisor:
                 self._look(str(found[0]["Id"]), dict(found[0]["Labels"]))
                 return
         except EngineError as error:
-            _logger.info("the engine does not answer: %s", error)
+            _logger.info("asking the engine failed: %s", error.message)
             return
         watched = Watched(
             entry.submission, note.tracking_uri, note.run_id, note.experiment_id,
@@ -388,7 +388,7 @@ class Supervisor:
                     watched.made_progress()
                     self._submit(watched, PROGRESS)
             except EngineError as error:
-                _logger.info("the engine does not answer: %s", error)
+                _logger.info("asking the engine failed: %s", error.message)
                 watched.due = now + _PROBE_SECONDS
             except Exception as error:  # noqa: BLE001 of one run: the others go on
                 watched.busy = False
