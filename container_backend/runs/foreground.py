@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow.exceptions import MlflowException
 
-from container_backend import naming
 from container_backend.container import (
+    CANCELLED,
     FINISHED,
     RUNNING,
+    TIMED_OUT,
     Ending,
     Followed,
     Signs,
@@ -23,8 +24,9 @@ from container_backend.container import (
     inspect_container,
     outcome_at,
     start_container,
+    stop_run,
 )
-from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, containers
+from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS
 from container_backend.errors import ContainerError, EngineUnavailable, TrackingUnreachable
 from container_backend.masking import without_credentials
 from container_backend.runs.ending import Finished, finish_run, may_retry, pause_before, run_error
@@ -129,20 +131,15 @@ class Foreground:
             grace,
         )
         try:
-            self._stop(naming.CANCELLED, grace)
+            self._stop(CANCELLED, grace)
             return self._await_ending()
         except KeyboardInterrupt:
-            self._stop(naming.CANCELLED, 0)
+            self._stop(CANCELLED, 0)
             return self._await_ending()
 
-    def _stop(self, ending: str, grace: float) -> None:
-        """The name first: whoever finishes the run knows why it ended."""
-        container_id = self._started.container_id
+    def _stop(self, mark: str, grace: float) -> None:
         try:
-            containers.rename(
-                self._engine, container_id, naming.container_name(self._run_id, ending)
-            )
-            containers.stop(self._engine, container_id, grace)
+            stop_run(self._engine, self._started.container_id, self._run_id, mark, grace)
         except ENGINE_ERRORS as error:
             _logger.warning("The engine does not answer: %s", error)
 
@@ -221,7 +218,7 @@ class Foreground:
             self._run_id,
             self._started.timeout,
         )
-        self._stop(naming.TIMED_OUT, self._started.grace)
+        self._stop(TIMED_OUT, self._started.grace)
 
     def _new_deadline(self) -> float:
         timeout = self._started.timeout

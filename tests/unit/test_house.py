@@ -25,13 +25,11 @@ UPWARD = {
     "image.shared_code": "shared code becomes the code layer that images of projects have",
 }
 PAST_DOORS = {
-    "container.control": "verbs of the engine become methods of Engine",
+    "container.marks": "verbs of the engine become methods of Engine",
     "image.build": "verbs of the engine become methods of Engine",
     "image.shared_code": "verbs of the engine become methods of Engine",
     "runs.ending.finish": "verbs of the engine become methods of Engine",
-    "runs.foreground": "verbs of the engine become methods of Engine",
     "runs.launch": "verbs of the engine become methods of Engine",
-    "runs.supervise.supervisor": "verbs of the engine become methods of Engine",
 }
 LONG_MODULES = {
     "runs.foreground": "one course of a run decides for all who watch",

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from container_backend import naming
 from container_backend.container import (
+    TIMED_OUT,
     Ending,
     gathered,
     inspect_container,
     outcome_at,
     start_container,
+    stop_run,
 )
-from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, Event, EventReader, containers
+from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, Event, EventReader
 from container_backend.errors import ContainerBackendError
 from container_backend.image import remove_images
 from container_backend.machine import owner_id, submission_in
@@ -383,7 +385,7 @@ class Supervisor:
                 elif watched.deadline <= now:
                     watched.deadline = math.inf
                     _logger.info("%s: takes longer than its timeout", watched.run_id)
-                    self._in_background(self._stop, watched, naming.TIMED_OUT)
+                    self._in_background(self._stop, watched, TIMED_OUT)
                 elif watched.progress_due <= now:
                     watched.made_progress()
                     self._submit(watched, PROGRESS)
@@ -462,8 +464,7 @@ class Supervisor:
         if found is None or engine is None or watched.has_ended:
             return
         try:
-            containers.rename(engine, found.id, naming.container_name(watched.run_id, ending))
-            containers.stop(engine, found.id)
+            stop_run(engine, found.id, watched.run_id, ending)
         except ENGINE_ERRORS as error:
             _logger.info("%s could not be stopped: %s", watched.run_id, error)
 

@@ -9,6 +9,7 @@ import pytest
 
 from container_backend import naming
 from container_backend.container.described import RunContainer
+from container_backend.container.marks import CANCELLED, container_name
 from container_backend.container.outcome import Signs
 from container_backend.engine.events import Event
 from container_backend.runs.supervise.watched import Watched
@@ -29,7 +30,7 @@ def watched() -> Watched:
 
 def container(timeout: str = "", ending: str = "") -> RunContainer:
     labels = {naming.LABEL_TIMEOUT: timeout} if timeout else {}
-    return RunContainer("id", naming.container_name("1", ending), labels, {}, {}, "true")
+    return RunContainer("id", container_name("1", ending), labels, {}, {}, "true")
 
 
 def event(action: str, **attributes: str) -> Event:
@@ -55,7 +56,7 @@ def test_what_there_is_is_logged_after_a_minute_then_ever_more_seldom(clock, wat
 def test_a_timeout_is_from_the_start_of_the_program(clock, watched):
     watched.runs(container("30"), passed=12)
     assert watched.deadline == clock[0] + 18
-    watched.runs(container("30", naming.CANCELLED), passed=12)
+    watched.runs(container("30", CANCELLED), passed=12)
     assert watched.deadline == math.inf
     watched.runs(container(), passed=12)
     assert watched.deadline == math.inf
