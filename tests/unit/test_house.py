@@ -32,9 +32,7 @@ PAST_DOORS = {
     "runs.launch": "verbs of the engine become methods of Engine",
 }
 LONG_MODULES = {
-    "runs.foreground": "one course of a run decides for all who watch",
     "runs.launch": "a start becomes a list of steps with one undo",
-    "runs.supervise.supervisor": "one course of a run decides for all who watch",
 }
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
