@@ -89,18 +89,18 @@ class Foreground:
     def to_end(self) -> Finished:
         """Wait for the end, and write it down.
 
-        An interrupt cancels the run; a second one does not grant the grace period.
+        An interrupt cancels the run; a second one ends the grace period.
 
         Raises:
             RunFailed: The program failed.
             RunKilled: The run was cancelled.
-            TrackingUnreachable: The end could not be written down; that is done later.
+            TrackingUnreachable: The end could not be written down; the supervisor does so later.
             EngineUnavailable: The engine went away and has not come back.
-            KeyboardInterrupt: As it came, after the run was cancelled.
+            KeyboardInterrupt: After the run was cancelled.
         """
         try:
             try:
-                # An interrupt in the middle of a database's work comes out as an error of its.
+                # A database would turn an interrupt during its work into an error of its own.
                 self._started.record.say_status(RUNNING)
                 self._interrupts.release(hangup=False)
                 ending = self._attended.to_ending()
@@ -170,7 +170,7 @@ class Foreground:
             raise self._unwritten(f"nobody answers at {address}")
 
     def _await_listener(self) -> bool:
-        """Whether somebody answers at the address of the store, at last."""
+        """True once the store answers; False after five minutes without an answer."""
         deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
         while not (found := is_listening(self._started.record.client.tracking_uri)):
             if time.monotonic() > deadline:
@@ -210,10 +210,10 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is seen of a container from before its start.
+    """What a client connects to before the start of a container.
 
     Attributes:
-        followed: What happens to it.
+        followed: The events of the container.
         output: Of its program, from the first byte on.
     """
 
@@ -223,7 +223,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Started:
-    """A run whose container was started by this process, and that nobody else finishes meanwhile.
+    """A run whose container was started by this process, which holds the lock of its entry.
 
     Attributes:
         engine: Where the container is.
@@ -232,7 +232,7 @@ class Started:
         entry: In the ledger; locked.
         image_id: Of the container.
         files: For its artifacts.
-        secrets: What must not be seen of its output.
+        secrets: Masked in its output.
         grace: Seconds between being asked to stop and SIGKILL.
         timeout: Seconds that the program may take.
     """

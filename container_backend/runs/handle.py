@@ -1,4 +1,4 @@
-"""A submitted run: waited for, asked, cancelled and read, from whatever process and machine."""
+"""A submitted run: wait for it, cancel it, read its output, from any process and machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _PAUSE_SECONDS: Final = 0.2
 
 
 class ContainerRun(SubmittedRun):
-    """A run on an engine. It comes to its end whether or not anybody holds this object."""
+    """A run on an engine. It ends and is written down also without this object."""
 
     def __init__(
         self, host: EngineHost, tracking_uri: str, run_id: str, container_id: str | None
@@ -64,7 +64,7 @@ class ContainerRun(SubmittedRun):
             host: Where its container is, or was.
             tracking_uri: Of the run.
             run_id: Of the run.
-            container_id: Of its container; None where there is none any more.
+            container_id: Of its container; None if that is missing.
         """
         super().__init__()
         self._host = host
@@ -93,7 +93,7 @@ class ContainerRun(SubmittedRun):
         return str(self._run().info.status)
 
     def wait(self) -> bool:
-        """Wait until the run has ended and its status is written. Whether it finished well.
+        """Wait until the run has ended and its status is written. True if it finished well.
 
         Raises:
             EngineUnavailable: The engine does not answer.
@@ -137,12 +137,12 @@ class ContainerRun(SubmittedRun):
     def logs(
         self, *, follow: bool = False, since: float | None = None, tail: int | None = None
     ) -> Iterator[bytes]:
-        """What the program has written, in pieces; without the secrets that it was handed.
+        """The output of the program so far, in pieces, without the secrets that it was given.
 
         Args:
-            follow: Whether to go on until it has ended.
-            since: Seconds since 1970: what was written before is left out.
-            tail: How many lines at the end; all by default.
+            follow: Go on until the program has ended.
+            since: Seconds since 1970; earlier output is left out.
+            tail: Number of lines at the end; all by default.
         """
         if self._container_id is not None:
             engine = connect(self._host)

@@ -169,12 +169,12 @@ class Supervisor:
     def _look(
         self, container_id: str, labels: Mapping[str, str], passed: float | None = None
     ) -> None:
-        """See how a container is now.
+        """Look at a container, and watch its run from now on.
 
         Args:
-            container_id: Which.
+            container_id: The container.
             labels: Its labels.
-            passed: Seconds since its program was started; by the clocks, where it is not known.
+            passed: Seconds since its program was started; None if not known.
         """
         assert self._care.engine is not None  # noqa: S101 it told of the container
         found = inspect_container(self._care.engine, container_id)
@@ -188,7 +188,7 @@ class Supervisor:
                 self._forget(watched)
             return
         watched = self._watched.get(found.submission) or self._watch(found)
-        # One may say that it belongs to the entry of another run.
+        # The labels of a container may name the entry of another run.
         is_other = watched.container is not None and watched.container.id != found.id
         if watched.busy or is_other or watched.run_id not in {"", found.run_id}:
             return
@@ -198,7 +198,7 @@ class Supervisor:
             self._care.runs(watched, found, passed)
 
     def _watched_of(self, container_id: str, labels: Mapping[str, str]) -> Watched | None:
-        """The run of a container; None for another container that has the labels of its."""
+        """The run of a container; None for another container with the same labels."""
         watched = self._watched.get(submission_in(labels))
         if watched is None or watched.container is None or watched.container.id == container_id:
             return watched
@@ -223,7 +223,7 @@ class Supervisor:
         self._care.release(watched)
 
     def _scan(self) -> None:
-        """Look for entries that nobody sees to, and for runs whose client is gone."""
+        """Take over entries that no process holds; keep the output of runs whose client is gone."""
         now = time.monotonic()
         if now < self._scan_due:
             return
@@ -235,7 +235,7 @@ class Supervisor:
                 continue
             if found is not None and self._care.keeper.is_reading(found.id):
                 continue
-            entry = self._ledger.entry(submission)  # what is read of it costs, with hundreds
+            entry = self._ledger.entry(submission)  # to read hundreds of entries takes time
             if not entry.is_there or not is_left(entry):
                 continue
             try:
@@ -247,7 +247,7 @@ class Supervisor:
                 _left_out(submission, error)
 
     def _take_over(self, entry: Entry) -> None:
-        """Somebody left an entry behind: with a container, or before there was one."""
+        """Watch the run of an entry whose client is gone, with or without a container."""
         note = entry.read()
         if note is None or self._care.away_since is not None or self._care.engine is None:
             return
@@ -298,7 +298,7 @@ class Supervisor:
 
 
 def _left_out(what: str, error: Exception) -> None:
-    """Say it in one line, whatever is in the text of the error."""
+    """Log an error in one line, also if its text has several."""
     _logger.error(
         "%s is left out: %s: %s", what, type(error).__name__, " ".join(str(error).split())
     )
