@@ -63,7 +63,6 @@ class Seen:
         marked_at: When its mark was first seen on the running container.
         is_stopping: This process has stopped it.
         starts_at: When the noted attempt starts; None if none is noted.
-        start_failed: The last attempt could not be started.
         away_since: When the engine was found to be away; None if it answers.
     """
 
@@ -78,7 +77,6 @@ class Seen:
     marked_at: float | None = None
     is_stopping: bool = False
     starts_at: float | None = None
-    start_failed: bool = False
     away_since: float | None = None
 
     @property
@@ -104,14 +102,12 @@ class Seen:
         """
         seen = replace(self, signs=signs, away_since=None)
         if found is None or found.has_ended:
-            last = found or self.container
             return replace(
                 seen,
-                container=last,
+                container=found or self.container,
                 is_gone=found is None,
                 ended_at=now if self.ended_at is None else self.ended_at,
                 deadline=None,
-                start_failed=self.start_failed and _is_same_attempt(last, self.container),
             )
         marked_at = self.marked_at if found.ending and self.marked_at is not None else now
         return replace(
@@ -123,7 +119,6 @@ class Seen:
             deadline=self.deadline if passed is None else deadline_of(found.timeout, now - passed),
             marked_at=marked_at if found.ending else None,
             starts_at=None,
-            start_failed=False,
         )
 
     def without_engine(self, now: float) -> Seen:
@@ -132,7 +127,7 @@ class Seen:
 
     def noted(self, attempt: int, starts_at: float) -> Seen:
         """After the next attempt was noted in the ledger."""
-        return replace(self, attempts=attempt, starts_at=starts_at, start_failed=False)
+        return replace(self, attempts=attempt, starts_at=starts_at)
 
     def started(self, now: float) -> Seen:
         """After the program was started again."""
@@ -148,12 +143,7 @@ class Seen:
 
     def not_started(self) -> Seen:
         """After the start of an attempt failed."""
-        return replace(self, starts_at=None, start_failed=True)
-
-
-def _is_same_attempt(one: RunContainer | None, other: RunContainer | None) -> bool:
-    """False after a start that the engine carried out without being able to say so."""
-    return one is None or other is None or one.started_at == other.started_at
+        return replace(self, starts_at=None)
 
 
 def deadline_of(timeout: float | None, started_at: float) -> float:
@@ -282,9 +272,10 @@ def _after_the_end(seen: Seen, now: float) -> Wait | TryAgain | Start | Finish |
 
 
 def _may_start_again(seen: Seen, container: RunContainer) -> bool:
-    """True after a failed start of an attempt but the first, while retries are left.
+    """True if the engine refused to start an attempt but the first, and retries are left.
 
-    The engine clears the error of a container when it starts the container.
+    Such a container has an error beside the end of the attempt before. An engine that could not
+    answer leaves no error: then the end of the attempt before decides once more.
     """
-    has_failed = seen.start_failed or (container.was_started and bool(container.state.get("Error")))
-    return has_failed and not seen.mark and seen.attempts <= container.retries
+    was_refused = container.was_started and bool(container.state.get("Error"))
+    return was_refused and not seen.mark and seen.attempts <= container.retries

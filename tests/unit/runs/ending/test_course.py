@@ -130,6 +130,12 @@ def test_a_signal_that_nobody_asked_for_may_be_the_end_of_the_engine(hold):
     assert decide(ours, NOW) == Finish(ours.ending)
 
 
+def test_a_second_look_begins_no_second_wait():
+    run = seen(container(KILLED), signs=Signs(signal=9))
+    run = run.looked_at(container(KILLED), Signs(signal=9), NOW + 2)
+    assert decide(run, NOW + 3) == Finish(run.ending)
+
+
 def test_while_the_engine_is_away_nothing_is_decided():
     run = seen(LOST_TWICE).without_engine(NOW)
     assert decide(run, NOW + 100) == Wait(NOW + 101)
@@ -254,8 +260,8 @@ def test_a_run_that_is_cancelled_between_two_attempts_is_not_started_again():
     run = seen(LOST_TWICE).noted(2, NOW + 1)
     run = run.looked_at(container(LOST, CANCELLED, retries=2), Signs(), NOW)
     assert decide(run, NOW + 1) == Finish(run.ending)
-    failed = run.not_started()
-    assert decide(failed, NOW + 1) == Finish(failed.ending)
+    refused = run.looked_at(container(REFUSED, CANCELLED, retries=2), Signs(), NOW).not_started()
+    assert decide(refused, NOW + 1) == Finish(refused.ending)
 
 
 # Whatever happens.
