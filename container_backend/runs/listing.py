@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import naming
-from container_backend.container import inspect_container, usage_of
+from container_backend.container import KEPT, inspect_container, usage_of
 from container_backend.errors import EngineError
 from container_backend.machine import submission_in
 
@@ -120,7 +120,7 @@ def _listed(container: RunContainer, image: str, used: Usage | None) -> ListedRu
 
 
 def _state(container: RunContainer) -> str:
-    if container.ending == naming.KEPT:
-        return naming.KEPT
+    if container.ending == KEPT:
+        return KEPT
     state = str(container.state.get("Status", ""))
     return "stopping" if container.ending and not container.has_ended else state

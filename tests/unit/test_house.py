@@ -26,9 +26,7 @@ UPWARD = {
 }
 PAST_DOORS: dict[str, str] = {}
 LONG_MODULES = {
-    "runs.foreground": "one course of a run decides for all who watch",
     "runs.launch": "a start becomes a list of steps with one undo",
-    "runs.supervise.supervisor": "one course of a run decides for all who watch",
 }
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",

@@ -20,10 +20,12 @@ from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_PROGRAM,
     FAILED,
+    KEPT,
     KILLED,
     TERMINAL,
     Ending,
     Outcome,
+    mark_run,
     outcome_at,
 )
 from container_backend.errors import NotThere, Refused, RunFailed, RunKilled
@@ -240,8 +242,7 @@ def _is_kept(last: RunContainer | None, outcome: Outcome) -> bool:
 def _put_away(ending: Ending, engine: Engine, entry: Entry, *, keep: bool) -> None:
     if ending.there is not None:
         if keep:
-            kept = naming.container_name(ending.run_id, naming.KEPT)
-            engine.containers.rename(ending.there.id, kept)
+            mark_run(engine, ending.there.id, ending.run_id, KEPT)
         else:
             engine.containers.remove(ending.there.id)
     entry.remove()

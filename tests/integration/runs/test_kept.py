@@ -15,6 +15,7 @@ import pytest
 import container_backend
 from container_backend.container.following import inspect_container
 from container_backend.engine import find_host
+from container_backend.runs.ending.course import Seen
 from container_backend.runs.ledger.ledger import ledger_of
 from container_backend.runs.supervise.finisher import PROGRESS, Job, _Finisher
 from container_backend.runs.supervise.supervisor import Supervisor
@@ -164,7 +165,7 @@ def test_the_supervisor_hands_out_what_is_due_of_a_run_that_goes_on(script, work
 
 
 def _watched(supervisor: Supervisor) -> Watched:
-    return next(iter(supervisor._watched.values()), Watched("none", ""))
+    return next(iter(supervisor._watched.values()), Watched("none", "", Seen("none")))
 
 
 def _has_log(run_id: str) -> bool:
