@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import container_backend
 from bench import builds, peers, rerunning, runs, sharing, watching
-from container_backend.engine.connection import connect
+from container_backend.engine import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.measure import Figure, Ratio
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 
 def main() -> None:

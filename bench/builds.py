@@ -22,13 +22,14 @@ from container_backend.image.build import build
 from container_backend.image.dockerfile import LAYERS
 from container_backend.image.find import find_image
 from container_backend.image.hash import ImagePlan, plan_image
-from container_backend.image.registry import push_image, split_reference
+from container_backend.image.registry import push_image
 from container_backend.project.mlproject import read_project
+from tests.support.client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 CACHE_ID: Final = "id=container-backend-packages"
 # Small packages without dependencies, in two versions: what a person might add to a project.
@@ -166,7 +167,7 @@ def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
 def size(connected: Engine) -> Ratio:
     """Of the image; both have bytecode. The plain one is there from the builds."""
     ours, plain = (
-        connected.client.api.inspect_image(reference)["Size"] / MEGABYTE
+        client_of(connected).api.inspect_image(reference)["Size"] / MEGABYTE
         for reference in (container_backend.build(str(peers.EXAMPLE)), peers.PLAIN_IMAGE)
     )
     return Ratio("image's size / plain", ours, plain, 1.0, "MB")
@@ -182,7 +183,7 @@ def pushed(connected: Engine) -> Ratio:
             planned = with_dockerfile(planned, planned.dockerfile)
             build(connected, planned)
             reference = f"{address}/environments:{len(sent)}"
-            connected.client.api.tag(planned.tag, *split_reference(reference))
+            connected.images.tag(planned.tag, reference)
             before = stored()
             push_image(connected, reference)
             sent.append((stored() - before) / MEGABYTE)

@@ -17,10 +17,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.support.client import client_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "example_project"
@@ -53,7 +55,7 @@ def build_plain_image(engine: Engine, requirements: str) -> float:
             tar.addfile(entry, io.BytesIO(content))
     packed.seek(0)
     started = time.perf_counter()
-    engine.streams.images.build(
+    client_of(engine).images.build(
         fileobj=packed, custom_context=True, tag=PLAIN_IMAGE, nocache=True, rm=True
     )
     return time.perf_counter() - started
@@ -230,7 +232,7 @@ def peak_memory(program: str, *arguments: str) -> int:
 
 def bare_container(engine: Engine, image: str, archive: bytes, command: list[str]) -> None:
     """What a run cannot do without: create, fill, start, wait, remove."""
-    api = engine.client.api
+    api = client_of(engine).api
     created = api.create_container(image, command, host_config=api.create_host_config(init=True))
     try:
         api.put_archive(created["Id"], "/", archive)
@@ -246,4 +248,4 @@ def remove_images(engine: Engine, references: Mapping[str, None] | list[str]) ->
 
     for reference in references:
         with contextlib.suppress(APIError):
-            engine.client.api.remove_image(reference, force=True)
+            client_of(engine).api.remove_image(reference, force=True)

@@ -17,7 +17,7 @@ from bench.measure import Figure, Ratio, medians
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 _BASE = "python:3.11-slim"
 _COMMAND = Path(sys.executable).with_name("container-backend")

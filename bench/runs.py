@@ -16,7 +16,7 @@ from container_backend.project.archive import Owner, archive_code
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 BASE = "python:3.11-slim"
 

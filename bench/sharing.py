@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio, medians
-from container_backend.image.registry import push_image, split_reference
+from container_backend.image.registry import push_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 MEGABYTE: Final = 1_000_000
 _FILES: Final = 10
@@ -63,7 +63,7 @@ def _pushed(connected: Engine, environment: str, tag: str) -> Ratio:
         sent = []
         for name, image in (("environment", environment), ("project", tag)):
             reference = f"{address}/team/salary:{name}"
-            connected.client.api.tag(image, *split_reference(reference))
+            connected.images.tag(image, reference)
             before = stored()
             push_image(connected, reference)
             sent.append((stored() - before) / MEGABYTE)

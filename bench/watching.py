@@ -18,11 +18,12 @@ from bench import peers
 from bench.measure import Figure, Ratio
 from container_backend.machine.locks import state_folder
 from container_backend.runs.ledger.ledger import ledger_of
+from tests.support.client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
     from container_backend.runs.handle import ContainerRun
 
 MEGABYTE = 1_000_000
@@ -68,7 +69,7 @@ def supervisor(connected: Engine, runs: int = 200, seconds: float = 60) -> Itera
         resident = int(_status(pid)["VmHWM"].split()[0]) * 1024 / MEGABYTE
         latencies = [_seconds_to_status(project) for _ in range(5)]
         for run in started:
-            connected.client.api.remove_container(run.container_id, force=True)
+            client_of(connected).api.remove_container(run.container_id, force=True)
         while any(ledger_of(connected.host).entries()):
             time.sleep(0.5)
         os.kill(pid, 15)
@@ -159,7 +160,7 @@ def _rate(size: int, program: str, *arguments: str) -> float:
 
 
 def _docker_rate(connected: Engine, image: str, size: int) -> float:
-    api = connected.client.api
+    api = client_of(connected).api
     command = ["sh", "-c", _GIGABYTE_OF_LINES.format(bytes=size)]
     container = api.create_container(image, command)["Id"]
     try:

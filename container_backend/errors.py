@@ -8,7 +8,10 @@
     │   ├── InvalidProject           2   the MLproject file, an entry point, a parameter
     │   ├── InvalidEnvironment       2   python_env.yaml, requirements.txt
     │   └── NotRepeatable            2   something of a run that is to be repeated is gone
-    ├── EngineUnavailable            3   no Docker engine answers, or one too old
+    ├── EngineError                  1   an engine did not do what it was asked for
+    │   ├── EngineUnavailable        3   no engine answers, it went away, or it is too old
+    │   └── Refused                  1   the engine answered, and its answer is an error
+    │       └── NotThere             1   the engine has no such container or image
     ├── TrackingUnreachable          4   the container could not reach the tracking store
     ├── ImageUnavailable             5   a base image that is neither here nor in its registry
     ├── BuildError                   6   the environment image could not be built
@@ -68,10 +71,31 @@ class NotRepeatable(InvalidInput):
     """What a run was made of cannot be had any more, or is not what it was."""
 
 
-class EngineUnavailable(ContainerBackendError):
-    """No Docker engine answers, or the one that does cannot do what is needed."""
+class EngineError(ContainerBackendError):
+    """An engine did not do what it was asked for."""
+
+
+class EngineUnavailable(EngineError):
+    """No engine answers, it went away, or it cannot do what every run needs."""
 
     exit_code = 3
+
+
+class Refused(EngineError):
+    """The engine answered, and its answer is an error.
+
+    Args:
+        message: What the engine said.
+        status: Of HTTP; 0 for a request that the engine's version of the API does not know.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class NotThere(Refused):
+    """The engine has no such container, image, program or path."""
 
 
 class TrackingUnreachable(ContainerBackendError):

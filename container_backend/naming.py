@@ -92,29 +92,4 @@ UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
 # The repository of images that share code, and what the containers are called that they are made of.
 CODE_REPOSITORY: Final = "container-backend/code"
 CODE_CONTAINER: Final = "mlflow-code-"
-# What a container's name ends with once it is known how its run will end. The name is the one thing
-# of a container that can be changed at any time, at once, and seen by everybody.
-CANCELLED: Final = "cancelled"
-TIMED_OUT: Final = "timeout"
-KEPT: Final = "kept"
-_CONTAINER: Final = "mlflow-run-"
-
-
-def container_name(run_id: str, ending: str = "") -> str:
-    """The name of the container of a run: known before the engine has answered with an id.
-
-    Args:
-        run_id: Of the run.
-        ending: ``CANCELLED`` or ``TIMED_OUT`` for one that we stop, ``KEPT`` for one whose run is
-            finished.
-    """
-    return f"{_CONTAINER}{run_id}.{ending}" if ending else f"{_CONTAINER}{run_id}"
-
-
-def ending_of(name: str) -> str:
-    """The ``ending`` of a container's name, which may begin with the engine's slash."""
-    stem, _, ending = name.removeprefix("/").partition(".")
-    return ending if stem.startswith(_CONTAINER) else ""
-
-
 RUNNER_PROGRAM: Final = "runner.py"

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import container_backend
-from container_backend.engine.connection import connect
+from container_backend.engine import connect
+from tests.support.client import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,7 +252,7 @@ def listens(port: int) -> bool:
 def data_server() -> Iterator[str]:
     """Something to download, on the network of containers; gives its address."""
     with contextlib.closing(connect()) as engine:
-        address = engine.client.api.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
+        address = client_of(engine).api.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
     with http.server.ThreadingHTTPServer((address, 0), Data) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{address}:{server.server_port}/"

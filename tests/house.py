@@ -48,7 +48,7 @@ INNER_FLOORS: Final = {
 COPIED: Final = f"{PACKAGE}.share.runner"
 # Where a library may be imported.
 HOMES: Final = {
-    "docker": ("engine", "image.buildkit"),
+    "docker": ("engine",),
     "mlflow": ("store", "api.backend"),
 }
 MOST_ENTRIES_ON_TOP: Final = 20

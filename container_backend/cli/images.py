@@ -199,7 +199,7 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
     try:
         with closing(connect()) as engine:
             # Both kinds have this label.
-            listed = engine.client.api.images(filters={"label": naming.LABEL_ENVIRONMENT_HASH})
+            listed = engine.images.find(naming.LABEL_ENVIRONMENT_HASH)
     except EngineUnavailable:
         return []
     kept = [image for image in listed if naming.LABEL_SHARED_CODE not in image["Labels"]]

@@ -35,8 +35,7 @@ def complete_run(
 
     try:
         with closing(connect()) as engine:
-            label = {"label": naming.LABEL_RUN_ID}
-            found = engine.client.api.containers(all=True, filters=label)
+            found = engine.containers.find(naming.LABEL_RUN_ID)
     except EngineUnavailable:
         return []
     ids = (run_id_in(each["Labels"]) for each in found if submission_in(each["Labels"]))
@@ -145,15 +144,14 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
 
 
 def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
-    from docker.errors import NotFound
-
+    from container_backend.errors import NotThere
     from container_backend.runs import console, read_output
 
     with closing(_prepared()) as engine:
         found = _find(engine, run)
         if found is not None:
             write = console()
-            with suppress(NotFound):  # its run has ended just now
+            with suppress(NotThere):  # its run has ended just now
                 for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                     write(chunk)
                 return

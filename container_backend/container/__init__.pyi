@@ -15,6 +15,12 @@ from .following import after_loss as after_loss
 from .following import follower_of as follower_of
 from .following import inspect_container as inspect_container
 from .following import with_event as with_event
+from .marks import CANCELLED as CANCELLED
+from .marks import KEPT as KEPT
+from .marks import TIMED_OUT as TIMED_OUT
+from .marks import container_name as container_name
+from .marks import mark_run as mark_run
+from .marks import stop_run as stop_run
 from .outcome import CAUSE_CANCELLED as CAUSE_CANCELLED
 from .outcome import CAUSE_ENGINE as CAUSE_ENGINE
 from .outcome import CAUSE_NOT_STARTED as CAUSE_NOT_STARTED

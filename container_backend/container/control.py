@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend import naming
 from container_backend.container.following import inspect_container
-from container_backend.engine import containers
+from container_backend.container.marks import CANCELLED, stop_run
 from container_backend.errors import InvalidInput
 from container_backend.machine import run_id_in, submission_in
 
@@ -46,10 +46,9 @@ def find_container(engine: Engine, prefix: str) -> RunContainer | None:
     Raises:
         InvalidInput: There are several runs whose ids begin like that.
     """
-    label = {"label": naming.LABEL_RUN_ID}
     found = {
         run_id_in(each["Labels"]): str(each["Id"])
-        for each in engine.client.api.containers(all=True, filters=label)
+        for each in engine.containers.find(naming.LABEL_RUN_ID)
         if submission_in(each["Labels"]) and run_id_in(each["Labels"]).startswith(prefix)
     }
     if len(found) > 1 and prefix not in found:
@@ -67,17 +66,15 @@ def ambiguous(prefix: str, run_ids: list[str]) -> InvalidInput:
 
 
 def cancel_program(engine: Engine, container_id: str, grace: float | None = None) -> bool:
-    """Have a program stop. Whether there was something to stop.
+    """Stop a program and mark its run as cancelled. False if no program was running.
 
     Args:
-        engine: Where it is.
-        container_id: Its container.
+        engine: Where the container is.
+        container_id: The program's container.
         grace: Seconds until SIGKILL; those of the backend config by default.
     """
     found = inspect_container(engine, container_id)
     if found is None or found.has_ended:
         return False
-    # The name first: whoever finishes the run knows why it ended.
-    containers.rename(engine, found.id, naming.container_name(found.run_id, naming.CANCELLED))
-    containers.stop(engine, found.id, grace)
+    stop_run(engine, found.id, found.run_id, CANCELLED, grace)
     return True

@@ -5,11 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from docker.errors import DockerException
-from docker.types import LogConfig
-
-from container_backend.engine import give_up, said_by
-from container_backend.errors import ContainerError
+from container_backend.errors import ContainerError, EngineError
 from container_backend.image import hint_for_refusal
 from container_backend.naming import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 
@@ -56,22 +52,21 @@ def create_container(
     """
     for mount in spec.mounts:
         _ensure_folder(mount)
-    api = engine.client.api
     try:
         arguments = _arguments(engine, spec)
         if shared is not None and (with_code := shared.create_container(arguments)):
             created(with_code)
             return with_code
-        container_id = str(api.create_container(spec.image, **arguments)["Id"])
+        container_id = engine.containers.create(spec.image, **arguments)
         with ThreadPoolExecutor(1) as meanwhile:
             told = meanwhile.submit(created, container_id)
-            api.put_archive(container_id, "/", code)
+            engine.containers.put_archive(container_id, "/", code)
         told.result()
         if shared is not None:
             shared.was_sent()
     except BaseException as error:
-        give_up(engine, spec.name)
-        if isinstance(error, (DockerException, OSError)):
+        engine.containers.give_up(spec.name)
+        if isinstance(error, EngineError):
             raise _refusal("created", error) from error
         raise
     return container_id
@@ -88,8 +83,8 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }
-    if engine.log_driver in _ROTATING_DRIVERS:
-        options.setdefault("log_config", _whole_log(engine.log_driver))
+    if engine.facts.log_driver in _ROTATING_DRIVERS:
+        options.setdefault("log_config", _whole_log(engine.facts.log_driver))
     if spec.args.host_config.get("privileged"):
         options.pop("security_opt")
     if spec.groups:
@@ -107,7 +102,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         "environment": {**spec.environment, "PYTHONPATH": _python_path(spec)},
         "labels": dict(spec.labels),
         "user": spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
-        "host_config": engine.client.api.create_host_config(**options),
+        "host_config": options,
         "platform": spec.args.platform,
         "stop_signal": spec.stop_signal,
         "stop_timeout": spec.stop_seconds,
@@ -116,12 +111,12 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _whole_log(driver: str) -> LogConfig:
-    """The engine's log of a container is what is kept of it: none of it is to be rotated away.
+def _whole_log(driver: str) -> dict[str, Any]:
+    """The output of a run is read from the engine's log: no part of the log may be rotated away.
 
     https://docs.docker.com/engine/logging/drivers/json-file/#options
     """
-    return LogConfig(type=driver, config={"max-size": _UNLIMITED})
+    return {"Type": driver, "Config": {"max-size": _UNLIMITED}}
 
 
 def _python_path(spec: ContainerSpec) -> str:
@@ -137,15 +132,15 @@ def start_container(engine: Engine, container_id: str) -> None:
         ContainerError: The engine refuses: no such command, device, port or mount.
     """
     try:
-        engine.client.api.start(container_id)
-    except (DockerException, OSError) as error:
+        engine.containers.start(container_id)
+    except EngineError as error:
         raise _refusal("started", error) from error
 
 
-def _refusal(what: str, error: DockerException | OSError) -> ContainerError:
-    said = said_by(error)
+def _refusal(what: str, error: EngineError) -> ContainerError:
     return ContainerError(
-        f"The container could not be {what}: {said}", remedy=hint_for_refusal(said)
+        f"The container could not be {what}: {error.message}",
+        remedy=hint_for_refusal(error.message),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import naming
+from container_backend.container.marks import KEPT, mark_of
 from container_backend.engine import parse_time, variables_in
 from container_backend.machine import count_of, run_id_in, seconds_of, submission_in
 from container_backend.masking import secrets_in
@@ -64,13 +65,13 @@ class RunContainer:
 
     @property
     def ending(self) -> str:
-        """What we did to it, as its name says; see :mod:`container_backend.naming`."""
-        return naming.ending_of(self.name)
+        """The mark of its run, empty for none; see :mod:`container_backend.container.marks`."""
+        return mark_of(self.name)
 
     @property
     def is_ours_to_finish(self) -> bool:
-        """Whether it belongs to a run, and that is not finished."""
-        return bool(self.submission) and self.ending != naming.KEPT
+        """False for a container of no run, and for one whose run is finished."""
+        return bool(self.submission) and self.ending != KEPT
 
     @property
     def has_ended(self) -> bool:

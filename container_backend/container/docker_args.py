@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import DockerException
-from docker.types import DeviceRequest, Mount, Ulimit
-from docker.utils import parse_bytes, parse_devices
-
+from container_backend.engine import parse_size
 from container_backend.errors import InvalidConfig
 from container_backend.naming import LABEL_PREFIX
 
@@ -46,8 +43,8 @@ class DockerArgs:
         environment: Variables for the program.
         labels: For the container.
         binds: ``host:container[:options]``.
-        host_config: Keyword arguments of ``APIClient.create_host_config``.
-        container: Keyword arguments of ``APIClient.create_container``.
+        host_config: For :meth:`Containers.create`, as its ``host_config``.
+        container: For :meth:`Containers.create`, as its options.
         network: Name of a network, or None.
         user: ``user[:group]``, or None for the default.
         groups: Further groups of the user.
@@ -104,7 +101,7 @@ def parse_docker_args(
             )
         except InvalidConfig:
             raise
-        except (DockerException, ValueError, OSError) as error:
+        except (ValueError, OSError) as error:
             shown = value if name not in {"env", "e"} else "…"
             raise InvalidConfig(
                 f"docker argument '{raw}': '{shown}' cannot be read: {error}."
@@ -191,7 +188,7 @@ def _mounts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
             )
         if kind == "bind":
             source = str(Path(source or "").expanduser().absolute())
-        mounts.append(Mount(target, source, kind, read_only=read_only))  # type: ignore[arg-type]
+        mounts.append({"Target": target, "Source": source, "Type": kind, "ReadOnly": read_only})
     args.host_config["mounts"] = mounts
 
 
@@ -210,11 +207,10 @@ def _gpus(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) 
     """``all``, a number, or ``device=0,1``."""
     text = _text(values[-1]).strip("\"'")
     if text.startswith("device="):
-        ids = text.removeprefix("device=").split(",")
-        request = DeviceRequest(device_ids=ids, capabilities=[["gpu"]])
+        which: dict[str, Any] = {"DeviceIDs": text.removeprefix("device=").split(",")}
     else:
-        request = DeviceRequest(count=-1 if text == "all" else int(text), capabilities=[["gpu"]])
-    args.host_config["device_requests"] = [request]
+        which = {"Count": -1 if text == "all" else int(text)}
+    args.host_config["device_requests"] = [{**which, "Capabilities": [["gpu"]]}]
 
 
 def _ulimit(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
@@ -222,7 +218,7 @@ def _ulimit(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
     for value in values:
         name, _, numbers = _text(value).partition("=")
         soft, _, hard = numbers.partition(":")
-        limits.append(Ulimit(name=name, soft=int(soft), hard=int(hard or soft)))
+        limits.append({"Name": name, "Soft": int(soft), "Hard": int(hard or soft)})
     args.host_config["ulimits"] = limits
 
 
@@ -236,10 +232,6 @@ def _hosts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str])
 
 def _cpus(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
     args.host_config["nano_cpus"] = int(float(_text(values[-1])) * 1_000_000_000)
-
-
-def _devices(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.host_config["devices"] = parse_devices([_text(value) for value in values])
 
 
 def _network(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
@@ -274,7 +266,7 @@ def _container(key: str) -> Callable[[DockerArgs, Sequence[Any], Any], None]:
 
 
 def _size(value: object) -> int:
-    return int(parse_bytes(_text(value)))
+    return parse_size(_text(value))
 
 
 _PARSERS: Final[dict[str, Callable[[DockerArgs, Sequence[Any], Any], None]]] = {
@@ -284,7 +276,7 @@ _PARSERS: Final[dict[str, Callable[[DockerArgs, Sequence[Any], Any], None]]] = {
     "cpu-shares": _host("cpu_shares", lambda value: int(_text(value))),
     "cpus": _cpus,
     "cpuset-cpus": _host("cpuset_cpus", _text),
-    "device": _devices,
+    "device": _host_list("devices"),
     "dns": _host_list("dns"),
     "env": _env,
     "env-file": _env_file,

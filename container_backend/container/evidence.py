@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from container_backend import naming
 from container_backend.container.following import with_event
 from container_backend.container.outcome import LOST
-from container_backend.engine import missed_events, read_file
 
 if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
@@ -25,13 +24,13 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
         signs: What was known before.
 
     Raises:
-        ENGINE_ERRORS: The engine is not there.
+        EngineError: The engine does not answer, or refuses.
     """
     if found is None or not found.has_ended or found.started_at is None:
         return signs
     if found.state.get("ExitCode") == LOST and signs.exit_code is None:
         signs = _with_exit(engine, found, found.started_at, signs)
-    if found.entrypoint and read_file(engine, found.id, naming.REACHED) is None:
+    if found.entrypoint and engine.containers.read_file(found.id, naming.REACHED) is None:
         signs = replace(signs, swallowed_by=found.entrypoint)
     return signs
 
@@ -42,7 +41,7 @@ def _with_exit(engine: Engine, found: RunContainer, since: float, signs: Signs) 
     A container that it lost has an exit code all the same.
     """
     label = f"{naming.LABEL_RUN_ID}={found.run_id}"
-    told, _ = missed_events(engine, label, f"{since:.6f}")
+    told, _ = engine.missed_events(label, f"{since:.6f}")
     for event in told:
         if event.container_id == found.id and event.action == "die":
             signs = with_event(signs, event)

@@ -7,12 +7,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from docker.errors import NotFound
-
 from container_backend import naming
 from container_backend.container.described import read_container
 from container_backend.container.outcome import Signs
 from container_backend.engine import CONNECT_SECONDS, Event, EventReader
+from container_backend.errors import NotThere
 from container_backend.machine import exit_code_of
 
 if TYPE_CHECKING:
@@ -182,9 +181,9 @@ def inspect_container(engine: Engine, container: str) -> RunContainer | None:
     """A container, by id or name, as it is now; None where there is none.
 
     Raises:
-        ENGINE_ERRORS: The engine is not there.
+        EngineError: The engine does not answer, or refuses.
     """
     try:
-        return read_container(engine.client.api.inspect_container(container))
-    except NotFound:
+        return read_container(engine.containers.inspect(container))
+    except NotThere:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.naming import CANCELLED, TIMED_OUT
+from container_backend.container.marks import CANCELLED, TIMED_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ def outcome_of(
     Args:
         state: As the engine says it: ``Status``, ``ExitCode``, ``OOMKilled``, ``Error``.
             https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerInspect
-        ending: What its name ends with, where we asked it to end (see :mod:`container_backend.naming`).
+        ending: The mark of its run (see :mod:`container_backend.container.marks`).
         signs: What else was seen of it.
         timeout: The seconds that it had, for the message.
     """

@@ -21,9 +21,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, ImageNotFound
-
-from container_backend.engine import containers
+from container_backend.errors import EngineError, NotThere, Refused
 from container_backend.image import remove_unless_in_use
 from container_backend.machine import FileLock, make_private, owner_id, write_whole
 from container_backend.naming import (
@@ -83,17 +81,16 @@ class SharedCode:
         """A container of the image; gives its id. None where there is no image: the code is to be sent.
 
         Args:
-            arguments: Those of ``APIClient.create_container`` beside the image.
+            arguments: Those of :meth:`Containers.create` beside the image.
 
         Raises:
-            DockerException: The engine refuses.
-            OSError: The engine went away.
+            EngineError: The engine refuses, or does not answer.
         """
         if not (image := self.find()):
             return None
         try:
-            return str(self._engine.client.api.create_container(image, **arguments)["Id"])
-        except ImageNotFound:  # somebody removed it
+            return self._engine.containers.create(image, **arguments)
+        except NotThere:  # another process removed it
             with suppress(OSError):
                 self._file.unlink()
             return None
@@ -126,9 +123,9 @@ class SharedCode:
                 return said == _MADE
             try:
                 self._make()
-            except (DockerException, OSError) as error:
+            except EngineError as error:
                 _logger.debug("The code is not shared: %s", error)
-                if isinstance(error, (APIError, _Unfit)):
+                if isinstance(error, Refused):
                     _write(self._file, _NEVER)
                 return False
             _write(self._file, _MADE)
@@ -138,13 +135,13 @@ class SharedCode:
         """Of a container with neither the variables nor the labels of a run, which stay in an image.
 
         Raises:
-            DockerException: The engine refuses, or the image has a volume where the code goes.
-            OSError: The engine went away.
+            Refused: The engine refuses, or the image has a volume where the code goes.
+            EngineUnavailable: The engine does not answer.
         """
-        api = self._engine.client.api
-        config = api.inspect_image(self._image.id).get("Config") or {}
+        containers = self._engine.containers
+        config = self._engine.images.inspect(self._image.id).get("Config") or {}
         if overlaps(config.get("Volumes") or ()):
-            raise _Unfit("the image has a volume where the code goes")
+            raise Refused("the image has a volume where the code goes")
         labels = {
             **NO_LABELS,
             LABEL_SHARED_CODE: owner_id(),
@@ -152,16 +149,12 @@ class SharedCode:
         }
         name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
         try:
-            api.create_container(self._image.id, command=["true"], name=name, labels=labels)
-            api.put_archive(name, "/", self._code)
-            api.commit(name, CODE_REPOSITORY, self._key)
+            containers.create(self._image.id, command=["true"], name=name, labels=labels)
+            containers.put_archive(name, "/", self._code)
+            containers.commit(name, CODE_REPOSITORY, self._key)
         finally:
             self._code.seek(0)
-            containers.give_up(self._engine, name)
-
-
-class _Unfit(DockerException):
-    """There can be no such image."""
+            containers.give_up(name)
 
 
 def find_shared_code(
@@ -216,19 +209,18 @@ def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) ->
         unused_for: Only those that no run has asked for in so many seconds.
 
     Raises:
-        ENGINE_ERRORS: The engine went away.
+        EngineError: The engine refuses, or does not answer.
     """
     now = time.time()
     with suppress(OSError):
         for file in folder.iterdir():  # from here on, nobody takes such an image for there
             if now - file.stat().st_mtime >= unused_for:
                 file.unlink()
-    api = engine.client.api
     label = f"{LABEL_SHARED_CODE}={owner_id()}"
-    for found in api.containers(all=True, filters={"label": label, "name": CODE_CONTAINER}):
+    for found in engine.containers.find(label, name=CODE_CONTAINER):
         if now - found["Created"] >= unused_for:
-            containers.remove(engine, found["Id"])
-    for image in api.images(filters={"label": label}):
+            engine.containers.remove(found["Id"])
+    for image in engine.images.find(label):
         keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
         if not any((folder / key).exists() for key in keys):
             remove_unless_in_use(engine, image["Id"])

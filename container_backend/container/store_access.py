@@ -147,33 +147,33 @@ def plan_access(
     if artifacts is not None:
         # <root>/<experiment id>: a run may read the models of other experiments, too.
         mounts.append(Mount(artifacts.parent if artifacts.name.isdigit() else artifacts))
+    named = {name: Path(environ[name]).absolute() for name in _FILE_VARIABLES if environ.get(name)}
     environment = _client_environment(environ, artifact_location)
-    files = [Path(environ[name]).absolute() for name in _FILE_VARIABLES if environ.get(name)]
-    for name in _FILE_VARIABLES:
-        if environ.get(name):
-            environment[name] = str(Path(environ[name]).absolute())
-    if (store or artifacts) and not engine.is_local:
+    environment |= {name: str(file) for name, file in named.items()}
+    facts = engine.facts
+    if (store or artifacts) and not facts.is_local:
         raise TrackingUnreachable(
             f"The store '{store or artifacts}' is a folder of this machine; the engine "
             f"{engine.host.url} is another one, and its containers cannot see it.",
             remedy="Start a tracking server that both reach (`mlflow server --host 0.0.0.0`), and "
             "set MLFLOW_TRACKING_URI to it.",
         )
-    mounts += [Mount(file, read_only=True) for file in files if engine.is_local and file.exists()]
+    files = named.values() if facts.is_local else ()
+    mounts += [Mount(file, read_only=True) for file in files if file.exists()]
     host = urlsplit(tracking_uri).hostname or ""
     loopback = tracking_uri.startswith("http") and _LOOPBACK.fullmatch(host) is not None
-    if loopback and not engine.is_local:
+    if loopback and not facts.is_local:
         raise TrackingUnreachable(
             f"The tracking server '{tracking_uri}' listens on this machine only; the engine "
             f"{engine.host.url} is another one.",
             remedy="Set MLFLOW_TRACKING_URI to an address that both machines reach.",
         )
-    uri = _desktop_address(tracking_uri) if loopback and engine.is_desktop else tracking_uri
+    uri = _desktop_address(tracking_uri) if loopback and facts.is_desktop else tracking_uri
     return TrackingAccess(
         uri=uri,
         environment=environment,
         mounts=without_nested(mounts),
-        host_network=loopback and not engine.is_desktop,
+        host_network=loopback and not facts.is_desktop,
     )
 
 

@@ -1,7 +1,8 @@
-"""The Docker engine: where it is, what it can do, and everything that is asked of it.
+"""The engine: where it is, what it can do, and everything that is asked of it.
 
-The only room that imports the Docker SDK, except for the build session of `image/buildkit`.
-It knows containers, images and events in general, and nothing about runs or projects.
+`connect` gives an `Engine`: its `facts`, and verbs for its `containers` and its `images`.
+The verbs give plain data and raise errors of ours (`EngineError`). No other room imports the
+Docker SDK. It knows nothing about runs or projects.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
-"""The engine's clock, which need not be this machine's, and its way to write times."""
+"""Times as an engine writes them."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+from typing import Final
 
 # What the engine says of what has not happened.
 _NEVER: Final = "0001-01-01T00:00:00Z"
@@ -36,12 +33,3 @@ def exact_seconds(time: str) -> str:
     date, _, fraction = time.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
     return f"{int(moment.timestamp())}.{fraction or 0}"
-
-
-def clock_of(engine: Engine) -> float | None:
-    """Seconds since 1970, as the engine has it (``GET /info``); None where it does not say.
-
-    Raises:
-        ENGINE_ERRORS: The engine is not there.
-    """
-    return parse_time(str(engine.client.api.info().get("SystemTime", "")))

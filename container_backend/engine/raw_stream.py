@@ -13,16 +13,14 @@ import http.client
 import json
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import requests
-from docker.errors import APIError, NotFound
-
-from container_backend.engine.connection import REQUEST_TIMEOUT_SECONDS
+from container_backend.engine.api import REQUEST_TIMEOUT_SECONDS, asking
 from container_backend.engine.transport import dial
+from container_backend.errors import NotThere, Refused
 
 if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+    from container_backend.engine.api import Connection
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -30,38 +28,32 @@ _READ_BYTES: Final = 64 * 1024
 class RawStream:
     """The answer to a ``POST`` that was sent over a connection of its own."""
 
-    def __init__(self, engine: Engine, path: str, body: object = None) -> None:
+    def __init__(self, connection: Connection, path: str, body: object = None) -> None:
         """Send the request, and wait for the head of the answer.
 
         Args:
-            engine: Which.
+            connection: To the engine.
             path: Below the API's version, with its query.
             body: Sent as JSON.
 
         Raises:
-            docker.errors.APIError: The engine refuses.
-            OSError: The engine went away.
+            EngineError: The engine refuses, or does not answer.
         """
-        try:
-            self._socket = dial(engine.host)
-        except ValueError as error:
-            raise OSError(str(error)) from error
+        self._socket = dial(connection.host)
         try:
             self._socket.settimeout(REQUEST_TIMEOUT_SECONDS)
-            self._answer = _ask(self._socket, engine, path, body)
+            self._answer = _ask(self._socket, connection.api_version, path, body)
             self._socket.settimeout(None)
-        except http.client.HTTPException as error:
-            self.close()
-            raise ConnectionError(f"the engine does not answer: {error}") from error
         except BaseException:
             self.close()
             raise
 
+    @asking()
     def read(self) -> bytes:
         """What there is, without waiting for a full buffer; nothing at the end.
 
         Raises:
-            OSError: The engine went away.
+            EngineUnavailable: The engine went away.
         """
         return self._answer.read1(_READ_BYTES)
 
@@ -72,29 +64,24 @@ class RawStream:
         self._socket.close()
 
 
+@asking()
 def _ask(
-    connected: socket.socket, engine: Engine, path: str, body: object
+    connected: socket.socket, api_version: str, path: str, body: object
 ) -> http.client.HTTPResponse:
-    api: Any = engine.client.api
     connection = http.client.HTTPConnection("docker")
     connection.sock = connected
     content = json.dumps({} if body is None else body)
     headers = {"Content-Type": "application/json"}
-    connection.request("POST", f"/v{api._version}{path}", content, headers)
+    connection.request("POST", f"/v{api_version}{path}", content, headers)
     answer = connection.getresponse()
-    if answer.status == http.client.OK:
-        return answer
-    raise _refused(answer)
+    if answer.status != http.client.OK:
+        kind = NotThere if answer.status == http.client.NOT_FOUND else Refused
+        raise kind(_explanation(answer.read()), answer.status)
+    return answer
 
 
-def _refused(answer: http.client.HTTPResponse) -> APIError:
-    """As the SDK would raise it."""
-    response = requests.Response()
-    response.status_code, response.reason = answer.status, answer.reason
-    text = answer.read()
+def _explanation(answer: bytes) -> str:
     try:
-        said = str(json.loads(text)["message"])
+        return str(json.loads(answer)["message"])
     except (ValueError, KeyError, TypeError):
-        said = text.decode("utf-8", "replace").strip()
-    kind = NotFound if answer.status == http.client.NOT_FOUND else APIError
-    return kind(answer.reason, response=response, explanation=said)
+        return answer.decode("utf-8", "replace").strip()

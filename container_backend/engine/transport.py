@@ -1,7 +1,7 @@
-"""A connection of our own to an engine, for what the docker SDK's cannot be used for.
+"""A connection of our own to an engine, where the SDK's cannot be used.
 
 An upgraded connection of the SDK may lose bytes that arrived with the upgrade's answer: they stay
-in a buffer that nobody else can read.
+in a buffer that only the SDK can read.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from container_backend.engine.api import asking
+from container_backend.errors import EngineUnavailable
+
 if TYPE_CHECKING:
     from docker.tls import TLSConfig
 
-    from container_backend.engine.connection import EngineHost
+    from container_backend.engine.host import EngineHost
 
 _TIMEOUT_SECONDS = 30.0
 _TLS_PORT = 2376
 _PLAIN_PORT = 2375
 
 
+@asking()
 def dial(host: EngineHost) -> socket.socket:
     """Connect to an engine.
 
     Raises:
-        OSError: It cannot be reached, or its certificate is not trusted.
-        ValueError: The kind of address is not known.
+        EngineUnavailable: It cannot be reached, its certificate is not trusted, or the kind of
+            address is not known.
     """
     parts = urlsplit(host.url)
     if parts.scheme == "unix":
@@ -36,7 +40,7 @@ def dial(host: EngineHost) -> socket.socket:
         return _dial_tcp(parts, host.tls)
     if parts.scheme == "ssh":
         return _dial_ssh(parts)
-    raise ValueError(f"builds cannot be made over '{parts.scheme}://'")
+    raise EngineUnavailable(f"No engine can be reached over '{parts.scheme}://'.")
 
 
 def _dial_unix(path: str) -> socket.socket:

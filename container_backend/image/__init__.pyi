@@ -42,13 +42,12 @@ from .ready import add_code as add_code
 from .ready import have as have
 from .ready import have_image as have_image
 from .registry import IMAGE_SCHEME as IMAGE_SCHEME
-from .registry import auth_config as auth_config
 from .registry import check_tag as check_tag
 from .registry import is_image_address as is_image_address
+from .registry import login_for as login_for
 from .registry import push_image as push_image
 from .registry import reference_of as reference_of
 from .registry import registry_digest as registry_digest
-from .registry import split_reference as split_reference
 from .registry import tag_of as tag_of
 from .sbom import SBOM as SBOM
 from .sbom import SBOM_IN_IMAGE as SBOM_IN_IMAGE

@@ -9,12 +9,9 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException
-
-from container_backend.engine import said_by
-from container_backend.errors import ImageUnavailable, InvalidConfig, InvalidInput
+from container_backend.errors import EngineError, ImageUnavailable, InvalidConfig, InvalidInput
 from container_backend.image.facts import kind_of_image
 from container_backend.image.progress import hint_for_refusal
 from container_backend.machine import human_size
@@ -28,7 +25,6 @@ _logger = logging.getLogger(__package__)
 # https://github.com/moby/docker-image-spec/blob/main/spec.md#combined-image-json--filesystem-changeset-format
 _MANIFEST: Final = "manifest.json"
 _MOST_JSON_BYTES: Final = 16 * 1024 * 1024
-_CHUNK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def save_images(engine: Engine, references: Sequence[str], path: Path) -> None:
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             temporary = file.name
-            size = _receive(engine, references, file)
+            size = sum(map(file.write, engine.images.save(references)))
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
@@ -87,43 +83,14 @@ def save_images(engine: Engine, references: Sequence[str], path: Path) -> None:
     except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, DockerException):
+        if isinstance(error, OSError):
             raise InvalidConfig(
                 f"The file '{path}' cannot be written: {error.strerror or error}."
             ) from error
+        if isinstance(error, EngineError):
+            raise _refusal(f"save {' and '.join(references)}", error.message) from error
         raise
     _logger.info("=== Saved %s ===", human_size(size))
-
-
-def _receive(engine: Engine, references: Sequence[str], file: IO[bytes]) -> int:
-    """Have the engine's tar of some images written; gives its size.
-
-    ``GET /images/get``, of which the SDK asks for one image alone:
-    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
-    """
-    api: Any = engine.streams.api
-    size = 0
-    try:
-        answer = api._get(api._url("/images/get"), params={"names": list(references)}, stream=True)
-        api._raise_for_status(answer)
-        chunks = iter(answer.iter_content(_CHUNK_BYTES))
-    except (DockerException, OSError) as error:
-        raise _not_given(references, error) from error
-    while True:
-        try:
-            chunk = next(chunks, None)
-        except (DockerException, OSError) as error:
-            raise _not_given(references, error) from error
-        if chunk is None:
-            return size
-        size += file.write(chunk)
-
-
-def _not_given(references: Sequence[str], error: DockerException | OSError) -> ImageUnavailable:
-    said = said_by(error)
-    return ImageUnavailable(
-        f"The engine cannot save {' and '.join(references)}: {said}", remedy=hint_for_refusal(said)
-    )
 
 
 def load_images(engine: Engine, path: Path) -> list[ArchivedImage]:
@@ -137,18 +104,22 @@ def load_images(engine: Engine, path: Path) -> list[ArchivedImage]:
     _logger.info("=== Loading %s (%s) ===", path, human_size(path.stat().st_size))
     try:
         with path.open("rb") as file:
-            for answer in engine.streams.api.load_image(file):
+            for answer in engine.images.load(file):
                 if "error" in answer:
-                    said = str(answer["error"])
-                    raise ImageUnavailable(
-                        f"The engine cannot load '{path}': {said}", remedy=hint_for_refusal(said)
-                    )
-    except (APIError, DockerException, OSError) as error:
-        said = said_by(error)
-        raise ImageUnavailable(
-            f"The engine cannot load '{path}': {said}", remedy=hint_for_refusal(said)
-        ) from error
+                    raise _refusal(f"load '{path}'", str(answer["error"]))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except EngineError as error:
+        raise _refusal(f"load '{path}'", error.message) from error
     return found
+
+
+def _refusal(what: str, said: str) -> ImageUnavailable:
+    return ImageUnavailable(f"The engine cannot {what}: {said}", remedy=hint_for_refusal(said))
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(f"The file '{path}' cannot be read: {error.strerror or error}.")
 
 
 def read_archive(path: Path) -> list[ArchivedImage]:
@@ -163,9 +134,7 @@ def read_archive(path: Path) -> list[ArchivedImage]:
             manifest = _json(archive, entries, _MANIFEST)
             found = [_archived(archive, entries, image) for image in manifest]
     except OSError as error:
-        raise InvalidInput(
-            f"The file '{path}' cannot be read: {error.strerror or error}."
-        ) from error
+        raise _unreadable(path, error) from error
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"The file '{path}' is not an archive of images, or not all of it: {error}.",

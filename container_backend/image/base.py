@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, ImageNotFound
-
-from container_backend.engine import said_by, variables_in
-from container_backend.errors import ImageUnavailable
+from container_backend.engine import variables_in
+from container_backend.errors import ImageUnavailable, NotThere, Refused
 from container_backend.image.hash import BaseImage
-from container_backend.image.registry import auth_config, repository_of
+from container_backend.image.registry import login_for, repository_of
 from container_backend.machine import base_digest_in
 from container_backend.naming import LABEL_BASE_IMAGE
 
@@ -73,24 +71,21 @@ def resolve_base(
         return BaseImage(reference, digest, reference)
     if pull != ALWAYS:
         try:
-            return _base_of(reference, engine.client.api.inspect_image(reference))
-        except ImageNotFound as error:
+            return _base_of(reference, engine.images.inspect(reference))
+        except NotThere as error:
             if pull == NEVER:
                 raise ImageUnavailable(
                     f"The base image '{reference}' is not on the engine, and 'pull' is 'never'."
                 ) from error
     try:
-        told = engine.client.api.inspect_distribution(
-            reference, auth_config=auth_config(engine, reference, docker_auth)
-        )
-    except APIError as error:
+        digest = engine.images.registry_digest(reference, login_for(reference, docker_auth))
+    except Refused as error:
         raise ImageUnavailable(
             f"The base image '{reference}' is not on the engine, and its registry does not "
-            f"have it or cannot be asked: {said_by(error)}",
+            f"have it or cannot be asked: {error.message}",
             remedy="Check the name and the login (`docker login`), or set another base_image in "
             "the backend config.",
         ) from error
-    digest = str(told["Descriptor"]["digest"])
     return BaseImage(reference, digest, f"{reference}@{digest}")
 
 
@@ -110,7 +105,7 @@ def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
     An image that came in a file, or from a registry, knows what it was built on; the engine that
     has it need not have its base.
     """
-    listed = engine.client.api.images(filters={"label": f"{LABEL_BASE_IMAGE}={reference}"})
+    listed = engine.images.find(f"{LABEL_BASE_IMAGE}={reference}")
     digests = [
         base_digest_in(image["Labels"])
         for image in sorted(listed, key=lambda image: -int(image["Created"]))

@@ -13,9 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from docker.errors import APIError, DockerException, NotFound
-
-from container_backend.engine import containers, said_by
 from container_backend.environment import (
     LOCK_IN_IMAGE,
     LOCK_IN_STAGE,
@@ -25,10 +22,10 @@ from container_backend.environment import (
     read_lock,
     with_netrc,
 )
-from container_backend.errors import BuildError
+from container_backend.errors import BuildError, EngineError, NotThere, Refused
 from container_backend.image.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.image.progress import describe_failure, hint_for
-from container_backend.image.registry import credentials_of, split_reference
+from container_backend.image.registry import logins_of
 from container_backend.image.sbom import SBOM, SBOM_IN_IMAGE, Installed, bill_of_materials
 from container_backend.machine import __version__
 from container_backend.naming import (
@@ -97,7 +94,7 @@ def _in_rounds(work: Callable[[], T]) -> T:
     several do not. The second time, the engine knows all steps.
     """
     for _ in range(_MOST_ROUNDS - 1):
-        with suppress(NotFound):
+        with suppress(NotThere):
             return work()
     return work()
 
@@ -111,9 +108,9 @@ def _build_once(
     """Build, and give it its name.
 
     Raises:
-        NotFound: Somebody else built the same at the same time, and removed what both had.
+        NotThere: Another process built the same at the same time, and removed what both had.
     """
-    image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+    image_id = build_image(engine, request, on_progress=on_progress)
     try:
         lock, installed = _read_installed(engine, image_id)
         bill = bill_of_materials(plan, lock, installed)
@@ -156,12 +153,12 @@ def resolve(
         request = replace(request, context={**request.context, **now})
 
     def work() -> Lock | None:
-        image_id = build_image(engine.streams.api, engine.host, request, on_progress=on_progress)
+        image_id = build_image(engine, request, on_progress=on_progress)
         try:
             return _read_lock(engine, image_id, LOCK_IN_STAGE)
         finally:
-            with suppress(NotFound):
-                engine.client.api.remove_image(image_id, noprune=True)
+            with suppress(NotThere):
+                engine.images.remove(image_id, prune=False)
 
     with _build_errors():
         return _in_rounds(work)
@@ -171,34 +168,34 @@ def lock_of(engine: Engine, reference: str) -> Lock | None:
     """The lock in an environment image; None where it has none.
 
     Raises:
-        DockerException: The image is gone, or the engine.
+        EngineError: The image is missing, or the engine does not answer.
     """
     return _read_lock(engine, reference, LOCK_IN_IMAGE)
 
 
 def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
     """Files of an image are read by way of a container, which is never started."""
-    created = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
+    container = engine.containers.create(image, command=["true"], labels=NO_LABELS)
     try:
-        content = containers.read_file(engine, created["Id"], path)
+        content = engine.containers.read_file(container, path)
     finally:
-        containers.remove(engine, created["Id"])
+        engine.containers.remove(container)
     return None if content is None else read_lock(content.decode())
 
 
 def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]:
-    created = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
-    container_id = str(created["Id"])
+    containers = engine.containers
+    container = containers.create(image, command=["true"], labels=NO_LABELS)
     try:
-        lock = containers.read_file(engine, container_id, LOCK_IN_IMAGE)
+        lock = containers.read_file(container, LOCK_IN_IMAGE)
         with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
             folder = Path(temporary)
-            containers.copy_folder(engine, container_id, PACKAGES_IN_IMAGE, folder)
+            containers.copy_folder(container, PACKAGES_IN_IMAGE, folder)
             told = {file.stem: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
-        dpkg = containers.read_file(engine, container_id, _DPKG) or b""
-        os_release = containers.read_file(engine, container_id, _OS_RELEASE) or b""
+        dpkg = containers.read_file(container, _DPKG) or b""
+        os_release = containers.read_file(container, _OS_RELEASE) or b""
     finally:
-        containers.remove(engine, container_id)
+        containers.remove(container)
     conda = told.pop(_CONDA, [])
     python = [package for packages in told.values() for package in packages]
     installed = Installed(python, conda, dpkg.decode(), os_release.decode())
@@ -207,9 +204,9 @@ def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]
 
 def _discard(engine: Engine, image_id: str) -> None:
     """Nobody would find an image that has no name, but the disk would be fuller by it."""
-    with suppress(DockerException, OSError):
-        if not engine.client.api.inspect_image(image_id)["RepoTags"]:
-            engine.client.api.remove_image(image_id, noprune=True)
+    with suppress(EngineError):
+        if not engine.images.inspect(image_id)["RepoTags"]:
+            engine.images.remove(image_id, prune=False)
 
 
 def _request(
@@ -224,9 +221,9 @@ def _request(
         context=plan.context,
         build_args=_proxies(os.environ),
         secrets={**plan.secrets, **build_secrets(plan.indexes)},
-        credentials=credentials_of(engine, docker_auth),
+        credentials=logins_of(docker_auth),
         target=target,
-        platform=None if plan.platform == engine.platform else plan.platform,
+        platform=None if plan.platform == engine.facts.platform else plan.platform,
         no_cache=no_cache,
     )
 
@@ -243,8 +240,7 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
     if lock is not None:
         labels[LABEL_LOCK_DIGEST] = lock.digest
     unfinished = f"{UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
-    api = engine.client.api
-    api.tag(image_id, *split_reference(unfinished))
+    engine.images.tag(image_id, unfinished)
     try:
         request = BuildRequest(
             context={
@@ -253,17 +249,17 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
             },
             tags=(plan.tag,),
             labels=labels,
-            platform=None if plan.platform == engine.platform else plan.platform,
+            platform=None if plan.platform == engine.facts.platform else plan.platform,
         )
-        build_image(engine.streams.api, engine.host, request)
+        build_image(engine, request)
     except BuildFailed:
-        api.inspect_image(unfinished)  # where that is gone, it says so instead
+        engine.images.inspect(unfinished)  # where that is gone, it says so instead
         raise
     finally:
         # The same image of another process goes with the last of its names, and with it this one;
         # by force, for that process may have a container of it in order to read what is in it.
-        with suppress(NotFound):
-            api.remove_image(unfinished, noprune=True, force=True)
+        with suppress(NotThere):
+            engine.images.remove(unfinished, force=True, prune=False)
 
 
 @contextmanager
@@ -273,13 +269,17 @@ def _build_errors() -> Iterator[None]:
         yield
     except BuildFailed as error:
         raise BuildError(describe_failure(error), remedy=hint_for(error)) from error
-    except APIError as error:
-        refused = BuildFailed(said_by(error))
+    except Refused as error:
+        refused = BuildFailed(error.message)
         raise BuildError(describe_failure(refused), remedy=hint_for(refused)) from error
-    except (DockerException, OSError) as error:
+    except EngineError as error:
         raise BuildError(
-            f"The engine went away while the environment image was built: {error}",
+            f"The engine went away while the environment image was built: {error.message}",
             remedy="See whether it runs (`docker info`) and try again.",
+        ) from error
+    except OSError as error:
+        raise BuildError(
+            f"The environment image could not be described on this machine: {error}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import naming
 from container_backend.config import is_image_reference
-from container_backend.engine import connect, remove
+from container_backend.engine import connect
 from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
 from container_backend.image.build import lock_of
 from container_backend.image.ready import have
@@ -212,18 +212,10 @@ def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
     """The first of some paths that is there in an image; None for none.
 
     Raises:
-        DockerException: The image is gone, or the engine.
+        EngineError: The image is missing, or the engine does not answer.
     """
-    made = engine.client.api.create_container(image, ["true"], labels=NO_LABELS)
+    container = engine.containers.create(image, command=["true"], labels=NO_LABELS)
     try:
-        return next(
-            (path for path in paths if _is_there(engine.client.api, str(made["Id"]), path)), None
-        )
+        return next((path for path in paths if engine.containers.has_path(container, path)), None)
     finally:
-        remove(engine, made["Id"])
-
-
-def _is_there(api: Any, container_id: str, path: str) -> bool:  # noqa: ANN401 the SDK's
-    """``HEAD /containers/ID/archive``, which the SDK does not know."""
-    address = api._url("/containers/{0}/archive", container_id)
-    return bool(api.head(address, params={"path": path}, timeout=api.timeout).ok)
+        engine.containers.remove(container)

@@ -6,13 +6,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import NotFound
-
-from container_backend.errors import ImageUnavailable
+from container_backend.errors import ImageUnavailable, NotThere
 from container_backend.image.base import EnvironmentImage, python_path_of
 from container_backend.image.build import build
 from container_backend.image.progress import built_line, shown_steps
-from container_backend.image.registry import is_there, pull_image, push_image, split_reference
+from container_backend.image.registry import is_there, pull_image, push_image
 from container_backend.naming import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
 
 if TYPE_CHECKING:
@@ -28,17 +26,17 @@ _logger = logging.getLogger(__package__)
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
     """The image of a plan's hash on the engine, whatever it is called there."""
     try:
-        inspected = engine.client.api.inspect_image(plan.exact or plan.tag)
-    except NotFound:
+        inspected = engine.images.inspect(plan.exact or plan.tag)
+    except NotThere:
         inspected = None
     if inspected is None or not (plan.exact or _is_of(plan, inspected)):
         labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
         if plan.lock_digest:
             labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
-        listed = [] if plan.exact else engine.client.api.images(filters={"label": labels})
+        listed = [] if plan.exact else engine.images.find(*labels)
         if not listed:
             return None
-        inspected = engine.client.api.inspect_image(listed[0]["Id"])
+        inspected = engine.images.inspect(listed[0]["Id"])
     return _environment_image(plan, inspected)
 
 
@@ -121,7 +119,7 @@ def find_or_build(
             locked = build(
                 engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
             )
-        found = _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+        found = _environment_image(plan, engine.images.inspect(plan.tag))
         packages = len(locked.packages) if locked else None
         _logger.info(built_line(found.reference, packages, time.monotonic() - started))
         if push and repository:
@@ -140,11 +138,9 @@ def _exact(
     """
     _logger.info("=== Pulling environment image %s ===", plan.exact)
     pull_image(engine, plan.exact, docker_auth)
-    try:
-        engine.client.api.inspect_image(plan.tag)
-    except NotFound:
-        engine.client.api.tag(plan.exact, *split_reference(plan.tag))
-    return _environment_image(plan, engine.client.api.inspect_image(plan.exact))
+    if not engine.images.has(plan.tag):
+        engine.images.tag(plan.exact, plan.tag)
+    return _environment_image(plan, engine.images.inspect(plan.exact))
 
 
 def _remote(plan: ImagePlan, repository: str) -> str:
@@ -165,12 +161,12 @@ def _pulled(
     except ImageUnavailable as error:
         _logger.warning("%s", error.message)
         return None
-    inspected = engine.client.api.inspect_image(reference)
+    inspected = engine.images.inspect(reference)
     if not _is_of(plan, inspected):
         _logger.warning("The image %s is not of the environment that it is named after", reference)
         return None
-    engine.client.api.tag(reference, *split_reference(plan.tag))
-    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+    engine.images.tag(reference, plan.tag)
+    return _environment_image(plan, engine.images.inspect(plan.tag))
 
 
 def _pushed(
@@ -178,6 +174,6 @@ def _pushed(
 ) -> EnvironmentImage:
     reference = _remote(plan, repository)
     _logger.info("=== Pushing environment image %s ===", reference)
-    engine.client.api.tag(plan.tag, *split_reference(reference))
+    engine.images.tag(plan.tag, reference)
     push_image(engine, reference, docker_auth)
-    return _environment_image(plan, engine.client.api.inspect_image(plan.tag))
+    return _environment_image(plan, engine.images.inspect(plan.tag))

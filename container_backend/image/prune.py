@@ -13,10 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
-from docker.errors import APIError
-
-from container_backend.engine import said_by
-from container_backend.errors import InvalidConfig
+from container_backend.errors import InvalidConfig, NotThere, Refused
 from container_backend.machine import FileLock, hash_in, make_private, state_folder
 from container_backend.naming import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
 
@@ -68,7 +65,7 @@ class ListedImage:
 def list_images(engine: Engine) -> list[ListedImage]:
     """The environment images of an engine, the one used last first."""
     found = []
-    images = engine.streams.api.df()["Images"] or []
+    images = engine.images.disk_usage()
     sharing = Counter[str]()
     for image in images:
         labels = image.get("Labels") or {}
@@ -155,11 +152,11 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
         try:
             _remove_shared_code_of(engine, image.hash)
             for reference in image.names or (image.id,):
-                engine.client.api.remove_image(reference)
-        except APIError as error:
-            if error.status_code == 404:  # noqa: PLR2004 somebody else was quicker
-                return None
-            return said_by(error)
+                engine.images.remove(reference)
+        except NotThere:  # another process was quicker
+            return None
+        except Refused as error:
+            return error.message
         forget_use(engine.host, image.hash)
     return None
 
@@ -238,15 +235,17 @@ def _folder(host: EngineHost, environment_hash: str) -> Path:
 
 def _remove_shared_code_of(engine: Engine, environment_hash: str) -> None:
     """Remove the images with shared code on top of an environment image, unless in use."""
-    labels = [LABEL_SHARED_CODE, f"{LABEL_OF_ENVIRONMENT}={environment_hash}"]
-    for image in engine.client.api.images(filters={"label": labels}):
-        remove_unless_in_use(engine, image["Id"], noprune=True)
+    of_environment = f"{LABEL_OF_ENVIRONMENT}={environment_hash}"
+    for image in engine.images.find(LABEL_SHARED_CODE, of_environment):
+        remove_unless_in_use(engine, image["Id"], prune=False)
 
 
-def remove_unless_in_use(engine: Engine, image: str, *, noprune: bool = False) -> None:
+def remove_unless_in_use(engine: Engine, image: str, *, prune: bool = True) -> None:
     """Remove an image, unless it is gone or a container needs it."""
     try:
-        engine.client.api.remove_image(image, noprune=noprune)
-    except APIError as error:
-        if error.status_code not in {404, _CONFLICT}:
+        engine.images.remove(image, prune=prune)
+    except NotThere:
+        return
+    except Refused as error:
+        if error.status != _CONFLICT:
             raise

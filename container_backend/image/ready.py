@@ -8,15 +8,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import DockerException, ImageNotFound
-
 from container_backend.environment import project_files
-from container_backend.errors import BuildError, ImageUnavailable
+from container_backend.errors import BuildError, EngineError, ImageUnavailable, NotThere
 from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
 from container_backend.image.buildkit import BuildFailed, BuildRequest, build_image
 from container_backend.image.find import entrypoint_of
 from container_backend.image.progress import hint_for
-from container_backend.image.registry import credentials_of, pull_image
+from container_backend.image.registry import logins_of, pull_image
 from container_backend.machine import digest_of
 from container_backend.naming import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
 
@@ -75,8 +73,8 @@ def have(
     """
     if pull != ALWAYS:
         try:
-            return dict(engine.client.api.inspect_image(reference))
-        except ImageNotFound as error:
+            return engine.images.inspect(reference)
+        except NotThere as error:
             if pull == NEVER:
                 raise ImageUnavailable(
                     f"The image '{reference}' is not on the engine, and 'pull' is 'never'."
@@ -84,7 +82,7 @@ def have(
     _logger.info("=== Pulling image %s ===", reference)
     before_pull()
     pull_image(engine, reference, docker_auth)
-    return dict(engine.client.api.inspect_image(reference))
+    return engine.images.inspect(reference)
 
 
 def have_image(
@@ -143,14 +141,14 @@ def add_code(
             **{f"project/{path}": content for path, content in files.items()},
         },
         tags=(tag,),
-        credentials=credentials_of(engine),
+        credentials=logins_of(),
     )
     try:
-        built = build_image(engine.streams.api, engine.host, request)
-        return _image(tag, engine.client.api.inspect_image(built))
+        built = build_image(engine, request)
+        return _image(tag, engine.images.inspect(built))
     except BuildFailed as error:
         raise BuildError(
             f"The image with the code could not be built: {error.message}", remedy=hint_for(error)
         ) from error
-    except (DockerException, OSError) as error:
-        raise BuildError(f"The engine went away while an image was built: {error}") from error
+    except EngineError as error:
+        raise BuildError(f"The image with the code could not be built: {error.message}") from error

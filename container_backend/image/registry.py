@@ -6,13 +6,16 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import docker.auth
-from docker.errors import APIError, DockerException
-
 from container_backend.config import is_image_reference
-from container_backend.engine import said_by
-from container_backend.errors import ImageUnavailable, InvalidConfig, InvalidProject
-from container_backend.image.buildkit import RegistryCredentials, StepEvent
+from container_backend.engine import HUB_NAMES, Login, registry_of, saved_logins
+from container_backend.errors import (
+    EngineError,
+    ImageUnavailable,
+    InvalidConfig,
+    InvalidProject,
+    NotThere,
+)
+from container_backend.image.buildkit import StepEvent
 from container_backend.image.progress import PULLING, PUSHING, shown_steps
 from container_backend.naming import IMAGE_REPOSITORY
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _logger = logging.getLogger(__package__)
-_NOT_FOUND: Final = 404
 # What the engine says of a layer of which bytes move.
 _MOVING: Final = frozenset({"Downloading", "Pushing"})
 
@@ -30,25 +32,17 @@ _MOVING: Final = frozenset({"Downloading", "Pushing"})
 def is_there(
     engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
 ) -> bool | None:
-    """Whether a registry has an image; None where it does not tell, which is said.
-
-    ``GET /distribution/{name}/json``:
-    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Distribution
-    """
+    """Whether a registry has an image; None where it does not tell, which is logged."""
     try:
-        engine.client.api.inspect_distribution(
-            reference, auth_config=auth_config(engine, reference, docker_auth)
+        engine.images.registry_digest(reference, login_for(reference, docker_auth))
+    except NotThere:
+        return False
+    except EngineError as error:
+        _logger.warning(
+            "The registry does not tell whether it has %s: %s", reference, error.message
         )
-    except APIError as error:
-        if error.status_code == _NOT_FOUND:
-            return False
-        problem = said_by(error)
-    except (DockerException, OSError) as error:
-        problem = str(error)
-    else:
-        return True
-    _logger.warning("The registry does not tell whether it has %s: %s", reference, problem)
-    return None
+        return None
+    return True
 
 
 def pull_image(
@@ -59,7 +53,7 @@ def pull_image(
     Raises:
         ImageUnavailable: The registry does not have it, refuses, or went away.
     """
-    problem = _transfer(engine, engine.streams.api.pull, reference, docker_auth, PULLING)
+    problem = _transfer(engine.images.pull, reference, docker_auth, PULLING)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pulled: {problem}",
@@ -77,7 +71,7 @@ def push_image(
     Raises:
         ImageUnavailable: The registry refuses, or went away.
     """
-    problem = _transfer(engine, engine.streams.api.push, reference, docker_auth, PUSHING)
+    problem = _transfer(engine.images.push, reference, docker_auth, PUSHING)
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be pushed: {problem}",
@@ -86,23 +80,22 @@ def push_image(
 
 
 def _transfer(
-    engine: Engine,
-    call: Any,  # noqa: ANN401 the SDK's
+    call: Callable[[str, Login | None], Iterable[Mapping[str, Any]]],
     reference: str,
     docker_auth: Mapping[str, Any] | None,
     step: str,
 ) -> str | None:
-    """What went wrong; None for nothing. The SDK's own ``images.pull`` swallows errors."""
-    name, tag = split_reference(reference)
-    auth = auth_config(engine, reference, docker_auth)
+    """What went wrong; None for nothing."""
+    login = login_for(reference, docker_auth)
     started = time.monotonic()
     with shown_steps() as show:
         show(StepEvent(step, "started"))
         try:
-            answers = call(name, tag=tag, auth_config=auth, stream=True, decode=True)
-            problem = _follow(answers, reference, lambda event: show(event._replace(step=step)))
-        except (DockerException, OSError) as error:
-            problem = said_by(error)
+            problem = _follow(
+                call(reference, login), reference, lambda event: show(event._replace(step=step))
+            )
+        except EngineError as error:
+            problem = error.message
         end = "completed" if problem is None else "failed"
         show(StepEvent(step, end, time.monotonic() - started, problem))
     return problem
@@ -130,16 +123,6 @@ def _follow(
             current, total = (sum(numbers) for numbers in zip(*layers.values(), strict=True))
             show(StepEvent("", "transfer", current=min(current, total), total=total))
     return None
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """The name, and the tag or digest."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return name, digest
-    head, slash, tail = name.rpartition("/")
-    tail, _, tag = tail.partition(":")
-    return head + slash + tail, tag or "latest"
 
 
 # What an image is called where a project's address is asked for.
@@ -215,62 +198,27 @@ def registry_digest(reference: str, inspected: Mapping[str, Any]) -> str:
     return found[0][2] if found else ""
 
 
-# BuildKit and the Docker config file call Docker Hub by different names.
-_HUB_NAMES = frozenset(
-    {"registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com"}
-)
-
-
-def credentials_of(
-    engine: Engine, docker_auth: Mapping[str, Any] | None = None
-) -> Callable[[str], RegistryCredentials | None]:
+def logins_of(docker_auth: Mapping[str, Any] | None = None) -> Callable[[str], Login | None]:
     """A function that knows the login of a registry's host, or None.
 
     Args:
-        engine: Whose client has read the Docker config file.
         docker_auth: What ``mlflow.projects.run(docker_auth=…)`` was given: ``username``,
-            ``password`` and ``registry``, as for ``docker login``.
+            ``password`` and ``registry``, as for ``docker login``. The saved logins have the rest.
     """
-    # Read by the SDK when it connected; it has no public name for it.
-    configs: Any = getattr(engine.client.api, "_auth_configs")  # noqa: B009
+    saved = saved_logins()
+    if not docker_auth or not docker_auth.get("username"):
+        return saved
+    given = Login(str(docker_auth["username"]), str(docker_auth.get("password") or ""))
+    registry = str(docker_auth.get("registry") or "")
+    registry = registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
-    def lookup(host: str) -> RegistryCredentials | None:
-        hub = host in _HUB_NAMES
-        if docker_auth and docker_auth.get("username"):
-            registry = str(docker_auth.get("registry") or "")
-            registry = registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
-            if registry == host or (hub and registry in _HUB_NAMES | {""}):
-                return RegistryCredentials(
-                    str(docker_auth["username"]), str(docker_auth.get("password") or "")
-                )
-        try:
-            known = configs.resolve_authconfig(docker.auth.INDEX_NAME if hub else host)
-        except DockerException as error:
-            # The registry may let everybody in.
-            _logger.warning("The Docker config has no login for %s: %s", host, error)
-            return None
-        if not known:
-            return None
-        if token := known.get("IdentityToken") or known.get("identitytoken"):
-            return RegistryCredentials("", str(token))
-        username = known.get("Username") or known.get("username")
-        password = known.get("Password") or known.get("password")
-        return RegistryCredentials(str(username), str(password)) if username else None
+    def lookup(host: str) -> Login | None:
+        is_hub = host in HUB_NAMES and registry in HUB_NAMES | {""}
+        return given if registry == host or is_hub else saved(host)
 
     return lookup
 
 
-def auth_config(
-    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None
-) -> dict[str, str]:
-    """The login for an image's registry, in the form that the SDK's calls take; empty for none.
-
-    Not None: the SDK would look for one itself, and raise where a helper is missing.
-    """
-    host, _ = docker.auth.resolve_repository_name(reference.partition("@")[0])
-    found = credentials_of(engine, docker_auth)(host)
-    if found is None:
-        return {}
-    if not found.username:
-        return {"identitytoken": found.password}
-    return {"username": found.username, "password": found.password}
+def login_for(reference: str, docker_auth: Mapping[str, Any] | None) -> Login | None:
+    """The login for an image's registry."""
+    return logins_of(docker_auth)(registry_of(reference))

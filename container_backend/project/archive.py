@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
-from docker.utils.build import PatternMatcher
-
+from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
 from container_backend.machine import read_template
 from container_backend.naming import (
@@ -243,9 +242,9 @@ def included_files(directory: Path) -> Iterator[str]:
     Raises:
         InvalidProject: ``.dockerignore`` or a folder cannot be read.
     """
-    matcher = PatternMatcher([*IGNORED_BY_DEFAULT, *_ignore_patterns(directory)])
+    patterns = [*IGNORED_BY_DEFAULT, *_ignore_patterns(directory)]
     try:
-        yield from sorted(matcher.walk(str(directory)))
+        yield from sorted(not_ignored(directory, patterns))
     except OSError as error:
         raise InvalidProject(
             f"The project's folder '{error.filename or directory}' cannot be read: "

@@ -9,8 +9,6 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import APIError, ImageNotFound
-
 from container_backend.environment import (
     LOCK,
     Indexes,
@@ -19,13 +17,18 @@ from container_backend.environment import (
     read_lock,
     specify,
 )
-from container_backend.errors import ImageUnavailable, InvalidEnvironment, NotRepeatable
+from container_backend.errors import (
+    ImageUnavailable,
+    InvalidEnvironment,
+    NotRepeatable,
+    Refused,
+)
 from container_backend.image import (
     DOCKERFILE,
     BaseImage,
     ImagePlan,
-    auth_config,
     find_image,
+    login_for,
     resolve_base,
 )
 from container_backend.machine import digest_of, hash_file
@@ -68,8 +71,8 @@ def find_exact(engine: Engine, id_: str, repository_digest: str) -> str | None:
     """How the same image can be had: by its id or repository digest. None where it cannot."""
     for reference in filter(None, (id_, repository_digest)):
         try:
-            engine.client.api.inspect_image(reference)
-        except (ImageNotFound, APIError):
+            engine.images.inspect(reference)
+        except Refused:
             continue
         return reference
     return (
@@ -81,10 +84,8 @@ def find_exact(engine: Engine, id_: str, repository_digest: str) -> str | None:
 
 def _is_in_registry(engine: Engine, reference: str) -> bool:
     try:
-        engine.client.api.inspect_distribution(
-            reference, auth_config=auth_config(engine, reference, None)
-        )
-    except APIError:
+        engine.images.registry_digest(reference, login_for(reference, None))
+    except Refused:
         return False
     return True
 
@@ -112,10 +113,10 @@ def plan_again(
         return replace(plan, exact=exact)
     if find_image(engine, plan) is not None:
         return plan
-    if recorded.platform != engine.platform:
+    if recorded.platform != engine.facts.platform:
         lacks.append(
             f"platform: the image was built for {recorded.platform}; this engine is "
-            f"{engine.platform}"
+            f"{engine.facts.platform}"
         )
     if before.context is None:
         lacks.append(
@@ -250,8 +251,8 @@ def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str]) -> ImagePlan
 def _name_of(engine: Engine, base: BaseImage) -> str | None:
     """A name for an image that no registry has: BuildKit builds on names."""
     try:
-        inspected = engine.client.api.inspect_image(base.digest)
-    except (ImageNotFound, APIError):
+        inspected = engine.images.inspect(base.digest)
+    except Refused:
         return None
     names = [str(name) for name in inspected.get("RepoTags") or []]
     return base.reference if base.reference in names else next(iter(names), None)

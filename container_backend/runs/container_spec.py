@@ -13,6 +13,7 @@ from container_backend.container import (
     TrackingAccess,
     base_environment,
     choose_owner,
+    container_name,
     without_nested,
 )
 from container_backend.image import ReadyImage
@@ -80,7 +81,7 @@ def container_spec(
     entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
     return ContainerSpec(
-        name=naming.container_name(run_id),
+        name=container_name(run_id),
         image=image.id,
         command=plan.command.line,
         environment={

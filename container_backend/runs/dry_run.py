@@ -73,8 +73,7 @@ def preview(submission: Submission) -> DryRun:
 
 def _look_for(plan: Plan) -> tuple[str, bool]:
     if isinstance(plan.image, ReadyImage):
-        found = plan.engine.client.images.list(plan.image.reference)
-        return plan.image.reference, bool(found)
+        return plan.image.reference, plan.engine.images.has(plan.image.reference)
     image = find_image(plan.engine, plan.image)
     return (image.reference if image else plan.image.tag), image is not None
 

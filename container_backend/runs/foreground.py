@@ -1,9 +1,8 @@
-"""A run that somebody waits for in front of it: its output is shown, an interrupt cancels it."""
+"""A run that its client waits for: the output is shown, an interrupt cancels the run."""
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,30 +10,24 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow.exceptions import MlflowException
 
-from container_backend import naming
-from container_backend.container import (
-    FINISHED,
-    RUNNING,
-    Ending,
-    Followed,
-    Signs,
-    follower_of,
-    gathered,
-    inspect_container,
-    outcome_at,
-    start_container,
-)
-from container_backend.engine import ENGINE_ERRORS, SHUTDOWN_SECONDS, containers
-from container_backend.errors import ContainerError, EngineUnavailable, TrackingUnreachable
+from container_backend.container import CANCELLED, FINISHED, RUNNING, Ending, follower_of
+from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
-from container_backend.runs.ending import Finished, finish_run, may_retry, pause_before, run_error
+from container_backend.runs.ending import (
+    Attended,
+    Finished,
+    Seen,
+    deadline_of,
+    finish_run,
+    run_error,
+)
 from container_backend.runs.output import Display, LogSpool, Output
 from container_backend.store import is_listening, log_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from container_backend.container import RunContainer
+    from container_backend.container import Followed
     from container_backend.engine import Engine
     from container_backend.machine import Interrupts
     from container_backend.runs.ledger import Entry
@@ -43,18 +36,14 @@ if TYPE_CHECKING:
     from container_backend.store import RunRecord
 
 _logger = logging.getLogger(__package__)
-# For so long an engine may be away before this process leaves the run to the supervisor.
-_ENGINE_PATIENCE_SECONDS: Final = 600.0
-_AWAY_PAUSE_SECONDS: Final = 1.0
-# And a tracking server, which is about as long as MLflow's client would try.
+_PAUSE_SECONDS: Final = 1.0
+# A tracking server may be away for this time: about as long as MLflow's client would try.
 _STORE_PATIENCE_SECONDS: Final = 300.0
-# For so long a connection may say nothing before the container is looked at anyway.
-_LOOK_SECONDS: Final = 60.0
-# The store may take so long to take the end of a run before that is said.
+# After this time a person is told that the store has not taken the end of the run yet.
 _REMINDER_SECONDS: Final = 5.0
-# What takes less time is over before anything else is done with it.
+# A program that takes less time ends before the environment is read out of its container.
 _SHORT_RUN_SECONDS: Final = 1.0
-# Where in the entry the output is spooled that is shown.
+# The folder of the entry with the output that is shown.
 _SHOWN: Final = "shown"
 
 
@@ -68,13 +57,13 @@ class Foreground:
         write: Callable[[Chunk], None],
         interrupts: Interrupts,
     ) -> None:
-        """Begin to show what it says.
+        """Begin to show the output.
 
         Args:
             started: The run.
             watch: Over its container.
             write: Takes the output.
-            interrupts: Held until somebody is there to handle them.
+            interrupts: Held; released when :meth:`to_end` can handle them.
         """
         self._started = started
         self._interrupts = interrupts
@@ -83,11 +72,15 @@ class Foreground:
         self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
         self._display = Display(started.engine, started.container_id, write, self._spool)
         self._display.show(watch.output)
-        self._followed: Followed = watch.followed
-        self._attempts = 1
-        self._was_away = False
-        self._deadline = self._new_deadline()
-        self._last: RunContainer | None = None
+        self._followed = watch.followed
+        self._attended = Attended(
+            started.engine,
+            started.container_id,
+            Seen(self._run_id, deadline=deadline_of(started.timeout, time.monotonic())),
+            started.entry,
+            watch.followed,
+            self._display,
+        )
         self._environment = threading.Thread(
             target=self._log_environment, name=f"environment-{self._run_id}", daemon=True
         )
@@ -96,21 +89,21 @@ class Foreground:
     def to_end(self) -> Finished:
         """Wait for the end, and write it down.
 
-        An interrupt cancels the run; a second one does not grant the grace period.
+        An interrupt cancels the run; a second one ends the grace period.
 
         Raises:
             RunFailed: The program failed.
             RunKilled: The run was cancelled.
-            TrackingUnreachable: The end could not be written down; that is done later.
+            TrackingUnreachable: The end could not be written down; the supervisor does so later.
             EngineUnavailable: The engine went away and has not come back.
-            KeyboardInterrupt: As it came, after the run was cancelled.
+            KeyboardInterrupt: After the run was cancelled.
         """
         try:
             try:
-                # An interrupt in the middle of a database's work comes out as an error of its.
+                # A database would turn an interrupt during its work into an error of its own.
                 self._started.record.say_status(RUNNING)
                 self._interrupts.release(hangup=False)
-                ending = self._await_ending()
+                ending = self._attended.to_ending()
             except KeyboardInterrupt:
                 self._finish(self._interrupted())
                 raise
@@ -129,131 +122,18 @@ class Foreground:
             grace,
         )
         try:
-            self._stop(naming.CANCELLED, grace)
-            return self._await_ending()
+            self._attended.stop(CANCELLED, grace)
+            return self._attended.to_ending()
         except KeyboardInterrupt:
-            self._stop(naming.CANCELLED, 0)
-            return self._await_ending()
-
-    def _stop(self, ending: str, grace: float) -> None:
-        """The name first: whoever finishes the run knows why it ended."""
-        container_id = self._started.container_id
-        try:
-            containers.rename(
-                self._engine, container_id, naming.container_name(self._run_id, ending)
-            )
-            containers.stop(self._engine, container_id, grace)
-        except ENGINE_ERRORS as error:
-            _logger.warning("The engine does not answer: %s", error)
-
-    def _await_ending(self) -> Ending:
-        """Until the program will not go on, and is not started again."""
-        while True:
-            found = self._await_container()
-            last = found or self._last
-            ending = Ending(self._run_id, last, found is None, self._followed.signs, self._attempts)
-            outcome = outcome_at(ending)
-            if found is None or not may_retry(found, outcome, self._attempts):
-                return ending
-            self._attempts, pause = self._started.entry.count_attempt(pause_before)
-            _logger.warning(
-                "=== Run (ID '%s') failed: %s. Starting it again in %g s (attempt %d of %d) ===",
-                self._run_id, outcome.reason, pause, self._attempts, found.retries + 1,
-            )  # fmt: skip
-            time.sleep(pause)
-            self._start_again()
-
-    def _start_again(self) -> None:
-        container_id = self._started.container_id
-        try:
-            output = Output(self._engine, container_id)
-            start_container(self._engine, container_id)
-        except (ContainerError, *ENGINE_ERRORS) as error:
-            _logger.warning("=== It could not be started: %s ===", error)
-            return
-        self._followed.signs = Signs()
-        self._deadline = self._new_deadline()
-        self._display.join()
-        self._display.show(output)
-
-    def _await_container(self) -> RunContainer | None:
-        """The container when it has ended; None where it is gone."""
-        away_since: float | None = None
-        waited = False
-        while True:
-            self._followed.wait(0 if waited else self._seconds_to_wait(away_since))
-            try:
-                found = inspect_container(self._engine, self._started.container_id)
-                self._followed.signs = gathered(self._engine, found, self._followed.signs)
-            except ENGINE_ERRORS as error:
-                away_since = self._away(away_since, error)
-                continue
-            if self._followed.is_lost:  # back, but not heard yet
-                away_since = away_since or time.monotonic()
-                continue
-            if away_since is not None:
-                _logger.warning("=== The engine is back ===")
-                away_since = None
-            self._resume_display()
-            if found is None:
-                return None
-            self._last = found
-            if found.has_ended:
-                # An engine that is shut down first ends its containers, as somebody would.
-                stopped = self._followed.signs.signal and not found.ending
-                if not stopped or waited:
-                    return found
-                waited = not self._followed.wait_for_loss(SHUTDOWN_SECONDS)
-                continue
-            self._followed.is_alive()
-            if time.monotonic() >= self._deadline:
-                self._time_out()
-
-    def _resume_display(self) -> None:
-        self._was_away = self._was_away or self._followed.signs.engine_lost
-        if self._was_away:
-            self._display.resume()
-
-    def _time_out(self) -> None:
-        self._deadline = math.inf
-        _logger.warning(
-            "=== Run (ID '%s') takes longer than %g s: stopping it ===",
-            self._run_id,
-            self._started.timeout,
-        )
-        self._stop(naming.TIMED_OUT, self._started.grace)
-
-    def _new_deadline(self) -> float:
-        timeout = self._started.timeout
-        return math.inf if timeout is None else time.monotonic() + timeout
-
-    def _seconds_to_wait(self, away_since: float | None) -> float:
-        if away_since is not None:
-            return _AWAY_PAUSE_SECONDS
-        # An engine that is just back may end a stream of output that it should follow.
-        look = _LOOK_SECONDS if self._display.goes_on else _AWAY_PAUSE_SECONDS
-        return min(look, max(0.0, self._deadline - time.monotonic()))
-
-    def _away(self, since: float | None, error: BaseException) -> float:
-        now = time.monotonic()
-        if since is None:
-            _logger.warning("=== The engine does not answer; waiting for it: %s ===", error)
-            return now
-        if now - since > _ENGINE_PATIENCE_SECONDS:
-            raise EngineUnavailable(
-                f"The engine at {self._engine.host.url} went away while the run "
-                f"(ID '{self._run_id}') was going on.",
-                remedy="The run gets its status when the engine is back; "
-                f"see `container-backend status {self._run_id}`.",
-            ) from error
-        return since
+            self._attended.stop(CANCELLED, 0)
+            return self._attended.to_ending()
 
     def _finish(self, ending: Ending) -> Finished:
         complete = self._display.drain()
         if complete and ending.there is not None and ending.there.was_started:
             self._display.compare()
             complete = self._display.drain()
-        if self._was_away and ending.there is not None:
+        if self._attended.was_away and ending.there is not None:
             self._display.resume()
             complete = self._display.drain()
         if complete:
@@ -290,12 +170,12 @@ class Foreground:
             raise self._unwritten(f"nobody answers at {address}")
 
     def _await_listener(self) -> bool:
-        """Whether somebody answers at the address of the store, at last."""
+        """True once the store answers; False after five minutes without an answer."""
         deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
         while not (found := is_listening(self._started.record.client.tracking_uri)):
             if time.monotonic() > deadline:
                 break
-            time.sleep(_AWAY_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
         return found
 
     def _unwritten(self, why: str) -> TrackingUnreachable:
@@ -330,10 +210,10 @@ class Foreground:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is seen of a container from before its start.
+    """What a client connects to before the start of a container.
 
     Attributes:
-        followed: What happens to it.
+        followed: The events of the container.
         output: Of its program, from the first byte on.
     """
 
@@ -343,7 +223,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Started:
-    """A run whose container was started by this process, and that nobody else finishes meanwhile.
+    """A run whose container was started by this process, which holds the lock of its entry.
 
     Attributes:
         engine: Where the container is.
@@ -352,7 +232,7 @@ class Started:
         entry: In the ledger; locked.
         image_id: Of the container.
         files: For its artifacts.
-        secrets: What must not be seen of its output.
+        secrets: Masked in its output.
         grace: Seconds between being asked to stop and SIGKILL.
         timeout: Seconds that the program may take.
     """

@@ -1,30 +1,36 @@
-"""A submitted run: waited for, asked, cancelled and read, from whatever process and machine."""
+"""A submitted run: wait for it, cancel it, read its output, from any process and machine."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import NotFound
 from mlflow.exceptions import MlflowException
 from mlflow.projects.submitted_run import SubmittedRun
 
 from container_backend.container import (
     FINISHED,
     TERMINAL,
-    Ending,
     Outcome,
     cancel_program,
     follower_of,
     gathered,
     inspect_container,
-    outcome_at,
 )
-from container_backend.engine import ENGINE_ERRORS, connect
-from container_backend.errors import TrackingUnreachable
+from container_backend.engine import connect
+from container_backend.errors import EngineError, NotThere, TrackingUnreachable
 from container_backend.machine import exit_code_of
 from container_backend.naming import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
-from container_backend.runs.ending import Finished, finish_run, may_retry, run_error
+from container_backend.runs.ending import (
+    Finished,
+    Hold,
+    Seen,
+    Wait,
+    decide,
+    finish_run,
+    run_error,
+)
 from container_backend.runs.ledger import ensure_supervisor, ledger_of
 from container_backend.runs.output import read_output
 from container_backend.store import kept_output, open_store
@@ -37,15 +43,16 @@ if TYPE_CHECKING:
 
     from container_backend.container import Followed, RunContainer
     from container_backend.engine import Engine, EngineHost
+    from container_backend.runs.ledger import Entry
 
-# Who started it, or the supervisor, has this long to write down the end.
-_PATIENCE_SECONDS: Final = 10.0
+# The container is looked at this often, also without an event.
 _LOOK_SECONDS: Final = 30.0
+# The store is asked this often for the status of a run whose program has ended.
 _PAUSE_SECONDS: Final = 0.2
 
 
 class ContainerRun(SubmittedRun):
-    """A run on an engine. It comes to its end whether or not anybody holds this object."""
+    """A run on an engine. It ends and is written down also without this object."""
 
     def __init__(
         self, host: EngineHost, tracking_uri: str, run_id: str, container_id: str | None
@@ -56,7 +63,7 @@ class ContainerRun(SubmittedRun):
             host: Where its container is, or was.
             tracking_uri: Of the run.
             run_id: Of the run.
-            container_id: Of its container; None where there is none any more.
+            container_id: Of its container; None if that is missing.
         """
         super().__init__()
         self._host = host
@@ -85,7 +92,7 @@ class ContainerRun(SubmittedRun):
         return str(self._run().info.status)
 
     def wait(self) -> bool:
-        """Wait until the run has ended and its status is written. Whether it finished well.
+        """Wait until the run has ended and its status is written. True if it finished well.
 
         Raises:
             EngineUnavailable: The engine does not answer.
@@ -129,12 +136,12 @@ class ContainerRun(SubmittedRun):
     def logs(
         self, *, follow: bool = False, since: float | None = None, tail: int | None = None
     ) -> Iterator[bytes]:
-        """What the program has written, in pieces; without the secrets that it was handed.
+        """The output of the program so far, in pieces, without the secrets that it was given.
 
         Args:
-            follow: Whether to go on until it has ended.
-            since: Seconds since 1970: what was written before is left out.
-            tail: How many lines at the end; all by default.
+            follow: Go on until the program has ended.
+            since: Seconds since 1970; earlier output is left out.
+            tail: Number of lines at the end; all by default.
         """
         if self._container_id is not None:
             engine = connect(self._host)
@@ -144,7 +151,7 @@ class ContainerRun(SubmittedRun):
                     for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                         yield chunk.data
                     return
-            except NotFound:  # its run has ended just now
+            except NotThere:  # its run has ended just now
                 pass
             finally:
                 engine.close()
@@ -181,56 +188,60 @@ class ContainerRun(SubmittedRun):
         engine = connect(self._host)
         follower = follower_of(self._host)
         followed = follower.follow(self._container_id)
+        seen = Seen(self._run_id, Hold.BYSTANDER)
         try:
             while True:
-                found = _await_end(engine, followed)
-                if (status := self._await_written()) in TERMINAL:
+                seen = self._look(engine, followed, seen)
+                now = time.monotonic()
+                course = decide(seen, now)
+                if isinstance(course, Wait) and seen.ended_at is None:
+                    followed.wait(min(_LOOK_SECONDS, course.until - now))
+                    continue
+                # The client or the supervisor writes the end; if neither does, this process.
+                until = course.until if isinstance(course, Wait) else now
+                if (status := self._await_written(until)) in TERMINAL:
                     return status
-                self._finish_if_left(engine, found, followed)
+                if not isinstance(course, Wait):
+                    self._finish_if_left(engine, seen)
+                    seen = replace(seen, ended_at=now)
         finally:
             follower.leave(followed)
             engine.close()
 
-    def _await_written(self) -> str:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (status := self.get_status()) not in TERMINAL and time.monotonic() < deadline:
+    def _look(self, engine: Engine, followed: Followed, seen: Seen) -> Seen:
+        now = time.monotonic()
+        try:
+            found = inspect_container(engine, followed.container_id)
+            signs = gathered(engine, found, followed.signs)
+        except EngineError:
+            return seen.without_engine(now)
+        seen = seen.looked_at(found, signs, now)
+        note = self._entry(seen).read()
+        if note is None:
+            return seen
+        starts_at = now + note.resumes - time.time()
+        return replace(seen, attempts=note.attempts, starts_at=starts_at)
+
+    def _entry(self, seen: Seen) -> Entry:
+        submission = seen.container.submission if seen.container is not None else ""
+        return ledger_of(self._host).entry(submission or self._run_id)
+
+    def _await_written(self, until: float) -> str:
+        while (status := self.get_status()) not in TERMINAL and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
         return status
 
-    def _finish_if_left(
-        self, engine: Engine, found: RunContainer | None, followed: Followed
-    ) -> None:
-        """Nobody else does: the supervisor is another machine's, or another user's, and not there."""
-        entry = ledger_of(self._host).entry(found.submission if found else self._run_id)
-        note = entry.read()
-        if note and time.time() < note.resumes + _PATIENCE_SECONDS:
-            return  # what has ended is the attempt before
-        attempts = note.attempts if note else 1
-        signs = gathered(engine, found, followed.signs)
-        ending = Ending(self._run_id, found, found is None, signs, attempts)
-        if found is not None and may_retry(found, outcome_at(ending), attempts):
-            return  # it is about to be started again
+    def _finish_if_left(self, engine: Engine, seen: Seen) -> None:
+        """Write the end, unless another process of this user is about to."""
+        entry = self._entry(seen)
         with entry.lock() as lock:
-            if lock.try_to_own() and _is_as_seen(engine, found):
-                finish_run(ending, engine, self._client(), entry)
+            if lock.try_to_own() and _is_as_seen(engine, seen.ending.there):
+                finish_run(seen.ending, engine, self._client(), entry)
 
 
 def _is_as_seen(engine: Engine, found: RunContainer | None) -> bool:
     """False for a container that was started again meanwhile, or put away by another process."""
     try:
         return found is None or inspect_container(engine, found.id) == found
-    except ENGINE_ERRORS:
+    except EngineError:
         return False
-
-
-def _await_end(engine: Engine, followed: Followed) -> RunContainer | None:
-    """The container when its program has ended; None where it is gone."""
-    while True:
-        try:
-            found = inspect_container(engine, followed.container_id)
-        except ENGINE_ERRORS:
-            time.sleep(1)
-            continue
-        if found is None or found.has_ended or not found.is_ours_to_finish:
-            return found
-        followed.wait(_LOOK_SECONDS)

@@ -78,7 +78,7 @@ def plan_environment(
     secrets = {name: source.read(name) for name, source in config.build_secrets.items()}
 
     def plan(base: BaseImage) -> ImagePlan:
-        wanted = platform or connected.platform
+        wanted = platform or connected.facts.platform
         return plan_image(environment, base, wanted, template=template, secrets=secrets)
 
     named = config.base_image if environment.conda is None else config.conda_base_image

@@ -18,7 +18,6 @@ from container_backend.container import (
     plan_access,
     start_container,
 )
-from container_backend.engine import containers
 from container_backend.errors import ImageUnavailable
 from container_backend.machine import termination_interrupts
 from container_backend.masking import secrets_in, without_credentials
@@ -304,7 +303,7 @@ class Launch:
             self._ledger.shared_code,
             has_folders=files.code.has_folders,
         )
-        self._undo(partial(containers.give_up, plan.engine, self._spec.name))
+        self._undo(partial(plan.engine.containers.give_up, self._spec.name))
         # The tags before the start: a process that finds the run finds the container, too.
         self._container_id = create_container(
             plan.engine,

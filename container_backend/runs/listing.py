@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import naming
-from container_backend.container import inspect_container, usage_of
-from container_backend.engine import ENGINE_ERRORS, read_statistics
+from container_backend.container import KEPT, inspect_container, usage_of
+from container_backend.errors import EngineError
 from container_backend.machine import submission_in
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
         ended: Whether those are listed, too, whose program has ended.
 
     Raises:
-        ENGINE_ERRORS: The engine went away.
+        EngineError: The engine went away.
     """
-    listed = engine.client.api.containers(all=True, filters={"label": naming.LABEL_RUN_ID})
+    listed = engine.containers.find(naming.LABEL_RUN_ID)
     found = [each for each in listed if submission_in(each["Labels"])]
     images = {str(each["Id"]): str(each["Image"]) for each in found}
     chosen = [str(each["Id"]) for each in found if ended or each["State"] in {"running", "paused"}]
@@ -90,10 +90,10 @@ def _usage(engine: Engine, container: RunContainer) -> Usage | None:
     if container.has_ended:
         return None
     try:
-        before = read_statistics(engine, container.id)
+        before = engine.containers.statistics(container.id)
         time.sleep(_BETWEEN_SECONDS)
-        return usage_of(read_statistics(engine, container.id), before)
-    except ENGINE_ERRORS:  # it has ended meanwhile
+        return usage_of(engine.containers.statistics(container.id), before)
+    except EngineError:  # it has ended meanwhile
         return None
 
 
@@ -120,7 +120,7 @@ def _listed(container: RunContainer, image: str, used: Usage | None) -> ListedRu
 
 
 def _state(container: RunContainer) -> str:
-    if container.ending == naming.KEPT:
-        return naming.KEPT
+    if container.ending == KEPT:
+        return KEPT
     state = str(container.state.get("Status", ""))
     return "stopping" if container.ending and not container.has_ended else state

@@ -14,12 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import jinja2
-from docker.errors import DockerException, ImageNotFound
 
 from container_backend import naming
-from container_backend.engine import said_by, variables_in
+from container_backend.engine import variables_in
 from container_backend.environment import DockerEnvironment, EnvironmentSpec
-from container_backend.errors import BuildError, InvalidEnvironment
+from container_backend.errors import BuildError, EngineError, InvalidEnvironment, NotThere
 from container_backend.image import (
     BuildFailed,
     BuildRequest,
@@ -28,7 +27,6 @@ from container_backend.image import (
     find_file,
     hint_for,
     lock_of,
-    split_reference,
 )
 from container_backend.machine import hash_file, read_template
 from container_backend.naming import (
@@ -82,7 +80,7 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
         InvalidEnvironment: The project's own image has no Python, which the runner needs.
         InvalidProject: A file cannot be read.
     """
-    inspected = engine.client.api.inspect_image(wanted.base.id)
+    inspected = engine.images.inspect(wanted.base.id)
     python = _python_of(engine, wanted, inspected)
     lock = _lock(engine, wanted)
     started = time.monotonic()
@@ -102,16 +100,14 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
             platform=wanted.platform,
         )
         try:
-            built = build_image(engine.streams.api, engine.host, request)
+            built = build_image(engine, request)
         except BuildFailed as error:
             raise BuildError(
                 describe_failure(error).replace("environment image", "project image"),
                 remedy=hint_for(error),
             ) from error
-        except (DockerException, OSError) as error:
-            raise BuildError(
-                f"The engine went away while an image was built: {said_by(error)}"
-            ) from error
+        except EngineError as error:
+            raise BuildError(f"The project image could not be built: {error.message}") from error
     size = f"{layer.size / 1e6:.1f} MB"
     _logger.info(
         "=== Built project image %s: %s of code on %s in %.1f s ===",
@@ -124,12 +120,12 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
 def _named(engine: Engine, image_id: str) -> Iterator[str]:
     """A name for an image while it is built on: BuildKit knows no ids, and names may move."""
     name = f"{naming.UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
-    engine.client.api.tag(image_id, *split_reference(name))
+    engine.images.tag(image_id, name)
     try:
         yield name
     finally:
-        with suppress(DockerException, OSError):
-            engine.client.api.remove_image(name, noprune=True)
+        with suppress(EngineError):
+            engine.images.remove(name, prune=False)
 
 
 def _dockerfile(base: str, python: str, inspected: Mapping[str, Any]) -> str:
@@ -174,7 +170,7 @@ def _lock(engine: Engine, wanted: ProjectImage) -> Lock | None:
         return None
     try:
         return lock_of(engine, wanted.base.id)
-    except ImageNotFound as error:
+    except NotThere as error:
         raise BuildError("The environment image was removed meanwhile.") from error
 
 

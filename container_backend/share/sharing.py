@@ -89,7 +89,7 @@ def build_and_share(
         revision = revision_of(source.repository, project.directory)
         code_digest = digest_of_code(project.directory)
         with closing(connect()) as engine:
-            if platform == engine.platform:
+            if platform == engine.facts.platform:
                 platform = None
             image = which_image(engine, environment, submission, project, platform)
             with held_image(engine, image, submission, project) as base:
@@ -103,7 +103,7 @@ def build_and_share(
                     push_image(engine, tag, submission.docker_auth)
                 if output is not None:
                     save_images(engine, [base.reference, tag], output)
-            inspected = engine.client.api.inspect_image(built)
+            inspected = engine.images.inspect(built)
     return Built(tag, built, registry_digest(tag, inspected), base, output)
 
 
@@ -140,7 +140,7 @@ def _check_architecture(engine: Engine, base: EnvironmentImage, platform: str | 
     """An engine may take the image that it has for the one that was asked for."""
     if platform is None:
         return
-    inspected = engine.client.api.inspect_image(base.id)
+    inspected = engine.images.inspect(base.id)
     found = f"{inspected.get('Os')}/{inspected.get('Architecture')}"
     if found != "/".join(platform.split("/")[:2]):
         raise BuildError(

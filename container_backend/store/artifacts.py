@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from container_backend.engine import copy_folder, read_file
 from container_backend.environment import LOCK, LOCK_IN_IMAGE
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.image import SBOM, SBOM_IN_IMAGE
@@ -60,7 +59,7 @@ def log_environment(
             with target.open("wb") as file:
                 shutil.copyfileobj(content, file)
         if files is None:
-            copy_folder(engine, container, RECORD_DIRECTORY, folder)
+            engine.containers.copy_folder(container, RECORD_DIRECTORY, folder)
         if recorded:
             (folder / RUN).parent.mkdir(exist_ok=True)
             (folder / RUN).write_text(recorded, encoding="utf-8")
@@ -73,7 +72,7 @@ def log_environment(
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:
     if image_id in _IMAGES:
         return _IMAGES[image_id]
-    read = {name: read_file(engine, container, path) for name, path in _OF_IMAGE.items()}
+    read = {name: engine.containers.read_file(container, path) for name, path in _OF_IMAGE.items()}
     found = {name: data for name, data in read.items() if data is not None}
     if image_id:
         if len(_IMAGES) >= _MOST_IMAGES:

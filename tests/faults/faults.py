@@ -21,6 +21,7 @@ from tests.faults.stage import (
     Expected,
     begun,
 )
+from tests.support.client import client_of
 from tests.support.disks import fill, tiny_disk
 from tests.support.waiting import wait_until
 
@@ -162,8 +163,8 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
         "container_backend.runs.ending.finish:finish_run:before",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
-        "container_backend.engine.containers:remove:before",
-        "container_backend.engine.containers:remove:after",
+        "container_backend.engine.containers:Containers.remove:before",
+        "container_backend.engine.containers:Containers.remove:after",
         "container_backend.runs.ledger.ledger:Entry.remove:before",
     ],
 )
@@ -195,7 +196,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     for pid in asleep:
         os.kill(pid, signal.SIGSTOP)
     with stage.engine() as engine:
-        engine.client.api.wait(stage.containers(engine)[0])
+        client_of(engine).api.wait(stage.containers(engine)[0])
     time.sleep(chance.uniform(0, 3))
     since = time.time()
     for pid in asleep:
@@ -224,14 +225,14 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         "container_backend.runs.supervise.supervisor:Supervisor._take_opened:before",
         "container_backend.runs.supervise.supervisor:Supervisor._take_event:before",
         "container_backend.runs.supervise.supervisor:Supervisor._watch:after",
-        "container_backend.runs.supervise.supervisor:Supervisor._runs:after",
+        "container_backend.runs.supervise.caretaker:Caretaker.runs:after",
         "container_backend.runs.output.keeper:LogKeeper.begin:after",
         "container_backend.runs.output.keeper:LogKeeper._read:after",
-        "container_backend.engine.api:read_statistics:after",
+        "container_backend.engine.containers:Containers.statistics:after",
         "container_backend.container.statistics:append_sample:after",
-        "container_backend.runs.supervise.supervisor:Supervisor._ended:before",
-        "container_backend.runs.supervise.supervisor:Supervisor._see_to_end:before",
-        "container_backend.runs.supervise.supervisor:Supervisor._submit:after",
+        "container_backend.runs.supervise.caretaker:Caretaker.ended:before",
+        "container_backend.runs.supervise.caretaker:Caretaker.proceed:before",
+        "container_backend.runs.supervise.caretaker:Caretaker.submit:after",
         "container_backend.runs.supervise.supervisor:Supervisor._take_answer:before",
         "container_backend.runs.supervise.supervisor:Supervisor._forget:after",
     ],
@@ -251,8 +252,8 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
         "container_backend.runs.ending.finish:keep_log:after",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
-        "container_backend.engine.containers:remove:before",
-        "container_backend.engine.containers:remove:after",
+        "container_backend.engine.containers:Containers.remove:before",
+        "container_backend.engine.containers:Containers.remove:after",
         "container_backend.runs.ledger.ledger:Entry.remove:after",
     ],
 )
@@ -535,7 +536,7 @@ def _full_state(stage: Stage) -> Iterator[Path]:
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
-        engine.client.api.kill(stage.container())
+        client_of(engine).api.kill(stage.container())
     assert process.wait(PATIENCE_SECONDS) != 0
     return Expected(FAILED, "killed", BEGUN, note="killed from outside")
 
@@ -544,7 +545,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached("-P", "seconds=600")
     with stage.engine() as engine:
-        engine.client.api.kill(stage.container())
+        client_of(engine).api.kill(stage.container())
     return Expected(FAILED, "killed", BEGUN, note="killed from outside")
 
 
@@ -553,10 +554,10 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     stage.detached()
     with stage.engine() as engine:
         container = stage.container()
-        engine.client.api.pause(container)
+        client_of(engine).api.pause(container)
         time.sleep(chance.uniform(2, 4))
         assert [run.info.status for run in stage.runs()] == [RUNNING]
-        engine.client.api.unpause(container)
+        client_of(engine).api.unpause(container)
     return Expected()
 
 
@@ -564,7 +565,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 def _(stage: Stage, chance: random.Random) -> Expected:
     run_id = stage.detached("-P", "seconds=600")
     with stage.engine() as engine:
-        engine.client.api.pause(stage.container())
+        client_of(engine).api.pause(stage.container())
     process = stage.command("cancel", "--grace", "1", run_id)
     assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return Expected(KILLED, "cancelled", BEGUN)
@@ -575,7 +576,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     process = _begun(stage, "-P", "seconds=600")
     with stage.engine() as engine:
         container, since = stage.container(), time.time()
-        engine.client.api.remove_container(container, force=True)
+        client_of(engine).api.remove_container(container, force=True)
     assert process.wait(PATIENCE_SECONDS) != 0
     return Expected(FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
@@ -587,7 +588,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     time.sleep(4)
     since = time.time()
     with stage.engine() as engine:
-        engine.client.api.remove_container(container, force=True)
+        client_of(engine).api.remove_container(container, force=True)
     return Expected(FAILED, "removed", BEGUN, note="removed from outside", since=since)
 
 

@@ -20,9 +20,10 @@ from mlflow.tracking import MlflowClient
 
 from container_backend import naming
 from container_backend.container.outcome import FINISHED, TERMINAL
-from container_backend.engine.connection import Engine, EngineHost, connect
+from container_backend.engine import Engine, EngineHost, connect
 from container_backend.errors import EngineUnavailable
 from container_backend.machine.owner import owner_id
+from tests.support.client import client_of
 from tests.support.on_engine import BASE
 from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until
@@ -216,14 +217,14 @@ class Stage:
     def _begun_container(self) -> str | None:
         with self.engine() as engine:
             found = self.containers(engine)
-            if not found or b"started\n" not in engine.client.api.logs(found[0], tail=1):
+            if not found or b"started\n" not in client_of(engine).api.logs(found[0], tail=1):
                 return None
             return found[0]
 
     def containers(self, engine: Engine) -> list[str]:
         """The ids of the containers of this stage."""
         label = f"{naming.LABEL_OWNER}={self.owner}"
-        found = engine.client.api.containers(all=True, filters={"label": label})
+        found = client_of(engine).api.containers(all=True, filters={"label": label})
         return [str(each["Id"]) for each in found]
 
     @functools.cached_property
@@ -333,10 +334,10 @@ class Stage:
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
             for container in self.containers(engine):
-                engine.client.api.remove_container(container, force=True)
+                client_of(engine).api.remove_container(container, force=True)
             shared = {"label": f"{naming.LABEL_SHARED_CODE}={self.owner}"}
-            for image in engine.client.api.images(filters=shared, quiet=True):
-                engine.client.api.remove_image(image)
+            for image in client_of(engine).api.images(filters=shared, quiet=True):
+                client_of(engine).api.remove_image(image)
 
 
 def _open_runs(store: Path) -> list[str]:
@@ -368,7 +369,7 @@ class Bystanders:
         }
         with self._stage.engine() as engine:
             self._containers = [
-                engine.client.containers.run(
+                client_of(engine).containers.run(
                     BASE, ["sleep", "3600"], detach=True, labels=each,
                     restart_policy={"Name": "always"}, stop_signal="SIGKILL",
                 )
@@ -383,10 +384,10 @@ class Bystanders:
                     wait_until(lambda: self._look(engine) == self._before)
             finally:
                 for each in self._containers:
-                    engine.client.api.remove_container(each.id, force=True)
+                    client_of(engine).api.remove_container(each.id, force=True)
 
     def _look(self, engine: Engine) -> list[object]:
-        described = [engine.client.api.inspect_container(each.id) for each in self._containers]
+        described = [client_of(engine).api.inspect_container(each.id) for each in self._containers]
         return [
             *[(each["Name"], each["State"]["Status"]) for each in described],
             *([] if self._stage.own else [each["State"]["StartedAt"] for each in described]),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend.container.outcome import TERMINAL
-from container_backend.engine.connection import connect, find_host
+from container_backend.engine import connect, find_host
 from tests.faults.faults import FAULTS
 from tests.faults.stage import Bystanders, Stage
 from tests.support.engines import OwnEngine

@@ -15,7 +15,8 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend.engine.connection import Engine, connect
+from container_backend.engine import Engine, connect
+from tests.support.client import client_of
 from tests.support.on_engine import (
     BASE,
     environment_images,
@@ -113,11 +114,11 @@ def script(project) -> Callable[..., str]:
 def base(engine) -> Iterator[str]:
     """The base by a name of the test's own: it can be taken away, and has no repository digest."""
     name = f"container-backend-test/base:{uuid.uuid4().hex}"
-    engine.client.images.get(BASE).tag(name)
+    client_of(engine).images.get(BASE).tag(name)
     before = environment_images(engine)
     yield name
     remove_environment_images(engine, environment_images(engine) - before)
-    engine.client.images.remove(name)
+    client_of(engine).images.remove(name)
 
 
 @pytest.fixture

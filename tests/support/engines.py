@@ -24,8 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from container_backend.engine import Engine, EngineHost, connect
 from container_backend.engine import connection as engines
-from container_backend.engine.connection import Engine, EngineHost, connect
+from tests.support.client import client_of
 from tests.support.forwarding import relay
 from tests.support.waiting import wait_until
 
@@ -216,9 +217,9 @@ class OwnEngine:
 
     def take(self, image: str, of: Engine) -> str:
         """Have an image of another engine, with its name; gives the id, which is the same."""
-        found = of.client.images.get(image)
+        found = client_of(of).images.get(image)
         with self.connected() as own:
-            (loaded,) = own.client.images.load(found.save(named=image))
+            (loaded,) = client_of(own).images.load(found.save(named=image))
         assert loaded.id == found.id
         return loaded.id
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from docker.errors import ImageNotFound
 
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.worker import BASE, mine
 
 if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 __all__ = [
     "BASE",
@@ -28,13 +29,13 @@ __all__ = [
 
 def containers_of(engine: Engine, run_id: str) -> list[object]:
     # The SDK asks for each of them once more; one that is gone by then is not there.
-    return engine.client.containers.list(
+    return client_of(engine).containers.list(
         all=True, filters={"label": f"{naming.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
     )
 
 
 def all_containers(engine: Engine) -> set[str]:
-    return {found["Id"] for found in engine.client.api.containers(all=True, filters=mine())}
+    return {found["Id"] for found in client_of(engine).api.containers(all=True, filters=mine())}
 
 
 def environment_images(engine: Engine) -> set[str]:
@@ -48,18 +49,18 @@ def remove_environment_images(engine: Engine, images: set[str]) -> None:
     shared = [image["Id"] for image in _images(engine, naming.LABEL_SHARED_CODE)]
     for image in [*shared, *images]:
         with contextlib.suppress(ImageNotFound):
-            engine.client.api.remove_image(image, force=True)
+            client_of(engine).api.remove_image(image, force=True)
 
 
 def _images(engine: Engine, label: str) -> list[dict[str, object]]:
-    return engine.client.api.images(filters=mine(label))
+    return client_of(engine).api.images(filters=mine(label))
 
 
 def everything(engine, image: str) -> bytes:
     """All bytes of an image: its layers, its configuration, its history."""
-    exported = io.BytesIO(b"".join(engine.client.images.get(image).save(chunk_size=2**20)))
-    found = [json.dumps(engine.client.api.inspect_image(image)).encode()]
-    found.append(json.dumps(engine.client.api.history(image)).encode())
+    exported = io.BytesIO(b"".join(client_of(engine).images.get(image).save(chunk_size=2**20)))
+    found = [json.dumps(client_of(engine).api.inspect_image(image)).encode()]
+    found.append(json.dumps(client_of(engine).api.history(image)).encode())
     with tarfile.open(fileobj=exported) as outer:
         for member in outer:
             content = outer.extractfile(member) if member.isfile() else None

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from tests.support.on_engine import containers_of
 
 if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
     from container_backend.runs.handle import ContainerRun
 
 # For programs that must not end before their test is ready for it, however slow the machine is.

@@ -12,10 +12,11 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from container_backend.image.buildkit.build import BuildRequest, build_image
+from tests.support.client import client_of
 from tests.support.projects import ROOT
 
 if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 # The name of the default, on which the bases are built.
 PUBLIC_BASE: Final = "python:3.11-slim"
@@ -35,10 +36,10 @@ def mine(*labels: str) -> dict[str, list[str]]:
 
 def make_base(engine: Engine) -> None:
     """Have the worker's base on an engine: the public one with a label."""
-    public = engine.client.images.get(PUBLIC_BASE)
-    for found in engine.client.images.list(BASE):
+    public = client_of(engine).images.get(PUBLIC_BASE)
+    for found in client_of(engine).images.list(BASE):
         if found.attrs["RootFS"] == public.attrs["RootFS"]:
             return
     dockerfile = f"FROM {PUBLIC_BASE}\nLABEL {_LABEL}={NAME}\n"
     request = BuildRequest(context={"Dockerfile": dockerfile.encode()}, tags=(BASE,))
-    build_image(engine.streams.api, engine.host, request)
+    build_image(engine, request)

@@ -13,23 +13,17 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import requests.exceptions
-import urllib3.exceptions
-from docker.errors import APIError
-
+from container_backend.errors import EngineError, Refused
 from container_backend.image.buildkit.context import packed
 from container_backend.image.buildkit.errors import BuildFailed, SessionRefused
-from container_backend.image.buildkit.session import BuildSession, RegistryCredentials
+from container_backend.image.buildkit.session import BuildSession
 from container_backend.image.buildkit.trace import BuildLog, StepEvent
 from container_backend.machine import FileChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import docker
-    from requests import Response
-
-    from container_backend.engine import EngineHost
+    from container_backend.engine import Engine, Login
     from container_backend.machine import Content
 
 _logger = logging.getLogger(__package__)
@@ -38,11 +32,6 @@ _TRACE: Final = "moby.buildkit.trace"
 _IMAGE_ID: Final = "moby.image.id"
 # Shorter pieces of a secret would hide too much of a message to be worth hiding.
 _MASKED_LENGTH: Final = 8
-_STREAM_ERRORS: Final = (
-    requests.exceptions.RequestException,
-    urllib3.exceptions.HTTPError,
-    OSError,
-)
 
 
 @dataclass(frozen=True)
@@ -66,17 +55,14 @@ class BuildRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    credentials: Callable[[str], RegistryCredentials | None] | None = field(
-        default=None, repr=False
-    )
+    credentials: Callable[[str], Login | None] | None = field(default=None, repr=False)
     target: str | None = None
     platform: str | None = None
     no_cache: bool = False
 
 
 def build_image(
-    api: docker.APIClient,
-    host: EngineHost,
+    engine: Engine,
     request: BuildRequest,
     *,
     on_progress: Callable[[StepEvent], None] | None = None,
@@ -84,8 +70,7 @@ def build_image(
     """Build an image.
 
     Args:
-        api: A client without read timeout: a step may be silent for long.
-        host: The same engine's address, for the session.
+        engine: Where.
         request: What to build.
         on_progress: Told of each step. What it raises ends the build.
 
@@ -98,43 +83,36 @@ def build_image(
     build_id = str(uuid.uuid4())
     try:
         with BuildSession(
-            host, secrets=request.secrets, credentials=request.credentials
+            engine.host, secrets=request.secrets, credentials=request.credentials
         ) as session:
             try:
-                return _build(api, request, session.id, build_id, on_progress)
+                return _build(engine, request, session.id, build_id, on_progress)
             except BuildFailed:
                 raise
             except BaseException:
-                _cancel(api, build_id)
+                _cancel(engine, build_id)
                 raise
     except FileChanged as error:
         raise BuildFailed(f"The files for the build could not be sent: {error}") from error
     except SessionRefused as error:
         raise BuildFailed(f"The engine does not open a build session: {error}") from error
-    except _STREAM_ERRORS as error:
+    except (EngineError, OSError) as error:
         raise BuildFailed(f"The engine went away during the build: {error}") from error
 
 
 def _build(
-    api: Any,  # noqa: ANN401 the SDK has no public name for what is needed of it
+    engine: Engine,
     request: BuildRequest,
     session_id: str,
     build_id: str,
     on_progress: Callable[[StepEvent], None] | None,
 ) -> str:
-    response = api._post(
-        api._url("/build"),
-        data=packed(request.context),
-        params=_parameters(request, session_id, build_id),
-        headers={"Content-Type": "application/x-tar"},
-        stream=True,
-    )
-    with response:
-        try:
-            api._raise_for_status(response)
-        except APIError as error:
-            raise BuildFailed(_mask(str(error.explanation or error), request)) from error
-        return _read(response, request, on_progress)
+    parameters = _parameters(request, session_id, build_id)
+    try:
+        with engine.images.build(packed(request.context), **parameters) as answers:
+            return _read(answers, request, on_progress)
+    except Refused as error:
+        raise BuildFailed(_mask(error.message, request)) from error
 
 
 def _parameters(request: BuildRequest, session_id: str, build_id: str) -> dict[str, Any]:
@@ -157,13 +135,13 @@ def _parameters(request: BuildRequest, session_id: str, build_id: str) -> dict[s
 
 
 def _read(
-    response: Response,
+    answers: Iterator[bytes],
     request: BuildRequest,
     on_progress: Callable[[StepEvent], None] | None,
 ) -> str:
     log = BuildLog()
     image_id = None
-    for line in _lines(response):
+    for line in _lines(answers):
         if line.get("id") == _TRACE:
             for event in log.add(base64.b64decode(line["aux"])):
                 if on_progress is not None:
@@ -177,10 +155,10 @@ def _read(
     return image_id
 
 
-def _lines(response: Response) -> Iterator[dict[str, Any]]:
+def _lines(answers: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """Lines of JSON as they come; one may be spread over several chunks, and end with none."""
     rest = b""
-    for chunk in response.raw.stream(64 * 1024, decode_content=True):
+    for chunk in answers:
         *complete, rest = (rest + chunk).split(b"\n")
         yield from (json.loads(line) for line in complete if line.strip())
     if rest.strip():
@@ -211,12 +189,8 @@ def _mask(text: str, request: BuildRequest) -> str:
     return text
 
 
-def _cancel(api: Any, build_id: str) -> None:  # noqa: ANN401 as above
-    """Stop a build in the engine; it would otherwise go on until it notices that we are gone.
-
-    ``POST /build/cancel`` is what the docker command calls for an interrupted BuildKit build.
-    """
+def _cancel(engine: Engine, build_id: str) -> None:
     try:
-        api._post(api._url("/build/cancel"), params={"id": build_id}, timeout=10)
-    except _STREAM_ERRORS as error:
+        engine.images.cancel_build(build_id)
+    except EngineError as error:
         _logger.debug("The build %s could not be cancelled: %s", build_id, error)

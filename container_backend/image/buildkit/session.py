@@ -21,7 +21,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from container_backend.engine import dial
+from container_backend.engine import Login, dial
 from container_backend.image.buildkit.errors import SessionRefused
 from container_backend.image.buildkit.protobuf import encode_bytes, encode_number, first_text
 
@@ -44,14 +44,6 @@ _SWITCHING_PROTOCOLS: Final = b"101"
 _READ_BYTES: Final = 64 * 1024
 
 
-@dataclass(frozen=True)
-class RegistryCredentials:
-    """A login for a registry. With an identity token, the user name is empty."""
-
-    username: str
-    password: str = field(repr=False)
-
-
 class BuildSession:
     """An open session, while the context lasts. Builds name it by its ``id``."""
 
@@ -60,7 +52,7 @@ class BuildSession:
         host: EngineHost,
         *,
         secrets: Mapping[str, bytes] | None = None,
-        credentials: Callable[[str], RegistryCredentials | None] | None = None,
+        credentials: Callable[[str], Login | None] | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -80,7 +72,8 @@ class BuildSession:
         """Open it.
 
         Raises:
-            OSError: The engine cannot be reached.
+            EngineUnavailable: The engine cannot be reached.
+            OSError: The connection broke.
             SessionRefused: The engine does not open sessions.
         """
         self._socket = dial(self._host)
@@ -155,7 +148,7 @@ class BuildSession:
                 return _Refusal(_NOT_FOUND, f"secret {asked} not found")
             return encode_bytes(1, self._secrets[asked])
         if method == _CREDENTIALS:
-            found = self._credentials(asked) or RegistryCredentials("", "")
+            found = self._credentials(asked) or Login("", "")
             return encode_bytes(1, found.username.encode()) + encode_bytes(
                 2, found.password.encode()
             )

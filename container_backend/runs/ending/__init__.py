@@ -1,7 +1,7 @@
 """The end of a run: whether it has ended, whether it is tried again, what is written.
 
-A client, the supervisor and `wait` all end runs with the functions of this room, so that each
-of them writes the same. It never waits for a container itself.
+A client, the supervisor and `wait` all ask `decide` what is next for a run, and end runs with the
+functions of this room, so that each of them does and writes the same.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import mlflow
-from docker.errors import DockerException
 
-from container_backend.engine import read_file
+from container_backend.errors import EngineError
 from container_backend.naming import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:
     try:
         minor = ".".join(container.labels[LABEL_PYTHON].split(".")[:2])
         packages = f"{ENVIRONMENT_DIRECTORY}/lib/python{minor}/site-packages"
-        text = read_file(engine, container.id, f"{packages}/mlflow/version.py")
-    except (DockerException, KeyError, OSError):
+        text = engine.containers.read_file(container.id, f"{packages}/mlflow/version.py")
+    except (EngineError, KeyError):
         return None
     match = _VERSION.search((text or b"").decode("utf-8", "replace"))
     return match[1] if match else None

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import APIError, NotFound
 from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
@@ -21,14 +20,15 @@ from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_PROGRAM,
     FAILED,
+    KEPT,
     KILLED,
     TERMINAL,
     Ending,
     Outcome,
+    mark_run,
     outcome_at,
 )
-from container_backend.engine import containers
-from container_backend.errors import RunFailed, RunKilled
+from container_backend.errors import NotThere, Refused, RunFailed, RunKilled
 from container_backend.machine import exit_code_of
 from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.explanation import explain
@@ -102,7 +102,7 @@ def finish_run(
 
     Raises:
         MlflowException: The tracking store cannot be written to. The container is still there.
-        ENGINE_ERRORS: The engine went away.
+        EngineError: The engine went away.
     """
     run = _find(client, ending.run_id)
     if run is None:
@@ -114,7 +114,7 @@ def finish_run(
     if spool is None:
         try:
             spool = keep_log(ending, engine, entry.folder)
-        except NotFound:  # removed since it was seen, most likely by the process that finished it
+        except NotThere:  # removed since it was seen, most likely by the process that finished it
             gone = replace(ending, is_gone=True)
             return finish_run(gone, engine, client, entry, environment=environment, insist=insist)
     record = RunRecord(
@@ -174,8 +174,8 @@ def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
         folder: Of its entry. Where the disk is full, it is kept among the temporary files.
 
     Raises:
-        NotFound: The container is gone.
-        ENGINE_ERRORS: The engine went away.
+        NotThere: The container is gone.
+        EngineError: The engine went away.
     """
     frames = folder / FRAMES
     spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
@@ -197,9 +197,9 @@ def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpo
     if ending.there is not None:
         try:
             spool.take(read_log(engine, ending.there.id))
-        except NotFound:  # nothing that would take the place of what was kept
+        except NotThere:  # nothing that would take the place of what was kept
             raise
-        except APIError as error:  # a log driver that cannot be read
+        except Refused as error:  # a log driver that cannot be read
             _logger.warning("The output of run (ID '%s') is not kept: %s", ending.run_id, error)
     elif frames.exists():
         spool.take(frames_in(frames))
@@ -242,10 +242,9 @@ def _is_kept(last: RunContainer | None, outcome: Outcome) -> bool:
 def _put_away(ending: Ending, engine: Engine, entry: Entry, *, keep: bool) -> None:
     if ending.there is not None:
         if keep:
-            kept = naming.container_name(ending.run_id, naming.KEPT)
-            containers.rename(engine, ending.there.id, kept)
+            mark_run(engine, ending.there.id, ending.run_id, KEPT)
         else:
-            containers.remove(engine, ending.there.id)
+            engine.containers.remove(ending.there.id)
     entry.remove()
 
 

@@ -14,7 +14,6 @@ import re
 import shutil
 import stat
 import tempfile
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -31,7 +30,7 @@ from container_backend.machine import (
 from container_backend.naming import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from container_backend.engine import EngineHost
 
@@ -110,20 +109,10 @@ class Entry:
         texts = (note.tracking_uri, note.experiment_id, note.run_id, *note.temporary)
         return note if all(isinstance(text, str) for text in texts) and _is_count(note) else None
 
-    def count_attempt(self, pause_before: Callable[[int], float]) -> tuple[int, float]:
-        """Note that the program is started once more, after a pause.
-
-        Args:
-            pause_before: Seconds to wait before an attempt; it is given its number.
-
-        Returns:
-            The number of the attempt, and the pause.
-        """
-        note = self.read() or Note("", "")
-        attempts = note.attempts + 1
-        pause = pause_before(attempts)
-        self.write(replace(note, attempts=attempts, resumes=time.time() + pause))
-        return attempts, pause
+    def note_attempt(self, attempt: int, resumes: float) -> None:
+        """Note which attempt comes next and when, in seconds since 1970."""
+        if (note := self.read()) is not None:
+            self.write(replace(note, attempts=attempt, resumes=resumes))
 
     def remove(self) -> None:
         """The run is finished: its temporary folders and its entry are no longer needed."""

@@ -8,10 +8,9 @@ import time
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-from docker.errors import APIError, DockerException
-
 from container_backend.container import inspect_container
-from container_backend.engine import STREAM_ERRORS, clock_of, time_in_log
+from container_backend.engine import time_in_log
+from container_backend.errors import EngineError, Refused
 from container_backend.runs.output.stream import STDERR, STDOUT, Chunk, follow_log, read_log
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Display:
                 self._count(chunk)
                 self._spool.write(chunk)
                 self._show(chunk)
-        except (DockerException, *STREAM_ERRORS) as error:
+        except EngineError as error:
             self._broken = True
             _logger.debug("The output of %s broke off: %s", self._container_id, error)
         finally:
@@ -124,7 +123,7 @@ class Display:
     def _kept(self) -> Iterator[Chunk]:
         try:
             yield from read_log(self._engine, self._container_id)
-        except APIError as error:  # a log driver that cannot be read
+        except Refused as error:  # a log driver that cannot be read
             _logger.debug("The log of %s is not read: %s", self._container_id, error)
 
     def _rest(self) -> Iterator[Chunk]:
@@ -156,7 +155,7 @@ class Display:
         It logs nothing between its death, when it ceased to send, and its return.
         """
         ended, asked = self._ended, time.monotonic()
-        now = clock_of(self._engine)
+        now = self._engine.clock()
         found = inspect_container(self._engine, self._container_id)
         if now is None or found is None:
             return _NEVER

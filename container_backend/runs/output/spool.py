@@ -53,7 +53,7 @@ class LogSpool:
         """Take all of them, and close the file.
 
         Raises:
-            STREAM_ERRORS, DockerException: What the chunks come from failed.
+            EngineError: What the chunks come from failed.
         """
         for chunk in chunks:
             self.write(chunk)

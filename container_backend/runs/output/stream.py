@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from docker.errors import APIError, NotFound
-
-from container_backend.engine import RawStream, exact_seconds
+from container_backend.engine import exact_seconds
+from container_backend.errors import NotThere
 from container_backend.masking import Masker
 
 if TYPE_CHECKING:
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 STDOUT: Final = 1
 STDERR: Final = 2
 _HEADER_BYTES: Final = 8
-_LOG_BYTES: Final = 1024 * 1024
-# What the engine says of a container whose removal is in progress.
-_BEING_REMOVED: Final = 409
 
 
 class Chunk(NamedTuple):
@@ -55,17 +50,16 @@ class Output:
             container_id: Whose. It must have no terminal, which would mix its streams.
 
         Raises:
-            docker.errors.APIError: There is no such container.
-            STREAM_ERRORS: The engine went away.
+            Refused: There is no such container.
+            EngineUnavailable: The engine went away.
         """
-        query = "stdout=1&stderr=1&stream=1"
-        self._stream = RawStream(engine, f"/containers/{quote(container_id)}/attach?{query}")
+        self._stream = engine.containers.attach(container_id)
 
     def __iter__(self) -> Iterator[Chunk]:
         """The chunks as they come, until the program has ended.
 
         Raises:
-            STREAM_ERRORS: The engine went away.
+            EngineUnavailable: The engine went away.
         """
         try:
             yield from demultiplex(iter(self._stream.read, b""))
@@ -122,36 +116,15 @@ def read_log(
         tail: How many lines at the end; all by default.
 
     Raises:
-        docker.errors.NotFound: There is no such container.
-        STREAM_ERRORS: The engine went away.
+        NotThere: There is no such container.
+        EngineUnavailable: The engine went away.
     """
     if follow:
         for entry in follow_log(engine, container_id, since=since, tail=tail):
             yield entry.chunk
         return
     start = None if since is None else f"{since:.9f}"
-    yield from demultiplex(_kept(engine, container_id, since=start, tail=tail))
-
-
-def _kept(engine: Engine, container_id: str, **parameters: str | int | None) -> Iterator[bytes]:
-    """The engine's frames, in pieces as they come.
-
-    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerLogs
-    """
-    api: Any = engine.streams.api
-    response = api._get(
-        api._url("/containers/{0}/logs", container_id),
-        params={"stdout": 1, "stderr": 1, **parameters},
-        stream=True,
-    )
-    try:
-        api._raise_for_status(response)
-    except APIError as error:
-        if error.status_code == _BEING_REMOVED:
-            raise NotFound(str(error), error.response, error.explanation) from error
-        raise
-    with response:
-        yield from iter(lambda: response.raw.read1(_LOG_BYTES), b"")
+    yield from demultiplex(engine.containers.logs(container_id, since=start, tail=tail))
 
 
 def follow_log(
@@ -169,20 +142,21 @@ def follow_log(
         tail: How many lines at the end; all by default.
 
     Raises:
-        docker.errors.NotFound: There is no such container.
-        STREAM_ERRORS: The engine went away.
+        NotThere: There is no such container.
+        EngineUnavailable: The engine went away.
     """
     start = None if since is None else f"{since:.9f}"
     newest, seen = "", 0
-    sent = _kept(engine, container_id, follow=1, timestamps=1, since=start, tail=tail)
+    logs = engine.containers.logs
+    sent = logs(container_id, follow=1, timestamps=1, since=start, tail=tail)
     for entry in _entries(sent):
         if entry.time >= newest:
             newest, seen = entry.time, seen + 1 if entry.time == newest else 1
         yield entry
     if newest:
         start, tail = exact_seconds(newest), None
-    with suppress(NotFound):  # its run is finished
-        for entry in _entries(_kept(engine, container_id, timestamps=1, since=start, tail=tail)):
+    with suppress(NotThere):  # its run is finished
+        for entry in _entries(logs(container_id, timestamps=1, since=start, tail=tail)):
             if entry.time == newest and seen:
                 seen -= 1
             else:

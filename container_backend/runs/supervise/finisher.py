@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import NotFound
-
 from container_backend import naming
 from container_backend.container import TERMINAL, RunContainer, Signs
 from container_backend.engine import connect
+from container_backend.errors import NotThere
 from container_backend.runs.ledger import METRICS, Ledger
 from container_backend.store import leave_out
 
@@ -156,7 +155,7 @@ class _Finisher:
             return
         try:
             spool = keep_log(ending, self._connected(), entry.folder / PROGRESS)
-        except NotFound:  # its end is the next job
+        except NotThere:  # its end is the next job
             return
         if spool.error is None:
             self._client.log_artifact(job.run_id, str(spool.file), LOG_FOLDER)

@@ -17,7 +17,7 @@ from container_backend.container import (
     read_samples,
     values_of,
 )
-from container_backend.engine import ENGINE_ERRORS, RawStream, read_statistics
+from container_backend.errors import EngineError
 from container_backend.runs.output import demultiplex
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Sampler:
     def _sample(self, sampled: _Sampled) -> None:
         engine = self._engine
         assert engine is not None  # noqa: S101 there is none to sample without
-        reading = read_statistics(engine, sampled.container.id)
+        reading = engine.containers.statistics(sampled.container.id)
         values = values_of(reading, sampled.before, cpus=sampled.container.cpus)
         if values and sampled.container.has_gpu:
             values = {**values, **_gpu(engine, sampled.container.id)}
@@ -140,7 +140,7 @@ def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
     """What the GPUs of a container do, by the driver's tool, which its runtime puts into it."""
     try:
         output = run_in(engine, container_id, NVIDIA_QUERY)
-    except ENGINE_ERRORS as error:
+    except EngineError as error:
         _logger.debug("No reading of the GPU: %s", error)
         return {}
     return gpu_values(output.decode("utf-8", "replace"))
@@ -150,10 +150,9 @@ def run_in(engine: Engine, container_id: str, command: Sequence[str]) -> bytes:
     """What a program writes to its standard output that is run in a container beside its own.
 
     Raises:
-        ENGINE_ERRORS: There is no such container or program, or the engine went away.
+        EngineError: There is no such container or program, or the engine went away.
     """
-    execution: Any = engine.client.api.exec_create(container_id, list(command), stderr=False)
-    stream = RawStream(engine, f"/exec/{execution['Id']}/start", {"Detach": False, "Tty": False})
+    stream = engine.containers.execute(container_id, command)
     try:
         return b"".join(chunk.data for chunk in demultiplex(iter(stream.read, b"")))
     finally:

@@ -12,6 +12,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.on_engine import containers_of
 from tests.support.runs import kept_log, only_run
 from tests.support.waiting import wait_until
@@ -31,7 +32,7 @@ def with_entrypoint(engine, project) -> Iterator[Callable[..., str]]:
     name = f"container-backend-test/entry-point:{uuid.uuid4().hex}"
 
     def write(entrypoint: list[str], command: str = "echo reached") -> str:
-        made = engine.client.containers.create(BASE, "true")
+        made = client_of(engine).containers.create(BASE, "true")
         made.commit(*name.split(":"), conf={"Entrypoint": entrypoint})
         made.remove()
         return project(
@@ -39,7 +40,7 @@ def with_entrypoint(engine, project) -> Iterator[Callable[..., str]]:
         )
 
     yield write
-    engine.client.images.remove(name, force=True)
+    client_of(engine).images.remove(name, force=True)
 
 
 def check_swallowed(entrypoint: str) -> None:

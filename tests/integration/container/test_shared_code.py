@@ -17,6 +17,7 @@ from container_backend.container import remove_shared_code
 from container_backend.image.prune import list_images, remove_image
 from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import ledger_of
+from tests.support.client import client_of
 from tests.support.commands import supervisors
 from tests.support.on_engine import BASE, all_containers, containers_of, everything
 from tests.support.projects import with_steps
@@ -48,7 +49,7 @@ def _nothing_stays(engine):
     before = all_containers(engine)
     yield
     for container in all_containers(engine) - before:
-        engine.client.api.remove_container(container, force=True)
+        client_of(engine).api.remove_container(container, force=True)
     remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shared_images(engine) == []
 
@@ -60,13 +61,13 @@ def shared_images(engine) -> list[str]:
 
 def _images(engine) -> list[dict[str, object]]:
     label = f"{naming.LABEL_SHARED_CODE}={owner_id()}"
-    return engine.client.api.images(filters={"label": label})
+    return client_of(engine).api.images(filters={"label": label})
 
 
 def runs_on(engine, run) -> list[str]:
     """The names of the image of a run's container, which is kept."""
-    container = engine.client.api.inspect_container(run.container_id)
-    return engine.client.api.inspect_image(container["Image"])["RepoTags"]
+    container = client_of(engine).api.inspect_container(run.container_id)
+    return client_of(engine).api.inspect_image(container["Image"])["RepoTags"]
 
 
 def shares(engine, run) -> bool:
@@ -137,12 +138,12 @@ def test_what_is_mounted_over_code_is_not_hidden_by_it(script, engine, args):
 
 
 def test_an_image_with_a_volume_where_the_code_goes(project, engine):
-    container = engine.client.api.create_container(BASE, ["true"])["Id"]
+    container = client_of(engine).api.create_container(BASE, ["true"])["Id"]
     name = f"with-volume:{os.getpid()}"
-    engine.client.api.commit(
+    client_of(engine).api.commit(
         container, *name.split(":"), changes="VOLUME /mlflow/projects/code/data"
     )
-    engine.client.api.remove_container(container)
+    client_of(engine).api.remove_container(container)
     folder = project(
         f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: cat MLproject}}}}\n"
     )
@@ -150,8 +151,8 @@ def test_an_image_with_a_volume_where_the_code_goes(project, engine):
         run = container_backend.run(folder, backend_config=KEPT)
         assert "docker_env" in output_of(run)
         assert runs_on(engine, run) == [name]
-        engine.client.api.remove_container(run.container_id, v=True)
-    engine.client.api.remove_image(name)
+        client_of(engine).api.remove_container(run.container_id, v=True)
+    client_of(engine).api.remove_image(name)
 
 
 def test_somebody_removes_the_image(script, engine):
@@ -159,7 +160,7 @@ def test_somebody_removes_the_image(script, engine):
     for _ in range(2):
         container_backend.run(folder)
     for name in shared_images(engine):
-        engine.client.api.remove_image(name)
+        client_of(engine).api.remove_image(name)
     run = container_backend.run(folder, backend_config=KEPT)
     assert output_of(run) == "here\n"
     assert shared_images(engine) == []
@@ -209,8 +210,8 @@ def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, wo
 def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
     labels = {naming.LABEL_SHARED_CODE: owner_id()}
     name = f"{naming.CODE_CONTAINER}left"
-    left = engine.client.api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
-    other = engine.client.api.create_container(BASE, ["true"], labels=labels)["Id"]
+    left = client_of(engine).api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
+    other = client_of(engine).api.create_container(BASE, ["true"], labels=labels)["Id"]
     remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
     assert {left, other} <= all_containers(engine)
     remove_shared_code(engine, ledger_of(engine.host).shared_code)
@@ -224,7 +225,7 @@ def test_an_image_that_a_container_needs_stays(script, engine):
         run = container_backend.run(folder, backend_config=KEPT)
     remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shares(engine, run)
-    engine.client.api.remove_container(run.container_id)
+    client_of(engine).api.remove_container(run.container_id)
     remove_shared_code(engine, ledger_of(engine.host).shared_code)
     assert shared_images(engine) == []
 
@@ -271,7 +272,7 @@ def test_it_does_not_keep_the_environment(project, engine):
     assert remove_image(engine, image) is None
     assert shared_images(engine) == []
     with pytest.raises(ImageNotFound):
-        engine.client.api.inspect_image(image.id)
+        client_of(engine).api.inspect_image(image.id)
 
 
 def test_a_run_that_ends_badly_ends_the_same(script, engine):

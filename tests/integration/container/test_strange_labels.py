@@ -14,6 +14,7 @@ import pytest
 import container_backend
 from container_backend import naming
 from container_backend.machine.owner import owner_id
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import containers_of
 from tests.support.runs import status_of
@@ -36,14 +37,16 @@ def strange(engine):
         given |= {
             naming.LABEL_PREFIX + name.replace("_", "-"): text for name, text in labels.items()
         }
-        made.append(engine.client.api.create_container(BASE, ["sleep", "600"], labels=given)["Id"])
-        engine.client.api.start(made[-1])
+        made.append(
+            client_of(engine).api.create_container(BASE, ["sleep", "600"], labels=given)["Id"]
+        )
+        client_of(engine).api.start(made[-1])
         return made[-1]
 
     yield start
     for each in made:
         with contextlib.suppress(Exception):
-            engine.client.api.remove_container(each, force=True)
+            client_of(engine).api.remove_container(each, force=True)
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_a_label_is_no_way_to_a_folder_of_this_machine(
     (thesis / "run.json").write_text(json.dumps(note))
     ended = [strange(submission=str(thesis)), strange(submission=f"../../../../../{thesis}")]
     for each in ended:
-        engine.client.api.kill(each)
+        client_of(engine).api.kill(each)
     run = container_backend.run(script("pass"), backend_config={"detach": True})
     assert run.wait()
     wait_until(lambda: containers_of(engine, run.run_id) == [])
@@ -101,7 +104,7 @@ STRANGE = (
 def test_labels_that_cannot_be_read_hold_up_no_other_run(strange, supervised, script, engine):
     running = [strange(**labels) for labels in STRANGE]
     for labels in STRANGE:
-        engine.client.api.kill(strange(**labels))
+        client_of(engine).api.kill(strange(**labels))
     run = container_backend.run(script("pass"), backend_config={"detach": True})
     wait_until(lambda: status_of(run.run_id) == "FINISHED", seconds=240)
     wait_until(lambda: containers_of(engine, run.run_id) == [])
@@ -112,20 +115,20 @@ def test_labels_that_cannot_be_read_hold_up_no_other_run(strange, supervised, sc
         done = run_command("container-backend", *words)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     for each in running:
-        assert engine.client.api.inspect_container(each)["State"]["Running"]
+        assert client_of(engine).api.inspect_container(each)["State"]["Running"]
 
 
 @pytest.fixture
 def labelled(engine):
     """An image with all of our labels, and nothing that can be read in any of them."""
     name = f"container-backend-test/labelled:{uuid.uuid4().hex}"
-    made = engine.client.api.create_container(
+    made = client_of(engine).api.create_container(
         BASE, ["true"], labels=dict.fromkeys(naming.NO_LABELS, "abc")
     )["Id"]
-    engine.client.api.commit(made, *name.split(":"))
-    engine.client.api.remove_container(made)
+    client_of(engine).api.commit(made, *name.split(":"))
+    client_of(engine).api.remove_container(made)
     yield name
-    engine.client.images.remove(name, force=True)
+    client_of(engine).images.remove(name, force=True)
 
 
 def test_a_container_inherits_no_label_from_its_image(labelled, project, engine):

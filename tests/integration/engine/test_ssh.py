@@ -8,13 +8,14 @@ import re
 import signal
 
 import pytest
-from docker.errors import NotFound
 
 import container_backend
-from container_backend.engine.connection import connect
+from container_backend.engine import connect
 from container_backend.engine.raw_stream import RawStream
+from container_backend.errors import NotThere
 from container_backend.runs.output.stream import Output
 from container_backend.runs.supervise.sampler import run_in
+from tests.support.client import client_of
 from tests.support.commands import command as run_in_background
 from tests.support.commands import run_command
 from tests.support.runs import kept_log, only_run
@@ -52,9 +53,9 @@ def test_an_image_is_built_with_a_secret_over_ssh(over_ssh, project, monkeypatch
     )
     config = {"build_secrets": {"token": {"env": "TEAM_TOKEN"}}, "rebuild": True}
     reference = container_backend.build(folder, backend_config=config)
-    shown = connected.client.containers.run(reference, ["cat", "/etc/team"], remove=True)
+    shown = client_of(connected).containers.run(reference, ["cat", "/etc/team"], remove=True)
     assert shown == b"16\n"
-    connected.client.images.remove(reference)
+    client_of(connected).images.remove(reference)
     connected.close()
 
 
@@ -107,14 +108,14 @@ def test_the_output_of_a_run_in_the_foreground_over_ssh(nearby, shell, command, 
 def test_what_is_attached_to_over_ssh_arrives_by_itself(nearby, engine, program):
     """Without the log of the engine, which would make up for it."""
     connected = connect()
-    container = engine.client.api.create_container(BASE, ["sh", "-c", program])["Id"]
+    container = client_of(engine).api.create_container(BASE, ["sh", "-c", program])["Id"]
     try:
         output = Output(connected, container)
-        engine.client.api.start(container)
+        client_of(engine).api.start(container)
         said = b"".join(chunk.data for chunk in output)
         assert said == (b"end" if program == "printf end" else b"begun\nend")
     finally:
-        engine.client.api.remove_container(container, force=True)
+        client_of(engine).api.remove_container(container, force=True)
         connected.close()
 
 
@@ -140,16 +141,16 @@ def test_a_detached_run_is_followed_over_ssh(nearby, shell):
 
 def test_what_a_program_says_that_is_run_beside_another_over_ssh(nearby, engine):
     """As the driver's tool that tells what GPUs do."""
-    container = engine.client.api.create_container(BASE, ["sleep", "60"])["Id"]
+    container = client_of(engine).api.create_container(BASE, ["sleep", "60"])["Id"]
     try:
-        engine.client.api.start(container)
+        client_of(engine).api.start(container)
         connected = connect()
         assert run_in(connected, container, ["sh", "-c", "printf 1; printf 2 >&2"]) == b"1"
-        with pytest.raises(NotFound):
+        with pytest.raises(NotThere):
             run_in(connected, "missing", ["true"])
         connected.close()
     finally:
-        engine.client.api.remove_container(container, force=True)
+        client_of(engine).api.remove_container(container, force=True)
 
 
 def test_a_stream_that_is_lost_is_made_up_for_by_the_log_of_the_engine(
@@ -162,6 +163,6 @@ def test_a_stream_that_is_lost_is_made_up_for_by_the_log_of_the_engine(
     assert kept_log(run.run_id) == "begun\nend"
 
 
-def test_a_container_that_is_missing_is_said_as_the_sdk_says_it(engine):
-    with pytest.raises(NotFound, match="No such container: missing"):
+def test_a_container_that_is_missing_is_named(engine):
+    with pytest.raises(NotThere, match="No such container: missing"):
         Output(engine, "missing")

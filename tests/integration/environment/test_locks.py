@@ -15,6 +15,7 @@ import pytest
 import container_backend
 from container_backend import naming
 from container_backend.environment.lock import read_lock
+from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
 from tests.support.on_engine import environment_images
 from tests.support.runs import runs
@@ -67,7 +68,7 @@ def test_a_store_that_takes_no_artifacts_fails_no_run(project, workplace, engine
     )
     assert run.get_status() == "FINISHED"
     assert f"run (ID '{run.run_id}') is not among its artifacts" in capfd.readouterr().err
-    engine.client.api.remove_container(run.container_id)  # kept for when its output is taken
+    client_of(engine).api.remove_container(run.container_id)  # kept for when its output is taken
 
 
 def test_a_lock_of_the_project_is_installed_as_it_is(project, capfd):
@@ -128,14 +129,14 @@ def test_a_pylock_is_installed_as_it_is(project, capfd, tmp_path):
 def test_the_digest_of_the_lock_is_a_label_of_the_image(project, capfd, engine):
     folder = project(SHOW, requirements__txt="six\n")
     lock = lock_of(folder, capfd)
-    labels = engine.client.images.get(container_backend.build(folder)).labels
+    labels = client_of(engine).images.get(container_backend.build(folder)).labels
     expected = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
     assert labels[naming.LABEL_LOCK_DIGEST] == expected
-    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=mine()) == []
+    assert client_of(engine).images.list(naming.UNFINISHED_REPOSITORY, filters=mine()) == []
 
 
 def test_an_image_without_packages_has_no_lock(project, engine):
-    labels = engine.client.images.get(container_backend.build(project(SHOW))).labels
+    labels = client_of(engine).images.get(container_backend.build(project(SHOW))).labels
     assert naming.LABEL_LOCK_DIGEST not in labels
 
 
@@ -144,11 +145,11 @@ def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, e
     folder = project(SHOW, requirements__txt="tabulate\n")
     lock = Path(folder, "requirements.lock")
     lock.write_text("tabulate==0.8.10\n")
-    images = {image.id for image in engine.client.images.list(all=True, filters=mine())}
+    images = {image.id for image in client_of(engine).images.list(all=True, filters=mine())}
     done = run_command("container-backend", "lock", folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"Wrote {lock}: 1 packages.\n"
-    assert {image.id for image in engine.client.images.list(all=True, filters=mine())} == images
+    assert {image.id for image in client_of(engine).images.list(all=True, filters=mine())} == images
     assert runs() == []
     written = lock.read_text()
     assert "tabulate==0.8.10" not in written

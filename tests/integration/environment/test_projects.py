@@ -15,6 +15,7 @@ import yaml
 import container_backend
 from container_backend import naming
 from container_backend.image.buildkit.build import BuildRequest, build_image
+from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
 from tests.support.conda_channel import image_context
 from tests.support.on_engine import BASE, containers_of, environment_images
@@ -117,9 +118,9 @@ RUN mkdir /opt/modules && echo VALUE=1 > /opt/modules/from_image.py \\
 ENV FROM_IMAGE=yes PYTHONPATH=/opt/modules
 """
     request = BuildRequest(context={"Dockerfile": dockerfile.encode()}, tags=(tag,))
-    build_image(engine.streams.api, engine.host, request)
+    build_image(engine, request)
     yield tag
-    engine.client.images.remove(tag, force=True)
+    client_of(engine).images.remove(tag, force=True)
 
 
 def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
@@ -145,10 +146,10 @@ def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_im
     image = only_run().data.tags[naming.TAG_IMAGE]
     assert image.startswith("container-backend/project-docker-env:")
     try:
-        answer = engine.client.containers.run(image, ["cat", "answer.txt"], remove=True)
+        answer = client_of(engine).containers.run(image, ["cat", "answer.txt"], remove=True)
         assert answer == b"42\n"
     finally:
-        engine.client.images.remove(image, force=True)
+        client_of(engine).images.remove(image, force=True)
 
 
 def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
@@ -197,7 +198,7 @@ def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
     run = container_backend.run(
         archive, "late", backend_config={"trust_project": True}, synchronous=False
     )
-    mounts = engine.client.containers.get(run.container_id).attrs["Mounts"]
+    mounts = client_of(engine).containers.get(run.container_id).attrs["Mounts"]
     folder = next(Path(mount["Source"]) for mount in mounts if mount["Destination"] == "/data")
     (folder / "go").touch()
     assert run.wait()
@@ -218,9 +219,9 @@ def test_an_image_that_is_nowhere_is_said(project):
 def conda_image(engine, tmp_path_factory):
     tag = "container-backend-test/conda:1"
     context = image_context(tmp_path_factory.mktemp("rattler"))
-    build_image(engine.streams.api, engine.host, BuildRequest(context=context, tags=(tag,)))
+    build_image(engine, BuildRequest(context=context, tags=(tag,)))
     yield tag
-    engine.client.images.remove(tag, force=True)
+    client_of(engine).images.remove(tag, force=True)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.disks import tiny_disk
 from tests.support.engines import OwnEngine
@@ -44,7 +45,7 @@ def archived(engine, tmp_path_factory) -> Path:
     command = ("build", str(project), "-t", "team/salary:1.0")
     run_command(*("container-backend", *command, "--save", str(project / "salary.tar")), check=True)
     for image in environment_images(engine) - before:
-        engine.client.images.remove(image, force=True)
+        client_of(engine).images.remove(image, force=True)
     return project
 
 
@@ -65,7 +66,7 @@ def test_an_engine_without_anything_runs_what_is_in_a_file(
             monkeypatch.delenv(proxy, raising=False)
         loaded = run_command("container-backend", "load", str(archive), "--json", check=True)
         assert {image["kind"] for image in json.loads(loaded.stdout)} == {"project", "environment"}
-        assert not engine.client.images.list(BASE)
+        assert not client_of(engine).images.list(BASE)
         shown = run_command("container-backend", "inspect", "team/salary:1.0", check=True).stdout
         assert "-P n=…  int  needed" in shown
         before = environment_images(engine)

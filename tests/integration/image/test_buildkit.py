@@ -13,10 +13,12 @@ import docker
 import pytest
 from docker.tls import TLSConfig
 
-from container_backend.engine.connection import EngineHost, connect
+from container_backend.engine import EngineHost, Login, connect
+from container_backend.errors import EngineUnavailable
 from container_backend.image.buildkit.build import BuildRequest, build_image
 from container_backend.image.buildkit.errors import BuildFailed
-from container_backend.image.buildkit.session import BuildSession, RegistryCredentials
+from container_backend.image.buildkit.session import BuildSession
+from tests.support.client import client_of
 from tests.support.forwarding import forward
 from tests.support.on_engine import BASE
 from tests.support.waiting import wait_until
@@ -35,15 +37,15 @@ def build(engine) -> Iterator[object]:
     """Builds on the engine; what was built is removed in the end."""
     built = []
 
-    def run(context, host=engine.host, api=engine.streams.api, on_progress=None, **options):
-        image = build_image(api, host, BuildRequest(context, **options), on_progress=on_progress)
+    def run(context, where=engine, on_progress=None, **options):
+        image = build_image(where, BuildRequest(context, **options), on_progress=on_progress)
         built.append(image)
         return image
 
     yield run
     for image in built:
         with contextlib.suppress(docker.errors.ImageNotFound):
-            engine.client.api.remove_image(image, force=True)
+            client_of(engine).api.remove_image(image, force=True)
 
 
 def socket_of(engine) -> str:
@@ -62,7 +64,7 @@ def test_tags_labels_and_arguments_reach_the_image(build, engine):
         labels={"l": "ü 1"},
         build_args={"A": "b c"},
     )
-    found = engine.client.images.get("container-backend-test/a:2")
+    found = client_of(engine).images.get("container-backend-test/a:2")
     assert found.id == image
     assert found.labels["l"] == "ü 1"
     assert "A=b c" in found.attrs["Config"]["Env"]
@@ -79,10 +81,10 @@ def test_a_secret_arrives_whole_and_stays_out_of_the_image(build, engine, size):
     )
     import hashlib
 
-    output = engine.client.containers.run(image, ["cat", "/sum"], remove=True)
+    output = client_of(engine).containers.run(image, ["cat", "/sum"], remove=True)
     assert output.decode().strip() == hashlib.sha256(secret).hexdigest()
     if size > 1:
-        content = b"".join(engine.client.images.get(image).save())
+        content = b"".join(client_of(engine).images.get(image).save())
         assert secret[:60] not in content
 
 
@@ -147,11 +149,9 @@ def _sleeping(seconds: str) -> bool:
 
 def test_over_tcp(build, engine):
     with forward(socket_of(engine)) as port:
-        url = f"tcp://127.0.0.1:{port}"
-        api = docker.APIClient(base_url=url, version="auto", timeout=None)
         step = "RUN --mount=type=secret,id=s test $(cat /run/secrets/s) = x"
-        build(dockerfile(unique(), step), EngineHost(url), api, secrets={"s": b"x"})
-        api.close()
+        with contextlib.closing(connect(EngineHost(f"tcp://127.0.0.1:{port}"))) as connected:
+            build(dockerfile(unique(), step), connected, secrets={"s": b"x"})
 
 
 def test_over_tls_with_certificates_of_both_sides(build, engine, tmp_path):
@@ -171,13 +171,13 @@ def test_over_tls_with_certificates_of_both_sides(build, engine, tmp_path):
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             patch.delenv(name, raising=False)
         url = f"tcp://127.0.0.1:{port}"
-        api = docker.APIClient(base_url=url, version="auto", timeout=None, tls=tls)
-        build(dockerfile(unique(), step), EngineHost(url, tls), api, secrets={"s": b"x"})
-        api.close()
+        with contextlib.closing(connect(EngineHost(url, tls))) as connected:
+            build(dockerfile(unique(), step), connected, secrets={"s": b"x"})
         patch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
         connect(EngineHost(url, tls)).close()
-        with pytest.raises(ssl.SSLError), BuildSession(EngineHost(url, TLSConfig(verify=True))):
-            pass
+        untrusted = EngineHost(url, TLSConfig(verify=True))
+        with pytest.raises(EngineUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            BuildSession(untrusted).__enter__()
 
 
 def _make_certificates(folder: Path) -> None:
@@ -203,20 +203,20 @@ def _make_certificates(folder: Path) -> None:
 def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine, registry):
     reference = f"{registry}/private/base:1"
     login = {"username": "me", "password": "r3gistry-password"}
-    image = engine.client.images.get(BASE)
+    image = client_of(engine).images.get(BASE)
     image.tag(f"{registry}/private/base", "1")
 
     def push() -> bool:
-        answers = engine.client.api.push(reference, auth_config=login, stream=True, decode=True)
+        answers = client_of(engine).api.push(reference, auth_config=login, stream=True, decode=True)
         return not any("error" in answer for answer in answers)
 
     wait_until(push)
-    engine.client.images.remove(reference)
+    client_of(engine).images.remove(reference)
     asked = []
 
     def credentials(host):
         asked.append(host)
-        return RegistryCredentials(**login)
+        return Login(**login)
 
     with pytest.raises(BuildFailed) as caught:
         build(dockerfile(base=reference), credentials=None)

@@ -17,6 +17,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images, everything
 from tests.support.projects import with_steps
@@ -80,7 +81,7 @@ def index(engine) -> Iterator[str]:
             entry = tarfile.TarInfo(f"srv/{path}")
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-    container = engine.client.containers.create(
+    container = client_of(engine).containers.create(
         BASE, ["python3", "/srv/serve.py"], working_dir="/srv"
     )
     try:
@@ -186,7 +187,7 @@ def test_a_base_without_an_interpreter(project, engine, fresh):
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w"):
         pass
-    built = engine.client.images.build(
+    built = client_of(engine).images.build(
         fileobj=io.BytesIO(
             f"FROM {BASE}\nRUN rm -f /usr/bin/python3* /usr/local/bin/python3*\n".encode()
         ),
@@ -198,7 +199,7 @@ def test_a_base_without_an_interpreter(project, engine, fresh):
         with pytest.raises(container_backend.BuildError, match="has no python3"):
             container_backend.build(folder, backend_config={"base_image": image})
     finally:
-        engine.client.images.remove(built.id, force=True)
+        client_of(engine).images.remove(built.id, force=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -247,7 +248,7 @@ def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine
     told = json.loads(again.stdout)
     assert told["image"] == first.stdout.strip()
     assert "Using environment image" in again.stderr
-    labels = engine.client.images.get(told["image"]).labels
+    labels = client_of(engine).images.get(told["image"]).labels
     assert labels[naming.LABEL_ENVIRONMENT_HASH] == told["environment_hash"]
     assert runs() == []
 
@@ -255,8 +256,8 @@ def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine
 def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fresh):
     folder = empty(project)
     reference = container_backend.build(folder)
-    engine.client.images.get(reference).tag("container-backend-test/renamed", "1")
-    engine.client.images.remove(reference)
+    client_of(engine).images.get(reference).tag("container-backend-test/renamed", "1")
+    client_of(engine).images.remove(reference)
     assert container_backend.build(folder) == "container-backend-test/renamed:1"
 
 
@@ -265,7 +266,9 @@ def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index
         folder = project(
             requirements__txt=f"--extra-index-url http://{USER}:{PASSWORD}@{index}/simple\n{requirements}"
         )
-        return engine.client.images.get(container_backend.build(folder)).attrs["RootFS"]["Layers"]
+        return (
+            client_of(engine).images.get(container_backend.build(folder)).attrs["RootFS"]["Layers"]
+        )
 
     before = layers("numpy\ntinything==1.0\n")
     after = layers("numpy\ntinything==2.0\n")
@@ -303,9 +306,9 @@ def test_a_template_of_the_project_and_its_secret(project, engine, fresh, capfd,
     assert captured.out == "16\nyes\n"
     assert "t0p-s3cret" not in captured.err + str(only_run().data.tags)
     reference = container_backend.build(folder, backend_config=config)
-    exported = b"".join(engine.client.images.get(reference).save())
+    exported = b"".join(client_of(engine).images.get(reference).save())
     assert b"t0p-s3cret" not in exported
-    assert "t0p-s3cret" not in json.dumps(engine.client.api.history(reference))
+    assert "t0p-s3cret" not in json.dumps(client_of(engine).api.history(reference))
 
 
 def test_a_step_that_fails_and_prints_its_secret_does_not_make_it_known(

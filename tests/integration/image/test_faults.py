@@ -14,6 +14,7 @@ import container_backend
 from container_backend import naming
 from container_backend.image import find as images
 from container_backend.runs import launch
+from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.engines import OwnEngine
 from tests.support.on_engine import BASE
@@ -55,9 +56,9 @@ def assert_failed_and_left_nothing(own: OwnEngine, folder: str, *words: str) -> 
     plan = json.loads(dry.stdout)
     assert plan["image_exists"] is False
     with own.connected() as second:
-        found_images = second.client.images.list(all=True)
+        found_images = client_of(second).images.list(all=True)
         assert [image.tags for image in found_images] == [[BASE]]
-        assert second.client.containers.list(all=True) == []
+        assert client_of(second).containers.list(all=True) == []
     assert plan["environment_hash"] == found.data.tags[naming.TAG_ENVIRONMENT_HASH]
 
 

@@ -17,6 +17,7 @@ from container_backend.image import build as image_build
 from container_backend.image.buildkit.build import build_image
 from container_backend.image.prune import image_lock
 from tests.support import worker
+from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images
 from tests.support.waiting import wait_until
@@ -71,10 +72,10 @@ def test_a_process_waits_for_one_that_builds_the_same_image(mine, engine):
 
 
 def test_rebuild_builds_what_is_there(mine, engine):
-    first = engine.client.images.get(container_backend.build(mine))
+    first = client_of(engine).images.get(container_backend.build(mine))
     again = container_backend.build(mine, backend_config={"rebuild": True})
     assert again == first.tags[0]
-    assert engine.client.images.get(again).id != first.id
+    assert client_of(engine).images.get(again).id != first.id
     assert container_backend.build(mine) == again
 
 
@@ -119,7 +120,7 @@ def test_prune_removes_what_no_run_needs(mine, engine):
 
 def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
     reference = container_backend.build(mine)
-    environment_hash = engine.client.images.get(reference).labels[naming.LABEL_ENVIRONMENT_HASH]
+    environment_hash = client_of(engine).images.get(reference).labels[naming.LABEL_ENVIRONMENT_HASH]
     with image_lock(engine.host, environment_hash) as lock:
         lock.share()
         done = run_command("container-backend", "prune", environment_hash)
@@ -129,7 +130,7 @@ def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
     done = run_command("container-backend", "prune", environment_hash[:12])
     assert done.stdout == f"Removed {reference}\n"
     assert set(listed(engine)) == others
-    assert engine.client.images.get(BASE)
+    assert client_of(engine).images.get(BASE)
 
 
 def test_an_age_that_is_none_is_refused():
@@ -145,7 +146,7 @@ def test_an_image_that_another_process_looks_into_is_finished(mine, engine, monk
     def look(*arguments, **options) -> str:
         image = build_image(*arguments, **options)
         if not looked_into:
-            created = engine.client.api.create_container(image, ["true"])
+            created = client_of(engine).api.create_container(image, ["true"])
             looked_into.append(created["Id"])
         return image
 
@@ -154,7 +155,7 @@ def test_an_image_that_another_process_looks_into_is_finished(mine, engine, monk
         assert container_backend.build(mine) in listed(engine)
     finally:
         for container in looked_into:
-            engine.client.api.remove_container(container)
+            client_of(engine).api.remove_container(container)
 
 
 def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
@@ -172,5 +173,5 @@ def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
         answers = [(build.communicate(timeout=300), build.returncode) for build in builds]
     assert [code for _, code in answers] == [0] * 6, answers
     (reference,) = {out for (out, _), _ in answers}
-    assert engine.client.images.get(reference.strip())
-    assert engine.client.images.list(naming.UNFINISHED_REPOSITORY, filters=worker.mine()) == []
+    assert client_of(engine).images.get(reference.strip())
+    assert client_of(engine).images.list(naming.UNFINISHED_REPOSITORY, filters=worker.mine()) == []

@@ -17,6 +17,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import Failing
 from tests.support.runs import runs
@@ -36,7 +37,7 @@ def push_something(engine, reference: str, environment_hash: str) -> None:
         entry.size = 2 * LIMIT
         tar.addfile(entry, io.BytesIO(os.urandom(2 * LIMIT)))
     label = f"LABEL {naming.LABEL_ENVIRONMENT_HASH}={environment_hash}"
-    api = engine.client.api
+    api = client_of(engine).api
     api.import_image_from_data(packed.getvalue(), reference, environment_hash, changes=[label])
     answers = list(
         api.push(reference, environment_hash, auth_config=LOGIN, stream=True, decode=True)
@@ -91,7 +92,7 @@ def test_a_registry_that_vanishes_half_way(project, registry, engine, tmp_path):
     assert "cannot be pushed" in ended[str(pushes)].data.tags[naming.TAG_REASON]
     environment_hash = ended[str(pushes)].data.tags[naming.TAG_ENVIRONMENT_HASH]
     with pytest.raises(docker.errors.APIError) as caught:
-        engine.client.api.inspect_distribution(
+        client_of(engine).api.inspect_distribution(
             f"{repository}:{environment_hash}", auth_config=LOGIN
         )
     assert caught.value.status_code == 404

@@ -12,6 +12,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import BASE, environment_images, everything
 from tests.support.runs import only_run
@@ -29,19 +30,21 @@ def private_base(engine, tmp_path_factory):
     """A base that the engine has to ask the registry for."""
     with private_registry(tmp_path_factory.mktemp("registry")) as registry:
         reference = f"{registry}/private/python:3.11"
-        engine.client.images.get(BASE).tag(reference)
+        client_of(engine).images.get(BASE).tag(reference)
         login = {"username": USER, "password": PASSWORD}
 
         def push() -> bool:
-            answers = engine.client.api.push(reference, auth_config=login, stream=True, decode=True)
+            answers = client_of(engine).api.push(
+                reference, auth_config=login, stream=True, decode=True
+            )
             return not any("error" in answer for answer in answers)
 
         wait_until(push)
-        engine.client.images.remove(reference)
+        client_of(engine).images.remove(reference)
         before = environment_images(engine)
         yield reference
         for image in environment_images(engine) - before:
-            engine.client.images.remove(image, force=True)
+            client_of(engine).images.remove(image, force=True)
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_a_run_on_a_private_base_leaves_no_password(mine, private_base, engine, 
     assert done.stdout == "it ran\n"
     found = only_run()
     image = found.data.tags[naming.TAG_IMAGE]
-    assert engine.client.images.get(image).labels[naming.LABEL_BASE_IMAGE] == private_base
+    assert client_of(engine).images.get(image).labels[naming.LABEL_BASE_IMAGE] == private_base
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     for secret in (PASSWORD.encode(), login):
         assert secret not in everything(engine, image)

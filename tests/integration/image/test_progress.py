@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend.image.buildkit.build import BuildRequest, build_image
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.terminal import run_on_terminal
 from tests.support.worker import BASE
@@ -41,11 +42,11 @@ def _own_steps(engine) -> Iterator[None]:
     name = f"container-backend-test/own-steps:{uuid.uuid4().hex}"
     lines = f"FROM {BASE}\nRUN echo {name} > /own\n"
     request = BuildRequest(context={"Dockerfile": lines.encode()}, tags=(name,))
-    build_image(engine.streams.api, engine.host, request)
+    build_image(engine, request)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTAINER_BACKEND_BASE_IMAGE", name)
         yield
-    engine.client.images.remove(name)
+    client_of(engine).images.remove(name)
 
 
 def write(project, requirements: str) -> str:

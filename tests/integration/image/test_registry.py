@@ -8,6 +8,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.runs import only_run
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -25,7 +26,7 @@ def mine(project) -> str:
 
 def forget(engine, reference: str) -> None:
     """As on an engine that has never seen the image."""
-    engine.client.images.remove(engine.client.images.get(reference).id, force=True)
+    client_of(engine).images.remove(client_of(engine).images.get(reference).id, force=True)
 
 
 def test_an_image_that_was_pushed_is_pulled_and_not_built(mine, engine, registry, capfd):
@@ -41,7 +42,7 @@ def test_an_image_that_was_pushed_is_pulled_and_not_built(mine, engine, registry
     assert run.get_status() == "FINISHED"
     tags = only_run().data.tags
     assert tags[naming.TAG_IMAGE] == built
-    stored = engine.client.images.get(built).attrs["RepoDigests"]
+    stored = client_of(engine).images.get(built).attrs["RepoDigests"]
     assert tags[naming.TAG_IMAGE_DIGEST] in {entry.partition("@")[2] for entry in stored}
 
 

@@ -13,13 +13,13 @@ import pytest
 
 import container_backend
 from container_backend import naming
-from container_backend.engine import containers
 from container_backend.machine.content import ONE_TIME
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
 
 if TYPE_CHECKING:
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 # What differs by nature (docs/builds.md), outside of the environment: the times of folders that the
 # engine makes so that it can show a step, or a program, something there.
@@ -34,12 +34,12 @@ ENGINES_OWN = ("dev", "proc", "sys", ".dockerenv", "etc/hostname", "etc/hosts", 
 
 def inventory(engine: Engine, image: str, folder: str = naming.ENVIRONMENT_DIRECTORY) -> dict:
     """Path → all that can be said of it: kind, mode, owner, size, time, target and content."""
-    created = engine.client.api.create_container(image, ["true"])
+    created = client_of(engine).api.create_container(image, ["true"])
     try:
         chunks, _ = (
-            engine.client.api.get_archive(created["Id"], folder)
+            client_of(engine).api.get_archive(created["Id"], folder)
             if folder != "/"
-            else (engine.client.api.export(created["Id"]), None)
+            else (client_of(engine).api.export(created["Id"]), None)
         )
         with tempfile.TemporaryFile() as packed:
             packed.writelines(chunks)
@@ -47,7 +47,7 @@ def inventory(engine: Engine, image: str, folder: str = naming.ENVIRONMENT_DIREC
             with tarfile.open(fileobj=packed) as tar:
                 return {entry.name: _all_of(tar, entry) for entry in tar}
     finally:
-        containers.remove(engine, created["Id"])
+        engine.containers.remove(created["Id"])
 
 
 def _all_of(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple:
@@ -68,10 +68,10 @@ def differing(left: dict, right: dict) -> dict:
 def built_twice(engine: Engine, folder: str, **config: object) -> tuple[str, str]:
     """The ids of two images, of which no step is of the other."""
     first = container_backend.build(folder, backend_config=config)
-    first_id = engine.client.images.get(first).id
+    first_id = client_of(engine).images.get(first).id
     second = container_backend.build(folder, backend_config={**config, "rebuild": True})
     assert second == first
-    second_id = engine.client.images.get(second).id
+    second_id = client_of(engine).images.get(second).id
     assert first_id != second_id
     return first_id, second_id
 
@@ -107,7 +107,7 @@ def test_bytecode_is_valid_for_its_source(project, engine):
         source = os.stat(tabulate.__file__)
         print(flags == 0, time == int(source.st_mtime), size == source.st_size)
     """)
-    said = engine.client.containers.run(image, ["python", "-c", program], remove=True)
+    said = client_of(engine).containers.run(image, ["python", "-c", program], remove=True)
     assert said == b"True True True\n"
 
 
@@ -136,7 +136,7 @@ def test_two_engines_install_the_same_files(project, engine, base, monkeypatch):
         monkeypatch.setenv("DOCKER_HOST", own.host)
         assert container_backend.build(folder, backend_config=config) == reference
         first_labels, second_labels = (
-            there.client.images.get(reference).labels for there in (engine, second)
+            client_of(there).images.get(reference).labels for there in (engine, second)
         )
         assert naming.LABEL_LOCK_DIGEST in first_labels
         assert first_labels == second_labels

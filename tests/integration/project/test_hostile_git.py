@@ -17,6 +17,7 @@ from tests.hostile_git import (
     lay_out_as_repository,
     make_repository,
 )
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.runs import only_run
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 RUN = ("container-backend", "run")
 BUILD = ("container-backend", "build", "--tag", "{tag}")
@@ -55,7 +56,7 @@ def folder(tmp_path: Path, configuration: str) -> str:
 def tag(engine: Engine) -> Iterator[str]:
     name = f"hostile-git:{uuid.uuid4().hex}"
     yield name
-    engine.client.images.remove(name)
+    client_of(engine).images.remove(name)
 
 
 @pytest.mark.parametrize("program", [FSMONITOR, FILTER])

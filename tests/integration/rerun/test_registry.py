@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.servers import private_registry
 
@@ -27,7 +28,7 @@ def rerun(run_id: str) -> tuple[dict[str, str], str, str]:
 
 def forget(engine, reference: str) -> None:
     """As on an engine that has never seen the image."""
-    engine.client.images.remove(engine.client.images.get(reference).id, force=True)
+    client_of(engine).images.remove(client_of(engine).images.get(reference).id, force=True)
 
 
 def test_an_image_is_pulled_by_its_digest_and_built_when_the_registry_has_lost_it(

@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.engines import OwnEngine
 from tests.support.on_engine import BASE, all_containers, environment_images
@@ -151,15 +152,15 @@ def test_a_second_engine_that_never_saw_the_source_installs_the_same(folder, eng
 def test_an_image_that_is_gone_is_built_again_from_its_record(folder, engine, base):
     first = container_backend.run(str(folder), backend_config={"base_image": base}).run_id
     image = MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE]
-    labels = engine.client.images.get(image).labels
+    labels = client_of(engine).images.get(image).labels
     client = MlflowClient()
-    engine.client.images.remove(image)
+    client_of(engine).images.remove(image)
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
     built = client.get_run(again).data.tags[naming.TAG_IMAGE]
     for label in (naming.LABEL_ENVIRONMENT_HASH, naming.LABEL_LOCK_DIGEST):
-        assert engine.client.images.get(built).labels[label] == labels[label]
+        assert client_of(engine).images.get(built).labels[label] == labels[label]
     assert log_of(again) == log_of(first)
 
 
@@ -177,7 +178,7 @@ def test_what_is_installed_is_what_was_locked_and_not_what_is_newest(folder, eng
     assert verdicts["packages"] == "differs"  # than the bill of materials, which is that of before
     # The image of before stays what it was, under its name.
     assert MlflowClient().get_run(again).data.tags[naming.TAG_IMAGE] != tags[naming.TAG_IMAGE]
-    labels = engine.client.images.get(tags[naming.TAG_IMAGE]).labels
+    labels = client_of(engine).images.get(tags[naming.TAG_IMAGE]).labels
     assert labels[naming.LABEL_LOCK_DIGEST] != ""
 
 
@@ -194,7 +195,7 @@ def test_a_base_that_is_gone_is_said_and_replaced_only_on_request(folder, engine
     gone = f"sha256:{'0' * 64}"
     record["environment"]["base"] |= {"digest": gone, "pinned": base}
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    engine.client.images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
     said = refused(first)
     assert f"base image: neither the engine nor a registry has {base} as of {gone}" in said
     assert "--best-effort" in said
@@ -206,13 +207,13 @@ def test_a_base_that_is_gone_is_said_and_replaced_only_on_request(folder, engine
 
 def test_a_base_whose_name_is_gone_too_cannot_be_replaced(folder, engine):
     name = f"container-backend-test/base:{uuid.uuid4().hex}"
-    engine.client.images.get(BASE).tag(name)
+    client_of(engine).images.get(BASE).tag(name)
     first = container_backend.run(str(folder), backend_config={"base_image": name}).run_id
     record = recorded(first)
     record["environment"]["base"]["digest"] = f"sha256:{'0' * 64}"
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    engine.client.images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
-    engine.client.images.remove(name)
+    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(name)
     said = refused(first, "--best-effort")
     assert "there is no other of that name" in said
 
@@ -413,7 +414,7 @@ def test_a_package_of_the_project_is_built_again_from_its_code(folder, engine, b
     config = {"base_image": base}
     first = container_backend.run(str(folder), backend_config=config).run_id
     shutil.rmtree(folder)
-    engine.client.images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
@@ -422,12 +423,12 @@ def test_a_package_of_the_project_is_built_again_from_its_code(folder, engine, b
 
 def test_a_project_with_an_image_of_its_own_is_repeated_by_its_digest(project, engine):
     name = f"container-backend-test/own:{uuid.uuid4().hex}"
-    engine.client.images.get(BASE).tag(name)
+    client_of(engine).images.get(BASE).tag(name)
     folder = project(
         f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
     )
     first = container_backend.run(folder).run_id
-    engine.client.images.remove(name)
+    client_of(engine).images.remove(name)
     again, verdicts = rerun(first)
     assert verdicts["image"] == "same"
     record = MlflowClient().get_run(first)
@@ -464,7 +465,7 @@ def test_an_id_that_is_not_one_runs(folder, engine):
 
 
 def beginnings_on(engine) -> set[str]:
-    found = engine.client.api.containers(all=True, filters={"label": naming.LABEL_RUN_ID})
+    found = client_of(engine).api.containers(all=True, filters={"label": naming.LABEL_RUN_ID})
     return {each["Labels"][naming.LABEL_RUN_ID][:2] for each in found}
 
 

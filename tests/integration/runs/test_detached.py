@@ -16,6 +16,7 @@ import pytest
 import container_backend
 from container_backend import naming
 from container_backend.machine.owner import owner_id
+from tests.support.client import client_of
 from tests.support.commands import command, kill_supervisors, run_process, supervisors
 from tests.support.disks import fill, tiny_disk
 from tests.support.on_engine import containers_of
@@ -76,7 +77,7 @@ def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine,
     run = container_backend.run(sleeps(script, 3, 255), synchronous=False)
     (container,) = containers_of(engine, run.run_id)
     kill_supervisors(workplace)
-    engine.client.api.wait(container.id)
+    client_of(engine).api.wait(container.id)
     assert not run.wait()
     tags = only_run().data.tags
     assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("program", "255")
@@ -95,7 +96,7 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     assert status_of(run_id) == "RUNNING"
     wait_for_readings(workplace)
     let_end(engine, run_id)
-    engine.client.api.wait(container.id)
+    client_of(engine).api.wait(container.id)
     ended = time.monotonic()
     wait_until(lambda: status_of(run_id) == "FAILED")
     wait_until(lambda: containers_of(engine, run_id) == [])
@@ -146,7 +147,7 @@ def test_a_command_that_is_killed_loses_nothing(script, engine, workplace):
     wait_for_readings(workplace, 2)
     for run_id, container in zip(found, containers, strict=True):
         let_end(engine, run_id)
-        engine.client.api.wait(container.id)
+        client_of(engine).api.wait(container.id)
     ended = time.monotonic()
     wait_until(lambda: [status_of(run_id) for run_id in found] == ["FINISHED"] * 2)
     assert time.monotonic() - ended < SOON_SECONDS

@@ -18,6 +18,7 @@ from container_backend.container.following import inspect_container
 from container_backend.container.outcome import Ending
 from container_backend.runs.ending.finish import finish_run
 from container_backend.runs.ledger.ledger import Ledger
+from tests.support.client import client_of
 from tests.support.commands import command, kill_supervisors, run_command, run_process
 from tests.support.engines import OwnEngine
 from tests.support.forwarding import forward
@@ -28,7 +29,7 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 # Writes a line whenever it is told to by a signal, ends as it is told to by another one.
 TALKS = """
@@ -74,7 +75,7 @@ def line_of(run_id: str, *options: str) -> str:
 
 
 def tell(engine: Engine, run_id: str, number: str) -> None:
-    engine.client.api.kill(containers_of(engine, run_id)[0].id, number)
+    client_of(engine).api.kill(containers_of(engine, run_id)[0].id, number)
 
 
 def test_a_run_is_listed_shown_and_read_while_it_goes_on_and_after_its_end(script, engine):
@@ -98,7 +99,7 @@ def test_a_run_is_listed_shown_and_read_while_it_goes_on_and_after_its_end(scrip
         assert following.stdout.read() == "the end"
     assert "the program ended with exit code 3" in said
     check_kept(run_id)
-    engine.client.api.remove_container(containers_of(engine, run_id)[0].id)
+    client_of(engine).api.remove_container(containers_of(engine, run_id)[0].id)
     check_without_a_container(run_id)
 
 
@@ -120,11 +121,11 @@ def check_going_on(run_id: str) -> None:
 
 def check_paused(engine: Engine, run_id: str) -> None:
     container = containers_of(engine, run_id)[0].id
-    engine.client.api.pause(container)
+    client_of(engine).api.pause(container)
     assert listed(run_id)["state"] == "paused"
     assert "  paused  " in line_of(run_id)
     assert ours("logs", run_id, check=True).stdout == "started\n"
-    engine.client.api.unpause(container)
+    client_of(engine).api.unpause(container)
 
 
 def check_output(engine: Engine, run_id: str, following: subprocess.Popen[str]) -> None:
@@ -191,7 +192,7 @@ def test_cancel_has_a_grace_of_its_own_and_wait_says_so(script, engine):
     tags = only_run().data.tags
     assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("cancelled", "137")
     wait_until(lambda: containers_of(engine, run_id) == [])
-    assert container not in str(engine.client.api.containers(all=True))
+    assert container not in str(client_of(engine).api.containers(all=True))
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
@@ -201,7 +202,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
     ids = ["fffffffffffffffffffffffffffffff" + last for last in "01"]
     labels = {naming.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
     made = [
-        engine.client.api.create_container(
+        client_of(engine).api.create_container(
             image, ["true"], labels={**labels, naming.LABEL_RUN_ID: run_id}
         )
         for run_id in ids
@@ -231,7 +232,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
             container_backend.attach("e" * 32)
     finally:
         for each in made:
-            engine.client.api.remove_container(each["Id"])
+            client_of(engine).api.remove_container(each["Id"])
 
 
 @pytest.mark.slow
@@ -314,7 +315,7 @@ import sys
 from pathlib import Path
 from mlflow.tracking import MlflowClient
 from container_backend.container.outcome import Ending
-from container_backend.engine.connection import connect
+from container_backend.engine import connect
 from container_backend.container.following import inspect_container as inspect
 from container_backend.runs.ending.finish import finish_run as finish
 from container_backend.runs.ledger.ledger import Ledger
@@ -377,4 +378,4 @@ def test_a_run_that_is_finished_twice_at_once_and_again_stays_as_it_was(script, 
     assert after.data.metrics == before.data.metrics
     assert kept_log(run_id) == "the end"
     assert [each.name for each in containers_of(engine, run_id)] == [f"mlflow-run-{run_id}.kept"]
-    engine.client.api.remove_container(container.id)
+    client_of(engine).api.remove_container(container.id)

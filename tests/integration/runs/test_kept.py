@@ -14,11 +14,13 @@ import pytest
 
 import container_backend
 from container_backend.container.following import inspect_container
-from container_backend.engine.connection import find_host
+from container_backend.engine import find_host
+from container_backend.runs.ending.course import Seen
 from container_backend.runs.ledger.ledger import ledger_of
 from container_backend.runs.supervise.finisher import PROGRESS, Job, _Finisher
 from container_backend.runs.supervise.supervisor import Supervisor
 from container_backend.runs.supervise.watched import Watched
+from tests.support.client import client_of
 from tests.support.commands import kill_supervisors, run_command, run_process
 from tests.support.on_engine import containers_of
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
@@ -132,12 +134,12 @@ def test_of_a_long_run_there_is_something_from_time_to_time(script, engine):
     assert kept_log(run.run_id) == "started\n"
     assert "system/cpu_utilization_percentage" in only_run().data.metrics
     assert status_of(run.run_id) == "RUNNING"
-    engine.client.api.kill(container.id, "SIGUSR1")
+    client_of(engine).api.kill(container.id, "SIGUSR1")
     wait_until(lambda: "more" in output_of(run))
     assert finisher.do(job) == ("done", "")
     assert kept_log(run.run_id) == "started\nmore\n"
     assert list(metrics.parent.rglob("container.log")) == []
-    engine.client.api.kill(container.id, "SIGUSR2")
+    client_of(engine).api.kill(container.id, "SIGUSR2")
     assert run.wait()
     assert kept_log(run.run_id) == "started\nmore\n"
 
@@ -163,7 +165,7 @@ def test_the_supervisor_hands_out_what_is_due_of_a_run_that_goes_on(script, work
 
 
 def _watched(supervisor: Supervisor) -> Watched:
-    return next(iter(supervisor._watched.values()), Watched("none", ""))
+    return next(iter(supervisor._watched.values()), Watched("none", "", Seen("none")))
 
 
 def _has_log(run_id: str) -> bool:

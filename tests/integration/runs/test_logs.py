@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from container_backend.runs.output.stream import STDERR, STDOUT, Chunk, read_log
+from tests.support.client import client_of
 from tests.support.on_engine import BASE
 from tests.support.waiting import wait_until
 
@@ -21,11 +22,11 @@ _PROGRAM = """
 @pytest.fixture
 def begun(engine) -> str:
     """A container whose program has written four lines, and waits for a signal to end."""
-    container = engine.client.api.create_container(BASE, ["sh", "-c", _PROGRAM])["Id"]
-    engine.client.api.start(container)
+    container = client_of(engine).api.create_container(BASE, ["sh", "-c", _PROGRAM])["Id"]
+    client_of(engine).api.start(container)
     wait_until(lambda: b"begun" in b"".join(each.data for each in read_log(engine, container)))
     yield container
-    engine.client.api.remove_container(container, force=True)
+    client_of(engine).api.remove_container(container, force=True)
 
 
 @pytest.mark.parametrize("attempt", range(6))
@@ -40,7 +41,7 @@ def test_a_last_line_without_newline_is_not_lost_nor_any_line_shown_twice(
     )
     thread.start()
     wait_until(lambda: found)
-    engine.client.api.kill(begun, "SIGUSR2")
+    client_of(engine).api.kill(begun, "SIGUSR2")
     thread.join(60)
     out = b"".join(each.data for each in found if each.stream == STDOUT)
     err = b"".join(each.data for each in found if each.stream == STDERR)
@@ -49,8 +50,8 @@ def test_a_last_line_without_newline_is_not_lost_nor_any_line_shown_twice(
 
 
 def test_a_log_that_is_at_its_end_is_shown_once(engine, begun):
-    engine.client.api.kill(begun, "SIGUSR2")
-    engine.client.api.wait(begun)
+    client_of(engine).api.kill(begun, "SIGUSR2")
+    client_of(engine).api.wait(begun)
     for follow in (True, False):
         found = list(read_log(engine, begun, follow=follow))
         assert b"".join(each.data for each in found).count(b"the end") == 1

@@ -15,10 +15,11 @@ from mlflow.tracking import MlflowClient
 import container_backend
 from container_backend import naming
 from container_backend.container import following
+from container_backend.engine import connect, find_host
 from container_backend.engine import connection as engines
-from container_backend.engine.connection import connect, find_host
 from container_backend.engine.events import EventStream
 from container_backend.machine.owner import owner_id
+from tests.support.client import client_of
 from tests.support.runs import runs
 from tests.support.waiting import wait_until
 
@@ -71,7 +72,7 @@ def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, 
         logs = client.list_artifacts(each.info.run_id, "logs")
         assert [file.path for file in logs] == ["logs/container.log"]
     ours = {"label": f"{naming.LABEL_OWNER}={owner_id()}"}
-    wait_until(lambda: engine.client.api.containers(all=True, filters=ours) == [])
+    wait_until(lambda: client_of(engine).api.containers(all=True, filters=ours) == [])
     # Nothing of two hundred is left in this process.
     wait_until(lambda: threading.active_count() <= threads + _AT_ONCE)
 

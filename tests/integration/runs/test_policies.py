@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 
 import container_backend
 from container_backend import naming
-from container_backend.runs import handle as submitted
+from container_backend.runs.ending import course
 from tests.support.on_engine import containers_of
 from tests.support.runs import kept_log, only_run, output_of, runs
 from tests.support.waiting import wait_until
@@ -53,7 +54,7 @@ def test_a_programs_own_failure_is_tried_again_where_that_is_asked_for(script, e
 
 def test_a_run_that_is_waited_for_is_not_ended_between_two_attempts(script, monkeypatch):
     """Pauses get longer than one who waits has patience with a supervisor."""
-    monkeypatch.setattr(submitted, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(course, "BYSTANDER_SECONDS", 0.1)
     run = container_backend.run(
         fails(script, 2), backend_config={"retries": 2, "retry_program": True, "detach": True}
     )
@@ -136,3 +137,41 @@ def test_a_program_is_stopped_by_its_signal_and_has_its_grace(script, engine):
         (found,) = [each for each in runs() if each.info.run_id == run.run_id]
         assert found.info.status == "KILLED"
         assert found.data.tags[naming.TAG_EXIT_CODE] == ("0" if how == "stops" else "137")
+
+
+# Takes away what its own container mounts: no further start of it succeeds.
+TAKES_AWAY = """
+    import pathlib, sys
+    with open("/outer/starts", "a") as starts:
+        starts.write("x")
+    pathlib.Path("/outer/inner").rename("/outer/taken")
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["waited for", "detached"])
+def test_a_start_that_fails_is_an_attempt_and_is_tried_again(script, tmp_path, detach):
+    outer = tmp_path / "outer"
+    (outer / "inner").mkdir(parents=True)
+    for folder in (outer, outer / "inner"):
+        folder.chmod(0o777)
+    run_of = partial(
+        container_backend.run,
+        script(TAKES_AWAY),
+        docker_args={
+            "volume": f"{outer}:/outer",
+            "mount": f"type=bind,source={outer}/inner,target=/inner",
+        },
+        backend_config={"retries": 2, "retry_program": True, "detach": detach},
+    )
+    if detach:
+        assert not run_of().wait()
+    else:
+        with pytest.raises(container_backend.RunFailed):
+            run_of()
+    tags = only_run().data.tags
+    assert (outer / "starts").read_text() == "x"
+    assert tags[naming.TAG_ATTEMPTS] == "3"
+    # What is known of the program is how its one attempt ended.
+    assert tags[naming.TAG_CAUSE] == "program"
+    assert tags[naming.TAG_EXIT_CODE] == "7"

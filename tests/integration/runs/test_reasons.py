@@ -15,6 +15,7 @@ import container_backend
 from container_backend import naming
 from container_backend.container import create_container
 from container_backend.runs import launch
+from tests.support.client import client_of
 from tests.support.on_engine import containers_of
 from tests.support.projects import EXAMPLE, with_steps
 from tests.support.runs import only_run, runs
@@ -82,12 +83,12 @@ WAITS = """
 
 
 def _remove(engine, container: str) -> None:
-    engine.client.api.remove_container(container, force=True)
+    client_of(engine).api.remove_container(container, force=True)
 
 
 OUTSIDE = {
     "docker stop": (
-        lambda engine, container: engine.client.api.stop(container, timeout=5),
+        lambda engine, container: client_of(engine).api.stop(container, timeout=5),
         "killed from outside: somebody had the engine send SIGTERM", "killed", "143",
     ),
     "docker rm --force": (_remove, "the container was removed from outside", "removed", None),
@@ -101,7 +102,7 @@ def test_what_somebody_else_did(script, engine, case):
 
     def interfere() -> None:
         container = wait_until(_container)
-        wait_until(lambda: b"last words" in engine.client.api.logs(container))
+        wait_until(lambda: b"last words" in client_of(engine).api.logs(container))
         do(engine, container)
 
     def _container() -> str | None:
@@ -181,9 +182,9 @@ def bare_image(engine) -> Iterator[str]:
     with tarfile.open(fileobj=empty, mode="w"):
         pass
     name = f"bare-{uuid.uuid4().hex[:8]}:1"
-    engine.client.api.import_image_from_data(empty.getvalue(), *name.split(":"))
+    client_of(engine).api.import_image_from_data(empty.getvalue(), *name.split(":"))
     yield name
-    engine.client.api.remove_image(name, force=True)
+    client_of(engine).api.remove_image(name, force=True)
 
 
 def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
@@ -205,7 +206,7 @@ def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fre
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
 
     def remove_then_create(*arguments: Any) -> str:
-        engine.client.api.remove_image(arguments[1].image, force=True)
+        client_of(engine).api.remove_image(arguments[1].image, force=True)
         return create_container(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:  # the moment; the engine is the real one

@@ -14,8 +14,14 @@ from mlflow.exceptions import ExecutionException
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import command, run_command, run_process
-from tests.support.on_engine import BASE, all_containers, containers_of, environment_images
+from tests.support.on_engine import (
+    BASE,
+    all_containers,
+    containers_of,
+    environment_images,
+)
 from tests.support.projects import with_steps
 from tests.support.runs import UNTIL_TOLD, let_end, only_run, output_of, runs
 from tests.support.waiting import wait_until
@@ -82,7 +88,7 @@ def test_what_a_program_printed_before_it_was_killed_is_not_lost(script, capfd):
 def test_a_run_says_where_it_ran(script, engine):
     run = container_backend.run(script("pass"))
     tags = mlflow.get_run(run.run_id).data.tags
-    image = engine.client.images.get(tags[naming.TAG_IMAGE])
+    image = client_of(engine).images.get(tags[naming.TAG_IMAGE])
     assert tags[naming.TAG_CONTAINER_ID] == run.container_id
     assert tags[naming.TAG_IMAGE_DIGEST] == image.id
     assert tags[naming.TAG_ENVIRONMENT_HASH] == image.labels[naming.LABEL_ENVIRONMENT_HASH]
@@ -99,7 +105,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
     """The program sees its own container in the run's tags."""
     folder = script("pass", command="true")
     seen = {}
-    original = engine.client.api.__class__.start
+    original = client_of(engine).api.__class__.start
 
     def start(api, container_id):
         seen.update(mlflow.get_run(only_run().info.run_id).data.tags)
@@ -107,7 +113,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
         return original(api, container_id)
 
     with pytest.MonkeyPatch.context() as patch:  # a look from the side, the engine is the real one
-        patch.setattr(engine.client.api.__class__, "start", start)
+        patch.setattr(client_of(engine).api.__class__, "start", start)
         run = container_backend.run(folder)
     assert seen[naming.TAG_CONTAINER_ID] == run.container_id
     assert seen["status"] == "RUNNING"
@@ -128,8 +134,8 @@ def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
     wait_until(lambda: only_run().info.status == "RUNNING")
     container = only_run().data.tags[naming.TAG_CONTAINER_ID]
-    wait_until(lambda: engine.client.containers.get(container).status == "running")
-    engine.client.containers.get(container).exec_run(["touch", "/tmp/end"])
+    wait_until(lambda: client_of(engine).containers.get(container).status == "running")
+    client_of(engine).containers.get(container).exec_run(["touch", "/tmp/end"])
     thread.join()
     assert ended[0].get_status() == only_run().info.status == "FINISHED"
 
@@ -274,7 +280,7 @@ def test_cancelled_from_many_threads(script):
 def test_a_container_removed_from_outside(script, engine):
     run = container_backend.run(script(SLOW), synchronous=False)
     wait_until(lambda: "started" in output_of(run))
-    engine.client.api.remove_container(run.container_id, force=True)
+    client_of(engine).api.remove_container(run.container_id, force=True)
     assert not run.wait()
     found = only_run()
     assert found.info.status == "FAILED"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
 from tests.support.projects import EXAMPLE, ROOT
@@ -22,7 +23,7 @@ from tests.support.runs import logged_metrics, only_run, runs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.engine.connection import Engine
+    from container_backend.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
@@ -45,7 +46,7 @@ def other_machine(engine: Engine, wheel: Path, folders: list[Path]) -> Iterator[
     certificates = Path("/etc/ssl/certs")
     seen = [f"{folder}:{folder}" for folder in folders]
     seen += [f"{each}:{each}:ro" for each in (wheel, certificates)]
-    container = engine.client.containers.run(
+    container = client_of(engine).containers.run(
         f"python:{OTHER_PYTHON}-slim",
         ["sh", "-c", INSTALL, "install", str(wheel)],
         detach=True,
@@ -116,8 +117,8 @@ def test_a_run_of_an_image_that_is_gone_is_repeated_only_with_best_effort(projec
     run_command("container-backend", "build", folder, "-t", tag, check=True)
     run_command("container-backend", "run", f"docker://{tag}", check=True)
     first = only_run()
-    gone = engine.client.images.get(tag).id
-    engine.client.images.remove(tag, force=True)
+    gone = client_of(engine).images.get(tag).id
+    client_of(engine).images.remove(tag, force=True)
     Path(folder, "MLproject").write_text("entry_points: {main: {command: 'echo two'}}\n")
     run_command("container-backend", "build", folder, "-t", tag, check=True)
 

@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 import container_backend
 from container_backend import naming
 from container_backend.image.buildkit.build import BuildRequest, build_image
+from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import BASE, all_containers, remove_environment_images
 from tests.support.projects import EXAMPLE, ROOT
@@ -71,7 +72,7 @@ def tag(engine):
     """A name for an image, which goes with the test."""
     name = f"example.test/team/{uuid.uuid4().hex[:8]}:1.0"
     yield name
-    remove_environment_images(engine, {image.id for image in engine.client.images.list(name)})
+    remove_environment_images(engine, {image.id for image in client_of(engine).images.list(name)})
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def image(salary, tag) -> str:
 
 
 def labels(engine, image: str) -> dict[str, str]:
-    return engine.client.images.get(image).labels
+    return client_of(engine).images.get(image).labels
 
 
 def test_an_image_runs_its_entry_points_with_the_checks_of_the_backend(image):
@@ -120,7 +121,7 @@ def test_it_runs_where_nothing_can_be_written(image):
 )
 def test_a_signal_reaches_the_program(image, engine, options, words, code):
     made = docker("run", "--detach", *options, image, *words, check=True).stdout.strip()
-    container = engine.client.containers.get(made)
+    container = client_of(engine).containers.get(made)
     try:
         if words[0] != "--":
             wait_until(lambda: b"up\n" in container.logs(stderr=False))
@@ -192,13 +193,13 @@ def test_an_image_is_inspected_without_running_it(image, engine):
 def test_the_same_project_makes_the_same_layers_wherever_it_is(project, tag, tmp_path, engine):
     folder = Path(project(PROJECT, main__py=MAIN))
     build(folder, tag)
-    first = engine.client.images.get(tag).attrs["RootFS"]["Layers"]
+    first = client_of(engine).images.get(tag).attrs["RootFS"]["Layers"]
     moved = folder.rename(tmp_path / "elsewhere")
     for file in moved.iterdir():
         os.utime(file, (1, 1))
         file.chmod(0o600)
     build(moved, tag)
-    assert engine.client.images.get(tag).attrs["RootFS"]["Layers"] == first
+    assert client_of(engine).images.get(tag).attrs["RootFS"]["Layers"] == first
 
 
 def test_a_project_image_is_not_taken_for_its_environment(salary, image, engine):
@@ -247,13 +248,13 @@ def own_image(engine):
         name = f"container-backend-test/own:{uuid.uuid4().hex[:8]}"
         dockerfile = "\n".join([f"FROM {base}", *steps]) + "\n"
         request = BuildRequest(context={"Dockerfile": dockerfile.encode()}, tags=(name,))
-        build_image(engine.streams.api, engine.host, request)
+        build_image(engine, request)
         made.append(name)
         return name
 
     yield make
     for name in made:
-        engine.client.images.remove(name, force=True)
+        client_of(engine).images.remove(name, force=True)
 
 
 def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
@@ -293,7 +294,7 @@ def test_an_image_without_python_is_refused_before_anything_is_built(
     done = build(folder, tag, check=False)
     assert done.returncode == 2
     assert f"the image '{base}' has no Python" in done.stderr
-    assert engine.client.images.list(tag) == []
+    assert client_of(engine).images.list(tag) == []
 
 
 @pytest.mark.parametrize(
@@ -317,12 +318,12 @@ def test_what_is_wrong_is_said_before_anything_is_built(project, options, said, 
 
 
 def test_another_platform_than_the_engines_is_refused_where_it_cannot_be(project, tag, engine):
-    other = "linux/arm64" if engine.platform == "linux/amd64" else "linux/amd64"
+    other = "linux/arm64" if engine.facts.platform == "linux/amd64" else "linux/amd64"
     folder = project("entry_points: {main: {command: x}}\n")
     done = build(folder, tag, "--platform", other, check=False)
     assert done.returncode in {5, 6}
     assert "Traceback" not in done.stderr
-    assert engine.client.images.list(tag) == []
+    assert client_of(engine).images.list(tag) == []
 
 
 def test_an_image_is_a_project(image, engine, monkeypatch):
@@ -334,7 +335,7 @@ def test_an_image_is_a_project(image, engine, monkeypatch):
     assert tags["mlflow.source.name"] == f"docker://{image}"
     assert tags["mlflow.project.entryPoint"] == "main"
     assert tags[naming.TAG_IMAGE] == image
-    assert tags[naming.TAG_IMAGE_DIGEST] == engine.client.images.get(image).id
+    assert tags[naming.TAG_IMAGE_DIGEST] == client_of(engine).images.get(image).id
     assert tags[naming.TAG_ENVIRONMENT_HASH] == labels(engine, image)[naming.LABEL_OF_ENVIRONMENT]
     assert f"container-backend rerun {found.info.run_id}" in tags["mlflow.note.content"]
 
@@ -449,7 +450,7 @@ def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
         done = run_command("mlflow", "run", str(consumer), "--build-image")
         assert done.returncode == 0, done.stderr
     finally:
-        engine.client.images.remove("consumer", force=True)
+        client_of(engine).images.remove("consumer", force=True)
 
 
 def test_mlflows_kubernetes_backend_starts_it(image):

@@ -15,6 +15,7 @@ import pytest
 
 import container_backend
 from container_backend import naming
+from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import forward
 from tests.support.projects import EXAMPLE
@@ -95,7 +96,7 @@ def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
     logging_project, monkeypatch, workplace, engine
 ):
     """On the address of the engine's own bridge, which is another host to the container."""
-    bridge = engine.client.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    bridge = client_of(engine).networks.get("bridge").attrs["IPAM"]["Config"][0]
     gateway = bridge.get("Gateway", "172.17.0.1")
     with TrackingServer(workplace, f"sqlite:///{workplace}/server.db", gateway) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from container_backend import naming
 from container_backend.container.described import RunContainer
+from container_backend.container.marks import CANCELLED, TIMED_OUT, container_name
 from container_backend.container.outcome import (
     CAUSE_OUT_OF_MEMORY,
     CAUSE_PROGRAM,
@@ -20,7 +21,7 @@ from container_backend.container.outcome import (
 
 def container(ending: str = "", **said: object) -> RunContainer:
     labels = {naming.LABEL_TIMEOUT: "2.5"}
-    return RunContainer("id", naming.container_name("1", ending), labels, said, {}, "true")
+    return RunContainer("id", container_name("1", ending), labels, said, {}, "true")
 
 
 def test_a_container_that_is_there_says_it_itself():
@@ -35,7 +36,7 @@ def test_what_was_seen_of_it_counts():
 
 
 def test_its_name_says_that_it_had_no_more_time():
-    outcome = outcome_at(Ending("1", container(naming.TIMED_OUT, Status="exited", ExitCode=0)))
+    outcome = outcome_at(Ending("1", container(TIMED_OUT, Status="exited", ExitCode=0)))
     assert (outcome.status, outcome.cause) == (FAILED, CAUSE_TIMEOUT)
     assert "2.5 s" in outcome.reason
 
@@ -44,9 +45,9 @@ def test_one_that_is_gone_was_removed_or_was_stopped_before_that():
     last = container(Status="exited", ExitCode=0)
     assert outcome_at(Ending("1", last, is_gone=True)).cause == CAUSE_REMOVED
     assert outcome_at(Ending("1", None)).cause == CAUSE_REMOVED
-    stopped = Ending("1", container(naming.CANCELLED, Status="running"), is_gone=True)
+    stopped = Ending("1", container(CANCELLED, Status="running"), is_gone=True)
     assert outcome_at(stopped).status == KILLED
-    timed_out = Ending("1", container(naming.TIMED_OUT, Status="running"), is_gone=True)
+    timed_out = Ending("1", container(TIMED_OUT, Status="running"), is_gone=True)
     assert "2.5 s" in outcome_at(timed_out).reason
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,21 @@ from container_backend.container.store_access import (
     plan_access,
     without_nested,
 )
-from container_backend.engine.connection import Engine, EngineHost
+from container_backend.engine import Engine, EngineHost
+from container_backend.engine.facts import facts_of
 from container_backend.errors import TrackingUnreachable
 
-HERE = Engine(
-    host=EngineHost("unix:///var/run/docker.sock"),
-    client=None,  # type: ignore[arg-type]  # nothing is asked of it
-    streams=None,  # type: ignore[arg-type]
-    version="20.10",
-    platform="linux/amd64",
-    is_local=True,
-    is_desktop=False,
-    log_driver="json-file",
-)
-ELSEWHERE = replace(HERE, host=EngineHost("tcp://build.test:2375"), is_local=False)
-DESKTOP = replace(HERE, is_desktop=True)
+
+def engine(url: str, **info: str) -> Engine:
+    """One that is asked nothing."""
+    host = EngineHost(url)
+    facts = facts_of(host, {"ApiVersion": "1.41"}, info)
+    return Engine(host, facts, containers=None, images=None, connection=None)
+
+
+HERE = engine("unix:///var/run/docker.sock")
+ELSEWHERE = engine("tcp://build.test:2375")
+DESKTOP = engine("unix:///var/run/docker.sock", OperatingSystem="Docker Desktop")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from container_backend.cli.images import image_table
-from container_backend.engine.connection import EngineHost
+from container_backend.engine import EngineHost
 from container_backend.errors import InvalidConfig
 from container_backend.image.prune import (
     ListedImage,

@@ -14,6 +14,7 @@ from container_backend.machine.outside import (
     hash_in,
     seconds_of,
 )
+from container_backend.runs.ending.course import Seen
 from container_backend.runs.supervise.watched import Watched
 
 JUNK = ["", " ", "abc", "nan", "inf", "-inf", "1e400", "-1", "0x10", "1_0", "٣", "²", "9" * 5000, "1\n2", "\0"]  # fmt: skip
@@ -54,7 +55,7 @@ def test_no_label_of_a_container_raises(text):
     }
     found = read_container(said)
     assert (found.run_id, found.submission, found.retries, found.grace) == (found.run_id, "", 0, 0)
-    watched = Watched("submission", "sqlite://")
+    watched = Watched("submission", "sqlite://", Seen(found.run_id))
     watched.runs(found, 0.0)
     assert not found.is_ours_to_finish
 

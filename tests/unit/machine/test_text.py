@@ -10,6 +10,7 @@ import pytest
 from container_backend import naming
 from container_backend.cli.runs import run_table
 from container_backend.container.described import RunContainer
+from container_backend.container.marks import CANCELLED, KEPT, TIMED_OUT, container_name
 from container_backend.container.statistics import Usage
 from container_backend.machine.text import human_age, human_size, table
 from container_backend.runs.listing import ListedRun, _listed
@@ -24,7 +25,7 @@ LABELS = {
 }
 RUNNING = RunContainer(
     "id",
-    naming.container_name("0123"),
+    container_name("0123"),
     LABELS,
     {"Status": "running", "StartedAt": "2026-01-31T12:00:00.5Z"},
     {},
@@ -64,10 +65,10 @@ def test_a_run_whose_program_has_ended():
 @pytest.mark.parametrize(
     ("container", "state"),
     [
-        (replace(RUNNING, name=naming.container_name("1", naming.CANCELLED)), "stopping"),
-        (replace(RUNNING, name=naming.container_name("1", naming.TIMED_OUT)), "stopping"),
-        (replace(EXITED, name=naming.container_name("1", naming.CANCELLED)), "exited"),
-        (replace(EXITED, name=naming.container_name("1", naming.KEPT)), "kept"),
+        (replace(RUNNING, name=container_name("1", CANCELLED)), "stopping"),
+        (replace(RUNNING, name=container_name("1", TIMED_OUT)), "stopping"),
+        (replace(EXITED, name=container_name("1", CANCELLED)), "exited"),
+        (replace(EXITED, name=container_name("1", KEPT)), "kept"),
         (replace(RUNNING, state={"Status": "paused"}), "paused"),
     ],
 )

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from container_backend import naming
 from container_backend.container.described import RunContainer
-from container_backend.engine.connection import EngineHost
+from container_backend.engine import EngineHost
 from container_backend.runs.ending.explanation import explain
 from tests.support.store import new_store
 

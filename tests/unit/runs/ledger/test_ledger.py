@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from container_backend import naming
-from container_backend.engine.connection import EngineHost
+from container_backend.engine import EngineHost
 from container_backend.machine.outside import run_id_in, submission_in
 from container_backend.naming import TEMPORARY_PREFIX
 from container_backend.project.downloads import choose_storage
@@ -47,10 +46,11 @@ def test_what_is_not_whole_is_no_note(tmp_path):
 def test_attempts_are_counted(tmp_path):
     entry = Ledger(tmp_path).new_entry()
     entry.write(replace(NOTE, attempts=1))
-    before = time.time()
-    assert [entry.count_attempt(lambda n: 5 * n) for _ in range(2)] == [(2, 10), (3, 15)]
-    assert before + 15 <= entry.read().resumes <= time.time() + 15
-    assert replace(entry.read(), resumes=0) == replace(NOTE, attempts=3)
+    entry.note_attempt(3, 15.5)
+    assert entry.read() == replace(NOTE, attempts=3, resumes=15.5)
+    entry.remove()
+    entry.note_attempt(4, 20)  # no note of no run
+    assert entry.read() is None
 
 
 def test_an_entry_goes_with_its_temporary_folders_and_twice_is_fine(tmp_path):

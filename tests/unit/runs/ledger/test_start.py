@@ -11,7 +11,7 @@ import pytest
 
 import container_backend
 from container_backend.container.statistics import Sample, append_sample
-from container_backend.engine.connection import EngineHost
+from container_backend.engine import EngineHost
 from container_backend.errors import ContainerBackendError
 from container_backend.image.prune import image_lock, record_use
 from container_backend.machine.owner import owner_id

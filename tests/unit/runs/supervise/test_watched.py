@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
 from container_backend import naming
 from container_backend.container.described import RunContainer
+from container_backend.container.marks import CANCELLED, container_name
 from container_backend.container.outcome import Signs
 from container_backend.engine.events import Event
+from container_backend.runs.ending.course import Seen
 from container_backend.runs.supervise.watched import Watched
 
 
@@ -24,12 +27,13 @@ def clock(monkeypatch) -> list[float]:
 
 @pytest.fixture
 def watched() -> Watched:
-    return Watched("submission", "sqlite://")
+    return Watched("submission", "sqlite://", Seen("1"))
 
 
 def container(timeout: str = "", ending: str = "") -> RunContainer:
     labels = {naming.LABEL_TIMEOUT: timeout} if timeout else {}
-    return RunContainer("id", naming.container_name("1", ending), labels, {}, {}, "true")
+    state = {"Status": "running"}
+    return RunContainer("id", container_name("1", ending), labels, state, {}, "true")
 
 
 def event(action: str, **attributes: str) -> Event:
@@ -48,27 +52,40 @@ def test_what_there_is_is_logged_after_a_minute_then_ever_more_seldom(clock, wat
     due = watched.progress_due
     watched.runs(container(), passed=0)  # seen again: that moves nothing
     assert watched.progress_due == due
-    watched.end(0)
+    watched.ended(None)
     assert watched.progress_due == math.inf
 
 
 def test_a_timeout_is_from_the_start_of_the_program(clock, watched):
     watched.runs(container("30"), passed=12)
-    assert watched.deadline == clock[0] + 18
-    watched.runs(container("30", naming.CANCELLED), passed=12)
-    assert watched.deadline == math.inf
+    assert watched.seen.deadline == clock[0] + 18
     watched.runs(container(), passed=12)
-    assert watched.deadline == math.inf
+    assert watched.seen.deadline == math.inf
 
 
-def test_the_first_moment_of_the_end_counts(clock, watched):
-    assert not watched.has_ended
-    watched.end(3)
-    watched.end(5)
-    assert watched.due == clock[0] + 3
-    assert watched.has_ended
-    watched.runs(container(), passed=0)  # it was started again
-    assert not watched.has_ended
+def test_a_clock_that_jumps_moves_no_deadline(clock, watched, monkeypatch):
+    watched.runs(container("30"), passed=0)
+    monkeypatch.setattr(time, "time", lambda: 10e9)
+    clock[0] += 10
+    watched.runs(container("30", CANCELLED), passed=None)
+    assert watched.seen.deadline == clock[0] + 20
+
+
+def test_the_clocks_say_when_a_program_was_started_that_is_found_running(
+    clock, watched, monkeypatch
+):
+    monkeypatch.setattr(time, "time", lambda: 1_767_225_612.0)
+    state = {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z"}
+    watched.runs(replace(container("30"), state=state), passed=None)
+    assert watched.seen.deadline == clock[0] + 18
+
+
+def test_a_decision_is_due_at_the_end_and_never_while_a_finisher_has_the_run(clock, watched):
+    assert watched.next_due == math.inf
+    watched.ended(container())
+    assert watched.next_due == clock[0]
+    watched.busy = True
+    assert watched.next_due == math.inf
 
 
 def test_a_store_that_is_back_soon_is_written_to_soon_and_one_that_is_not_is_not_hurried(
@@ -93,21 +110,21 @@ def test_artifacts_are_not_insisted_on_for_longer_than_a_day(clock, watched):
 def test_what_an_engine_did_on_its_way_down_is_not_somebodys_signal(watched):
     watched.take(event("start"))
     watched.take(event("kill", signal="15"))
-    assert watched.signs == Signs(signal=15)
+    assert watched.seen.signs == Signs(signal=15)
     watched.engine_was_away()
-    assert watched.signs == Signs(engine_lost=True)
+    assert watched.seen.signs == Signs(engine_lost=True)
 
 
 def test_what_had_died_before_the_engine_went_was_ended_by_that_signal(watched):
     for each in (event("start"), event("kill", signal="9"), event("die")):
         watched.take(each)
     watched.engine_was_away()
-    assert watched.signs == Signs(signal=9, engine_lost=True)
+    assert watched.seen.signs == Signs(signal=9, engine_lost=True)
 
 
 @pytest.mark.parametrize("others", [("kill", "oom"), ("oom", "kill")])
 def test_a_program_that_is_started_again_begins_anew(watched, others):
     for action in (*others, "die", "start"):
         watched.take(event(action, signal="9"))
-    assert watched.signs == Signs()
+    assert watched.seen.signs == Signs()
     assert not watched.has_died

@@ -1,0 +1,96 @@
+"""The address of an engine: found as the docker command finds it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from docker.context import ContextAPI
+from docker.errors import DockerException
+from docker.tls import TLSConfig
+
+from container_backend.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True)
+class EngineHost:
+    """The address of an engine, before anything is asked of it.
+
+    Attributes:
+        url: ``unix://…``, ``tcp://host:port`` or ``ssh://user@host``.
+        tls: Certificates for ``tcp://``, or None for a connection without TLS.
+    """
+
+    url: str
+    tls: TLSConfig | None = None
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether the address is a socket file of this machine."""
+        return self.url.startswith("unix://")
+
+
+def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
+    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context.
+
+    Args:
+        environ: Has ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH`` and
+            ``DOCKER_CONTEXT``.
+
+    Raises:
+        EngineUnavailable: ``DOCKER_CONTEXT`` or the Docker config names a context that does not
+            exist, or certificates are missing.
+    """
+    if url := environ.get("DOCKER_HOST"):
+        return EngineHost(_normalise(url), _tls_from_environment(environ))
+    name = environ.get("DOCKER_CONTEXT")
+    try:
+        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    except (DockerException, OSError, ValueError) as error:
+        raise EngineUnavailable(
+            f"The Docker context cannot be read: {error}",
+            remedy="List the contexts with `docker context ls`, or set DOCKER_HOST.",
+        ) from error
+    if context is None:
+        if name:
+            raise EngineUnavailable(
+                f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
+                remedy="List the contexts with `docker context ls`.",
+            )
+        return EngineHost(DEFAULT_HOST)
+    return EngineHost(_normalise(context.Host or DEFAULT_HOST), context.TLSConfig or None)
+
+
+def _normalise(url: str) -> str:
+    """``http+unix://`` is a name that the SDK alone uses."""
+    return url.replace("http+unix://", "unix://", 1) if url.startswith("http+unix://") else url
+
+
+def _tls_from_environment(environ: Mapping[str, str]) -> TLSConfig | None:
+    """The TLS settings as the docker command reads them.
+
+    https://docs.docker.com/reference/cli/docker/#environment-variables
+    """
+    verify = bool(environ.get("DOCKER_TLS_VERIFY"))
+    named = environ.get("DOCKER_CERT_PATH")
+    if not (named or verify):
+        return None
+    folder = Path(named) if named else Path.home() / ".docker"
+    try:
+        return TLSConfig(
+            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+            ca_cert=str(folder / "ca.pem"),
+            verify=verify,
+        )
+    except DockerException as error:
+        raise EngineUnavailable(
+            f"The TLS certificates of the Docker engine in '{folder}' cannot be used: {error}",
+            remedy="Correct DOCKER_CERT_PATH, or unset DOCKER_TLS_VERIFY.",
+        ) from error

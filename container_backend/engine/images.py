@@ -1,0 +1,147 @@
+"""What an engine is asked of its images, and of those in registries."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from container_backend.engine.api import asking, sending
+from container_backend.engine.logins import as_header
+from container_backend.errors import NotThere
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from container_backend.engine.api import Connection
+    from container_backend.engine.logins import Login
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_BUILD_CHUNK_BYTES: Final = 64 * 1024
+_CANCEL_SECONDS: Final = 10
+
+
+class Images:
+    """The images of an engine, by id or name. What the verbs raise is in :class:`Containers`."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Ask nothing yet."""
+        self._connection = connection
+        self._api = connection.questions
+
+    @asking()
+    def inspect(self, image: str) -> dict[str, Any]:
+        """What the engine says of an image."""
+        return dict(self._api.inspect_image(image))
+
+    def has(self, image: str) -> bool:
+        """Whether an image is on the engine."""
+        try:
+            self.inspect(image)
+        except NotThere:
+            return False
+        return True
+
+    @asking()
+    def find(self, *labels: str) -> list[dict[str, Any]]:
+        """A summary of each image that has all of these labels: ``name`` or ``name=value``."""
+        return [dict(each) for each in self._api.images(filters={"label": [*labels]})]
+
+    @asking()
+    def disk_usage(self) -> list[dict[str, Any]]:
+        """A summary of each image, with its size and the number of its containers. Slow."""
+        return [dict(each) for each in self._connection.streams.df()["Images"] or []]
+
+    @asking()
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image one more name."""
+        self._api.tag(image, *_split(reference))
+
+    @asking()
+    def remove(self, image: str, *, force: bool = False, prune: bool = True) -> None:
+        """Remove a name of an image, and the image with its last name.
+
+        Args:
+            image: A name; or an id, which stands for all names.
+            force: Whether to remove it although it has several names, or a container that ended.
+            prune: Whether to remove the nameless images that it was built on.
+        """
+        self._api.remove_image(image, force=force, noprune=not prune)
+
+    def pull(self, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
+        """Have the engine get an image; gives its answers as they come, errors among them."""
+        return self._transfer("pull", reference, login)
+
+    def push(self, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
+        """Have a registry take an image; gives the engine's answers, errors among them."""
+        return self._transfer("push", reference, login)
+
+    @asking()
+    def registry_digest(self, reference: str, login: Login | None) -> str:
+        """The digest that a registry has under a name: ``sha256:…``.
+
+        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Distribution
+        """
+        told = self._api.inspect_distribution(reference, auth_config=as_header(login))
+        return str(told["Descriptor"]["digest"])
+
+    def save(self, references: Sequence[str]) -> Iterator[bytes]:
+        """A tar of some images, in which a layer is once that several of them share.
+
+        Of ``GET /images/get``, the SDK asks for one image alone:
+        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
+        """
+        with asking():
+            response = self._connection.get_stream("/images/get", query={"names": list(references)})
+            with response:
+                yield from response.iter_content(_CHUNK_BYTES)
+
+    def load(self, packed: IO[bytes]) -> Iterator[dict[str, Any]]:
+        """Have the engine take the images of a tar; gives its answers, errors among them.
+
+        Raises:
+            OSError: The tar cannot be read.
+        """
+        with sending(packed) as file:
+            yield from self._connection.streams.load_image(file)
+
+    @contextmanager
+    def build(self, context: Iterable[bytes], **parameters: object) -> Iterator[Iterator[bytes]]:
+        """Build an image; the context manager gives the engine's answers as they come, cut anywhere.
+
+        Args:
+            context: The build context, a tar in pieces. What it raises comes through.
+            parameters: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild
+        """
+        with asking():
+            response = self._connection.post_tar("/build", context, parameters)
+        with response:
+            yield _pieces(response.raw.stream(_BUILD_CHUNK_BYTES, decode_content=True))
+
+    @asking()
+    def cancel_build(self, build_id: str) -> None:
+        """Stop a build, which would go on until the engine notices that its client is gone.
+
+        ``POST /build/cancel`` is what the docker command calls for an interrupted BuildKit build.
+        """
+        self._connection.post("/build/cancel", {"id": build_id}, _CANCEL_SECONDS)
+
+    def _transfer(self, verb: str, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
+        name, tag = _split(reference)
+        call = getattr(self._connection.streams, verb)
+        with asking():
+            yield from call(name, tag=tag, auth_config=as_header(login), stream=True, decode=True)
+
+
+def _pieces(sent: Iterable[bytes]) -> Iterator[bytes]:
+    with asking():
+        yield from sent
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """The name, and the tag or digest."""
+    name, at, digest = reference.partition("@")
+    if at:
+        return name, digest
+    head, slash, tail = name.rpartition("/")
+    tail, _, tag = tail.partition(":")
+    return head + slash + tail, tag or "latest"

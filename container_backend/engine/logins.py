@@ -1,0 +1,68 @@
+"""The logins of registries, as the docker command keeps them: in its config file or a helper."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import docker.auth
+from docker.errors import DockerException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_logger = logging.getLogger(__package__)
+# BuildKit and the Docker config file call Docker Hub by different names.
+HUB_NAMES: Final = frozenset(
+    {"registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com"}
+)
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login for a registry. With an identity token, the user name is empty."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def registry_of(reference: str) -> str:
+    """The host of the registry that an image's name stands for."""
+    return str(docker.auth.resolve_repository_name(reference.partition("@")[0])[0])
+
+
+def saved_logins() -> Callable[[str], Login | None]:
+    """A function that knows the saved login of a registry's host, or None."""
+    configs: Any = docker.auth.load_config()
+
+    def lookup(host: str) -> Login | None:
+        try:
+            known = configs.resolve_authconfig(
+                docker.auth.INDEX_NAME if host in HUB_NAMES else host
+            )
+        except DockerException as error:
+            # The registry may let everyone in.
+            _logger.warning("The Docker config has no login for %s: %s", host, error)
+            return None
+        if not known:
+            return None
+        if token := known.get("IdentityToken") or known.get("identitytoken"):
+            return Login("", str(token))
+        username = known.get("Username") or known.get("username")
+        password = known.get("Password") or known.get("password")
+        return Login(str(username), str(password)) if username else None
+
+    return lookup
+
+
+def as_header(login: Login | None) -> dict[str, str]:
+    """A login as the Engine API takes it.
+
+    Empty for none, not None: the SDK would look for one itself, and raise where a helper is missing.
+    """
+    if login is None:
+        return {}
+    if not login.username:
+        return {"identitytoken": login.password}
+    return {"username": login.username, "password": login.password}
