@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from container_backend.config import BackendConfig
-from container_backend.environment.declared import read_environment
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
+from container_backend.environment.read import read_environment
 from container_backend.image.dockerfile import template_texts
 from container_backend.image.hash import environment_hash
 from container_backend.project.mlproject import read_project
@@ -102,8 +108,104 @@ def write(root, files: dict[str, str]) -> None:
 @pytest.mark.parametrize("kind", PROJECTS)
 def test_the_hash_of_a_project_of_each_kind_is_what_it_was(tmp_path, kind):
     write(tmp_path, PROJECTS[kind])
-    spec = read_environment(read_project(tmp_path), None, BackendConfig())
+    spec = read_environment(read_project(tmp_path, ENVIRONMENT_KEYS), None, BackendConfig())
     if spec.python_source == "this interpreter":
         spec = replace(spec, python="3.11")
     templates = dict.fromkeys(template_texts(spec, None), "")
     assert environment_hash(spec, "sha256:1", "linux/amd64", templates)[:16] == HASHES[kind]
+
+
+ROOT = Path(__file__).parents[3]
+READER = """
+from container_backend.environment.declared import Declared
+from container_backend.errors import InvalidEnvironment
+
+
+def read_made_up(file, root):
+    version, *names = file.read_text().split()
+    if not names:
+        raise InvalidEnvironment(f"{file}: a package is needed.")
+    files = {file.name: file.read_bytes()}
+    return Declared(python=version, source=str(file), files=files)
+"""
+TEMPLATE = """{% extends "Dockerfile.python.j2" %}
+{% block dependencies %}
+RUN --mount=type=bind,source=project,target=/project made-up {{ python }} /project
+{% endblock %}
+"""
+IMPORT = """from container_backend.environment.declared import Template
+from container_backend.environment.made_up import read_made_up
+"""
+ROW = """
+    FileKind("made-up.txt", read_made_up, Template("Dockerfile.made-up.j2"), key="made_up_env"),
+"""
+# Prints what comes of a project: the Dockerfile and what there is in its context, or an error.
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from container_backend.config import BackendConfig
+from container_backend.environment import ENVIRONMENT_KEYS, read_environment
+from container_backend.errors import InvalidInput
+from container_backend.image import BaseImage, plan_image
+from container_backend.project import read_project
+
+said = {}
+for name in sys.argv[1:]:
+    project = read_project(Path(name), ENVIRONMENT_KEYS)
+    try:
+        spec = read_environment(project, None, BackendConfig())
+    except InvalidInput as error:
+        said[Path(name).name] = [str(error)]
+        continue
+    plan = plan_image(spec, BaseImage("b", "sha256:1", "b@sha256:1"), "linux/amd64")
+    said[Path(name).name] = [spec.python, plan.hash, plan.dockerfile, sorted(plan.context)]
+print(json.dumps(said))
+"""
+
+
+def test_a_further_kind_is_one_file_one_row_and_one_template(tmp_path):
+    code = tmp_path / "code"
+    shutil.copytree(ROOT / "container_backend", code / "container_backend")
+    shutil.copytree(ROOT / "templates", code / "container_backend" / "templates")
+    projects = {
+        "named": {"MLproject": "made_up_env: mine\n", "mine": "3.9 two\n"},
+        "unnamed": {"made-up.txt": "3.12 one\n", "pyproject.toml": PYPROJECT},
+        "wrong": {"made-up.txt": "3.12\n"},
+        "two": {"MLproject": "made_up_env: a\npython_env: b\n"},
+        "nothing": {"main.py": ""},
+    }
+    for name, files in projects.items():
+        write(tmp_path / name, files)
+
+    def said() -> dict[str, list[str]]:
+        result = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *(str(tmp_path / name) for name in projects)],
+            cwd=code, env={**os.environ, "PYTHONPATH": str(code)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return json.loads(result.stdout)
+
+    before = said()
+    rooms = code / "container_backend"
+    (rooms / "environment" / "made_up.py").write_text(READER)
+    (rooms / "templates" / "Dockerfile.made-up.j2").write_text(TEMPLATE)
+    table = rooms / "environment" / "kinds.py"
+    first, row, rest = table.read_text().partition(
+        '\n    FileKind("pyproject.toml", read_pyproject),'
+    )
+    assert row
+    start, line, end = first.partition("from container_backend.environment.docker_env")
+    table.write_text(start + IMPORT + line + end + ROW.rstrip() + row + rest)
+    after = said()
+
+    for name, version, file in (("named", "3.9", "mine"), ("unnamed", "3.12", "made-up.txt")):
+        python, digest, dockerfile, context = after[name]
+        assert python == version
+        assert f"made-up {version} /project\n" in dockerfile
+        assert "install.sh" not in dockerfile
+        assert f"project/{file}" in context
+        assert digest != before[name][1]
+    assert "made-up" not in before["unnamed"][2]
+    assert "made-up.txt: a package is needed" in after["wrong"][0]
+    assert "made_up_env and python_env contradict each other" in after["two"][0]
+    assert after["nothing"] == before["nothing"]
