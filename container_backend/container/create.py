@@ -12,6 +12,7 @@ from container_backend.engine import give_up, said_by
 from container_backend.errors import ContainerError
 from container_backend.image import hint_for_refusal
 from container_backend.naming import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
+from container_backend.privileges import SECURITY_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     ]
     options: dict[str, Any] = {
         "init": True,
-        "security_opt": ["no-new-privileges"],
+        "security_opt": list(SECURITY_OPTIONS),
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }

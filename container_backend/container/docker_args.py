@@ -18,6 +18,7 @@ from docker.utils import parse_bytes, parse_devices
 
 from container_backend.errors import InvalidConfig
 from container_backend.naming import LABEL_PREFIX
+from container_backend.privileges import REFUSED_ARGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +29,6 @@ _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "
 _IMPLIED: Final = frozenset(
     {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach", "name"}
 )
-# Names that would take a run out of our hands, and why.
-_REFUSED: Final = {
-    "restart": "a run is started once; start another",
-    "entrypoint": "the command is the entry point's of the project",
-    "cidfile": "the container's id is a tag of the run",
-    "pull": "images are pulled where they are missing",
-}
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 
@@ -93,15 +87,14 @@ def parse_docker_args(
         name = long_name(raw)
         if name in _IMPLIED:
             continue
-        if name in _REFUSED:
-            raise InvalidConfig(f"docker argument '{raw}' is refused: {_REFUSED[name]}.")
+        if name in REFUSED_ARGS:
+            raise InvalidConfig(f"docker argument '{raw}' is refused: {REFUSED_ARGS[name]}.")
         parser = _PARSERS.get(name)
         if parser is None:
             raise _unknown(raw)
+        values = [str(item) for item in value] if isinstance(value, list) else [value]
         try:
-            parser(
-                args, [str(item) for item in value] if isinstance(value, list) else [value], environ
-            )
+            parser(args, values, environ)
         except InvalidConfig:
             raise
         except (DockerException, ValueError, OSError) as error:

@@ -17,6 +17,7 @@ DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MAPS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 NEW_IN_EXAMPLES = {
     "environment/pixi.py",
+    "templates/Dockerfile.pixi.j2",
     "tests/projects/NAME",
     "tests/unit/image/progress/failures/NAME.json",
 }

@@ -41,7 +41,6 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
     "cli.run.run": "the options of the command become one object",
-    "runs.container_spec.container_spec": "labels and privileges get makers of their own",
     "runs.launch._start": "a start becomes a list of steps with one undo",
 }
 STRANGERS = {
