@@ -29,6 +29,10 @@ _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "
 _IMPLIED: Final = frozenset(
     {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach", "name"}
 )
+# Names whose values are among the fields of a container's specification.
+_IN_FIELDS: Final = frozenset(
+    {"env", "env-file", "group-add", "network", "user", "volume", "workdir"}
+)
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 
@@ -46,6 +50,8 @@ class DockerArgs:
         user: ``user[:group]``, or None for the default.
         groups: Further groups of the user.
         platform: ``os/architecture[/variant]`` of image and container, or None for the engine's.
+        typed: Long name and value, as given, of each that a container's specification shows as a
+            docker argument.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -57,6 +63,7 @@ class DockerArgs:
     user: str | None = None
     groups: list[str | int] = field(default_factory=list)
     platform: str | None = None
+    typed: list[tuple[str, Any]] = field(default_factory=list)
 
 
 def is_platform(text: str) -> bool:
@@ -93,6 +100,8 @@ def parse_docker_args(
         if parser is None:
             raise _unknown(raw)
         values = [str(item) for item in value] if isinstance(value, list) else [value]
+        if name not in _IN_FIELDS:
+            args.typed += [(name, each) for each in values]
         try:
             parser(args, values, environ)
         except InvalidConfig:

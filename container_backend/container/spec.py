@@ -65,6 +65,12 @@ class ContainerSpec:
         words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
         if self.network:
             words += ["--network", self.network]
+        for group in self.groups:
+            words += ["--group-add", str(group)]
+        for name, value in self.args.typed:
+            words.append(
+                f"--{name}" if value is True else f"--{name}={_shown_argument(name, value)}"
+            )
         for mount in self.mounts:
             words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
         for bind in self.args.binds:
@@ -72,6 +78,12 @@ class ContainerSpec:
         for name, value in sorted(self.environment.items()):
             words += ["--env", f"{name}={_shown(name, value)}"]
         return shlex.join([*words, self.image, "bash", "-c", masked(self.command, secrets)])
+
+
+def _shown_argument(name: str, value: object) -> str:
+    """A value may be a pair itself: ``label=NAME=VALUE``."""
+    key, equals, rest = str(value).partition("=")
+    return f"{key}={_shown(key, rest)}" if equals else _shown(name, key)
 
 
 def _shown(name: str, value: str) -> str:
