@@ -86,11 +86,11 @@ def read_conda_env(file: Path, _root: Path) -> Declared:
             )
         lines += [Line(taken[package.text] or "", file, package.line.number) for package in others]
         return Declared(tuple(lines), version, source, template=PYTHON_TEMPLATE)
-    has_version = python is not None and python.version
-    wanted = python.text if python and has_version else f"python={version or own_python()}"
-    packages_of_conda = tuple(sorted({wanted, *(other.text for other in others)}))
-    conda = CondaPackages(_channels(file, content), packages_of_conda)
-    return Declared(tuple(lines), version, source, conda)
+    wanted = python.text if python and python.version else f"python={version or own_python()}"
+    listed = tuple(sorted({wanted, *(other.text for other in others)}))
+    return Declared(
+        tuple(lines), version, source, conda=CondaPackages(_channels(file, content), listed)
+    )
 
 
 def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
