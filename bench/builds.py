@@ -15,7 +15,8 @@ import container_backend
 from bench import peers
 from bench.measure import Figure, Ratio, medians
 from container_backend.config import BackendConfig
-from container_backend.environment.declared import read_environment
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
+from container_backend.environment.read import read_environment
 from container_backend.environment.spec import EnvironmentSpec
 from container_backend.image.base import resolve_base
 from container_backend.image.build import build
@@ -47,7 +48,7 @@ MEGABYTE: Final = 1_000_000
 
 def example_environment(*more: str) -> EnvironmentSpec:
     """The example's, with some requirements more."""
-    spec = read_environment(read_project(peers.EXAMPLE), None, BackendConfig())
+    spec = read_environment(read_project(peers.EXAMPLE, ENVIRONMENT_KEYS), None, BackendConfig())
     assert isinstance(spec, EnvironmentSpec)
     names = tuple(requirement.partition("==")[0] for requirement in more)
     return replace(spec, requirements=(*spec.requirements, *more), direct=(*spec.direct, *names))

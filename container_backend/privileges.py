@@ -1,15 +1,15 @@
-"""What a project may ask of this machine.
+"""What a program is given beyond a container of its own, and who may ask for it.
 
 A project in a folder of the user's own may ask for everything: the user can read it, and runs it on
-purpose. One that was fetched, or that comes out of a run's record, is another person's: it may ask
-for its own files and for addresses, unless the user trusts it.
+purpose. One that was fetched, is an image or comes out of a run's record is another person's: it
+may ask for its own files and for addresses, unless the user trusts it.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,20 +19,102 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
 
 
-# What of a record stays inside of the container and says how a run goes; all else is asked for.
-_HARMLESS_ARGS: Final = frozenset(
-    {
-        *("add-host", "cap-drop", "cpu-shares", "cpus", "cpuset-cpus", "dns", "gpus", "hostname"),
-        *("label", "memory", "memory-swap", "pids-limit", "platform", "read-only", "shm-size"),
-        *("tmpfs", "ulimit", "workdir"),
-    }
+@dataclass(frozen=True)
+class Privilege:
+    """A kind of privilege: what asks for it, and who may.
+
+    The user may type all of them but the refused ones.
+
+    Attributes:
+        kind: Its name.
+        contained: Docker arguments that a record may name, too: they stay inside of the container.
+        reaching: Docker arguments that reach this machine: a record may name them if it is trusted.
+        project: Keys of MLproject that ask for it. A project in the user's own folder may; any
+            other needs the switch.
+        switch: What the user types to allow it to a project that is another person's.
+        record_settings: Keys of the backend config that a record may have.
+        user_settings: Keys of the backend config that a record may have if it is trusted.
+        refused: Docker arguments that are refused to the user, too → why.
+    """
+
+    kind: str
+    contained: tuple[str, ...] = ()
+    reaching: tuple[str, ...] = ()
+    project: tuple[str, ...] = ()
+    switch: str = ""
+    record_settings: tuple[str, ...] = ()
+    user_settings: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+# What is in no row is refused to a record. `env` is contained with a value; a name alone
+# asks for a variable of the user.
+PRIVILEGES: Final = (
+    Privilege("user", reaching=("user",)),
+    Privilege("groups", reaching=("group-add",)),
+    Privilege("capabilities", contained=("cap-drop",), reaching=("cap-add", "privileged")),
+    Privilege("security options", reaching=("security-opt",)),
+    Privilege("namespaces", reaching=("ipc", "pid")),
+    Privilege("runtime", reaching=("runtime",)),
+    Privilege("devices", contained=("gpus",), reaching=("device",)),
+    Privilege(
+        "limits",
+        contained=(
+            *("cpu-shares", "cpus", "cpuset-cpus", "memory", "memory-swap", "pids-limit"),
+            *("shm-size", "ulimit"),
+        ),
+    ),
+    Privilege(
+        "mounts",
+        contained=("read-only", "tmpfs"),
+        reaching=("mount", "volume"),
+        project=("docker_env.volumes", "parameters.NAME.default"),
+        switch="trust_project",
+        user_settings=("storage_dir",),
+    ),
+    Privilege(
+        "variables",
+        contained=("env",),
+        reaching=("env-file",),
+        project=("docker_env.environment",),
+        switch="trust_project",
+    ),
+    Privilege("networks", contained=("add-host", "dns", "hostname"), reaching=("network",)),
+    Privilege("the engine's socket", switch="allow_engine", user_settings=("allow_engine",)),
+    Privilege("trust", user_settings=("trust_project", "docker_args")),
+    Privilege(
+        "image",
+        contained=("platform",),
+        record_settings=("image_repository",),
+        user_settings=(
+            *("base_image", "build_secrets", "conda_base_image", "lock", "pull", "push"),
+            *("python_match", "rebuild", "system_packages", "template"),
+        ),
+        refused={
+            "entrypoint": "the command is the entry point's of the project",
+            "pull": "images are pulled where they are missing",
+        },
+    ),
+    Privilege(
+        "course of the run",
+        contained=("label", "workdir"),
+        record_settings=(
+            *("grace", "keep", "record_code", "retries", "retry_program", "stop_signal", "timeout"),
+        ),
+        user_settings=("detach",),
+        refused={
+            "restart": "a run is started once; start another",
+            "cidfile": "the container's id is a tag of the run",
+        },
+    ),
 )
-_HARMLESS_CONFIG: Final = frozenset(
-    {
-        *("grace", "image_repository", "keep", "record_code", "retries", "retry_program"),
-        *("stop_signal", "timeout"),
-    }
-)
+CONTAINED_ARGS: Final = frozenset(name for row in PRIVILEGES for name in row.contained)
+RECORD_SETTINGS: Final = frozenset(name for row in PRIVILEGES for name in row.record_settings)
+REFUSED_ARGS: Final = {name: why for row in PRIVILEGES for name, why in row.refused.items()}
+# Unless the user types `privileged`, or security options of their own.
+SECURITY_OPTIONS: Final = ("no-new-privileges",)
+# Who programs are where nothing needs the user's number: no person has this one on most systems.
+_UNPRIVILEGED: Final = (1000, 1000)
 # A mount of these reaches what is behind them, read-only or not.
 _SPECIAL_FILES: Final = {
     stat.S_IFSOCK: "a socket",
@@ -159,6 +241,32 @@ def _is_same(path: Path, other: Path) -> bool:
         return False
 
 
+def user_of_program(*, writes: bool, uid: int | None = None) -> tuple[int, int]:
+    """The user and the group that a program runs as.
+
+    They are the invoking user's, so that what it writes to a folder of this machine belongs to
+    them. Root is given only where root writes to such a folder.
+
+    Args:
+        writes: The program is given a folder that it may write to.
+        uid: Instead of this process's user, for tests.
+    """
+    if not hasattr(os, "getuid"):
+        return _UNPRIVILEGED
+    uid = os.getuid() if uid is None else uid
+    return _UNPRIVILEGED if uid == 0 and not writes else (uid, os.getgid())
+
+
+def network_of_program(typed: str | None, *, only_here: bool) -> str | None:
+    """The network of the user's choice, or this machine's; None for the engine's default.
+
+    Args:
+        typed: What the user types.
+        only_here: The tracking server listens on this machine alone.
+    """
+    return typed or ("host" if only_here else None)
+
+
 def groups_of_user(sockets: Iterable[Path]) -> list[int]:
     """The groups of this process but for those that the sockets of engines belong to."""
     if not hasattr(os, "getgroups"):
@@ -181,13 +289,11 @@ def check_record(
         InvalidConfig: Something does.
     """
     variables = [str(each) for each in docker_args.get("env", ()) if "=" not in str(each)]
-    reaching = [
-        f"docker argument '{name}'" for name in docker_args if name not in {"env", *_HARMLESS_ARGS}
-    ]
+    reaching = [f"docker argument '{name}'" for name in docker_args if name not in CONTAINED_ARGS]
     reaching += [
         f"'{name}' in the backend config"
         for name, value in config.items()
-        if value and name not in _HARMLESS_CONFIG
+        if value and name not in RECORD_SETTINGS
     ]
     if variables:
         reaching.append(f"the values of {', '.join(variables)} of the environment")

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from container_backend.errors import ContainerError, EngineError
 from container_backend.image import hint_for_refusal
 from container_backend.naming import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
+from container_backend.privileges import SECURITY_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     ]
     options: dict[str, Any] = {
         "init": True,
-        "security_opt": ["no-new-privileges"],
+        "security_opt": list(SECURITY_OPTIONS),
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from container_backend.engine import parse_size
 from container_backend.errors import InvalidConfig
 from container_backend.naming import LABEL_PREFIX
+from container_backend.privileges import REFUSED_ARGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +26,10 @@ _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "
 _IMPLIED: Final = frozenset(
     {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach", "name"}
 )
-# Names that would take a run out of our hands, and why.
-_REFUSED: Final = {
-    "restart": "a run is started once; start another",
-    "entrypoint": "the command is the entry point's of the project",
-    "cidfile": "the container's id is a tag of the run",
-    "pull": "images are pulled where they are missing",
-}
+# Names whose values are among the fields of a container's specification.
+_IN_FIELDS: Final = frozenset(
+    {"env", "env-file", "group-add", "network", "user", "volume", "workdir"}
+)
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 
@@ -49,6 +47,8 @@ class DockerArgs:
         user: ``user[:group]``, or None for the default.
         groups: Further groups of the user.
         platform: ``os/architecture[/variant]`` of image and container, or None for the engine's.
+        typed: Long name and value, as given, of each that a container's specification shows as a
+            docker argument.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -60,6 +60,7 @@ class DockerArgs:
     user: str | None = None
     groups: list[str | int] = field(default_factory=list)
     platform: str | None = None
+    typed: list[tuple[str, Any]] = field(default_factory=list)
 
 
 def is_platform(text: str) -> bool:
@@ -90,15 +91,16 @@ def parse_docker_args(
         name = long_name(raw)
         if name in _IMPLIED:
             continue
-        if name in _REFUSED:
-            raise InvalidConfig(f"docker argument '{raw}' is refused: {_REFUSED[name]}.")
+        if name in REFUSED_ARGS:
+            raise InvalidConfig(f"docker argument '{raw}' is refused: {REFUSED_ARGS[name]}.")
         parser = _PARSERS.get(name)
         if parser is None:
             raise _unknown(raw)
+        values = [str(item) for item in value] if isinstance(value, list) else [value]
+        if name not in _IN_FIELDS:
+            args.typed += [(name, each) for each in values]
         try:
-            parser(
-                args, [str(item) for item in value] if isinstance(value, list) else [value], environ
-            )
+            parser(args, values, environ)
         except InvalidConfig:
             raise
         except (ValueError, OSError) as error:

@@ -1,14 +1,14 @@
-"""What the container of a run is made from, and the user that its program runs as."""
+"""What the container of a run is made from."""
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from container_backend.masking import masked, secrets_in
 from container_backend.naming import CODE_DIRECTORY, HOME_DIRECTORY
+from container_backend.privileges import user_of_program
 from container_backend.project import Owner
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from container_backend.container.docker_args import DockerArgs
     from container_backend.container.store_access import Mount, TrackingAccess
-
-# Who programs are when a person of that number is not needed: nobody's number on most systems.
-_UNPRIVILEGED: Final = Owner(1000, 1000)
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,12 @@ class ContainerSpec:
         words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
         if self.network:
             words += ["--network", self.network]
+        for group in self.groups:
+            words += ["--group-add", str(group)]
+        for name, value in self.args.typed:
+            words.append(
+                f"--{name}" if value is True else f"--{name}={_shown_argument(name, value)}"
+            )
         for mount in self.mounts:
             words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
         for bind in self.args.binds:
@@ -77,28 +80,20 @@ class ContainerSpec:
         return shlex.join([*words, self.image, "bash", "-c", masked(self.command, secrets)])
 
 
+def _shown_argument(name: str, value: object) -> str:
+    """A value may be a pair itself: ``label=NAME=VALUE``."""
+    key, equals, rest = str(value).partition("=")
+    return f"{key}={_shown(key, rest)}" if equals else _shown(name, key)
+
+
 def _shown(name: str, value: str) -> str:
     return masked(value, secrets_in({name: value}, shortest=1))
 
 
-def choose_owner(access: TrackingAccess, environ_uid: int | None = None) -> Owner:
-    """Who the program runs as.
-
-    The invoking user, so that what it writes to a folder of this machine belongs to them. Fetched
-    code does not get root for nothing: where root invokes and no folder is written to, it runs as
-    an ordinary user.
-
-    Args:
-        access: Whose mounts are looked at.
-        environ_uid: Instead of this process's user, for tests.
-    """
-    if not hasattr(os, "getuid"):
-        return _UNPRIVILEGED
-    uid = os.getuid() if environ_uid is None else environ_uid
+def choose_owner(access: TrackingAccess) -> Owner:
+    """The user that the program runs as, and that its code belongs to."""
     writes = any(not mount.read_only for mount in access.mounts)
-    if uid == 0 and not writes:
-        return _UNPRIVILEGED
-    return Owner(uid, os.getgid())
+    return Owner(*user_of_program(writes=writes))
 
 
 def base_environment(owner: Owner) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """What a project declares that it needs: packages, a Python version, a ready image.
 
-Each kind of file has a reader: `python_env.yaml`, `conda.yaml`, `requirements.txt`,
-`pyproject.toml`, `docker_env`. All of them end in one `EnvironmentSpec`, which the hash is
-made of. This room reads files and never asks an engine or an index.
+`kinds.py` has a row for each kind of file: its reader and its template. A reader gives back what
+is `Declared`; `specify` makes the `EnvironmentSpec` of it, which the hash is made of. This room
+reads files and never asks an engine or an index.
 """
 
 from __future__ import annotations

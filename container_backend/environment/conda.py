@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from container_backend.environment.declared import (
+    PYTHON_TEMPLATE,
+    CondaPackages,
+    Declared,
+    Line,
+    Template,
+    own_python,
+)
 from container_backend.environment.python_env import line_numbers
-from container_backend.environment.requirements import Line
-from container_backend.environment.spec import CondaPackages, EnvironmentSpec, own_python, specify
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import load_mapping
 
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _logger = logging.getLogger(__package__)
-CONDA_FILE: Final = "conda.yaml"
+CONDA_TEMPLATE: Final = Template("Dockerfile.conda.j2", base="conda_base_image")
 _KEYS: Final = ("name", "channels", "dependencies", "prefix", "platforms")
 _DEFAULT_CHANNELS: Final = ("conda-forge",)
 _SPECIFICATION: Final = re.compile(
@@ -44,7 +50,7 @@ class _Package:
     line: Line
 
 
-def read_conda_env(file: Path, root: Path) -> EnvironmentSpec:
+def read_conda_env(file: Path, _root: Path) -> Declared:
     """Read a conda environment file.
 
     Raises:
@@ -79,14 +85,11 @@ def read_conda_env(file: Path, root: Path) -> EnvironmentSpec:
                 ", ".join(f"{text} as {requirement}" for text, requirement in taken.items()),
             )
         lines += [Line(taken[package.text] or "", file, package.line.number) for package in others]
-        return specify(root, lines, python=version, source=source)
-    spec = specify(root, lines, python=version, source=source)
-    wanted = python.text if python is not None and python.version else f"python={spec.python}"
-    return replace(
-        spec,
-        conda=CondaPackages(
-            _channels(file, content), tuple(sorted({wanted, *(other.text for other in others)}))
-        ),
+        return Declared(tuple(lines), version, source, template=PYTHON_TEMPLATE)
+    wanted = python.text if python and python.version else f"python={version or own_python()}"
+    listed = tuple(sorted({wanted, *(other.text for other in others)}))
+    return Declared(
+        tuple(lines), version, source, conda=CondaPackages(_channels(file, content), listed)
     )
 
 

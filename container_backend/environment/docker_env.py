@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from container_backend.config import is_image_reference
-from container_backend.environment.spec import DockerEnvironment
+from container_backend.environment.declared import DockerEnvironment
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import kind_of
 

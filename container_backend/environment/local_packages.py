@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from container_backend.errors import InvalidEnvironment
+from container_backend.machine import hash_file
 from container_backend.naming import CODE_DIRECTORY
+from container_backend.project import included_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from container_backend.machine import Content
 
 _ARCHIVES: Final = (".whl", ".tar.gz", ".zip")
 
@@ -64,3 +71,35 @@ def path_in_container(relative: str) -> str:
 def address_in_container(relative: str) -> str:
     """The same as a ``file:`` address."""
     return f"file://{quote(path_in_container(relative))}"
+
+
+def project_files(root: Path, wanted: Iterable[str]) -> dict[str, Content]:
+    """The content of files of a project, and of all files in folders of it.
+
+    Args:
+        root: The project's folder.
+        wanted: Paths in it; ``.`` for everything. What ``.dockerignore`` leaves out is left out.
+
+    Raises:
+        InvalidEnvironment: A file cannot be read, or is left out.
+    """
+    names = list(wanted)
+    if not names:
+        return {}
+    included = [path for path in included_files(root) if (root / path).is_file()]
+    found: dict[str, Content] = {}
+    for name in names:
+        inside = [path for path in included if name in {".", path} or path.startswith(f"{name}/")]
+        if not inside:
+            raise InvalidEnvironment(
+                f"'{root / name}' is to be installed, but .dockerignore leaves it out.",
+                remedy=f"Add a line '!{name}' to it.",
+            )
+        for path in inside:
+            try:
+                found[path] = hash_file(root / path)
+            except OSError as error:
+                raise InvalidEnvironment(
+                    f"'{root / path}' is to be installed, but cannot be read: {error.strerror}."
+                ) from error
+    return dict(sorted(found.items()))

@@ -11,18 +11,20 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from container_backend.environment.requirements import lines_of
-from container_backend.environment.spec import EnvironmentSpec, specify
+from container_backend.environment.declared import Declared
+from container_backend.environment.requirements import lines_of, parse_requirement
+from container_backend.environment.spec import spec_of
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import read_text
 from container_backend.naming import ENVIRONMENT_DIRECTORY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from container_backend.environment.spec import EnvironmentSpec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -67,7 +69,7 @@ def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
             lock=PYLOCK,
             lock_text="\n".join(text.splitlines()),
         )
-    locked = specify(root, list(lines_of(file, text)))
+    locked = spec_of(Declared(tuple(lines_of(file, text))), root)
     _refuse_missing(file, spec, _versions(locked.requirements))
     return replace(
         spec,
@@ -96,10 +98,9 @@ def _versions_of_pylock(file: Path, text: str) -> dict[str, str | None]:
 def _versions(lines: tuple[str, ...]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for line in lines:
-        try:
-            parsed = Requirement(line.split(" --")[0])
-        except InvalidRequirement:
-            continue  # an address or an option
+        parsed = parse_requirement(line)
+        if parsed is None:
+            continue
         exact = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
         found[canonicalize_name(parsed.name)] = exact[0] if exact else None
     return found
@@ -108,12 +109,9 @@ def _versions(lines: tuple[str, ...]) -> dict[str, str | None]:
 def _refuse_missing(file: Path, spec: EnvironmentSpec, locked: dict[str, str | None]) -> None:
     """What was declared after the lock was made would be left out without a word."""
     for line in spec.requirements:
-        try:
-            wanted = Requirement(line.split(" --")[0])
-        except InvalidRequirement:
-            continue
-        if wanted.marker is not None:
-            continue  # whether it counts is found out in the image
+        wanted = parse_requirement(line)
+        if wanted is None or wanted.marker is not None:
+            continue  # the build finds out whether a marker holds
         name = canonicalize_name(wanted.name)
         version = locked.get(name)
         try:

@@ -6,12 +6,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from container_backend.environment.requirements import Line
-from container_backend.environment.spec import PYTHON_VERSION, EnvironmentSpec, own_python, specify
+from container_backend.environment.declared import PYTHON_VERSION, Declared, Line, own_python
+from container_backend.environment.requirements import parse_requirement
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import read_text
 
@@ -34,12 +33,6 @@ _MOST_LICENCE_CHARACTERS: Final = 100
 _MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
 
 
-def is_python_project(directory: Path) -> bool:
-    """Whether a folder's ``pyproject.toml`` declares a project; many only set up tools."""
-    file = directory / PYPROJECT_FILE
-    return file.is_file() and isinstance(_load(file).get("project"), dict)
-
-
 def licence_of(directory: Path) -> str:
     """The licence that a project's ``pyproject.toml`` names (SPDX); empty for none.
 
@@ -58,8 +51,8 @@ def licence_of(directory: Path) -> str:
     return " ".join(licence.split())
 
 
-def read_pyproject(root: Path) -> EnvironmentSpec:
-    """The environment of a project's ``pyproject.toml``.
+def read_pyproject(file: Path, root: Path) -> Declared | None:
+    """Read a ``pyproject.toml``; None for one without a project, which only sets up tools.
 
     A project with a build system is installed itself, editable, so that what is imported is the
     code of the run; one without is not, as with ``uv sync``. Groups and extras are left out.
@@ -67,30 +60,27 @@ def read_pyproject(root: Path) -> EnvironmentSpec:
     Raises:
         InvalidEnvironment: A file cannot be read, or the lock is older than the declaration.
     """
-    file = root / PYPROJECT_FILE
     content = _load(file)
-    project = content["project"]
-    python, source = _python(root, file, project)
+    project = content.get("project")
+    if not isinstance(project, dict):
+        return None
     is_package = _is_package(content)
-    spec = specify(
-        root,
-        [Line("-e .", file, 1)] if is_package else _dependencies(file, project),
-        python=python,
-        source=source,
-    )
-    if not (root / LOCK_FILE).is_file():
+    lines = (Line("-e .", file, 1),) if is_package else _dependencies(file, project)
+    declared = Declared(lines, *_python(root, file, project))
+    lock = root / LOCK_FILE
+    if not lock.is_file():
         if not is_package and _tool_uv(content).get("sources"):
             raise InvalidEnvironment(
                 f"{file}, key 'tool.uv.sources': sources are honoured with a {LOCK_FILE} only.",
                 remedy="Run `uv lock`.",
             )
-        return spec
-    text = read_text(root / LOCK_FILE, InvalidEnvironment, _MOST_LOCK_BYTES)
-    _refuse_old_lock(root / LOCK_FILE, text, project)
-    files = {**spec.files, LOCK_FILE: text.encode()}
+        return declared
+    text = read_text(lock, InvalidEnvironment, _MOST_LOCK_BYTES)
+    _refuse_old_lock(lock, text, file, project)
+    files = {LOCK_FILE: text.encode()}
     if not is_package:
         files[PYPROJECT_FILE] = read_text(file, InvalidEnvironment).encode()
-    return replace(spec, requirements=(), files=dict(sorted(files.items())), lock=LOCK_FILE)
+    return replace(declared, files=files, lock=LOCK_FILE)
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -112,11 +102,11 @@ def _is_package(content: Mapping[str, Any]) -> bool:
     return bool(declared) if declared is not None else "build-system" in content
 
 
-def _dependencies(file: Path, project: Mapping[str, Any]) -> list[Line]:
+def _dependencies(file: Path, project: Mapping[str, Any]) -> tuple[Line, ...]:
     listed = project.get("dependencies", [])
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise InvalidEnvironment(f"{file}, key 'project.dependencies': a list is needed.")
-    return [Line(item, file, _line_of(file, item)) for item in listed]
+    return tuple(Line(item, file, _line_of(file, item)) for item in listed)
 
 
 def _line_of(file: Path, text: str) -> int:
@@ -150,7 +140,7 @@ def _python(root: Path, file: Path, project: Mapping[str, Any]) -> tuple[str | N
     )
 
 
-def _refuse_old_lock(file: Path, text: str, project: Mapping[str, Any]) -> None:
+def _refuse_old_lock(file: Path, text: str, declaration: Path, project: Mapping[str, Any]) -> None:
     """A dependency that was added since the lock was made would be left out without a word."""
     try:
         packages = tomllib.loads(text).get("package", [])
@@ -169,13 +159,12 @@ def _refuse_old_lock(file: Path, text: str, project: Mapping[str, Any]) -> None:
         (canonicalize_name(entry["name"]), SpecifierSet(entry.get("specifier", "")))
         for entry in listed
     }
-    for text_ in project.get("dependencies", []):
-        try:
-            wanted = Requirement(text_)
-        except InvalidRequirement as error:
-            raise InvalidEnvironment(f"{file}: '{text_}' is not a requirement.") from error
+    for line in project.get("dependencies", []):
+        wanted = parse_requirement(line)
+        if wanted is None:
+            raise InvalidEnvironment(f"{declaration}: '{line}' is not a requirement.")
         if (canonicalize_name(wanted.name), wanted.specifier) not in locked:
             raise InvalidEnvironment(
-                f"{file}: made before '{text_}' was written into {PYPROJECT_FILE}.",
+                f"{file}: made before '{line}' was written into {PYPROJECT_FILE}.",
                 remedy="Run `uv lock`.",
             )

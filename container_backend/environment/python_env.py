@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from container_backend.environment.requirements import Line
-from container_backend.environment.spec import PYTHON_VERSION, EnvironmentSpec, specify
+from container_backend.environment.declared import PYTHON_VERSION, Declared, Line
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import load_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PYTHON_ENV_FILE: Final = "python_env.yaml"
 _KEYS: Final = ("python", "build_dependencies", "dependencies")
 
 
-def read_python_env(file: Path, root: Path) -> EnvironmentSpec:
+def read_python_env(file: Path, _root: Path) -> Declared:
     """Read a ``python_env.yaml``.
 
     Raises:
@@ -48,7 +46,7 @@ def read_python_env(file: Path, root: Path) -> EnvironmentSpec:
             f"{file}, key 'python': '{python}' is not a Python version.",
             remedy="Write one like '3.11' or '3.11.7'.",
         )
-    return specify(root, lines, python=python, source=str(file))
+    return Declared(tuple(lines), python, str(file))
 
 
 def line_numbers(node: yaml.MappingNode | None) -> dict[str, list[int]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from container_backend.environment.declared import Declared, Line
 from container_backend.environment.local_packages import (
     address_in_container,
     is_local,
@@ -48,20 +49,6 @@ _EDITABLE = frozenset({"-e", "--editable"})
 _FIND_LINKS = frozenset({"-f", "--find-links"})
 _WITH_VALUE = _INCLUDES | _INDEX | _EDITABLE | frozenset(_COLLECTED)
 _IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a requirements file and where it stands, for messages."""
-
-    text: str
-    file: Path
-    number: int
-
-    @property
-    def where(self) -> str:
-        """``FILE, line N``."""
-        return f"{self.file}, line {self.number}"
 
 
 @dataclass
@@ -109,6 +96,19 @@ def read_requirements(
         _read_line(line, found, root, environ, seen=(), into=found.requirements)
     _refuse_contradictions(found.requirements)
     return found
+
+
+def read_requirements_file(file: Path, root: Path) -> Declared:
+    """A requirements file that declares an environment by itself."""
+    return Declared((Line(f"-r {file.name}", root / "(project)", 1),))
+
+
+def parse_requirement(line: str) -> Requirement | None:
+    """A line without its options; None for an option, a path or an address without a name."""
+    try:
+        return Requirement(line.split(" --", maxsplit=1)[0])
+    except InvalidRequirement:
+        return None
 
 
 def lines_of(file: Path, text: str) -> Iterator[Line]:
@@ -286,9 +286,8 @@ def _refuse_contradictions(lines: Sequence[Line]) -> None:
     """Two exact and different pins of one package, neither of them conditional."""
     pins: dict[str, tuple[str, Line]] = {}
     for line in lines:
-        try:
-            parsed = Requirement(line.text.split(" --")[0])
-        except InvalidRequirement:
+        parsed = parse_requirement(line.text)
+        if parsed is None:
             continue
         versions = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
         if parsed.marker or len(versions) != 1 or "*" in versions[0]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
+from container_backend.environment import PYTHON_TEMPLATE, TEMPLATES
 from container_backend.errors import InvalidConfig
 from container_backend.machine import read_template, read_text
 from container_backend.naming import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
@@ -27,16 +28,12 @@ _MISTAKES: Final = (
 LAYERS: Final = ("heavy", "medium", "light", "direct")
 # What is installed from the project's own files, after everything else.
 LOCAL_LAYER: Final = "local"
-_PYTHON_TEMPLATE: Final = "Dockerfile.python.j2"
-_CONDA_TEMPLATE: Final = "Dockerfile.conda.j2"
 _USER: Final = "user"
-# All that a template can name. Any other name would be a path, and a template is the project's.
-_OURS: Final = frozenset({_PYTHON_TEMPLATE, _CONDA_TEMPLATE})
 
 
 def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str, str]:
     """Name → text of the templates that make an environment's Dockerfile."""
-    names = [_PYTHON_TEMPLATE] if spec.conda is None else [_CONDA_TEMPLATE, _PYTHON_TEMPLATE]
+    names = {spec.template.name, PYTHON_TEMPLATE.name}
     return {name: read_template(name) for name in names} | ({_USER: user.text} if user else {})
 
 
@@ -56,11 +53,10 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
     Raises:
         InvalidConfig: The user's template is wrong; with file and line.
     """
-    ours = _PYTHON_TEMPLATE if spec.conda is None else _CONDA_TEMPLATE
     try:
         return (
             _environment(user)
-            .get_template(_USER if user else ours)
+            .get_template(_USER if user else spec.template.name)
             .render(
                 base_image=base_image,
                 python=spec.python,
@@ -71,7 +67,7 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
                 local_layer=LOCAL_LAYER,
                 environment=ENVIRONMENT_DIRECTORY,
                 code=CODE_DIRECTORY,
-                **{BASE_TEMPLATE_VARIABLE: ours},
+                **{BASE_TEMPLATE_VARIABLE: spec.template.name},
             )
         )
     except _MISTAKES as error:
@@ -87,7 +83,8 @@ def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
     def load(name: str) -> tuple[str, str, None] | str | None:
         if user is not None and name == _USER:
             return user.source, str(user.file), None
-        return read_template(name) if name in _OURS else None
+        # Any other name would be a path, and a template is the project's.
+        return read_template(name) if name in TEMPLATES else None
 
     return SandboxedEnvironment(
         loader=jinja2.FunctionLoader(load),
@@ -102,7 +99,7 @@ def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
 def _said_of(error: Exception) -> str:
     if isinstance(error, jinja2.TemplateNotFound):
         missing = ", ".join(f"'{name}'" for name in getattr(error, "templates", [error.name]))
-        return f"there is no template {missing}; known: {', '.join(sorted(_OURS))}"
+        return f"there is no template {missing}; known: {', '.join(sorted(TEMPLATES))}"
     return str(error)
 
 

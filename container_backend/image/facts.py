@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from container_backend import naming
 from container_backend.config import is_image_reference
 from container_backend.engine import connect
+from container_backend.environment import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
 from container_backend.image.build import lock_of
 from container_backend.image.ready import have
@@ -104,7 +105,7 @@ class ImageFacts:
         ]
         lines = [f"{name + ':':<13}{text}" for name, text in rows if text]
         if self.kind == PROJECT:
-            entry_points = parse_project(self.mlproject, _NOWHERE, None, self.image).entry_points
+            entry_points = _project(self.mlproject, _NOWHERE, self.image).entry_points
             lines += ["entry points:", *entry_point_lines(entry_points.values())]
         return "\n".join(lines)
 
@@ -164,7 +165,7 @@ def project_of(facts: ImageFacts, directory: Path) -> Project:
             f"The image '{facts.image}' is an environment; there is no project in it.",
             remedy="Make one that has it with `container-backend build URI -t NAME`.",
         )
-    return parse_project(facts.mlproject, directory, None, f"docker://{facts.image}")
+    return _project(facts.mlproject, directory, f"docker://{facts.image}")
 
 
 def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -178,9 +179,12 @@ def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidProject(
             f"The image '{image}', label '{naming.LABEL_MLPROJECT}': an object is needed."
         )
-    # Checked as a file would be: whoever has read it can rely on it.
-    parse_project(content, _NOWHERE, None, f"docker://{image}")
+    _project(content, _NOWHERE, f"docker://{image}")  # raises as it would for a file
     return content
+
+
+def _project(content: Mapping[str, Any], directory: Path, address: str) -> Project:
+    return parse_project(content, directory, None, ENVIRONMENT_KEYS, address)
 
 
 def inspect_image(image: str) -> ImageFacts:

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["MAIN", "MLPROJECT", "EntryPoint", "Project", "parse_project", "read_project"]
 _logger = logging.getLogger(__package__)
 MLPROJECT: Final = "MLproject"
-ENVIRONMENT_KEYS: Final = ("python_env", "conda_env", "docker_env")
-_PROJECT_KEYS: Final = ("name", "entry_points", *ENVIRONMENT_KEYS)
-_ENTRY_POINT_KEYS: Final = ("command", "parameters", "description", *ENVIRONMENT_KEYS)
+_PROJECT_KEYS: Final = ("name", "entry_points")
+_ENTRY_POINT_KEYS: Final = ("command", "parameters", "description")
 _PARAMETER_KEYS: Final = ("type", "default", "description")
 
 
-def read_project(directory: Path) -> Project:
+def read_project(directory: Path, environment_keys: tuple[str, ...]) -> Project:
     """Read the MLproject file of a folder, whatever the case of its name.
+
+    Args:
+        directory: The folder; without such a file, it is a project of scripts.
+        environment_keys: The keys that name an environment. Their values are kept unread.
 
     Raises:
         InvalidProject: It is not YAML, not a mapping, or a key holds something else than it may.
@@ -35,11 +38,15 @@ def read_project(directory: Path) -> Project:
     if file is None:
         return Project(None, directory, None, {}, {})
     content, _ = load_mapping(file, InvalidProject)
-    return parse_project(content, directory, file)
+    return parse_project(content, directory, file, environment_keys)
 
 
 def parse_project(
-    content: Mapping[str, Any], directory: Path, file: Path | None, address: str = ""
+    content: Mapping[str, Any],
+    directory: Path,
+    file: Path | None,
+    environment_keys: tuple[str, ...],
+    address: str = "",
 ) -> Project:
     """The project of an MLproject file's content; ``address`` of the image that it came from.
 
@@ -51,16 +58,17 @@ def parse_project(
         raise InvalidProject(
             f"{where}, key 'databricks_spark_job': such a job runs on Databricks only."
         )
-    _warn_of_unknown(where, "", content, _PROJECT_KEYS)
+    _warn_of_unknown(where, "", content, (*_PROJECT_KEYS, *environment_keys))
     entry_points = _mapping(where, "entry_points", content.get("entry_points"))
     return Project(
         name=_text(where, "name", content.get("name")) or None,
         directory=directory,
         file=file,
         entry_points={
-            str(name): _entry_point(where, str(name), value) for name, value in entry_points.items()
+            str(name): _entry_point(where, str(name), value, environment_keys)
+            for name, value in entry_points.items()
         },
-        environment=_environment(content),
+        environment=_environment(content, environment_keys),
         address=address,
     )
 
@@ -75,15 +83,17 @@ def _find_mlproject(directory: Path) -> Path | None:
     return next((directory / name for name in names if name.lower() == MLPROJECT.lower()), None)
 
 
-def _environment(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: content[key] for key in ENVIRONMENT_KEYS if content.get(key) is not None}
+def _environment(content: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: content[key] for key in keys if content.get(key) is not None}
 
 
-def _entry_point(where: str, name: str, value: object) -> EntryPoint:
+def _entry_point(
+    where: str, name: str, value: object, environment_keys: tuple[str, ...]
+) -> EntryPoint:
     key = f"entry_points.{name}"
     if not isinstance(value, Mapping):
         raise _wrong(where, key, "a mapping with a 'command'", value)
-    _warn_of_unknown(where, key, value, _ENTRY_POINT_KEYS)
+    _warn_of_unknown(where, key, value, (*_ENTRY_POINT_KEYS, *environment_keys))
     command = value.get("command")
     if not isinstance(command, str) or not command.strip():
         raise InvalidProject(f"{where}, key '{key}.command': a command is needed.")
@@ -97,7 +107,7 @@ def _entry_point(where: str, name: str, value: object) -> EntryPoint:
             )
             for parameter, given in parameters.items()
         },
-        _environment(value),
+        _environment(value, environment_keys),
         _text(where, f"{key}.description", value.get("description")),
     )
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.environment import (
     LOCK,
+    Declared,
     Indexes,
     lines_of,
     machine_indexes,
     read_lock,
-    specify,
+    spec_of,
 )
 from container_backend.errors import (
     ImageUnavailable,
@@ -203,7 +204,7 @@ def _project_files(
 def _lock_lines(lock: str, code: Path, lacks: list[str]) -> bytes:
     """As for the installer: packages of the project by their paths in the build."""
     try:
-        spec = specify(code, list(lines_of(code / LOCK, lock)))
+        spec = spec_of(Declared(tuple(lines_of(code / LOCK, lock))), code)
     except InvalidEnvironment as error:
         lacks.append(f"packages: the lock cannot be read: {error.message}")
         return b""

@@ -19,7 +19,7 @@ from container_backend.container import (
 from container_backend.image import ReadyImage
 from container_backend.machine import __version__, owner_id
 from container_backend.masking import without_credentials
-from container_backend.privileges import engine_sockets, groups_of_user
+from container_backend.privileges import engine_sockets, groups_of_user, network_of_program
 
 if TYPE_CHECKING:
     from container_backend.image import EnvironmentImage
@@ -42,44 +42,17 @@ def container_spec(
     """The container of a run; ``recorded`` is what is written down of it."""
     args = plan.docker_args
     config = plan.submission.config
-    mounts = without_nested(
-        [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
-    )
     owner = choose_owner(access)
-    network = args.network or ("host" if access.host_network else None)
-    if access.host_network and network != "host":
-        _logger.warning(
-            "The tracking server %s listens on this machine only; from the network '%s' the "
-            "program may not reach it",
-            access.uri,
-            network,
-        )
-    sockets = () if config.allow_engine else engine_sockets(plan.engine.host.url)
-    groups = groups_of_user(sockets) if access.mounts else []
+    ready = plan.image if isinstance(plan.image, ReadyImage) else None
+    entrypoint = ready.entrypoint if ready else None
+    starts_by = image.entrypoint if entrypoint is None else entrypoint
     labels = {
-        **naming.NO_LABELS,
         naming.LABEL_RUN_ID: run_id,
         naming.LABEL_EXPERIMENT_ID: experiment_id,
-        naming.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
-        naming.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
-        naming.LABEL_ENTRY_POINT: plan.entry_point.name,
-        naming.LABEL_VERSION: __version__,
-        naming.LABEL_OWNER: owner_id(),
-        naming.LABEL_SUBMISSION: submission_id,
         naming.LABEL_EXPERIMENT: experiment_name,
-        naming.LABEL_KEEP: config.keep,
-        naming.LABEL_IMAGE: image.reference,
+        naming.LABEL_SUBMISSION: submission_id,
         naming.LABEL_RECORD: recorded,
-        naming.LABEL_ENVIRONMENT_HASH: image.hash,
-        naming.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
     }
-    if config.timeout is not None:
-        labels[naming.LABEL_TIMEOUT] = f"{config.timeout:g}"
-    if config.retries:
-        labels[naming.LABEL_RETRIES] = str(config.retries)
-        labels[naming.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
-    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
-    starts_by = image.entrypoint if entrypoint is None else entrypoint
     return ContainerSpec(
         name=container_name(run_id),
         image=image.id,
@@ -92,11 +65,13 @@ def container_spec(
             "MLFLOW_TRACKING_URI": access.uri,
             "MLFLOW_EXPERIMENT_ID": experiment_id,
         },
-        labels={**args.labels, **labels},
-        mounts=mounts,
+        labels={**args.labels, **naming.NO_LABELS, **_labels(plan, image), **labels},
+        mounts=without_nested(
+            [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
+        ),
         owner=owner,
-        network=network,
-        groups=tuple(dict.fromkeys([*groups, *args.groups])),
+        network=_network(args.network, access),
+        groups=_groups(plan, access),
         args=args,
         entrypoint=entrypoint,
         stop_signal=config.stop_signal,
@@ -104,3 +79,44 @@ def container_spec(
         python_path=image.python_path,
         leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )
+
+
+def _network(typed: str | None, access: TrackingAccess) -> str | None:
+    network = network_of_program(typed, only_here=access.host_network)
+    if access.host_network and network != "host":
+        _logger.warning(
+            "The tracking server %s listens on this machine only; from the network '%s' the "
+            "program may not reach it",
+            access.uri,
+            network,
+        )
+    return network
+
+
+def _groups(plan: Plan, access: TrackingAccess) -> tuple[str | int, ...]:
+    """The user's, where the program is given folders of this machine; and those that are typed."""
+    sockets = () if plan.submission.config.allow_engine else engine_sockets(plan.engine.host.url)
+    groups = groups_of_user(sockets) if access.mounts else []
+    return tuple(dict.fromkeys([*groups, *plan.docker_args.groups]))
+
+
+def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:
+    """What finishing the run and finding its container need to know of its plan."""
+    config = plan.submission.config
+    labels = {
+        naming.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
+        naming.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
+        naming.LABEL_ENTRY_POINT: plan.entry_point.name,
+        naming.LABEL_VERSION: __version__,
+        naming.LABEL_OWNER: owner_id(),
+        naming.LABEL_KEEP: config.keep,
+        naming.LABEL_IMAGE: image.reference,
+        naming.LABEL_ENVIRONMENT_HASH: image.hash,
+        naming.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
+    }
+    if config.timeout is not None:
+        labels[naming.LABEL_TIMEOUT] = f"{config.timeout:g}"
+    if config.retries:
+        labels[naming.LABEL_RETRIES] = str(config.retries)
+        labels[naming.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
+    return labels

@@ -81,7 +81,7 @@ def plan_environment(
         wanted = platform or connected.facts.platform
         return plan_image(environment, base, wanted, template=template, secrets=secrets)
 
-    named = config.base_image if environment.conda is None else config.conda_base_image
+    named: str = getattr(config, environment.template.base)
     reference = named.replace("{version}", environment.python)
     try:
         return plan(resolve_base(connected, reference, submission.docker_auth, pull=config.pull))

@@ -15,7 +15,12 @@ from container_backend.container import (
     with_engine,
 )
 from container_backend.engine import connect
-from container_backend.environment import DockerEnvironment, EnvironmentSpec, read_environment
+from container_backend.environment import (
+    ENVIRONMENT_KEYS,
+    DockerEnvironment,
+    EnvironmentSpec,
+    read_environment,
+)
 from container_backend.image import is_image_address, reference_of
 from container_backend.privileges import (
     Permissions,
@@ -110,7 +115,7 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
         return _plan_of_image(submission, docker_args, storage, connections, files)
     source = _source(submission, files)
     permissions = _permissions(submission, is_fetched=source.is_fetched)
-    project = read_project(source.directory)
+    project = read_project(source.directory, ENVIRONMENT_KEYS)
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
     environment = read_environment(project, entry_point, config)

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.engine import connect
-from container_backend.environment import LOCK, DockerEnvironment, Lock, read_environment
+from container_backend.environment import (
+    ENVIRONMENT_KEYS,
+    LOCK,
+    DockerEnvironment,
+    Lock,
+    read_environment,
+)
 from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
 from container_backend.image import is_image_address, resolve, shown_steps
 from container_backend.project import MAIN, fetch, read_project
@@ -114,7 +120,7 @@ def found_project(
         )
     with ExitStack() as needed:
         source = fetch(submission.uri, submission.version, needed)
-        project = read_project(source.directory)
+        project = read_project(source.directory, ENVIRONMENT_KEYS)
         # A project need not have a "main" for its environment to be built.
         declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN
         yield source, project, project.entry_point(submission.entry_point) if declared else None

@@ -9,6 +9,7 @@ import pytest
 
 from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
+from container_backend.environment.kinds import ENVIRONMENT_KEYS, KINDS, FileKind
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -16,6 +17,7 @@ DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MAPS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 NEW_IN_EXAMPLES = {
     "environment/pixi.py",
+    "templates/Dockerfile.pixi.j2",
     "tests/projects/NAME",
     "tests/unit/image/progress/failures/NAME.json",
 }
@@ -70,3 +72,10 @@ def test_every_key_of_the_backend_config_is_in_the_readme():
 def test_every_docker_argument_is_documented():
     text = (ROOT / "docs" / "running.md").read_text()
     assert [name for name in _PARSERS if f"`{name}`" not in text] == []
+
+
+def test_the_kinds_of_environment_are_told_in_their_order():
+    text = " ".join((ROOT / "docs" / "projects.md").read_text().split())
+    files = ", ".join(f"`{kind.file}`" for kind in KINDS if isinstance(kind, FileKind))
+    assert f"what the project names, {files}, nothing." in text
+    assert [key for key in ENVIRONMENT_KEYS if f"| `{key}: " not in text] == []

@@ -27,7 +27,6 @@ LONG_MODULES: dict[str, str] = {}
 LONG_FUNCTIONS = {
     "api.python.run": "the arguments are those of mlflow.projects.run, and each is described",
     "cli.run.run": "the options of the command become one object",
-    "runs.container_spec.container_spec": "labels and privileges get makers of their own",
 }
 STRANGERS = {
     "docker": set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.privileges import (
+    PRIVILEGES,
+    REFUSED_ARGS,
     Permissions,
     check_engine,
     check_record,
@@ -20,6 +23,8 @@ from container_backend.privileges import (
     check_volumes,
     engine_sockets,
     groups_of_user,
+    network_of_program,
+    user_of_program,
 )
 from container_backend.project.command import compute_command
 from container_backend.project.confine import confine_paths
@@ -200,3 +205,42 @@ def test_a_record_has_no_setting_that_reaches_into_the_machine(key):
     with pytest.raises(InvalidConfig, match=f"'{key}' in the backend config"):
         check_record("The run 'x'", {}, {key: "1"})
     return None
+
+
+def test_every_docker_argument_and_every_setting_has_one_place_in_the_table():
+    arguments = [name for row in PRIVILEGES for name in (*row.contained, *row.reaching)]
+    assert sorted(arguments) == sorted(_PARSERS)
+    settings = [name for row in PRIVILEGES for name in (*row.record_settings, *row.user_settings)]
+    assert sorted(settings) == sorted(BackendConfig.model_fields)
+    assert not set(REFUSED_ARGS) & set(_PARSERS)
+    switches = {row.switch for row in PRIVILEGES if row.switch}
+    assert switches <= set(BackendConfig.model_fields)
+
+
+def test_the_documented_table_is_the_one_that_decides():
+    def words(*names: str) -> str:
+        return ", ".join(f"`{name}`" for name in sorted(names))
+
+    told = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
+    for row in PRIVILEGES:
+        cells = (
+            row.kind,
+            words(*row.contained, *row.record_settings),
+            words(*row.reaching, *row.user_settings),
+            words(*row.project),
+            words(*[row.switch] if row.switch else []),
+        )
+        line = re.sub(" +", " ", f"| {' | '.join(cells)} |")
+        assert f"\n{line}\n" in told, line
+
+
+def test_root_is_given_only_where_it_writes_to_this_machine():
+    assert user_of_program(writes=False, uid=0) == (1000, 1000)
+    assert user_of_program(writes=True, uid=0) == (0, os.getgid())
+    assert user_of_program(writes=False, uid=1234) == (1234, os.getgid())
+
+
+def test_the_network_of_this_machine_is_given_only_for_a_server_on_it():
+    assert network_of_program(None, only_here=False) is None
+    assert network_of_program(None, only_here=True) == "host"
+    assert network_of_program("mine", only_here=True) == "mine"

@@ -11,8 +11,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from container_backend.config import BackendConfig
-from container_backend.environment.declared import read_environment
-from container_backend.environment.requirements import Line, read_requirements
+from container_backend.environment.declared import Line
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
+from container_backend.environment.read import read_environment
+from container_backend.environment.requirements import read_requirements
 from container_backend.image.hash import BaseImage, plan_image
 from container_backend.project.mlproject import read_project
 
@@ -60,7 +62,7 @@ def test_a_requirement_means_the_same_in_its_one_spelling(tmp_path, parts, space
 def hash_of(folder, files: dict[str, str]) -> str:
     for name, text in files.items():
         (folder / name).write_bytes(text.encode())
-    spec = read_environment(read_project(folder), None, BackendConfig())
+    spec = read_environment(read_project(folder, ENVIRONMENT_KEYS), None, BackendConfig())
     return plan_image(spec, BASE, "linux/amd64").hash
 
 

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from container_backend.config import BackendConfig
-from container_backend.environment.declared import read_environment
 from container_backend.environment.indexes import Login
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
+from container_backend.environment.read import read_environment
 from container_backend.errors import InvalidEnvironment
 from container_backend.project.mlproject import read_project
 
@@ -26,7 +27,7 @@ def no_settings_of_this_machine(monkeypatch, tmp_path_factory):
 def environment(root, *, entry_point: str | None = None, config=None, **files: str):
     for name, text in files.items():
         (root / name.replace("__", ".")).write_text(text, encoding="utf-8")
-    project = read_project(root)
+    project = read_project(root, ENVIRONMENT_KEYS)
     return read_environment(
         project,
         project.entry_point(entry_point) if entry_point else None,

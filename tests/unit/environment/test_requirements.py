@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container_backend.environment.requirements import Line, lines_of, read_requirements
+from container_backend.environment.declared import Line
+from container_backend.environment.requirements import lines_of, read_requirements
 from container_backend.errors import InvalidEnvironment
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from container_backend.config import parse_config
-from container_backend.environment.spec import CondaPackages, EnvironmentSpec
+from container_backend.environment.conda import CONDA_TEMPLATE
+from container_backend.environment.spec import EnvironmentSpec
 from container_backend.errors import InvalidConfig
 from container_backend.image.dockerfile import find_template
 from container_backend.image.hash import BaseImage, plan_image
@@ -39,7 +40,7 @@ def test_blocks_are_there_where_ours_has_nothing_to_say(tmp_path):
 
 
 def test_it_extends_the_template_of_conda_too(tmp_path):
-    conda = EnvironmentSpec("3.11", "x", conda=CondaPackages(("a",), ("r-base",)))
+    conda = EnvironmentSpec("3.11", "x", template=CONDA_TEMPLATE)
     found = plan(tmp_path, "{% block final %}# mine {{ python }}{% endblock %}", conda).dockerfile
     assert "conda.sh" in found
     assert found.endswith("# mine 3.11")

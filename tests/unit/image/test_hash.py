@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from container_backend.environment.conda import CONDA_TEMPLATE
+from container_backend.environment.declared import PYTHON_TEMPLATE, CondaPackages
 from container_backend.environment.indexes import Indexes, Login
-from container_backend.environment.spec import CondaPackages, EnvironmentSpec
+from container_backend.environment.spec import EnvironmentSpec
 from container_backend.image import dockerfile as render
 from container_backend.image import hash as dockerfile
 from container_backend.image.dockerfile import LAYERS
@@ -150,7 +152,8 @@ def test_the_steps_of_what_is_declared_and_no_others():
 
 
 def test_conda_packages_take_the_place_of_the_bases_python():
-    spec = replace(SPEC, conda=CondaPackages(("one", "two"), ("python=3.11", "r-base")))
+    packages = CondaPackages(("one", "two"), ("python=3.11", "r-base"))
+    spec = replace(SPEC, conda=packages, template=CONDA_TEMPLATE)
     plan = plan_image(spec, BASE, PLATFORM)
     assert "sh /build/conda.sh 3.11 /mlflow/environment\n" in plan.dockerfile
     assert "prepare.sh" not in plan.dockerfile
@@ -164,6 +167,7 @@ def test_conda_packages_take_the_place_of_the_bases_python():
 def test_every_continued_line_goes_on():
     """A template that loses a backslash makes another instruction of the rest."""
     spec = replace(SPEC, system_packages=("git",), files={"a": b""})
-    for conda in (None, CondaPackages(("a",), ("b",))):
-        for line in plan_image(replace(spec, conda=conda), BASE, PLATFORM).dockerfile.splitlines():
+    for template in (PYTHON_TEMPLATE, CONDA_TEMPLATE):
+        text = plan_image(replace(spec, template=template), BASE, PLATFORM).dockerfile
+        for line in text.splitlines():
             assert re.match(r"$|#|[A-Z]+ |    (--mount=.* \\|sh /build/.*|[A-Z_]+=.*)$", line), line

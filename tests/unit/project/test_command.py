@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidProject
 from container_backend.project.command import Download, compute_command
 from container_backend.project.entry_points import EntryPoint, Project
@@ -23,7 +24,7 @@ ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
 
 def command(root, text: str, **values: object):
     (root / "MLproject").write_text(text, encoding="utf-8")
-    read = read_project(root)
+    read = read_project(root, ENVIRONMENT_KEYS)
     return compute_command(read, read.entry_point("main"), values, STORAGE)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidProject
 from container_backend.project.mlproject import read_project
 from container_backend.project.parameters import Parameter
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def project(root, text: str) -> Project:
     (root / "MLproject").write_text(text, encoding="utf-8")
-    return read_project(root)
+    return read_project(root, ENVIRONMENT_KEYS)
 
 
 def test_entry_points_and_parameters(tmp_path):
@@ -34,12 +35,12 @@ def test_entry_points_and_parameters(tmp_path):
 
 def test_the_case_of_the_file_name_does_not_matter(tmp_path):
     (tmp_path / "mlProject").write_text("name: x\n")
-    assert read_project(tmp_path).name == "x"
+    assert read_project(tmp_path, ENVIRONMENT_KEYS).name == "x"
 
 
 def test_a_folder_without_mlproject_is_a_project_of_scripts(tmp_path):
     (tmp_path / "my script.py").touch()
-    read = read_project(tmp_path)
+    read = read_project(tmp_path, ENVIRONMENT_KEYS)
     assert read.entry_point("my script.py").command == "python 'my script.py'"
     with pytest.raises(InvalidProject, match="there is no entry point 'main'"):
         read.entry_point("main")
@@ -71,7 +72,7 @@ def test_what_is_wrong_with_the_file_is_said_with_its_key(tmp_path, text, messag
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "MLproject").write_bytes(b"name: \xff\n")
     with pytest.raises(InvalidProject, match="not UTF-8"):
-        read_project(tmp_path)
+        read_project(tmp_path, ENVIRONMENT_KEYS)
 
 
 def test_an_unknown_entry_point_is_told_from_the_known_ones(tmp_path):
@@ -113,7 +114,7 @@ def test_a_script_outside_of_the_project_is_no_entry_point(tmp_path):
     (tmp_path / "outside.py").touch()
     (tmp_path / "inside").mkdir()
     with pytest.raises(InvalidProject, match="no entry point"):
-        read_project(tmp_path / "inside").entry_point("../outside.py")
+        read_project(tmp_path / "inside", ENVIRONMENT_KEYS).entry_point("../outside.py")
 
 
 def lines(count: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.errors import ContainerBackendError
 from container_backend.project.command import compute_command
 from container_backend.project.entry_points import as_mapping, from_mapping
@@ -60,7 +61,7 @@ class Image:
         for path, content in runner_files().items():
             (self.runner / path).parent.mkdir(parents=True, exist_ok=True)
             (self.runner / path).write_bytes(content)
-        self.project = read_project(self.code)
+        self.project = read_project(self.code, ENVIRONMENT_KEYS)
         description = {
             "project": as_mapping(self.project),
             "code": str(self.code),
@@ -281,7 +282,7 @@ def test_a_project_survives_being_written_down(image):
     told = json.loads(json.dumps(as_mapping(project)))
     again = from_mapping(told, project.directory, project.file)
     assert again == project
-    assert parse_project(told, project.directory, project.file) == project
+    assert parse_project(told, project.directory, project.file, ENVIRONMENT_KEYS) == project
 
 
 def test_the_program_finds_all_signals_as_usual(image):

@@ -1,0 +1,57 @@
+"""The table of kinds of environment: which file or key of MLproject has which reader and template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from container_backend.environment.conda import CONDA_TEMPLATE, read_conda_env
+from container_backend.environment.declared import PYTHON_TEMPLATE
+from container_backend.environment.docker_env import read_docker_env
+from container_backend.environment.pyproject import read_pyproject
+from container_backend.environment.python_env import read_python_env
+from container_backend.environment.requirements import read_requirements_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from container_backend.environment.declared import Declared, DockerEnvironment, Template
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file that an image is built from.
+
+    Attributes:
+        file: The name that counts where MLproject names no environment.
+        read: The file and the project's folder → what it declares; None for nothing.
+        template: The steps of the build.
+        key: The key of MLproject that names such a file; empty for none.
+    """
+
+    file: str
+    read: Callable[[Path, Path], Declared | None]
+    template: Template = PYTHON_TEMPLATE
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """A key of MLproject for an image that exists; ``read`` takes file and key, and the value."""
+
+    key: str
+    read: Callable[[str, object], DockerEnvironment]
+
+
+# Where MLproject names no environment, the first file of this order counts: MLflow's order, then
+# the files that MLflow does not read.
+KINDS: Final[tuple[FileKind | ImageKind, ...]] = (
+    FileKind("python_env.yaml", read_python_env, key="python_env"),
+    FileKind("conda.yaml", read_conda_env, CONDA_TEMPLATE, key="conda_env"),
+    FileKind("requirements.txt", read_requirements_file),
+    FileKind("pyproject.toml", read_pyproject),
+    ImageKind("docker_env", read_docker_env),
+)
+ENVIRONMENT_KEYS: Final = tuple(kind.key for kind in KINDS if kind.key)
+TEMPLATES: Final = frozenset(kind.template.name for kind in KINDS if isinstance(kind, FileKind))

@@ -1,0 +1,118 @@
+"""The environment of an entry point: which file declares it, and what a lock or the config adds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from container_backend.environment.declared import Declared, DockerEnvironment
+from container_backend.environment.kinds import KINDS, FileKind, ImageKind
+from container_backend.environment.lock import find_lock, with_lock
+from container_backend.environment.spec import EnvironmentSpec, spec_of
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import kind_of, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from container_backend.config import BackendConfig
+    from container_backend.project import EntryPoint, Project
+
+APT_FILE: Final = "apt.txt"
+_MINOR: Final = "minor"
+# https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, and apt's `name=version`.
+_SYSTEM_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
+
+
+def read_environment(
+    project: Project,
+    entry_point: EntryPoint | None,
+    config: BackendConfig,
+    *,
+    locked: bool = True,
+) -> EnvironmentSpec | DockerEnvironment:
+    """Read the environment of an entry point.
+
+    The nearest one counts: what the entry point names, what the project names, the first file of
+    ``KINDS`` that exists, nothing. A lock replaces what is declared.
+
+    Args:
+        project: The project.
+        entry_point: One of its entry points; None for the project's own environment.
+        config: ``system_packages``, ``python_match`` and ``lock`` are taken from it.
+        locked: False to read what is declared, even beside a lock.
+
+    Raises:
+        InvalidEnvironment: A file is missing, or says something it may not.
+    """
+    found = _read(project, entry_point)
+    if isinstance(found, DockerEnvironment):
+        return found
+    spec = spec_of(found, project.directory)
+    if config.python_match == _MINOR:
+        spec = replace(spec, python=".".join(spec.python.split(".")[:2]))
+    if locked and not spec.lock:
+        lock = find_lock(project.directory, config.lock)
+        spec = with_lock(spec, lock, project.directory) if lock else spec
+    return replace(spec, system_packages=_system_packages(project, config))
+
+
+def _read(project: Project, entry_point: EntryPoint | None) -> Declared | DockerEnvironment:
+    named, where = project.environment, project.where
+    if entry_point is not None and entry_point.environment:
+        named = entry_point.environment
+        where = f"{where}, key 'entry_points.{entry_point.name}'"
+    if len(named) > 1:
+        raise InvalidEnvironment(
+            f"{where}: {' and '.join(sorted(named))} contradict each other.",
+            remedy="Keep one of them.",
+        )
+    for key, value in named.items():
+        kind = next(kind for kind in KINDS if kind.key == key)
+        where = f"{where}, key '{key}'"
+        if isinstance(kind, ImageKind):
+            return kind.read(where, value)
+        file = _named_file(project.directory, where, value)
+        return _by(kind, file, project.directory) or Declared()
+    return _read_unnamed(project.directory)
+
+
+def _read_unnamed(root: Path) -> Declared:
+    for kind in KINDS:
+        if isinstance(kind, FileKind) and (root / kind.file).is_file():
+            found = _by(kind, root / kind.file, root)
+            if found is not None:
+                return found
+    return Declared()
+
+
+def _by(kind: FileKind, file: Path, root: Path) -> Declared | None:
+    found = kind.read(file, root)
+    return found and replace(found, template=found.template or kind.template)
+
+
+def _named_file(root: Path, where: str, value: object) -> Path:
+    if not isinstance(value, str):
+        raise InvalidEnvironment(f"{where}: the name of a file is needed, not {kind_of(value)}.")
+    file = (root / value).resolve()
+    if not file.is_relative_to(root):
+        raise InvalidEnvironment(f"{where}: '{value}' is outside of the project.")
+    if not file.is_file():
+        raise InvalidEnvironment(
+            f"{where}: there is no file '{file}'.", remedy="Correct the name, or add the file."
+        )
+    return file
+
+
+def _system_packages(project: Project, config: BackendConfig) -> tuple[str, ...]:
+    """Those of the backend config and of ``apt.txt``, a name a line, ``#`` for comments."""
+    named = [(name, "the backend config, key 'system_packages'") for name in config.system_packages]
+    file = project.directory / APT_FILE
+    if file.is_file():
+        for number, line in enumerate(read_text(file, InvalidEnvironment).splitlines(), start=1):
+            named += [(name, f"{file}, line {number}") for name in line.partition("#")[0].split()]
+    for name, where in named:
+        if not _SYSTEM_PACKAGE.fullmatch(name):
+            raise InvalidEnvironment(f"{where}: '{name}' is not the name of a Debian package.")
+    return tuple(sorted({name for name, _ in named}))
