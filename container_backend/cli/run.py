@@ -126,11 +126,9 @@ def run(
 
 
 def _run_with_mlflow(**arguments: Any) -> None:  # noqa: ANN401 MLflow's
-    from container_backend import api
-    from container_backend.store import bring_back
-
-    bring_back()
     from mlflow.exceptions import MlflowException
+
+    from container_backend import api
 
     try:
         api.run(**arguments)

@@ -10,9 +10,7 @@ from .description import describe_end as describe_end
 from .description import duration as duration
 from .experiment import Experiment as Experiment
 from .experiment import find_experiment as find_experiment
-from .lean import bring_back as bring_back
-from .lean import leave_out as leave_out
-from .lean import leave_out_ssh as leave_out_ssh
+from .lean import import_mlflow_lean as import_mlflow_lean
 from .metrics import log_metrics as log_metrics
 from .reach import download_artifact as download_artifact
 from .reach import is_listening as is_listening

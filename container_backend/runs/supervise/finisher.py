@@ -21,7 +21,7 @@ from container_backend import naming
 from container_backend.container import TERMINAL, RunContainer, Signs
 from container_backend.engine import connect
 from container_backend.runs.ledger import METRICS, Ledger
-from container_backend.store import leave_out
+from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,7 +184,7 @@ def main() -> None:
     tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer
-    leave_out()
+    import_mlflow_lean()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s finisher: %(message)s")
     finisher = _Finisher(Ledger(Path(folder)), tracking_uri)
     writing = threading.Lock()
