@@ -127,7 +127,7 @@ def _submitted(started: Started) -> ContainerRun:
 
     return ContainerRun(
         started.engine.host,
-        started.record.client.tracking_uri,
+        started.record.store.tracking_uri,
         started.record.run_id,
         started.container_id,
     )
@@ -157,26 +157,27 @@ def _start(
         plan = _plan(submission, needed, until_started)
         ledger = ledger_of(plan.engine.host)
         ensure_supervisor(plan.engine.host)
-        from mlflow.tracking import MlflowClient
-
         from container_backend.store import (
+            Store,
             alone_in_store,
+            await_listener,
             create_run,
+            download_file,
             ending_on_error,
             find_experiment,
-            reaching,
         )
 
-        fetch_files(plan.command.downloads, plan.storage, until_started)
-        with reaching(plan.tracking_uri), alone_in_store(plan.tracking_uri):
-            client = MlflowClient(plan.tracking_uri)
-            experiment = find_experiment(client, submission.experiment, create=True)
+        fetch_files(plan.command.downloads, plan.storage, until_started, download_file)
+        await_listener(plan.tracking_uri)
+        with alone_in_store(plan.tracking_uri):
+            store = Store(plan.tracking_uri)
+            experiment = find_experiment(store, submission.experiment, create=True)
         assert experiment is not None  # noqa: S101 made where it was not there
-        access = plan_access(plan.tracking_uri, experiment.artifact_location, plan.engine)
+        access = plan_access(plan.tracking_uri, experiment.artifact_uri, plan.engine)
         entry = ledger.new_entry()
         note = Note(
             without_credentials(plan.tracking_uri),
-            str(experiment.experiment_id),
+            experiment.experiment_id,
             temporary=tuple(map(str, plan.temporary)),
         )
         files = needed.enter_context(RunFiles(plan))
@@ -186,19 +187,19 @@ def _start(
         ensure_supervisor(plan.engine.host)
         # What goes wrong from here on until there is a run leaves the entry: the store may have
         # made one, and not have been able to say so.
-        with reaching(plan.tracking_uri):
-            run = create_run(
-                client,
-                str(experiment.experiment_id),
-                uri=plan.submission.uri,
-                repository=plan.repository,
-                directory=plan.project.directory,
-                version=submission.version,
-                entry_point=submission.entry_point,
-                parameters=plan.command.parameters,
-                tags={**_run_tags(plan), naming.TAG_SUBMISSION: entry.submission},
-                run_name=submission.run_name,
-            )
+        await_listener(plan.tracking_uri)
+        run = create_run(
+            store,
+            experiment.experiment_id,
+            uri=plan.submission.uri,
+            repository=plan.repository,
+            directory=plan.project.directory,
+            version=submission.version,
+            entry_point=submission.entry_point,
+            parameters=plan.command.parameters,
+            tags={**_run_tags(plan), naming.TAG_SUBMISSION: entry.submission},
+            run_name=submission.run_name,
+        )
         with (
             ending_on_error(run, then=entry.remove),
             archive_code(
@@ -218,8 +219,8 @@ def _start(
                 access,
                 image=image,
                 run_id=run.run_id,
-                experiment_id=run.experiment_id,
-                experiment_name=str(experiment.name),
+                experiment_id=experiment.experiment_id,
+                experiment_name=experiment.name,
                 submission_id=entry.submission,
                 recorded=files.recorded,
             )
@@ -335,9 +336,7 @@ def _start_container(
 
 def _run_tags(plan: Plan) -> dict[str, str]:
     """What is known of a run when it is created."""
-    from mlflow.utils import mlflow_tags
-
-    tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
+    tags = {naming.MLFLOW_ENVIRONMENT: "docker", naming.MLFLOW_BACKEND: "docker"}
     if plan.image.hash:
         tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
@@ -351,11 +350,9 @@ def _container_tags(
     plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
 ) -> dict[str, str]:
     """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
-    from mlflow.utils import mlflow_tags
-
     tags = {
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
+        naming.MLFLOW_IMAGE_NAME: image.reference,
+        naming.MLFLOW_IMAGE_ID: image.id,
         naming.TAG_CONTAINER_ID: container_id,
         naming.TAG_IMAGE: image.reference,
         naming.TAG_IMAGE_DIGEST: image.digest,

@@ -5,6 +5,9 @@ from .artifacts import LOG_FOLDER as LOG_FOLDER
 from .artifacts import RUN as RUN
 from .artifacts import kept_output as kept_output
 from .artifacts import log_environment as log_environment
+from .client import Store as Store
+from .client import StoredRun as StoredRun
+from .client import open_store as open_store
 from .description import Facts as Facts
 from .description import describe_end as describe_end
 from .description import duration as duration
@@ -12,9 +15,12 @@ from .experiment import Experiment as Experiment
 from .experiment import find_experiment as find_experiment
 from .lean import import_mlflow_lean as import_mlflow_lean
 from .metrics import log_metrics as log_metrics
-from .reach import download_artifact as download_artifact
+from .mlflow_api import MLFLOW_VERSION as MLFLOW_VERSION
+from .mlflow_api import SubmittedRun as SubmittedRun
+from .reach import await_listener as await_listener
+from .reach import default_address as default_address
+from .reach import download_file as download_file
 from .reach import is_listening as is_listening
-from .reach import open_store as open_store
 from .reach import store_address as store_address
 from .reach import store_variables as store_variables
 from .run import RunRecord as RunRecord
@@ -22,5 +28,3 @@ from .run import alone_in_store as alone_in_store
 from .run import check_parameters as check_parameters
 from .run import create_run as create_run
 from .run import ending_on_error as ending_on_error
-from .run import is_missing as is_missing
-from .run import reaching as reaching

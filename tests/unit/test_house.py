@@ -52,12 +52,7 @@ STRANGERS = {
         "runs.ending.explanation", "runs.ending.finish", "runs.handle", "runs.output.display",
         "runs.output.stream", "runs.supervise.finisher", "share.project_image",
     },
-    "mlflow": {
-        "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",
-        "rerun.past_run", "runs.dry_run", "runs.ending.explanation", "runs.ending.finish",
-        "runs.find", "runs.foreground", "runs.handle", "runs.launch", "runs.plan",
-        "runs.supervise.finisher",
-    },
+    "mlflow": set(),
 }  # fmt: skip
 
 
