@@ -7,6 +7,11 @@ if grep -q '^\[\[packages\]\]' "$2"; then
     "$1/bin/python" /build/count_packages.py "$2"
     /installer/uv pip install --no-deps --python "$1/bin/python" \
         --index-strategy unsafe-best-match --requirements "$2"
+    # When a package of the project came into the build, which uv notes, is different in each build.
+    find "$1" -path '*.dist-info/uv_cache.json' | while read -r note; do
+        sed -i '/uv_cache\.json/d' "${note%/*}/RECORD"
+        rm "$note"
+    done
     echo compiling
     "$1/bin/python" /build/compile_bytecode.py "$2" /cache/bytecode
     layer=${2##*/pylock.}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import in_process
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,3 +86,23 @@ def supervisors(workplace: Path) -> list[int]:
             ).read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return found
+
+
+def kill_supervisors(workplace: Path) -> None:
+    """End the supervisor of a test's runs; a lock that it held is free when this returns."""
+    pids = supervisors(workplace)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(_holds_files(pid) for pid in pids))
+
+
+def _holds_files(pid: int) -> bool:
+    """False for a process that is gone, and for one that only its parent still has to ask about.
+
+    The command line of a process that is being killed is empty before its files are closed.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}

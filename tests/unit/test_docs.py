@@ -11,7 +11,14 @@ from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+# Those that say which file to open.
+MAPS = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+NEW_IN_EXAMPLES = {
+    "environment/pixi.py",
+    "tests/projects/NAME",
+    "tests/unit/image/progress/failures/NAME.json",
+}
 
 
 def known_tests() -> set[str]:
@@ -32,10 +39,27 @@ def test_every_line_about_projects_names_a_test_that_is_there():
         assert re.search(r"`(test_[^`]+)` \|$", row)[1] in known, row
 
 
-@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
         assert (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("file", MAPS)
+def test_the_files_and_the_names_in_them_that_a_map_names_are_there(file):
+    """Names stand in brackets after their file: `image/hash.py` (`environment_hash`)."""
+    text = (ROOT / file).read_text()
+    named = re.findall(
+        r"`([\w./]+/[\w.]*|\w+\.py)`(?: \(((?:`\w+(?:\.\w+)*`(?:, )?)+)[^)]*\))?", text
+    )
+    assert len(named) > 20
+    for path, names in named:
+        if path in NEW_IN_EXAMPLES:
+            continue
+        found = [top / path for top in (ROOT, ROOT / "container_backend") if (top / path).exists()]
+        assert found, path
+        for name in re.findall(r"`(?:\w+\.)*(\w+)`", names):
+            assert re.search(rf"\b{name}\b", found[0].read_text()), (path, name)
 
 
 def test_every_key_of_the_backend_config_is_in_the_readme():

@@ -92,6 +92,7 @@ def test_an_environment_that_is_built_twice_is_the_same_twice(project, engine):
     assert any(path.endswith("/numpy/__pycache__/__init__.cpython-311.pyc") for path in first)
     assert any(path.endswith("/bin/tabulate") for path in first)
     assert any(path.endswith("/mine.py") for path in first)
+    assert not any("uv_cache" in path for path in first)
     times = {path: entry[5] for path, entry in first.items() if entry[5] != ONE_TIME}
     assert times == {}
 

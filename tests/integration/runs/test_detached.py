@@ -16,7 +16,7 @@ import pytest
 import container_backend
 from container_backend import naming
 from container_backend.machine.owner import owner_id
-from tests.support.commands import command, run_process, supervisors
+from tests.support.commands import command, kill_supervisors, run_process, supervisors
 from tests.support.disks import fill, tiny_disk
 from tests.support.on_engine import containers_of
 from tests.support.projects import with_steps
@@ -33,6 +33,7 @@ SLEEPS = """
     print("started", flush=True)
     time.sleep(float(sys.argv[1]))
     print("the end", end="", flush=True)
+    sys.exit(int(sys.argv[2]))
 """
 WAITS = f"""
     import os, sys, time
@@ -43,8 +44,8 @@ WAITS = f"""
 """
 
 
-def sleeps(script, seconds: float = 2) -> str:
-    return script(SLEEPS, command=f"exec python main.py {seconds}")
+def sleeps(script, seconds: float = 2, code: int = 0) -> str:
+    return script(SLEEPS, command=f"exec python main.py {seconds} {code}")
 
 
 def waits(script, code: int = 0) -> str:
@@ -74,8 +75,7 @@ def test_an_exit_code_that_lost_containers_have_is_no_reason_to_try_again(script
 def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine, workplace):
     run = container_backend.run(sleeps(script, 3, 255), synchronous=False)
     (container,) = containers_of(engine, run.run_id)
-    for pid in sorted(supervisors(workplace), reverse=True):
-        os.kill(pid, signal.SIGKILL)
+    kill_supervisors(workplace)
     engine.client.api.wait(container.id)
     assert not run.wait()
     tags = only_run().data.tags
@@ -185,9 +185,7 @@ def test_a_second_supervisor_until_idle_leaves_the_work_to_the_first(workplace):
 
 def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, engine, workplace):
     run_id = run_process("container-backend", "run", waits(script), "-d", check=True).stdout.strip()
-    for pid in supervisors(workplace):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not supervisors(workplace))
+    kill_supervisors(workplace)
     with command("container-backend", "supervise", "--until-idle") as service:
         assert "watching" in service.stderr.readline()
         let_end(engine, run_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from container_backend.container.outcome import Ending
 from container_backend.runs.ending.finish import finish_run
 from container_backend.runs.ledger.ledger import Ledger
 from container_backend.store.client import Store
-from tests.support.commands import command, run_command, run_process, supervisors
+from tests.support.commands import command, kill_supervisors, run_command, run_process
 from tests.support.engines import OwnEngine
 from tests.support.forwarding import forward
 from tests.support.on_engine import containers_of
@@ -299,8 +298,7 @@ def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
 ):
     """Twice at once: both wait, one writes it down, and each says the same."""
     run_id = detached(script(ENDS, command=TALKING))
-    for pid in supervisors(workplace):
-        os.kill(pid, signal.SIGKILL)
+    kill_supervisors(workplace)
     words = ("container-backend", "wait", run_id)
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(command(*words, env=elsewhere)) for _ in range(2)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +19,7 @@ from container_backend.runs.ledger.ledger import ledger_of
 from container_backend.runs.supervise.finisher import PROGRESS, Job, _Finisher
 from container_backend.runs.supervise.supervisor import Supervisor
 from container_backend.runs.supervise.watched import Watched
-from tests.support.commands import run_command, run_process, supervisors
+from tests.support.commands import kill_supervisors, run_command, run_process
 from tests.support.on_engine import containers_of
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
 from tests.support.waiting import wait_until
@@ -149,8 +147,7 @@ def test_the_supervisor_hands_out_what_is_due_of_a_run_that_goes_on(script, work
     run = container_backend.run(
         script(TALKS, command="exec python main.py"), backend_config={"detach": True}
     )
-    for pid in supervisors(workplace):
-        os.kill(pid, signal.SIGKILL)
+    kill_supervisors(workplace)
     supervisor = Supervisor(find_host(), ledger_of(find_host()))
     thread = threading.Thread(target=supervisor.run, daemon=True)
     thread.start()
@@ -193,9 +190,7 @@ def test_a_store_of_artifacts_that_is_away_for_a_while_gets_everything_later(
     assert len(containers_of(engine, run.run_id)) == 1
     artifacts.unlink()
     # Its next try is in half a minute; that of one that begins anew, with any command, is now.
-    for pid in supervisors(workplace):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not supervisors(workplace))
+    kill_supervisors(workplace)
     run_command("container-backend", "ps", check=True)
     wait_until(lambda: containers_of(engine, run.run_id) == [])
     assert kept_log(run.run_id) == "the end"

@@ -13,8 +13,8 @@ import pytest
 
 import container_backend
 from container_backend import naming
-from container_backend.container import create as container
-from container_backend.container.create import create_container
+from container_backend.container import create_container
+from container_backend.runs import launch
 from tests.support.on_engine import containers_of
 from tests.support.projects import EXAMPLE, with_steps
 from tests.support.runs import only_run, runs
@@ -203,14 +203,13 @@ def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
 def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fresh):
     """Somebody removes it in that moment; the next run builds it again."""
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
-    create = create_container
 
     def remove_then_create(*arguments: Any) -> str:
         engine.client.api.remove_image(arguments[1].image, force=True)
-        return create(*arguments)
+        return create_container(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:  # the moment; the engine is the real one
-        patch.setattr(container, "create", remove_then_create)
+        patch.setattr(launch, "create_container", remove_then_create)
         with pytest.raises(container_backend.ContainerError, match="No such image") as caught:
             container_backend.run(folder)
     assert "removed meanwhile" in str(caught.value)

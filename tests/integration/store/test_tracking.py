@@ -109,7 +109,7 @@ def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, w
     """As an ordinary user who may use the engine's socket, and read this interpreter."""
     uid = 54321
     group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
-    for path in (workplace, workplace / "store"):
+    for path in (workplace, workplace / "store", workplace / "store" / "mlflow.db"):
         os.chown(path, uid, uid)
     done = subprocess.run(
         [
@@ -130,11 +130,13 @@ def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, w
     check(only_run().info.run_id)
 
 
-def test_a_program_is_not_in_the_group_that_may_use_the_engine(script, workplace, engine):
+def test_a_program_is_not_in_the_group_that_may_use_the_engine(
+    script, workplace, engine, own_state
+):
     """As an ordinary user in that group and another one; the engine's own folder is left as it is."""
     uid, other = 54321, 54322
     group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
-    for path in (workplace, workplace / "store"):
+    for path in (workplace, workplace / "store", workplace / "store" / "mlflow.db"):
         os.chown(path, uid, uid)
     done = subprocess.run(
         [
@@ -187,7 +189,7 @@ def test_an_image_whose_mlflow_cannot_read_the_database_is_explained(project):
     assert "MLflow 3.1.0" in found.data.tags[naming.TAG_REASON]
 
 
-def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplace):
+def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplace, own_state):
     """Not in the log of the supervisor, nor in a dry run, nor in a tag, nor on the console."""
     folder = project(
         f"docker_env: {{image: '{BASE}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
@@ -203,7 +205,7 @@ def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplac
         wait_until(lambda: [run.info.status for run in runs()] == ["FINISHED"] * 2, seconds=240)
         tags = str([run.data.tags for run in runs()])
     assert "pa55" not in "".join(done.stdout + done.stderr for done in shown) + tags
-    (log,) = (workplace / "state").rglob("supervisor.log")
+    (log,) = own_state.rglob("supervisor.log")
     assert "pa55" not in log.read_text()
     assert "FINISHED" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
