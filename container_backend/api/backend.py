@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from mlflow.exceptions import ExecutionException
+import mlflow.projects
+from mlflow.exceptions import ExecutionException, MlflowException
 from mlflow.projects.backend.abstract_backend import AbstractBackend
 
 from container_backend.config import parse_config
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.runs import ContainerRun
+    from container_backend.store import SubmittedRun
 
 _logger = logging.getLogger(__package__)
 # What MLflow writes into the backend config of its callers (mlflow.projects._run).
@@ -90,3 +92,18 @@ def _is_mlflow_run() -> bool:
     context = click.get_current_context(silent=True)
     callback = context.command.callback if context is not None else None
     return callback is not None and callback.__module__.startswith("mlflow.cli")
+
+
+def run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401
+    """Hand a run over to MLflow's own local backend.
+
+    Raises:
+        ContainerBackendError: MLflow refuses it, or the run failed.
+    """
+    try:
+        submitted: SubmittedRun = mlflow.projects.run(
+            backend="local", env_manager=env_manager, **arguments
+        )
+    except MlflowException as error:
+        raise ContainerBackendError(str(error)) from error
+    return submitted

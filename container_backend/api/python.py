@@ -9,10 +9,9 @@ from container_backend.errors import InvalidConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow.projects.submitted_run import SubmittedRun
-
     from container_backend.config import BackendConfig
     from container_backend.runs import ContainerRun
+    from container_backend.store import SubmittedRun
 
 DOCKER: Final = "docker"
 # What MLflow's own local backend knows (mlflow.utils.env_manager).
@@ -168,9 +167,6 @@ def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noq
             f"environment manager '{env_manager}' cannot run it.",
             remedy="Leave out the environment manager.",
         )
-    import mlflow.projects
+    from container_backend.api.backend import run_with_mlflow
 
-    submitted: SubmittedRun = mlflow.projects.run(
-        backend="local", env_manager=env_manager, **arguments
-    )
-    return submitted
+    return run_with_mlflow(env_manager, **arguments)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from container_backend import api
 from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
 from container_backend.cli import options
 from container_backend.config import parse_config
-from container_backend.errors import ContainerBackendError
 
 if TYPE_CHECKING:
     from container_backend.runs import DryRun
@@ -81,7 +81,7 @@ def run(
         raise click.UsageError(f"{option} goes with --env-manager {DOCKER}.")
     config = parse_config({**backend_config, "detach": True} if detach else backend_config)
     if env_manager != DOCKER:
-        _run_with_mlflow(
+        api.run(
             env_manager=env_manager,
             uri=uri,
             entry_point=entry_point,
@@ -123,19 +123,6 @@ def run(
 
     planned = plan(submission)
     click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))
-
-
-def _run_with_mlflow(**arguments: Any) -> None:  # noqa: ANN401 MLflow's
-    from container_backend import api
-    from container_backend.store import bring_back
-
-    bring_back()
-    from mlflow.exceptions import MlflowException
-
-    try:
-        api.run(**arguments)
-    except MlflowException as error:
-        raise ContainerBackendError(str(error)) from error
 
 
 def _as_dict(planned: DryRun) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from .address import is_git_address as is_git_address
 from .archive import FOR_EVERYBODY as FOR_EVERYBODY
 from .archive import LAUNCHER as LAUNCHER
 from .archive import ROOT as ROOT
@@ -11,8 +12,8 @@ from .archive import folder_entry as folder_entry
 from .archive import included_files as included_files
 from .archive import unreadable as unreadable
 from .checkout import Checkout as Checkout
-from .checkout import git_address as git_address
 from .checkout import read_checkout as read_checkout
+from .checkout import source_name as source_name
 from .command import Command as Command
 from .command import check_size as check_size
 from .command import compute_command as compute_command
@@ -37,4 +38,3 @@ from .snapshot import RecordedCode as RecordedCode
 from .snapshot import unpack as unpack
 from .source import Source as Source
 from .source import fetch as fetch
-from .source import is_git_address as is_git_address

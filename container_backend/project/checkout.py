@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from container_backend.masking import without_credentials
+from container_backend.project.address import file_path
 from container_backend.project.git import GitError, find_repository, opened, remote_address
 
 if TYPE_CHECKING:
@@ -63,14 +65,17 @@ def read_checkout(
         return Checkout()
 
 
-def git_address(path: str) -> str:
-    """``file://REPOSITORY#SUBDIRECTORY``, as MLflow says it; the path where there is no repository.
+def source_name(uri: str) -> str:
+    """What MLflow writes down as a project's source: ``file://REPOSITORY#SUBDIRECTORY``.
 
-    A zip file is not a part of the repository that it lies in.
+    The path of a folder in no repository and of a zip file; everything else as it was given.
     """
-    folder = Path(path)
+    path = file_path(uri)
+    if not Path(path).exists():
+        return uri
+    folder = Path(os.path.abspath(path))  # noqa: PTH100 without following links, as MLflow
     repository = find_repository(folder) if folder.is_dir() and "#" not in path else None
     if repository is None:
-        return path
+        return str(folder)
     inside = folder.relative_to(repository.root).as_posix()
     return f"file://{repository.root}" + ("" if inside == "." else f"#{inside}")

@@ -16,7 +16,7 @@ from container_backend.masking import without_credentials
 from container_backend.naming import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from container_backend.project.command import Download
@@ -32,51 +32,61 @@ def choose_storage(storage_dir: str | None) -> Path:
     return Path(parent) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}"
 
 
-def fetch_files(downloads: Sequence[Download], storage: Path, needed: ExitStack) -> None:
+def fetch_files(
+    downloads: Sequence[Download],
+    storage: Path,
+    needed: ExitStack,
+    download: Callable[[str, Path], object],
+) -> None:
     """Fetch files.
 
     Args:
         downloads: What to fetch, and where to.
         storage: The folder that all of them are in.
         needed: Removes it when it is closed.
+        download: Takes an address that is not HTTP's and the folder that its file goes into.
 
     Raises:
         InvalidProject: One cannot be fetched.
     """
     if downloads:
         needed.callback(shutil.rmtree, storage, ignore_errors=True)
-    for download in downloads:
-        _logger.info("=== Downloading %s ===", without_credentials(download.uri))
-        _fetch(download)
+    for wanted in downloads:
+        _logger.info("=== Downloading %s ===", without_credentials(wanted.uri))
+        _fetch(wanted, download)
 
 
-def _fetch(download: Download) -> None:
-    """Readable for everybody: the program may run as somebody else."""
+def _fetch(wanted: Download, download: Callable[[str, Path], object]) -> None:
+    """Readable for all users: the program may run as another one."""
     try:
-        for folder in (download.target.parent.parent, download.target.parent):
+        for folder in (wanted.target.parent.parent, wanted.target.parent):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if download.uri.startswith(("http://", "https://")):
-            _fetch_over_http(download)
+        if wanted.uri.startswith(("http://", "https://")):
+            download_over_http(wanted.uri, wanted.target)
         else:
-            from mlflow.artifacts import download_artifacts
-
-            download_artifacts(artifact_uri=download.uri, dst_path=str(download.target.parent))
+            download(wanted.uri, wanted.target.parent)
     except Exception as error:
         # Each of MLflow's stores raises its own kind.
         raise InvalidProject(
-            f"The parameter '{download.parameter}' names '{without_credentials(download.uri)}', "
+            f"The parameter '{wanted.parameter}' names '{without_credentials(wanted.uri)}', "
             f"which cannot be downloaded: {error}"
         ) from error
-    if not download.target.exists():
+    if not wanted.target.exists():
         raise InvalidProject(
-            f"The parameter '{download.parameter}' names '{without_credentials(download.uri)}', "
+            f"The parameter '{wanted.parameter}' names '{without_credentials(wanted.uri)}', "
             "but nothing of that name was downloaded."
         )
 
 
-def _fetch_over_http(download: Download) -> None:
-    with requests.get(download.uri, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
+def download_over_http(uri: str, target: Path) -> None:
+    """Write a file.
+
+    Raises:
+        requests.RequestException: The server refuses, or does not answer.
+        OSError: The disk does not take it.
+    """
+    with requests.get(uri, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
         answer.raise_for_status()
-        with download.target.open("wb") as file:
+        with target.open("wb") as file:
             for chunk in answer.iter_content(_CHUNK_BYTES):
                 file.write(chunk)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING
 from container_backend.errors import ContainerBackendError, InvalidProject
 from container_backend.masking import without_credentials
 from container_backend.naming import TEMPORARY_PREFIX
+from container_backend.project.address import Address, parse_address
+from container_backend.project.downloads import download_over_http
 from container_backend.project.git import fetch_commit, find_repository, opened, repository_at
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
     from container_backend.project.git import Repository
 
 _logger = logging.getLogger(__package__)
-# What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
-_ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,8 @@ class Source:
 def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     """The project's folder.
 
-    Addresses are read by MLflow's own functions (``mlflow.projects.utils``). A ``version`` of a
-    repository on this disk is fetched into a folder of its own: MLflow checks it out in the
-    caller's working tree.
+    A ``version`` of a repository on this disk is fetched into a folder of its own: MLflow checks
+    it out in the caller's working tree.
 
     Args:
         uri: A folder, ``file://``, git or zip address, with an optional ``#subdirectory``.
@@ -59,43 +56,42 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     Raises:
         InvalidProject: There is no such project or version, or it cannot be fetched.
     """
-    if version is None and not _ADDRESS.match(uri) and Path(uri).is_dir():
-        return _local(Path(uri).resolve())  # the usual case, without MLflow
-    from mlflow.projects import utils
-
-    location, subdirectory = utils._parse_subdirectory(uri)
-    is_zip = utils._is_zip_uri(location) is not None
-    path = Path(utils._parse_file_uri(location))
-    if not _ADDRESS.match(location) and not path.exists():
+    if version is None and not Address(uri, "").is_elsewhere and Path(uri).is_dir():
+        return _local(Path(uri).resolve())  # also a folder with '#' in its name
+    address = parse_address(uri)
+    path = address.path
+    if not address.is_elsewhere and not path.exists():
         raise InvalidProject(
-            f"There is no project at '{location}'.",
+            f"There is no project at '{address.location}'.",
             remedy="Give a folder, a zip file, or the address of a git repository.",
         )
-    if path.is_file() and not is_zip:
-        raise InvalidProject(f"'{location}' is a file; a project is a folder or a zip file.")
-    if path.exists() and not is_zip and version is None:
-        return _local(_inside(path.resolve(), subdirectory, uri))
+    if path.is_file() and not address.is_zip:
+        raise InvalidProject(
+            f"'{address.location}' is a file; a project is a folder or a zip file."
+        )
+    if path.exists() and not address.is_zip and version is None:
+        return _local(_inside(path.resolve(), address.subdirectory, uri))
     root = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
     # A program may have written to a folder of it, as a user of its own.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
     _logger.info("=== Fetching project from %s ===", without_credentials(uri))
     try:
-        if is_zip:
-            _unzip(location, path, root)
+        if address.is_zip:
+            _unzip(address, root)
         else:
-            _fetch_repository(location, path.resolve() if path.exists() else None, version, root)
+            _fetch_repository(address, version, root)
     except ContainerBackendError:
         raise
     except Exception as error:
-        # Git, MLflow, zipfile and requests each raise their own kind.
+        # Git, zipfile and requests each raise their own kind.
         raise InvalidProject(
             f"The project '{without_credentials(uri)}'"
             + (f" at version '{version}'" if version else "")
             + f" cannot be fetched: {_last_lines(error)}"
         ) from error
-    is_fetched = is_zip or not path.exists()
-    directory = _inside(root, subdirectory, uri)
-    repository = None if is_zip else find_repository(directory, within=root)
+    is_fetched = address.is_zip or not path.exists()
+    directory = _inside(root, address.subdirectory, uri)
+    repository = None if address.is_zip else find_repository(directory, within=root)
     return Source(directory, is_fetched, root, repository)
 
 
@@ -103,35 +99,33 @@ def _local(directory: Path) -> Source:
     return Source(directory, is_fetched=False, repository=find_repository(directory))
 
 
-def is_git_address(uri: str) -> bool:
-    """Whether a text can only be the address of a project elsewhere, and not an option of git's."""
-    return _ADDRESS.match(uri) is not None and not uri.startswith("-")
-
-
-def _fetch_repository(location: str, path: Path | None, version: str | None, root: Path) -> None:
-    if path is None:
-        fetch_commit(location, version, root)
+def _fetch_repository(address: Address, version: str | None, root: Path) -> None:
+    if not address.path.exists():
+        fetch_commit(address.location, version, root)
         return
+    path = address.path.resolve()
     repository = repository_at(path)
     if repository is None:
         raise InvalidProject(
-            f"'{location}' is not a git repository, so it has no version '{version}'."
+            f"'{address.location}' is not a git repository, so it has no version '{version}'."
         )
     with opened(repository) as view:
         fetch_commit(str(path), version, root, view.directory)
 
 
-def _unzip(location: str, path: Path, root: Path) -> None:
-    from mlflow.projects import utils
-
-    archive = path if path.exists() else utils._fetch_zip_repo(location)
-    with zipfile.ZipFile(archive) as opened:
-        for name in opened.namelist():
+def _unzip(address: Address, root: Path) -> None:
+    with ExitStack() as needed:
+        file = address.path
+        if not file.exists():
+            file = Path(needed.enter_context(tempfile.NamedTemporaryFile()).name)
+            download_over_http(address.location, file)
+        archive = needed.enter_context(zipfile.ZipFile(file))
+        for name in archive.namelist():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise InvalidProject(
-                    f"The archive '{location}' has an entry outside of it: '{name}'."
+                    f"The archive '{address.location}' has an entry outside of it: '{name}'."
                 )
-    utils._unzip_repo(archive, root)
+        archive.extractall(root)
     # Programs that the caller or the container starts would find a repository of another's.
     for found in list(root.rglob(".git")):
         shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()

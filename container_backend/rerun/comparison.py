@@ -7,8 +7,6 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow.utils import mlflow_tags
-
 from container_backend import naming
 from container_backend.environment import read_lock
 from container_backend.errors import NotRepeatable
@@ -233,26 +231,26 @@ def facts_of(past: PastRun) -> RunFacts:
     Raises:
         TrackingUnreachable: The artifact store does not answer.
     """
-    tags, data = past.tags, past.run.data
+    tags, run = past.tags, past.run
     try:
         environment = past.recorded.environment
         entry_point = past.recorded.entry_point
     except NotRepeatable:  # an older one
-        environment, entry_point = None, tags.get(mlflow_tags.MLFLOW_PROJECT_ENTRY_POINT, "")
+        environment, entry_point = None, tags.get(naming.MLFLOW_ENTRY_POINT, "")
     return RunFacts(
         run_id=past.run_id,
-        status=str(past.run.info.status),
+        status=run.status,
         entry_point=entry_point,
         image=tags.get(naming.TAG_IMAGE_DIGEST, ""),
         environment=tags.get(naming.TAG_ENVIRONMENT_HASH, ""),
         base=environment.base.digest if environment else tags.get(naming.TAG_BASE_DIGEST, ""),
         packages=_packages_in(past),
         code=tags.get(naming.TAG_CODE_DIGEST, ""),
-        commit=tags.get(mlflow_tags.MLFLOW_GIT_COMMIT, ""),
-        parameters=dict(data.params),
+        commit=tags.get(naming.MLFLOW_GIT_COMMIT, ""),
+        parameters=run.parameters,
         metrics={
             name: value
-            for name, value in data.metrics.items()
+            for name, value in run.metrics.items()
             if not name.startswith(_OF_THE_SYSTEM)
         },
     )

@@ -6,66 +6,45 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
-
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-from mlflow.utils import mlflow_tags
 
 from container_backend import naming
 from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
 from container_backend.runs import CONTEXT, Recorded, attach, read_recorded
-from container_backend.store import CODE, FOLDER, RUN, download_artifact, reaching
+from container_backend.store import CODE, FOLDER, RUN, Store, await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-    from mlflow.entities import Run
+    from container_backend.store import StoredRun
 
 _LOCK: Final = f"{FOLDER}/{LOCK}"
 
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run of ours.
+    """A run of ours, as its store has it."""
 
-    Attributes:
-        client: Of its store.
-        tracking_uri: Of its store; may hold credentials.
-        run: As the store has it.
-    """
-
-    client: MlflowClient
-    tracking_uri: str
-    run: Run
+    store: Store
+    run: StoredRun
 
     @property
     def run_id(self) -> str:
-        """Its id."""
-        return str(self.run.info.run_id)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.run.info.run_name or "")
-
-    @property
-    def experiment_id(self) -> str:
-        """Where it is."""
-        return str(self.run.info.experiment_id)
+        """The id of the run."""
+        return self.run.run_id
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """All of them."""
-        return dict(self.run.data.tags)
+        """All tags of the run."""
+        return self.run.tags
 
     @property
     def image_id(self) -> str:
         """The id of its image; empty where it came to none."""
-        return self.tags.get(mlflow_tags.MLFLOW_DOCKER_IMAGE_ID, "")
+        return self.tags.get(naming.MLFLOW_IMAGE_ID, "")
 
     @cached_property
     def recorded(self) -> Recorded:
@@ -76,12 +55,12 @@ class PastRun:
         """
         text = self.read(RUN)
         if text is None:
-            ended = self.run.info.status in TERMINAL
+            ended = self.run.status in TERMINAL
             raise NotRepeatable(
                 f"The run '{self.run_id}' has no '{RUN}' among its artifacts, which says what it "
                 "was made of"
                 + (": it was removed, could not be written, or is older than that." if ended else
-                   f" (it is {self.run.info.status}: it may come yet)."),
+                   f" (it is {self.run.status}: it may come yet)."),
             )  # fmt: skip
         try:
             return read_recorded(text.decode())
@@ -129,14 +108,13 @@ class PastRun:
         folder = path.rpartition("/")[0]
         with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
             try:
-                there = {each.path for each in self.client.list_artifacts(self.run_id, folder)}
-                if path not in there:
+                if path not in self.store.artifact_paths(self.run, folder):
                     raise FileNotFoundError(f"'{path}' is not among the artifacts")
-                file = Path(download_artifact(self.client, self.run_id, path, temporary))
+                file = self.store.download(self.run, path, temporary)
             except FileNotFoundError:
                 raise
             except Exception as error:
-                # Each of MLflow's artifact stores raises its own kind.
+                # Each artifact store raises its own kind.
                 raise TrackingUnreachable(
                     f"The artifact '{path}' of run '{self.run_id}' cannot be read: {error}"
                 ) from error
@@ -151,15 +129,14 @@ def find_run(prefix: str) -> PastRun:
         TrackingUnreachable: The tracking store does not answer.
     """
     attached = attach(prefix)
-    client = MlflowClient(attached.tracking_uri)
-    with reaching(attached.tracking_uri):
-        try:
-            run = client.get_run(attached.run_id)
-        except MlflowException as error:
-            raise InvalidInput(f"There is no run '{attached.run_id}': {error}") from error
-    if not any(name.startswith(naming.TAG_PREFIX) for name in run.data.tags):
+    await_listener(attached.tracking_uri)
+    store = Store(attached.tracking_uri)
+    run = store.find_run(attached.run_id)
+    if run is None:
+        raise InvalidInput(f"There is no run '{attached.run_id}' in its tracking store.")
+    if not any(name.startswith(naming.TAG_PREFIX) for name in run.tags):
         raise InvalidInput(
             f"The run '{attached.run_id}' was not made by container-backend: what it ran in was "
             "not written down."
         )
-    return PastRun(client, attached.tracking_uri, run)
+    return PastRun(store, run)

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 # Of MLflow's tags: where a run's code is from.
 _SOURCE_TAGS: Final = (
-    "mlflow.source.name",
-    "mlflow.source.type",
-    "mlflow.source.git.commit",
-    "mlflow.source.git.repoURL",
-    "mlflow.source.git.branch",
+    naming.MLFLOW_SOURCE_NAME,
+    naming.MLFLOW_SOURCE_TYPE,
+    naming.MLFLOW_GIT_COMMIT,
+    naming.MLFLOW_GIT_ADDRESS,
+    naming.MLFLOW_GIT_BRANCH,
     "mlflow.gitRepoURL",
     "mlflow.gitBranchName",
 )
@@ -89,11 +89,11 @@ def submission_of(run_id: str, again: Again) -> Submission:
         parameters={**recorded.parameters, **again.parameters},
         config=parse_config({**config, **again.config}),
         docker_args=docker_args,
-        tracking_uri=past.tracking_uri,
+        tracking_uri=past.store.tracking_uri,
         experiment=again.experiment
         if again.experiment != Experiment()
-        else Experiment(id=past.experiment_id),
-        run_name=again.run_name or past.name,
+        else Experiment(id=past.run.experiment_id),
+        run_name=again.run_name or past.run.name,
         build_image=recorded.build_image,
         host=again.host,
     )
@@ -227,7 +227,7 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
 
 def _repositories(past: PastRun) -> list[str]:
     """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
-    remote = past.tags.get("mlflow.source.git.repoURL", "")
+    remote = past.tags.get(naming.MLFLOW_GIT_ADDRESS, "")
     named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
     addresses = (each for each in named if is_git_address(each) or Path(each).is_dir())
     return list(dict.fromkeys(filter(None, addresses)))

@@ -46,19 +46,16 @@ def preview(submission: Submission) -> DryRun:
     """
     with ExitStack() as needed:
         plan = make_plan(submission, needed, needed)
-        from mlflow.tracking import MlflowClient
-
-        from container_backend.store import find_experiment, reaching
+        from container_backend.store import Store, await_listener, find_experiment
 
         experiment = None
         store = local_path(plan.tracking_uri)
         if store is None or store.exists():  # MLflow makes a local store by looking at it
-            with reaching(plan.tracking_uri):
-                experiment = find_experiment(
-                    MlflowClient(plan.tracking_uri), submission.experiment, create=False
-                )
+            await_listener(plan.tracking_uri)
+            opened = Store(plan.tracking_uri)
+            experiment = find_experiment(opened, submission.experiment, create=False)
         access = plan_access(
-            plan.tracking_uri, experiment.artifact_location if experiment else None, plan.engine
+            plan.tracking_uri, experiment.artifact_uri if experiment else None, plan.engine
         )
         reference, is_there = _look_for(plan)
         spec = container_spec(

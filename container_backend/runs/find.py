@@ -7,32 +7,35 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import mlflow
-from mlflow.exceptions import MlflowException
-
 from container_backend import naming
 from container_backend.container import (
     RUNNING,
-    absolute_uri,
     ambiguous,
     check_run_id,
     find_container,
 )
 from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
-from container_backend.machine import exit_code_of
 from container_backend.masking import without_credentials
 from container_backend.naming import TAG_CONTAINER_ID
+from container_backend.runs.ending import outcome_in
 from container_backend.runs.handle import ContainerRun
-from container_backend.store import duration, is_missing, open_store, reaching, store_address
+from container_backend.store import (
+    await_listener,
+    default_address,
+    duration,
+    open_store,
+    store_address,
+)
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
+    from container_backend.store import StoredRun
 
 _WHOLE_ID_CHARACTERS = 32
+# Of runs whose ids begin alike.
+_MOST_NAMED = 6
 
 
 def attach(run_id: str) -> ContainerRun:
@@ -51,9 +54,9 @@ def attach(run_id: str) -> ContainerRun:
     if found is not None:
         uri = _store_of(found)
         return ContainerRun(host, uri, found.run_id, found.id)
-    uri = absolute_uri(mlflow.get_tracking_uri())
-    run = _in_store(open_store(uri), uri, prefix)
-    return ContainerRun(host, uri, run.info.run_id, run.data.tags.get(TAG_CONTAINER_ID))
+    uri = default_address()
+    run = _in_store(uri, prefix)
+    return ContainerRun(host, uri, run.run_id, run.tags.get(TAG_CONTAINER_ID))
 
 
 def _on_engine(prefix: str) -> RunContainer | None:
@@ -66,29 +69,24 @@ def _on_engine(prefix: str) -> RunContainer | None:
 
 def _store_of(found: RunContainer) -> str:
     """The run's store as this process knows it, or else as its container does."""
-    own = absolute_uri(mlflow.get_tracking_uri())
+    own = default_address()
     if without_credentials(own) == found.tracking_uri:
         return own
     return store_address(found.tracking_uri, found.environment)
 
 
-def _in_store(client: MlflowClient, uri: str, prefix: str) -> mlflow.entities.Run:
-    with reaching(uri):
-        if len(prefix) == _WHOLE_ID_CHARACTERS:
-            try:
-                return client.get_run(prefix)
-            except MlflowException as error:
-                if not is_missing(error):
-                    raise
-                raise _unknown(prefix, uri) from error
-        experiments = [each.experiment_id for each in client.search_experiments()]
-        found = client.search_runs(
-            experiments, f"attributes.run_id LIKE '{prefix}%'", max_results=6
-        )
+def _in_store(uri: str, prefix: str) -> StoredRun:
+    store = open_store(uri)
+    await_listener(uri)
+    if len(prefix) == _WHOLE_ID_CHARACTERS:
+        whole = store.find_run(prefix)
+        found = [] if whole is None else [whole]
+    else:
+        found = store.runs_beginning_with(prefix, _MOST_NAMED)
     if not found:
         raise _unknown(prefix, uri)
     if len(found) > 1:
-        raise ambiguous(prefix, sorted(run.info.run_id for run in found))
+        raise ambiguous(prefix, sorted(run.run_id for run in found))
     return found[0]
 
 
@@ -137,28 +135,28 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
 
 
 def _of_run(run_id: str) -> dict[str, Any]:
-    from container_backend.store import open_store, reaching
-
     attached = attach(run_id)
-    client = open_store(attached.tracking_uri)
-    with reaching(attached.tracking_uri):
-        run = client.get_run(attached.run_id)
-        experiment = client.get_experiment(run.info.experiment_id)
-    tags = run.data.tags
-    began, ended = run.info.start_time, run.info.end_time
+    store = open_store(attached.tracking_uri)
+    await_listener(attached.tracking_uri)
+    run = store.find_run(attached.run_id)
+    if run is None:
+        raise _unknown(attached.run_id, attached.tracking_uri)
+    experiment = store.find_experiment(run.experiment_id)
+    outcome = outcome_in(run)
+    began, ended = run.started_at, run.ended_at
     return {
-        "run_id": run.info.run_id,
-        "status": run.info.status,
+        "run_id": run.run_id,
+        "status": outcome.status,
         "state": "ended" if ended else "",
-        "reason": tags.get(naming.TAG_REASON, ""),
-        "exit_code": exit_code_of(tags.get(naming.TAG_EXIT_CODE)),
-        "cause": tags.get(naming.TAG_CAUSE, ""),
-        "experiment": experiment.name,
-        "image": tags.get(naming.TAG_IMAGE, ""),
-        "started": _time(began / 1000 if began else None),
-        "ended": _time(ended / 1000 if ended else None),
-        "duration": duration((ended - began) / 1000) if began and ended else None,
-        "container": tags.get(naming.TAG_CONTAINER_ID, ""),
+        "reason": outcome.reason,
+        "exit_code": outcome.exit_code,
+        "cause": outcome.cause,
+        "experiment": experiment.name if experiment else "",
+        "image": run.tags.get(naming.TAG_IMAGE, ""),
+        "started": _time(began),
+        "ended": _time(ended),
+        "duration": duration(ended - began) if began and ended else None,
+        "container": run.tags.get(naming.TAG_CONTAINER_ID, ""),
         "tracking_uri": without_credentials(attached.tracking_uri),
     }
 

@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from mlflow.exceptions import MlflowException
-
 from container_backend.container import CANCELLED, FINISHED, RUNNING, Ending, follower_of
 from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
@@ -146,13 +144,13 @@ class Foreground:
             finished = finish_run(
                 ending,
                 self._engine,
-                self._started.record.client,
+                self._started.record.store,
                 self._started.entry,
                 spool=self._spool if complete and self._spool.error is None else None,
                 environment=self._environment,
             )
-        except MlflowException as error:
-            raise self._unwritten(str(error)) from error
+        except TrackingUnreachable as error:
+            raise self._unwritten(error.message) from error
         finally:
             reminder.cancel()
         if finished.missing:
@@ -166,13 +164,13 @@ class Foreground:
 
     def _await_store(self) -> None:
         if not self._await_listener():
-            address = without_credentials(self._started.record.client.tracking_uri)
-            raise self._unwritten(f"nobody answers at {address}")
+            address = without_credentials(self._started.record.store.tracking_uri)
+            raise TrackingUnreachable(f"nobody answers at {address}")
 
     def _await_listener(self) -> bool:
         """True once the store answers; False after five minutes without an answer."""
         deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
-        while not (found := is_listening(self._started.record.client.tracking_uri)):
+        while not (found := is_listening(self._started.record.store.tracking_uri)):
             if time.monotonic() > deadline:
                 break
             time.sleep(_PAUSE_SECONDS)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
-
-from mlflow.exceptions import MlflowException
-from mlflow.projects.submitted_run import SubmittedRun
 
 from container_backend.container import (
     FINISHED,
     TERMINAL,
-    Outcome,
     cancel_program,
     follower_of,
     gathered,
@@ -20,8 +17,6 @@ from container_backend.container import (
 )
 from container_backend.engine import connect
 from container_backend.errors import EngineError, NotThere, TrackingUnreachable
-from container_backend.machine import exit_code_of
-from container_backend.naming import TAG_CAUSE, TAG_EXIT_CODE, TAG_REASON
 from container_backend.runs.ending import (
     Finished,
     Hold,
@@ -29,21 +24,20 @@ from container_backend.runs.ending import (
     Wait,
     decide,
     finish_run,
+    outcome_in,
     run_error,
 )
 from container_backend.runs.ledger import ensure_supervisor, ledger_of
 from container_backend.runs.output import read_output
-from container_backend.store import kept_output, open_store
+from container_backend.store import SubmittedRun, kept_output, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import mlflow
-    from mlflow.tracking import MlflowClient
-
     from container_backend.container import Followed, RunContainer
     from container_backend.engine import Engine, EngineHost
     from container_backend.runs.ledger import Entry
+    from container_backend.store import Store, StoredRun
 
 # The container is looked at this often, also without an event.
 _LOOK_SECONDS: Final = 30.0
@@ -70,7 +64,6 @@ class ContainerRun(SubmittedRun):
         self._tracking_uri = tracking_uri
         self._run_id = run_id
         self._container_id = container_id
-        self._made_client: MlflowClient | None = None
 
     @property
     def run_id(self) -> str:
@@ -89,7 +82,7 @@ class ContainerRun(SubmittedRun):
 
     def get_status(self) -> str:
         """RUNNING, FINISHED, FAILED or KILLED: MLflow's strings, as the tracking store has them."""
-        return str(self._run().info.status)
+        return self._run().status
 
     def wait(self) -> bool:
         """Wait until the run has ended and its status is written. True if it finished well.
@@ -109,14 +102,8 @@ class ContainerRun(SubmittedRun):
         """
         if self.wait():
             return
-        run = self._run()
-        outcome = Outcome(
-            str(run.info.status),
-            run.data.tags.get(TAG_REASON, ""),
-            exit_code_of(run.data.tags.get(TAG_EXIT_CODE)),
-            run.data.tags.get(TAG_CAUSE, ""),
-        )
-        raise run_error(self._run_id, Finished(outcome, tuple(self._last_lines())))
+        finished = Finished(outcome_in(self._run()), tuple(self._last_lines()))
+        raise run_error(self._run_id, finished)
 
     def cancel(self, grace: float | None = None) -> None:
         """End the program: its stop signal, the grace period, SIGKILL. Returns when it has ended.
@@ -155,7 +142,7 @@ class ContainerRun(SubmittedRun):
                 pass
             finally:
                 engine.close()
-        yield from kept_output(self._client(), self._run_id, since=since, tail=tail)
+        yield from kept_output(self._store, self._run_id, since=since, tail=tail)
 
     def _last_lines(self) -> list[str]:
         from container_backend.runs.ending import LAST_LINES
@@ -166,19 +153,18 @@ class ContainerRun(SubmittedRun):
         except Exception:  # noqa: BLE001 the artifact store's own kind; the failure itself is said
             return []
 
-    def _client(self) -> MlflowClient:
-        if self._made_client is None:
-            self._made_client = open_store(self._tracking_uri)
-        return self._made_client
+    @cached_property
+    def _store(self) -> Store:
+        return open_store(self._tracking_uri)
 
-    def _run(self) -> mlflow.entities.Run:
-        try:
-            return self._client().get_run(self._run_id)
-        except MlflowException as error:
+    def _run(self) -> StoredRun:
+        run = self._store.find_run(self._run_id)
+        if run is None:
             raise TrackingUnreachable(
-                f"The run '{self._run_id}' cannot be read: {error}",
-                remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
-            ) from error
+                f"The run '{self._run_id}' is not in its tracking store.",
+                remedy="Check MLFLOW_TRACKING_URI.",
+            )
+        return run
 
     def _await_status(self) -> str:
         status = self.get_status()
@@ -236,7 +222,7 @@ class ContainerRun(SubmittedRun):
         entry = self._entry(seen)
         with entry.lock() as lock:
             if lock.try_to_own() and _is_as_seen(engine, seen.ending.there):
-                finish_run(seen.ending, engine, self._client(), entry)
+                finish_run(seen.ending, engine, self._store, entry)
 
 
 def _is_as_seen(engine: Engine, found: RunContainer | None) -> bool:

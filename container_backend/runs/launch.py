@@ -51,10 +51,9 @@ def run_to_end(
     submission: Submission, *, write: Callable[[Chunk], None] | None = None
 ) -> ContainerRun:
     """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
-    if submission.config.detach:
-        return launch_detached(submission)
     run = launch_and_wait(submission, write=write)
-    _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
+    if not submission.config.detach:
+        _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
     return run
 
 
@@ -119,7 +118,7 @@ def _submitted(started: Started) -> ContainerRun:
 
     return ContainerRun(
         started.engine.host,
-        started.record.client.tracking_uri,
+        started.record.store.tracking_uri,
         started.record.run_id,
         started.container_id,
     )
@@ -207,7 +206,10 @@ class Launch:
         self._plan = retried(self._try_to_plan, retries, ImageUnavailable)
         self._ledger = ledger_of(self._plan.engine.host)
         ensure_supervisor(self._plan.engine.host)
-        fetch_files(self._plan.command.downloads, self._plan.storage, self._files)
+        from container_backend.store import download_file
+
+        downloads = self._plan.command.downloads
+        fetch_files(downloads, self._plan.storage, self._files, download_file)
 
     def _try_to_plan(self) -> Plan:
         with ExitStack() as connections, ExitStack() as files:
@@ -217,17 +219,16 @@ class Launch:
         return made
 
     def _open_store(self) -> None:
-        from mlflow.tracking import MlflowClient
-
-        from container_backend.store import alone_in_store, find_experiment, reaching
+        from container_backend.store import Store, alone_in_store, await_listener, find_experiment
 
         uri = self._plan.tracking_uri
-        with reaching(uri), alone_in_store(uri):
-            self._client = MlflowClient(uri)
-            found = find_experiment(self._client, self._submission.experiment, create=True)
+        await_listener(uri)
+        with alone_in_store(uri):
+            self._store = Store(uri)
+            found = find_experiment(self._store, self._submission.experiment, create=True)
         assert found is not None  # noqa: S101 made where it was missing
         self._experiment = found
-        self._access = plan_access(uri, found.artifact_location, self._plan.engine)
+        self._access = plan_access(uri, found.artifact_uri, self._plan.engine)
 
     def _reserve(self) -> None:
         """Write a note that there is going to be a run, and lock the note's entry."""
@@ -240,7 +241,7 @@ class Launch:
     def _write_note(self, run_id: str) -> None:
         note = Note(
             without_credentials(self._plan.tracking_uri),
-            str(self._experiment.experiment_id),
+            self._experiment.experiment_id,
             run_id,
             temporary=tuple(map(str, self._plan.temporary)),
         )
@@ -248,22 +249,22 @@ class Launch:
 
     def _create_run(self) -> None:
         """Create the run. An error in it leaves the note: the store may have made a run."""
-        from container_backend.store import create_run, ending_on_error, reaching
+        from container_backend.store import await_listener, create_run, ending_on_error
 
         plan, submission = self._plan, self._submission
-        with reaching(plan.tracking_uri):
-            self._record = create_run(
-                self._client,
-                str(self._experiment.experiment_id),
-                uri=plan.submission.uri,
-                repository=plan.repository,
-                directory=plan.project.directory,
-                version=submission.version,
-                entry_point=submission.entry_point,
-                parameters=plan.command.parameters,
-                tags={**run_tags(plan), naming.TAG_SUBMISSION: self._entry.submission},
-                run_name=submission.run_name,
-            )
+        await_listener(plan.tracking_uri)
+        self._record = create_run(
+            self._store,
+            self._experiment.experiment_id,
+            uri=plan.submission.uri,
+            repository=plan.repository,
+            directory=plan.project.directory,
+            version=submission.version,
+            entry_point=submission.entry_point,
+            parameters=plan.command.parameters,
+            tags={**run_tags(plan), naming.TAG_SUBMISSION: self._entry.submission},
+            run_name=submission.run_name,
+        )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
 
@@ -289,8 +290,8 @@ class Launch:
             self._access,
             image=image,
             run_id=record.run_id,
-            experiment_id=record.experiment_id,
-            experiment_name=str(self._experiment.name),
+            experiment_id=self._experiment.experiment_id,
+            experiment_name=self._experiment.name,
             submission_id=self._entry.submission,
             recorded=self._run_files.recorded,
         )

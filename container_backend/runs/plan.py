@@ -198,13 +198,12 @@ def _connected(submission: Submission, connections: ExitStack) -> Engine:
 
 
 def _tracking_uri(submission: Submission, command: Command) -> str:
-    # MLflow takes seconds to import: what is wrong so far was said without it.
-    import mlflow
-
-    from container_backend.store import check_parameters
+    # This imports MLflow, which takes seconds: what is wrong so far was said without it.
+    from container_backend.store import check_parameters, default_address
 
     check_parameters(command.parameters)
-    return absolute_uri(submission.tracking_uri or mlflow.get_tracking_uri())
+    given = submission.tracking_uri
+    return absolute_uri(given) if given else default_address()
 
 
 def _permissions(submission: Submission, *, is_fetched: bool) -> Permissions:

@@ -187,9 +187,7 @@ def _environment(image: ImagePlan) -> RecordedEnvironment:
 
 def run_tags(plan: Plan) -> dict[str, str]:
     """What is known of a run when it is created."""
-    from mlflow.utils import mlflow_tags
-
-    tags = {mlflow_tags.MLFLOW_PROJECT_ENV: "docker", mlflow_tags.MLFLOW_PROJECT_BACKEND: "docker"}
+    tags = {naming.MLFLOW_ENVIRONMENT: "docker", naming.MLFLOW_BACKEND: "docker"}
     if plan.image.hash:
         tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
@@ -203,11 +201,9 @@ def container_tags(
     plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
 ) -> dict[str, str]:
     """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
-    from mlflow.utils import mlflow_tags
-
     tags = {
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_URI: image.reference,
-        mlflow_tags.MLFLOW_DOCKER_IMAGE_ID: image.id,
+        naming.MLFLOW_IMAGE_NAME: image.reference,
+        naming.MLFLOW_IMAGE_ID: image.id,
         naming.TAG_CONTAINER_ID: container_id,
         naming.TAG_IMAGE: image.reference,
         naming.TAG_IMAGE_DIGEST: image.digest,

@@ -70,8 +70,8 @@ def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any
     tags = {naming.TAG_IMAGE: wanted.tag, naming.TAG_ENVIRONMENT_HASH: wanted.base.hash}
     revision = wanted.revision
     tags |= {
-        "mlflow.source.git.commit": revision.commit.removesuffix("-dirty"),
-        "mlflow.source.git.repoURL": revision.source,
+        naming.MLFLOW_GIT_COMMIT: revision.commit.removesuffix("-dirty"),
+        naming.MLFLOW_GIT_ADDRESS: revision.source,
     }
     return {
         "project": as_mapping(project),

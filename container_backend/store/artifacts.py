@@ -12,14 +12,12 @@ from container_backend.environment import LOCK, LOCK_IN_IMAGE
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.image import SBOM, SBOM_IN_IMAGE
 from container_backend.naming import RECORD_DIRECTORY
-from container_backend.store.reach import download_artifact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mlflow.tracking import MlflowClient
-
     from container_backend.engine import Engine
+    from container_backend.store.client import Store
     from container_backend.store.run import RunRecord
 
 FOLDER: Final = "environment"
@@ -66,7 +64,7 @@ def log_environment(
         for path, data in _files_of_image(engine, container, image_id).items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        record.artifacts().log_artifacts(temporary)
+        record.log_artifacts(folder)
 
 
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:
@@ -85,15 +83,15 @@ _CHUNK_BYTES: Final = 1024 * 1024
 
 
 def kept_output(
-    client: MlflowClient, run_id: str, *, since: float | None = None, tail: int | None = None
+    store: Store, run_id: str, *, since: float | None = None, tail: int | None = None
 ) -> Iterator[bytes]:
     """What was kept of a run's output, in pieces.
 
     Args:
-        client: Of the run's store.
+        store: Of the run.
         run_id: The run.
-        since: Not known of what was kept; only for the message that says so.
-        tail: How many lines at the end; all by default.
+        since: Kept output has no times; for the message that says so.
+        tail: Lines at the end; all by default.
 
     Raises:
         InvalidInput: ``since`` is given.
@@ -106,14 +104,17 @@ def kept_output(
         )
     with tempfile.TemporaryDirectory(prefix="container-backend-") as folder:
         try:
-            path = download_artifact(client, run_id, f"{LOG_FOLDER}/{LOG}", folder)
+            run = store.find_run(run_id)
+            if run is None:
+                raise FileNotFoundError("there is no such run")
+            path = store.download(run, f"{LOG_FOLDER}/{LOG}", folder)
         except Exception as error:  # each artifact store raises its own kind
             raise TrackingUnreachable(
                 f"The run '{run_id}' has no {LOG_FOLDER}/{LOG} among its artifacts: {error}"
             ) from error
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             if tail is not None:
-                file.seek(_start_of_last(Path(path), tail))
+                file.seek(_start_of_last(path, tail))
             yield from iter(lambda: file.read(_CHUNK_BYTES), b"")
 
 

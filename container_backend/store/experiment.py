@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from container_backend.errors import InvalidConfig
 
 if TYPE_CHECKING:
-    import mlflow
-    from mlflow.tracking import MlflowClient
-
+    from container_backend.store.client import Store, StoredExperiment
 
 _logger = logging.getLogger(__package__)
-# How long what is known of an experiment is relied on.
+# For so long, what is known of an experiment is relied on.
 _KNOWN_SECONDS = 5.0
 
 
 class _Known(NamedTuple):
-    experiment: mlflow.entities.Experiment
+    experiment: StoredExperiment
     at: float
 
 
@@ -28,18 +26,24 @@ class _Known(NamedTuple):
 _experiments: dict[tuple[str, str], _Known] = {}
 
 
-def find_experiment(
-    client: MlflowClient, wanted: Experiment, *, create: bool
-) -> mlflow.entities.Experiment | None:
+@dataclass(frozen=True)
+class Experiment:
+    """Where the run goes: by id or by name; MLflow's default when neither is given."""
+
+    id: str | None = None
+    name: str | None = None
+
+
+def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> StoredExperiment | None:
     """An experiment, and where its artifacts go.
 
     Args:
-        client: Of the tracking store.
-        wanted: Which.
-        create: Whether one that is named and not there is made.
+        store: Where the experiment is.
+        wanted: By id, by name or by default.
+        create: Create an experiment that is named and missing.
 
     Returns:
-        None for one that is not there and not made.
+        None for an experiment that is missing and not created.
 
     Raises:
         InvalidConfig: Both id and name are given, or there is no experiment of that id.
@@ -49,42 +53,28 @@ def find_experiment(
             "Both an experiment's id and a name are given.", remedy="Give one of them."
         )
     if wanted.name:
-        found = client.get_experiment_by_name(wanted.name)
+        found = store.find_experiment_named(wanted.name)
         if found is None and create:
             _logger.info("=== Creating experiment '%s' ===", wanted.name)
-            found = client.get_experiment(client.create_experiment(wanted.name))
+            found = store.create_experiment(wanted.name)
         return found
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking.fluent import _get_experiment_id
-
-    from container_backend.store.run import is_missing
-
-    identifier = wanted.id or str(_get_experiment_id())
-    try:
-        return _experiment(client, identifier)
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
-        raise InvalidConfig(f"There is no experiment with the id '{identifier}'.") from error
-
-
-def _experiment(client: MlflowClient, identifier: str) -> mlflow.entities.Experiment:
-    """An experiment by its id, or what was known of it a moment ago.
-
-    Where its artifacts go does not change; that it was deleted, the store says when a run is made.
-    """
-    key, now = (client.tracking_uri, identifier), time.monotonic()
-    known = _experiments.get(key)
-    if known is not None and now - known.at < _KNOWN_SECONDS:
-        return known.experiment
-    found = client.get_experiment(identifier)
-    _experiments[key] = _Known(found, now)
+    identifier = wanted.id or store.default_experiment_id()
+    found = _find(store, identifier)
+    if found is None:
+        raise InvalidConfig(f"There is no experiment with the id '{identifier}'.")
     return found
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """Where the run goes: by id or by name; MLflow's default when neither is given."""
+def _find(store: Store, identifier: str) -> StoredExperiment | None:
+    """An experiment by its id, or what was known of it a moment ago.
 
-    id: str | None = None
-    name: str | None = None
+    Where its artifacts go does not change; the store refuses a run in a deleted experiment.
+    """
+    key, now = (store.tracking_uri, identifier), time.monotonic()
+    known = _experiments.get(key)
+    if known is not None and now - known.at < _KNOWN_SECONDS:
+        return known.experiment
+    found = store.find_experiment(identifier)
+    if found is not None:
+        _experiments[key] = _Known(found, now)
+    return found

@@ -9,34 +9,29 @@ from mlflow.entities import Metric
 
 from container_backend.container import read_samples
 from container_backend.machine import write_whole
-from container_backend.store.reach import turn_to_write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow.tracking import MlflowClient
+    from container_backend.store.client import Store
 
 _logger = logging.getLogger(__package__)
-# https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 1000 metrics a request.
-_METRICS_PER_REQUEST: Final = 1000
 _SENT: Final = ".sent"
 
 
-def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
+def log_metrics(store: Store, run_id: str, file: Path) -> None:
     """Log the readings that were not logged yet.
 
-    One that is logged twice, as by two processes at once, is there once: stores know a metric by
-    its time, step and value.
+    A reading that two processes log is there once: stores know a metric by time, step and value.
+    A disk that fails holds up no run: then there are fewer readings.
 
     Args:
-        client: Of the run's store.
+        store: Of the run.
         run_id: The run.
-        file: Of readings; one that is not there has none.
-
-    A disk that does not give or take anything holds up no run: then there are fewer of them.
+        file: Of readings; it may be missing.
 
     Raises:
-        MlflowException: The store does not take them; they are logged the next time.
+        TrackingUnreachable: The store does not take them; they are logged the next time.
     """
     sent_file = file.with_name(file.name + _SENT)
     try:
@@ -51,9 +46,7 @@ def log_metrics(client: MlflowClient, run_id: str, file: Path) -> None:
         if sample.step > sent
         for name, value in sample.values.items()
     ]
-    for start in range(0, len(metrics), _METRICS_PER_REQUEST):
-        with turn_to_write(client.tracking_uri):
-            client.log_batch(run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
+    store.log_metrics(run_id, metrics)
     if metrics:
         try:
             write_whole(sent_file, str(samples[-1].step))

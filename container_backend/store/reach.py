@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from container_backend.container import ACCESS_VARIABLES, local_path
+from container_backend.container import ACCESS_VARIABLES, absolute_uri
 from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from mlflow.tracking import MlflowClient
+    from pathlib import Path
 
 _logger = logging.getLogger(__package__)
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
@@ -34,22 +33,22 @@ _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _writers: Final = threading.BoundedSemaphore(5)
 
 
-def download_artifact(client: MlflowClient, run_id: str, path: str, folder: str) -> str:
-    """Download an artifact of a run into a folder; gives where it is then.
+def default_address() -> str:
+    """The absolute address of the store that MLflow uses in this process."""
+    import mlflow
 
-    By its address: by the run's id, MLflow 3.1 asks the store of the environment instead of the
-    client's.
+    return absolute_uri(mlflow.get_tracking_uri())
+
+
+def download_file(uri: str, folder: Path) -> None:
+    """Download a file by an address that one of MLflow's artifact stores knows (``s3://…``).
 
     Raises:
         Exception: Of each artifact store's own kind.
     """
     from mlflow.artifacts import download_artifacts
-    from mlflow.utils.uri import append_to_uri_path
 
-    address = append_to_uri_path(client.get_run(run_id).info.artifact_uri, path)
-    return str(
-        download_artifacts(artifact_uri=address, dst_path=folder, tracking_uri=client.tracking_uri)
-    )
+    download_artifacts(artifact_uri=uri, dst_path=str(folder))
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
@@ -76,24 +75,6 @@ def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in ACCESS_VARIABLES if environment.get(name)}
 
 
-def open_store(tracking_uri: str) -> MlflowClient:
-    """A client of a store that is there. MLflow itself would make one that is not.
-
-    Raises:
-        TrackingUnreachable: It is a file or a folder, and not on this machine.
-    """
-    path = local_path(tracking_uri)
-    if path is not None and not path.exists():
-        raise TrackingUnreachable(
-            f"The tracking store '{without_credentials(tracking_uri)}' is not on this machine.",
-            remedy="Check MLFLOW_TRACKING_URI and the current directory. Runs that are followed "
-            "from several machines need a tracking server.",
-        )
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(tracking_uri)
-
-
 @contextmanager
 def turn_to_write(tracking_uri: str) -> Iterator[None]:
     """Inside, only a few threads of this process write to a store that is a database.
@@ -109,13 +90,13 @@ def turn_to_write(tracking_uri: str) -> Iterator[None]:
 
 
 def is_listening(tracking_uri: str) -> bool:
-    """Whether somebody answers at a store's address, as far as that can be told at once.
+    """False if the server at a store's address refuses connections.
 
     MLflow's client itself waits longer and longer between its tries, and so for minutes after a
     server is back.
 
     Args:
-        tracking_uri: Of the store. What is no server, or behind a proxy, counts as there.
+        tracking_uri: A store that is no server or is behind a proxy counts as listening.
     """
     parts = urlsplit(tracking_uri)
     port = parts.port or _PORTS.get(parts.scheme)
@@ -131,14 +112,14 @@ def is_listening(tracking_uri: str) -> bool:
 
 
 def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> None:
-    """Wait for somebody to answer at a store's address, for less long than MLflow's client would.
+    """Wait until a store's address is answered at, for less long than MLflow's client would.
 
     Args:
         tracking_uri: Of the store.
         patience: Seconds.
 
     Raises:
-        TrackingUnreachable: Nobody does.
+        TrackingUnreachable: The store does not answer.
     """
     deadline = time.monotonic() + patience
     address = without_credentials(tracking_uri)

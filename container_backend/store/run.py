@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlflow.entities import Param, RunTag
+import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.utils import mlflow_tags as names
-from mlflow.utils.validation import _validate_param_name
 
+from container_backend import naming
 from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_NOT_STARTED,
@@ -27,81 +24,65 @@ from container_backend.container import (
 from container_backend.errors import ContainerBackendError, InvalidProject, TrackingUnreachable
 from container_backend.machine import FileLock, state_folder
 from container_backend.masking import without_credentials
-from container_backend.naming import TAG_CAUSE, TAG_EXIT_CODE, TAG_OUT_OF_MEMORY, TAG_REASON
-from container_backend.project import git_address, read_checkout
-from container_backend.store.reach import await_listener, is_listening, turn_to_write
+from container_backend.project import read_checkout, source_name
+from container_backend.store.mlflow_api import check_parameter_name, user_name
+from container_backend.store.reach import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
-    from mlflow.tracking import MlflowClient
-
     from container_backend.project import Checkout, Repository
+    from container_backend.store.client import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
-# https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters a request.
-_PARAMS_PER_REQUEST = 100
-# The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
-_TAG_CHARACTERS = 5000
 
 
 @dataclass
 class RunRecord:
-    """A run in the tracking store.
+    """A run of ours in its store, to write to.
 
     Attributes:
-        client: Of the store.
-        run_id: Of the run.
-        experiment_id: Of the run.
-        artifact_uri: Of its artifacts.
+        run: As it was found or created.
         status: As this process knows it; None where it does not.
     """
 
-    client: MlflowClient
-    run_id: str
-    experiment_id: str
-    artifact_uri: str
+    store: Store
+    run: StoredRun
     status: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.run.run_id
+
     def say_status(self, status: str) -> None:
-        """Set a status that is not the last, where it is another already.
+        """Set a status that is not the last, if it is another one.
 
         A store that does not take it now may do so at the end.
         """
         if status == self.status:
             return
         try:
-            if is_listening(self.client.tracking_uri):
-                with turn_to_write(self.client.tracking_uri):
-                    self.client.update_run(self.run_id, status=status)
+            if is_listening(self.store.tracking_uri):
+                self.store.set_status(self.run_id, status)
                 self.status = status
-        except MlflowException as error:
-            _logger.warning("Run (ID '%s') could not be set to %s: %s", self.run_id, status, error)
+        except TrackingUnreachable as error:
+            _logger.warning(
+                "Run (ID '%s') could not be set to %s: %s", self.run_id, status, error.message
+            )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags, in one request."""
-        items = [RunTag(key, value[:_TAG_CHARACTERS]) for key, value in tags.items()]
-        with turn_to_write(self.client.tracking_uri):
-            self.client.log_batch(self.run_id, tags=items)
+        self.store.set_tags(self.run_id, tags)
 
-    def artifacts(self) -> ArtifactRepository:
-        """Its artifact store, made as ``TrackingServiceClient._get_artifact_repo`` makes it.
+    def log_artifact(self, file: Path, folder: str) -> None:
+        """Log a file. Raises what the artifact store raises."""
+        self.store.log_artifact(self.run, file, folder)
 
-        MLflow's client reads the whole run again to find its address.
-
-        Raises:
-            Exception: Of each artifact store's own kind.
-        """
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-        from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
-
-        tracking_uri = self.client.tracking_uri
-        address = add_databricks_profile_info_to_artifact_uri(self.artifact_uri, tracking_uri)
-        if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
-            return get_artifact_repository(address, tracking_uri=tracking_uri)
-        return get_artifact_repository(address)  # MLflow 3.1
+    def log_artifacts(self, folder: Path) -> None:
+        """Log the content of a folder. Raises what the artifact store raises."""
+        self.store.log_artifacts(self.run, folder)
 
     def finish(
         self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
@@ -117,18 +98,16 @@ class RunRecord:
         """
         tags = dict(tags or {})
         if outcome.reason:
-            tags[TAG_REASON] = outcome.reason
+            tags[naming.TAG_REASON] = outcome.reason
         if outcome.cause:
-            tags[TAG_CAUSE] = outcome.cause
+            tags[naming.TAG_CAUSE] = outcome.cause
         if outcome.exit_code is not None:
-            tags[TAG_EXIT_CODE] = str(outcome.exit_code)
+            tags[naming.TAG_EXIT_CODE] = str(outcome.exit_code)
         if outcome.out_of_memory:
-            tags[TAG_OUT_OF_MEMORY] = "true"
+            tags[naming.TAG_OUT_OF_MEMORY] = "true"
         if tags:
             self.set_tags(tags)
-        end_time = None if ended_at is None else int(ended_at * 1000)
-        with turn_to_write(self.client.tracking_uri):
-            self.client.set_terminated(self.run_id, status=outcome.status, end_time=end_time)
+        self.store.end_run(self.run_id, outcome.status, ended_at)
 
 
 @contextmanager
@@ -146,11 +125,6 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
         yield
 
 
-def is_missing(error: MlflowException) -> bool:
-    """Whether a store says that there is no such thing."""
-    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
-
-
 def check_parameters(parameters: Mapping[str, str]) -> None:
     """Refuse names that MLflow cannot log, before there is a run.
 
@@ -159,7 +133,7 @@ def check_parameters(parameters: Mapping[str, str]) -> None:
     """
     for name in parameters:
         try:
-            _validate_param_name(name)
+            check_parameter_name(name)
         except MlflowException as error:
             raise InvalidProject(
                 f"The parameter '{name}' cannot be logged: {error.message}"
@@ -167,7 +141,7 @@ def check_parameters(parameters: Mapping[str, str]) -> None:
 
 
 def create_run(
-    client: MlflowClient,
+    store: Store,
     experiment_id: str,
     *,
     uri: str,
@@ -179,87 +153,52 @@ def create_run(
     tags: Mapping[str, str],
     run_name: str | None = None,
 ) -> RunRecord:
-    """Create a run that looks as one made by MLflow does; it is RUNNING, as those are.
+    """Create a run with the tags of ``mlflow.projects.utils._create_run``; it is RUNNING.
 
-    The tags are those of ``mlflow.projects.utils._create_run``, made with its functions; that
-    one itself would log parameters quoted for a shell, and they cannot be changed afterwards.
-    Git is asked by :mod:`container_backend.project.git`: asked by MLflow, it runs programs that a
-    repository names.
+    That function itself logs parameters quoted for a shell, which cannot be changed afterwards,
+    and asks git in a way that runs programs which a repository names.
     """
     checkout = read_checkout(repository, directory, version)
     tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
-    with turn_to_write(client.tracking_uri):
-        run = client.create_run(experiment_id, tags=tags, run_name=run_name)
-    info = run.info
-    record = RunRecord(client, info.run_id, experiment_id, info.artifact_uri, info.status)
+    run = store.create_run(experiment_id, tags, run_name)
+    record = RunRecord(store, run, run.status)
     with ending_on_error(record):
-        items = [Param(name, value) for name, value in parameters.items()]
-        for start in range(0, len(items), _PARAMS_PER_REQUEST):
-            with turn_to_write(client.tracking_uri):
-                client.log_batch(record.run_id, params=items[start : start + _PARAMS_PER_REQUEST])
+        store.log_parameters(run.run_id, parameters)
     return record
 
 
 def _source_tags(
     uri: str, checkout: Checkout, version: str | None, entry_point: str
 ) -> dict[str, str]:
-    from mlflow.entities import SourceType
-    from mlflow.projects import utils
-    from mlflow.tracking import fluent
-
-    source = utils._expand_uri(uri)
-    if utils._is_local_uri(uri):
-        source = git_address(source)
-    tags: dict[str, Any] = {
-        names.MLFLOW_USER: _user(),
-        names.MLFLOW_SOURCE_NAME: without_credentials(source),
-        names.MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.PROJECT),
-        names.MLFLOW_PROJECT_ENTRY_POINT: entry_point,
-        names.MLFLOW_GIT_COMMIT: checkout.commit or None,
-        names.MLFLOW_GIT_REPO_URL: checkout.address or None,
+    active = mlflow.active_run()
+    tags = {
+        naming.MLFLOW_USER: _user(),
+        naming.MLFLOW_SOURCE_NAME: without_credentials(source_name(uri)),
+        naming.MLFLOW_SOURCE_TYPE: "PROJECT",
+        naming.MLFLOW_ENTRY_POINT: entry_point,
+        naming.MLFLOW_GIT_COMMIT: checkout.commit,
+        naming.MLFLOW_GIT_ADDRESS: checkout.address,
+        naming.MLFLOW_GIT_BRANCH: version if checkout.is_branch else None,
+        naming.MLFLOW_PARENT_RUN: active.info.run_id if active is not None else None,
     }
-    if (active := fluent.active_run()) is not None:
-        tags[names.MLFLOW_PARENT_RUN_ID] = active.info.run_id
-    if checkout.is_branch:
-        tags[names.MLFLOW_GIT_BRANCH] = version
-    return {key: str(value) for key, value in tags.items() if value is not None}
+    return {key: str(value) for key, value in tags.items() if value}
 
 
 def _user() -> str:
-    """The user's name as MLflow finds it; the number of one who has none, as in many pods."""
-    from mlflow.tracking.context.default_context import _get_user
-
+    """The user's name as MLflow finds it; the number of a user without a name, as in many pods."""
     try:
-        return str(_get_user())
+        return user_name()
     except (KeyError, OSError):
         return str(os.getuid())
 
 
 @contextmanager
-def reaching(tracking_uri: str) -> Iterator[None]:
-    """What the store refuses inside is said with its address.
-
-    Raises:
-        TrackingUnreachable: Nobody answers there, or MLflow could not read from or write to it.
-    """
-    await_listener(tracking_uri)
-    try:
-        yield
-    except MlflowException as error:
-        raise TrackingUnreachable(
-            f"The tracking store '{without_credentials(tracking_uri)}' cannot be used: "
-            f"{str(error).strip()}",
-            remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
-        ) from error
-
-
-@contextmanager
 def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Whatever goes wrong inside ends the run, with the reason: none stays scheduled.
+    """An error inside ends the run, with the reason: no run stays scheduled.
 
     Args:
         record: Of the run.
-        then: What is done when that is written down.
+        then: Called when the end is written down.
     """
     try:
         yield
@@ -282,7 +221,7 @@ def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> Non
     try:
         record.finish(outcome)
         then()
-    except (MlflowException, OSError) as error:
+    except (TrackingUnreachable, OSError) as error:
         _logger.warning(
             "Run (ID '%s') could not be set to %s: %s",
             record.run_id,

@@ -30,12 +30,7 @@ LONG_FUNCTIONS = {
 }
 STRANGERS = {
     "docker": set(),
-    "mlflow": {
-        "api.python", "cli.run", "project.downloads", "project.source", "rerun.comparison",
-        "rerun.past_run", "runs.dry_run", "runs.ending.explanation", "runs.ending.finish",
-        "runs.find", "runs.foreground", "runs.handle", "runs.launch", "runs.plan", "runs.record",
-        "runs.supervise.finisher",
-    },
+    "mlflow": set(),
 }  # fmt: skip
 
 

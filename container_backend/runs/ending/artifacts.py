@@ -65,9 +65,9 @@ class Artifacts:
 
     def _log_output(self) -> None:
         record, last = self._record, self._ending.container
-        log_metrics(record.client, record.run_id, self._entry.folder / METRICS)
+        log_metrics(record.store, record.run_id, self._entry.folder / METRICS)
         if last is None or not last.was_started:
             return
         if self._spool.error is not None:
             raise self._spool.error
-        record.artifacts().log_artifact(str(self._spool.file), LOG_FOLDER)
+        record.log_artifact(self._spool.file, LOG_FOLDER)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import mlflow
-
 from container_backend.errors import EngineError
 from container_backend.naming import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
+from container_backend.store import MLFLOW_VERSION
 
 if TYPE_CHECKING:
     from container_backend.container import RunContainer
@@ -43,8 +42,8 @@ def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
         there = f"MLflow {found}" if found else "the MLflow"
         return (
             f"{there} of the image cannot read the tracking database, which MLflow "
-            f"{mlflow.__version__} of this machine uses with another schema. Put "
-            f"mlflow=={mlflow.__version__} into the requirements, or start a tracking server "
+            f"{MLFLOW_VERSION} of this machine uses with another schema. Put "
+            f"mlflow=={MLFLOW_VERSION} into the requirements, or start a tracking server "
             "(`mlflow server`) and set MLFLOW_TRACKING_URI to it"
         )
     return None

@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mlflow.exceptions import MlflowException
-from mlflow.utils import mlflow_tags
-
 from container_backend import naming
 from container_backend.container import (
     CAUSE_CANCELLED,
@@ -39,26 +36,21 @@ from container_backend.store import (
     Facts,
     RunRecord,
     describe_end,
-    is_missing,
 )
 
 if TYPE_CHECKING:
     import threading
 
-    import mlflow
-    from mlflow.tracking import MlflowClient
-
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
+    from container_backend.store import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
 # How much of the end of the output goes into an error and into the description.
 LAST_LINES: Final = 20
 # For so long an artifact store may hold up the end of a run whose program has ended.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
-# What the store says of a run that somebody deleted: nothing is to be written down any more.
-_DELETED: Final = "deleted"
 # The folder of this process for output that the disk of the entry does not take.
 _ELSEWHERE: list[Path] = []
 _TAGS_OF_AN_END: Final = {naming.TAG_EXIT_CODE, naming.TAG_CAUSE}
@@ -82,7 +74,7 @@ class Finished:
 def finish_run(
     ending: Ending,
     engine: Engine,
-    client: MlflowClient,
+    store: Store,
     entry: Entry,
     *,
     spool: LogSpool | None = None,
@@ -94,18 +86,18 @@ def finish_run(
     Args:
         ending: What is known of it.
         engine: Where its container is, or was.
-        client: Of its store.
+        store: Of the run.
         entry: Of the run in the ledger.
         spool: Its output, where the caller has all of it.
         environment: What logs the environment already.
         insist: Whether the container stays until the artifact store has taken everything.
 
     Raises:
-        MlflowException: The tracking store cannot be written to. The container is still there.
+        TrackingUnreachable: The store cannot be written to. The container is still there.
         EngineError: The engine went away.
     """
-    run = _find(client, ending.run_id)
-    if run is None:
+    run = store.find_run(ending.run_id)
+    if run is None or run.is_deleted:
         _put_away(ending, engine, entry, keep=False)
         return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
     if ending.is_gone and (written := _written(run)) is not None:
@@ -116,20 +108,18 @@ def finish_run(
             spool = keep_log(ending, engine, entry.folder)
         except NotThere:  # removed since it was seen, most likely by the process that finished it
             gone = replace(ending, is_gone=True)
-            return finish_run(gone, engine, client, entry, environment=environment, insist=insist)
-    record = RunRecord(
-        client, ending.run_id, str(run.info.experiment_id), str(run.info.artifact_uri)
-    )
+            return finish_run(gone, engine, store, entry, environment=environment, insist=insist)
+    record = RunRecord(store, run)
     artifacts = Artifacts(ending, engine, record, entry, spool, environment)
-    was_created = naming.TAG_CONTAINER_ID in run.data.tags or ending.container is not None
+    was_created = naming.TAG_CONTAINER_ID in run.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
     remarks = [] if spool.error is None else [_not_kept(spool.error)]
     facts = _facts(ending, run, remarks)
-    note = describe_end(facts, outcome, lines, run.data.tags.get(mlflow_tags.MLFLOW_RUN_NOTE, ""))
-    tags = {mlflow_tags.MLFLOW_RUN_NOTE: note}
+    note = describe_end(facts, outcome, lines, run.tags.get(naming.MLFLOW_NOTE, ""))
+    tags = {naming.MLFLOW_NOTE: note}
     if ending.attempts > 1:
         tags[naming.TAG_ATTEMPTS] = str(ending.attempts)
     last = ending.container
@@ -141,27 +131,20 @@ def finish_run(
     return Finished(outcome, tuple(lines))
 
 
-def _find(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
-    """The run; None for one that was deleted."""
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-    return None if run.info.lifecycle_stage == _DELETED else run
-
-
-def _written(run: mlflow.entities.Run) -> Outcome | None:
-    """How a run ended, where somebody wrote that down; a program may have set the status alone."""
-    tags = run.data.tags
-    if run.info.status not in TERMINAL or not tags.keys() & _TAGS_OF_AN_END:
+def _written(run: StoredRun) -> Outcome | None:
+    """How a run ended, if that is written; a program may have set the status alone."""
+    if run.status not in TERMINAL or not run.tags.keys() & _TAGS_OF_AN_END:
         return None
+    return outcome_in(run)
+
+
+def outcome_in(run: StoredRun) -> Outcome:
+    """How a run ended, as its status and its tags say."""
     return Outcome(
-        str(run.info.status),
-        tags.get(naming.TAG_REASON, ""),
-        exit_code_of(tags.get(naming.TAG_EXIT_CODE)),
-        tags.get(naming.TAG_CAUSE, ""),
+        run.status,
+        run.tags.get(naming.TAG_REASON, ""),
+        exit_code_of(run.tags.get(naming.TAG_EXIT_CODE)),
+        run.tags.get(naming.TAG_CAUSE, ""),
     )
 
 
@@ -218,8 +201,8 @@ def _not_kept(error: OSError) -> str:
     return f"Its output is not kept: {error.strerror or error}."
 
 
-def _facts(ending: Ending, run: mlflow.entities.Run, remarks: list[str]) -> Facts:
-    last, tags = ending.container, run.data.tags
+def _facts(ending: Ending, run: StoredRun, remarks: list[str]) -> Facts:
+    last, tags = ending.container, run.tags
     seconds = None
     if last is not None and not ending.is_gone and last.started_at and last.finished_at:
         seconds = max(0.0, last.finished_at - last.started_at)

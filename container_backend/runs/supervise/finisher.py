@@ -20,16 +20,15 @@ from container_backend.container import TERMINAL, RunContainer, Signs
 from container_backend.engine import connect
 from container_backend.errors import NotThere
 from container_backend.runs.ledger import METRICS, Ledger
-from container_backend.store import leave_out
+from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow.tracking import MlflowClient
-
     from container_backend.container import Ending
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
+    from container_backend.store import Store
 
 END: Final = "end"
 PROGRESS: Final = "progress"
@@ -95,7 +94,7 @@ class _Finisher:
     def __init__(self, ledger: Ledger, tracking_uri: str) -> None:
         self._ledger = ledger
         self._tracking_uri = tracking_uri
-        self._made: MlflowClient | None = None
+        self._opened: Store | None = None
         self._engine: Engine | None = None
         self._connecting = threading.Lock()
 
@@ -120,7 +119,7 @@ class _Finisher:
         if ending is None:
             entry.remove()
             return DONE, "there was no run yet"
-        finished = finish_run(ending, self._connected(), self._client, entry, insist=job.insist)
+        finished = finish_run(ending, self._connected(), self._store, entry, insist=job.insist)
         said = f"{finished.outcome.status} {finished.outcome.reason}".strip()
         return (INCOMPLETE, finished.missing) if finished.missing and job.insist else (DONE, said)
 
@@ -133,17 +132,15 @@ class _Finisher:
             return None
         if job.container is None:
             # Its client ended the run, but not the entry.
-            run = self._client.get_run(run_id)
-            if run.info.status in TERMINAL:
+            run = self._store.find_run(run_id)
+            if run is not None and run.status in TERMINAL:
                 return None
         return Ending(run_id, job.container, job.is_gone, job.signs, job.attempts)
 
     def _find_run(self, job: Job) -> str:
         """The run that a client made, and did not live to note."""
-        found = self._client.search_runs(
-            [job.experiment_id], f"tags.`{naming.TAG_SUBMISSION}` = '{job.submission}'"
-        )
-        return str(found[0].info.run_id) if found else ""
+        found = self._store.runs_with_tag(job.experiment_id, naming.TAG_SUBMISSION, job.submission)
+        return found[0].run_id if found else ""
 
     def _progress(self, job: Job) -> None:
         from container_backend.runs.ending import keep_log
@@ -157,19 +154,22 @@ class _Finisher:
             spool = keep_log(ending, self._connected(), entry.folder / PROGRESS)
         except NotThere:  # its end is the next job
             return
+        run = self._store.find_run(ending.run_id)
+        if run is None:
+            return
         if spool.error is None:
-            self._client.log_artifact(job.run_id, str(spool.file), LOG_FOLDER)
+            self._store.log_artifact(run, spool.file, LOG_FOLDER)
             spool.file.unlink()
-        log_metrics(self._client, job.run_id, entry.folder / METRICS)
+        log_metrics(self._store, run.run_id, entry.folder / METRICS)
 
     @property
-    def _client(self) -> MlflowClient:
+    def _store(self) -> Store:
         """Opened by the first job, which then says what is wrong with its address."""
-        from mlflow.tracking import MlflowClient
+        from container_backend.store import Store
 
         with self._connecting:
-            self._made = self._made or MlflowClient(self._tracking_uri)
-            return self._made
+            self._opened = self._opened or Store(self._tracking_uri)
+            return self._opened
 
     def _connected(self) -> Engine:
         with self._connecting:
@@ -183,7 +183,7 @@ def main() -> None:
     tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer
-    leave_out()
+    import_mlflow_lean()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s finisher: %(message)s")
     finisher = _Finisher(Ledger(Path(folder)), tracking_uri)
     writing = threading.Lock()

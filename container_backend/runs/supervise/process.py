@@ -13,7 +13,6 @@ from container_backend.errors import ContainerBackendError
 from container_backend.machine import MaskedFormatter
 from container_backend.runs.ledger import ledger_of, supervisor_lock
 from container_backend.runs.supervise.supervisor import Supervisor
-from container_backend.store import leave_out_ssh
 
 if TYPE_CHECKING:
     from container_backend.engine import EngineHost
@@ -83,13 +82,5 @@ def supervise_until_stopped(*, stays: bool = False) -> None:
         _logger.info("there is another supervisor")
 
 
-def run_supervisor(url: str) -> None:
-    """Be the supervisor of the engine at an address: that of the environment."""
-    if not url.startswith("ssh://"):
-        leave_out_ssh()
-
-    supervise_until_stopped()
-
-
 if __name__ == "__main__":
-    run_supervisor(sys.argv[1])
+    supervise_until_stopped()  # the argument tells users of `ps` which engine it is

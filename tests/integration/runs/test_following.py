@@ -18,6 +18,7 @@ from container_backend.container.following import inspect_container
 from container_backend.container.outcome import Ending
 from container_backend.runs.ending.finish import finish_run
 from container_backend.runs.ledger.ledger import Ledger
+from container_backend.store.client import Store
 from tests.support.client import client_of
 from tests.support.commands import command, kill_supervisors, run_command, run_process
 from tests.support.engines import OwnEngine
@@ -313,18 +314,19 @@ def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
 FINISHES = """
 import sys
 from pathlib import Path
-from mlflow.tracking import MlflowClient
 from container_backend.container.outcome import Ending
 from container_backend.engine import connect
 from container_backend.container.following import inspect_container as inspect
 from container_backend.runs.ending.finish import finish_run as finish
 from container_backend.runs.ledger.ledger import Ledger
+from container_backend.store import Store, default_address
 run_id, container, folder = sys.argv[1:]
 engine = connect()
 found = inspect(engine, container)
 print("ready", flush=True)
 sys.stdin.readline()
-done = finish(Ending(run_id, found), engine, MlflowClient(), Ledger(Path(folder)).entry("0" * 32))
+store = Store(default_address())
+done = finish(Ending(run_id, found), engine, store, Ledger(Path(folder)).entry("0" * 32))
 print(done.outcome.status, done.outcome.reason, flush=True)
 """
 
@@ -338,7 +340,9 @@ def test_who_comes_late_to_finish_a_run_does_not_take_its_output(script, engine,
     ending = Ending(run.run_id, inspect_container(engine, container.id))
     container.remove()
     before = only_run()
-    done = finish_run(ending, engine, mlflow.MlflowClient(), Ledger(tmp_path).entry("0" * 32))
+    done = finish_run(
+        ending, engine, Store(mlflow.get_tracking_uri()), Ledger(tmp_path).entry("0" * 32)
+    )
     assert done.outcome.status == "FINISHED"
     assert kept_log(run.run_id) == "the end"
     after = only_run()

@@ -7,19 +7,6 @@ import sys
 
 import pytest
 
-STORE = """
-from container_backend.store import lean
-lean.leave_out()
-import sys
-import mlflow
-client = mlflow.MlflowClient("sqlite:///{folder}/mlflow.db")
-run = client.create_run("0")
-client.set_terminated(run.info.run_id)
-print(client.get_run(run.info.run_id).info.status, sys.modules["pandas"])
-lean.bring_back()
-import pandas
-print(pandas.DataFrame({{"a": [1]}}).shape)
-"""
 LEAVING = """
 import atexit, sys, threading, time
 from container_backend.cli import process
@@ -37,11 +24,6 @@ def python(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-
-
-def test_a_store_is_used_without_the_libraries_for_data(tmp_path):
-    done = python(STORE.format(folder=tmp_path))
-    assert done.stdout == "FINISHED None\n(1, 1)\n", done.stderr
 
 
 @pytest.mark.parametrize(

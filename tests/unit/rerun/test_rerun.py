@@ -13,6 +13,7 @@ from container_backend.rerun.past_run import PastRun
 from container_backend.rerun.rerun import Again, _allowed
 from container_backend.runs.record import Recorded
 from container_backend.store.artifacts import RUN
+from container_backend.store.client import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +28,16 @@ def past(tmp_path_factory) -> Callable[..., PastRun]:
     experiment = client.create_experiment(
         "records", artifact_location=(folder / "artifacts").as_uri()
     )
-    run = client.create_run(experiment)
+    store = Store(uri)
+    run = store.create_run(experiment, {})
 
     def write(docker_args: dict[str, Any], config: dict[str, Any] | None = None) -> PastRun:
         record = Recorded(
             source="x", entry_point="main", parameters={}, docker_args=docker_args,
             config=config or {}, code=RecordedCode(),
         )  # fmt: skip
-        client.log_text(run.info.run_id, record.as_json(), RUN)
-        return PastRun(client, uri, run)
+        client.log_text(run.run_id, record.as_json(), RUN)
+        return PastRun(store, run)
 
     return write
 

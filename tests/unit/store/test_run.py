@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from container_backend.project.checkout import read_checkout
 from container_backend.project.git import find_repository
+from container_backend.store.client import Store
 from container_backend.store.run import RunRecord, _source_tags
 from tests.support.store import new_store
 
@@ -16,12 +17,12 @@ from tests.support.store import new_store
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):
     client = MlflowClient(new_store(tmp_path))
     experiment = client.create_experiment("e", artifact_location=f"{tmp_path}/a b")
-    info = client.create_run(experiment).info
+    store = Store(client.tracking_uri)
+    run = store.create_run(experiment, {})
     file = tmp_path / "container.log"
     file.write_text("said")
-    record = RunRecord(client, info.run_id, experiment, info.artifact_uri)
-    record.artifacts().log_artifact(str(file), "logs")
-    assert (Path(info.artifact_uri) / "logs" / "container.log").read_text() == "said"
+    RunRecord(store, run).log_artifact(file, "logs")
+    assert (Path(run.artifact_uri) / "logs" / "container.log").read_text() == "said"
 
 
 def test_a_token_in_an_address_of_git_is_in_no_tag(tmp_path):
