@@ -22,6 +22,7 @@ from container_backend.masking import without_credentials
 from container_backend.privileges import engine_sockets, groups_of_user, network_of_program
 
 if TYPE_CHECKING:
+    from container_backend.engine import EngineHost
     from container_backend.image import EnvironmentImage
     from container_backend.runs.plan import Plan
 
@@ -30,6 +31,7 @@ _logger = logging.getLogger(__package__)
 
 def container_spec(
     plan: Plan,
+    host: EngineHost,
     access: TrackingAccess,
     *,
     image: EnvironmentImage,
@@ -41,7 +43,7 @@ def container_spec(
 ) -> ContainerSpec:
     """The container of a run; ``recorded`` is what is written down of it."""
     args = plan.docker_args
-    config = plan.submission.config
+    config = plan.config
     owner = choose_owner(access)
     ready = plan.image if isinstance(plan.image, ReadyImage) else None
     entrypoint = ready.entrypoint if ready else None
@@ -71,7 +73,7 @@ def container_spec(
         ),
         owner=owner,
         network=_network(args.network, access),
-        groups=_groups(plan, access),
+        groups=_groups(plan, host, access),
         args=args,
         entrypoint=entrypoint,
         stop_signal=config.stop_signal,
@@ -93,16 +95,16 @@ def _network(typed: str | None, access: TrackingAccess) -> str | None:
     return network
 
 
-def _groups(plan: Plan, access: TrackingAccess) -> tuple[str | int, ...]:
+def _groups(plan: Plan, host: EngineHost, access: TrackingAccess) -> tuple[str | int, ...]:
     """The user's, where the program is given folders of this machine; and those that are typed."""
-    sockets = () if plan.submission.config.allow_engine else engine_sockets(plan.engine.host.url)
+    sockets = () if plan.config.allow_engine else engine_sockets(host.url)
     groups = groups_of_user(sockets) if access.mounts else []
     return tuple(dict.fromkeys([*groups, *plan.docker_args.groups]))
 
 
 def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:
     """What finishing the run and finding its container need to know of its plan."""
-    config = plan.submission.config
+    config = plan.config
     labels = {
         naming.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
         naming.LABEL_PROJECT: plan.project.name or plan.project.directory.name,

@@ -13,6 +13,7 @@ from container_backend.runs.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
+    from container_backend.engine import Engine
     from container_backend.environment import Lock
     from container_backend.image import ImagePlan
     from container_backend.runs.submission import Submission
@@ -45,7 +46,7 @@ def preview(submission: Submission) -> DryRun:
         ContainerBackendError: What the launch would raise before it makes anything.
     """
     with ExitStack() as needed:
-        plan = make_plan(submission, needed, needed)
+        plan, engine = make_plan(submission, needed, needed)
         from container_backend.store import Store, await_listener, find_experiment
 
         experiment = None
@@ -53,31 +54,32 @@ def preview(submission: Submission) -> DryRun:
         if store is None or store.exists():  # MLflow makes a local store by looking at it
             await_listener(plan.tracking_uri)
             opened = Store(plan.tracking_uri)
-            experiment = find_experiment(opened, submission.experiment, create=False)
+            experiment = find_experiment(opened, plan.experiment, create=False)
         access = plan_access(
-            plan.tracking_uri, experiment.artifact_uri if experiment else None, plan.engine
+            plan.tracking_uri, experiment.artifact_uri if experiment else None, engine
         )
-        reference, is_there = _look_for(plan)
+        reference, is_there = _look_for(plan, engine)
         spec = container_spec(
             plan,
+            engine.host,
             access,
             image=EnvironmentImage(reference, reference, "", plan.image.hash),
             run_id="<run id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
-        return DryRun(plan.image, spec, is_there, _lock(plan, reference, is_there=is_there))
+        return DryRun(plan.image, spec, is_there, _lock(plan, engine, reference, is_there=is_there))
 
 
-def _look_for(plan: Plan) -> tuple[str, bool]:
+def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool]:
     if isinstance(plan.image, ReadyImage):
-        return plan.image.reference, plan.engine.images.has(plan.image.reference)
-    image = find_image(plan.engine, plan.image)
+        return plan.image.reference, engine.images.has(plan.image.reference)
+    image = find_image(engine, plan.image)
     return (image.reference if image else plan.image.tag), image is not None
 
 
-def _lock(plan: Plan, reference: str, *, is_there: bool) -> Lock | None:
+def _lock(plan: Plan, engine: Engine, reference: str, *, is_there: bool) -> Lock | None:
     if isinstance(plan.image, ReadyImage):
         return None
     if is_there:
-        return lock_of(plan.engine, reference)
-    return resolve(plan.engine, plan.image, docker_auth=plan.submission.docker_auth)
+        return lock_of(engine, reference)
+    return resolve(engine, plan.image, docker_auth=plan.docker_auth)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from container_backend.container import Followed
     from container_backend.engine import Engine
     from container_backend.machine import Interrupts
+    from container_backend.runs.handle import ContainerRun
     from container_backend.runs.ledger import Entry
     from container_backend.runs.output import Chunk
     from container_backend.runs.run_files import RunFiles
@@ -244,3 +245,10 @@ class Started:
     secrets: frozenset[bytes] = field(repr=False)
     grace: float
     timeout: float | None
+
+    def as_run(self) -> ContainerRun:
+        """The run as its caller sees it."""
+        from container_backend.runs.handle import ContainerRun
+
+        uri = self.record.store.tracking_uri
+        return ContainerRun(self.engine.host, uri, self.record.run_id, self.container_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container_backend.environment import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
 from container_backend.errors import ImageUnavailable
@@ -27,8 +27,9 @@ from container_backend.image import (
 from container_backend.runs.ending import retried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
     from container_backend.project import Project
@@ -104,8 +105,9 @@ def plan_environment(
 def held_image(
     engine: Engine,
     image: ImagePlan | ReadyImage,
-    submission: Submission,
     project: Project,
+    config: BackendConfig,
+    docker_auth: Mapping[str, Any] | None,
     *,
     before_making: Callable[[], object] = lambda: None,
 ) -> Iterator[EnvironmentImage]:
@@ -114,15 +116,16 @@ def held_image(
     Args:
         engine: Which.
         image: Which.
-        submission: How it may be had.
         project: Whose.
+        config: Says whether and where the image is built, pulled and pushed.
+        docker_auth: A login for a registry.
         before_making: Called where it is not there, before that takes its time.
     """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
         ready = image.found or retried(
-            lambda: have_image(engine, image.reference, submission.docker_auth, before_making),
-            submission.config.retries,
+            lambda: have_image(engine, image.reference, docker_auth, before_making),
+            config.retries,
             ImageUnavailable,
         )
         if image.with_code:
@@ -135,10 +138,10 @@ def held_image(
             engine,
             image,
             lock,
-            docker_auth=submission.docker_auth,
-            rebuild=submission.config.rebuild,
-            repository=submission.config.image_repository,
-            push=submission.config.push,
+            docker_auth=docker_auth,
+            rebuild=config.rebuild,
+            repository=config.image_repository,
+            push=config.push,
             before_making=before_making,
         )
         record_use(engine.host, image.hash, name)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
     from container_backend.runs.foreground import Started, Watch
     from container_backend.runs.handle import ContainerRun
@@ -82,7 +83,7 @@ def launch_and_wait(
         from container_backend.runs.foreground import Foreground
 
         Foreground(started, watch, write or console(), interrupts).to_end()
-        return _submitted(started)
+        return started.as_run()
 
 
 def launch_detached(submission: Submission) -> ContainerRun:
@@ -99,7 +100,7 @@ def launch_detached(submission: Submission) -> ContainerRun:
             interrupts.hold()
             started = launch.start()
             started.record.say_status(RUNNING)
-            run = _submitted(started)
+            run = started.as_run()
         try:
             interrupts.release()
         except KeyboardInterrupt:
@@ -111,17 +112,6 @@ def launch_detached(submission: Submission) -> ContainerRun:
         run.run_id, *[run.run_id[:12]] * 3,
     )  # fmt: skip
     return run
-
-
-def _submitted(started: Started) -> ContainerRun:
-    from container_backend.runs.handle import ContainerRun
-
-    return ContainerRun(
-        started.engine.host,
-        started.record.store.tracking_uri,
-        started.record.run_id,
-        started.container_id,
-    )
 
 
 class Launch:
@@ -168,25 +158,25 @@ class Launch:
         from container_backend.container import follower_of
         from container_backend.runs.foreground import Watch
 
-        followed = follower_of(self._plan.engine.host).follow(self._container_id)
-        return Watch(followed, Output(self._plan.engine, self._container_id))
+        followed = follower_of(self._engine.host).follow(self._container_id)
+        return Watch(followed, Output(self._engine, self._container_id))
 
     def start(self) -> Started:
         """Start the program. The run is not undone from here on."""
-        start_container(self._plan.engine, self._container_id)
+        start_container(self._engine, self._container_id)
         self._until_started.close()
         from container_backend.runs.foreground import Started
 
         return Started(
-            self._plan.engine,
+            self._engine,
             self._record,
             self._container_id,
             self._entry,
             self._image.id,
             self._run_files,
             secrets_in(self._spec.environment),
-            self._submission.config.grace,
-            self._submission.config.timeout,
+            self._plan.config.grace,
+            self._plan.config.timeout,
         )
 
     def _undo(self, undo: Callable[[], object]) -> None:
@@ -203,15 +193,15 @@ class Launch:
         if repeated is not None and repeated.temporary is not None:
             self._files.callback(rmtree, repeated.temporary, ignore_errors=True)
         retries = self._submission.config.retries
-        self._plan = retried(self._try_to_plan, retries, ImageUnavailable)
-        self._ledger = ledger_of(self._plan.engine.host)
-        ensure_supervisor(self._plan.engine.host)
+        self._plan, self._engine = retried(self._try_to_plan, retries, ImageUnavailable)
+        self._ledger = ledger_of(self._engine.host)
+        ensure_supervisor(self._engine.host)
         from container_backend.store import download_file
 
         downloads = self._plan.command.downloads
         fetch_files(downloads, self._plan.storage, self._files, download_file)
 
-    def _try_to_plan(self) -> Plan:
+    def _try_to_plan(self) -> tuple[Plan, Engine]:
         with ExitStack() as connections, ExitStack() as files:
             made = make_plan(self._submission, connections, files)
             self._needed.push(connections.pop_all())
@@ -225,10 +215,10 @@ class Launch:
         await_listener(uri)
         with alone_in_store(uri):
             self._store = Store(uri)
-            found = find_experiment(self._store, self._submission.experiment, create=True)
+            found = find_experiment(self._store, self._plan.experiment, create=True)
         assert found is not None  # noqa: S101 made where it was missing
         self._experiment = found
-        self._access = plan_access(uri, found.artifact_uri, self._plan.engine)
+        self._access = plan_access(uri, found.artifact_uri, self._engine)
 
     def _reserve(self) -> None:
         """Write a note that there is going to be a run, and lock the note's entry."""
@@ -236,7 +226,7 @@ class Launch:
         self._run_files = self._needed.enter_context(RunFiles(self._plan))
         self._needed.enter_context(self._entry.lock()).own()
         self._write_note("")
-        ensure_supervisor(self._plan.engine.host)
+        ensure_supervisor(self._engine.host)
 
     def _write_note(self, run_id: str) -> None:
         note = Note(
@@ -251,19 +241,19 @@ class Launch:
         """Create the run. An error in it leaves the note: the store may have made a run."""
         from container_backend.store import await_listener, create_run, ending_on_error
 
-        plan, submission = self._plan, self._submission
+        plan = self._plan
         await_listener(plan.tracking_uri)
         self._record = create_run(
             self._store,
             self._experiment.experiment_id,
-            uri=plan.submission.uri,
+            uri=plan.uri,
             repository=plan.repository,
             directory=plan.project.directory,
-            version=submission.version,
-            entry_point=submission.entry_point,
+            version=plan.version,
+            entry_point=plan.entry_point.name,
             parameters=plan.command.parameters,
             tags={**run_tags(plan), naming.TAG_SUBMISSION: self._entry.submission},
-            run_name=submission.run_name,
+            run_name=plan.run_name,
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
@@ -275,10 +265,11 @@ class Launch:
     def _hold_image(self) -> AbstractContextManager[EnvironmentImage]:
         plan = self._plan
         return held_image(
-            plan.engine,
+            self._engine,
             plan.image,
-            self._submission,
             plan.project,
+            plan.config,
+            plan.docker_auth,
             before_making=lambda: self._record.say_status(SCHEDULED),
         )
 
@@ -287,6 +278,7 @@ class Launch:
         plan, record, image = self._plan, self._record, self._image
         self._spec = container_spec(
             plan,
+            self._engine.host,
             self._access,
             image=image,
             run_id=record.run_id,
@@ -297,24 +289,26 @@ class Launch:
         )
         files = self._run_files
         shared = find_shared_code(
-            plan.engine,
+            self._engine,
             self._spec,
             image,
             code,
             self._ledger.shared_code,
             has_folders=files.code.has_folders,
         )
-        self._undo(partial(plan.engine.containers.give_up, self._spec.name))
+        self._undo(partial(self._engine.containers.give_up, self._spec.name))
         # The tags before the start: a process that finds the run finds the container, too.
         self._container_id = create_container(
-            plan.engine,
+            self._engine,
             self._spec,
             code,
-            lambda made: record.set_tags(container_tags(plan, made, image, files.digest)),
+            lambda made: record.set_tags(
+                container_tags(self._engine.host, made, image, files.digest)
+            ),
             shared,
         )
         _logger.info(
             "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id
         )
         if not self._entry.is_there:  # on a full disk: a supervisor without notes ends
-            ensure_supervisor(plan.engine.host)
+            ensure_supervisor(self._engine.host)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container_backend.container import (
     DockerArgs,
@@ -43,67 +43,82 @@ from container_backend.runs.image_choice import which_image
 from container_backend.runs.image_project import ImageProject, open_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import ImagePlan, ReadyImage
     from container_backend.project import EntryPoint, Project, Repository
-    from container_backend.runs.submission import Submission
+    from container_backend.runs.submission import Repetition, Submission
+    from container_backend.store import Experiment
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that was checked as far as it can be.
+    """A run that was checked as far as possible. Nothing of it is open or connected.
 
     Attributes:
-        submission: What was asked for.
-        project: What was found.
+        uri: The address of the project, as it is written down.
+        version: A branch, tag or commit, for git.
+        project: What is at that address.
         entry_point: Of the project.
-        command: With the values of the submission.
+        command: With the values of the parameters.
+        parameters: As they were given.
         environment: What the program needs.
-        docker_args: Of the project's ``docker_env``, the config and the submission.
-        image: Which image it will run in.
-        engine: Where.
+        config: The backend config.
+        docker_args: Of the project's ``docker_env``, the config and the caller.
+        given_docker_args: Those of the config and the caller, as they were given.
+        docker_auth: A login for a registry, as MLflow takes it.
+        image: Which image the run will have.
+        build_image: Put the code into an image that the project names itself.
         tracking_uri: Absolute.
+        experiment: Where the run goes.
+        run_name: None for one that MLflow chooses.
         storage: The folder for downloads; not there yet.
-        fetched: The folder that the project was fetched to, if it was.
+        temporary: The folders that are made for the run, and go with it.
+        is_fetched: The project is not a folder of the caller.
         repository: Has the project in its work tree; None where git is asked nothing.
         image_project: What the image says of the project, where the project is an image.
+        repetition: The run that this one repeats.
     """
 
-    submission: Submission
+    uri: str
+    version: str | None
     project: Project
     entry_point: EntryPoint
     command: Command
+    parameters: Mapping[str, object]
     environment: EnvironmentSpec | DockerEnvironment
+    config: BackendConfig
     docker_args: DockerArgs
+    given_docker_args: Mapping[str, Any]
+    docker_auth: Mapping[str, Any] | None = field(repr=False)
     image: ImagePlan | ReadyImage
-    engine: Engine
+    build_image: bool
     tracking_uri: str
+    experiment: Experiment
+    run_name: str | None
     storage: Path
-    fetched: Path | None
+    temporary: tuple[Path, ...]
+    is_fetched: bool
+    repetition: Repetition | None
     repository: Repository | None = None
     image_project: ImageProject | None = None
 
-    @property
-    def temporary(self) -> tuple[Path, ...]:
-        """The folders that are made for the run, and go with it.
 
-        Downloads stay where the caller said where to put them.
-        """
-        kept = self.submission.storage_dir or self.submission.config.storage_dir
-        downloads = self.storage if self.command.downloads and not kept else None
-        return tuple(folder for folder in (self.fetched, downloads) if folder is not None)
-
-
-def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) -> Plan:
+def make_plan(
+    submission: Submission, connections: ExitStack, files: ExitStack
+) -> tuple[Plan, Engine]:
     """Read and check everything.
 
     Args:
         submission: What is asked for.
         connections: Closes the connection to the engine.
         files: Removes the files of a project that was fetched.
+
+    Returns:
+        The plan, and the engine that it was made for.
 
     Raises:
         ContainerBackendError: Something is wrong, or there is no engine. Nothing was made.
@@ -127,20 +142,43 @@ def make_plan(submission: Submission, connections: ExitStack, files: ExitStack) 
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, config)
-    return Plan(
-        submission=submission,
+    plan = Plan(
+        **_asked_for(submission, command, storage, source.temporary),
+        uri=submission.uri,
         project=project,
         entry_point=entry_point,
         command=command,
         environment=environment,
         docker_args=docker_args,
         image=which_image(connected, environment, submission, project, docker_args.platform),
-        engine=connected,
         tracking_uri=tracking_uri,
-        storage=storage,
-        fetched=source.temporary,
         repository=source.repository,
     )
+    return plan, connected
+
+
+def _asked_for(
+    submission: Submission, command: Command, storage: Path, fetched: Path | None
+) -> dict[str, Any]:
+    """What goes from a submission into a plan as it is, and the folders of the run."""
+    config = submission.config
+    # Downloads stay in a folder that the caller names.
+    is_kept = bool(submission.storage_dir or config.storage_dir)
+    downloads = storage if command.downloads and not is_kept else None
+    return {
+        "version": submission.version,
+        "parameters": submission.parameters,
+        "config": config,
+        "given_docker_args": {**config.docker_args, **submission.docker_args},
+        "docker_auth": submission.docker_auth,
+        "build_image": submission.build_image,
+        "experiment": submission.experiment,
+        "run_name": submission.run_name,
+        "repetition": submission.repetition,
+        "storage": storage,
+        "temporary": tuple(folder for folder in (fetched, downloads) if folder is not None),
+        "is_fetched": fetched is not None,
+    }
 
 
 def _source(submission: Submission, files: ExitStack) -> Source:
@@ -156,7 +194,7 @@ def _plan_of_image(
     storage: Path,
     connections: ExitStack,
     files: ExitStack,
-) -> Plan:
+) -> tuple[Plan, Engine]:
     """The plan for a project that is an image. Raises as :func:`make_plan`."""
     reference_of(submission.uri)
     connected = _connected(submission, connections)
@@ -169,20 +207,19 @@ def _plan_of_image(
     _check_variables(asked, docker_args)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, submission.config)
-    return Plan(
-        submission=replace(submission, uri=found.address),
+    plan = Plan(
+        **_asked_for(submission, command, storage, project.directory),
+        uri=found.address,
         project=project,
         entry_point=entry_point,
         command=command,
         environment=found.environment,
         docker_args=docker_args,
         image=found.image,
-        engine=connected,
         tracking_uri=tracking_uri,
-        storage=storage,
-        fetched=project.directory,
         image_project=found,
     )
+    return plan, connected
 
 
 def _check_variables(*given: DockerArgs) -> None:

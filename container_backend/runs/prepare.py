@@ -57,7 +57,9 @@ def build_environment(submission: Submission) -> EnvironmentImage:
         environment = read_environment(project, entry_point, submission.config)
         with closing(connect()) as engine:
             image = which_image(engine, environment, submission, project)
-            with held_image(engine, image, submission, project) as found:
+            with held_image(
+                engine, image, project, submission.config, submission.docker_auth
+            ) as found:
                 return found
 
 

@@ -18,9 +18,11 @@ from container_backend.masking import is_secret, secrets_in, without_credentials
 from container_backend.project import RecordedCode, is_address, local_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from container_backend.engine import EngineHost
     from container_backend.image import EnvironmentImage
     from container_backend.runs.plan import Plan
-    from container_backend.runs.submission import Submission
 
 # Change it when what was written before can no longer be read.
 SCHEMA_VERSION: Final = 1
@@ -115,15 +117,14 @@ def read_recorded(text: str) -> Recorded:
 
 def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
     """What is to be written down of a run."""
-    submission = plan.submission
-    config = submission.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True)
+    config = plan.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True)
     return Recorded(
-        source=_source(submission.uri),
-        entry_point=submission.entry_point,
+        source=_source(plan.uri),
+        entry_point=plan.entry_point.name,
         parameters=_parameters(plan),
-        docker_args=_docker_args(submission),
+        docker_args=_docker_args(plan.given_docker_args),
         config=config,
-        build_image=submission.build_image,
+        build_image=plan.build_image,
         code=code,
         environment=_environment(plan.image) if isinstance(plan.image, ImagePlan) else None,
     )
@@ -140,16 +141,15 @@ def _source(uri: str) -> str:
 def _parameters(plan: Plan) -> dict[str, str]:
     """A path is relative to where the run was started from."""
     found = {}
-    for name, value in plan.submission.parameters.items():
+    for name, value in plan.parameters.items():
         parameter = plan.entry_point.parameters.get(str(name))
         is_path = parameter is not None and parameter.kind == "path" and not is_address(str(value))
         found[str(name)] = str(local_path(str(value))) if is_path else str(value)
     return found
 
 
-def _docker_args(submission: Submission) -> dict[str, Any]:
+def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
     """As given, with absolute paths and the variables of files; of secret ones, the names."""
-    given = {**submission.config.docker_args, **submission.docker_args}
     kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
     resolved = parse_docker_args(given)
     if resolved.environment:
@@ -192,13 +192,13 @@ def run_tags(plan: Plan) -> dict[str, str]:
         tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
         tags[naming.TAG_BASE_DIGEST] = plan.image_project.base_digest
-    if (repeated := plan.submission.repetition) is not None:
+    if (repeated := plan.repetition) is not None:
         tags |= {**repeated.tags, naming.TAG_RERUN_OF: repeated.run_id}
     return tags
 
 
 def container_tags(
-    plan: Plan, container_id: str, image: EnvironmentImage, code_digest: str
+    host: EngineHost, container_id: str, image: EnvironmentImage, code_digest: str
 ) -> dict[str, str]:
     """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
     tags = {
@@ -207,7 +207,7 @@ def container_tags(
         naming.TAG_CONTAINER_ID: container_id,
         naming.TAG_IMAGE: image.reference,
         naming.TAG_IMAGE_DIGEST: image.digest,
-        naming.TAG_ENGINE: without_credentials(plan.engine.host.url),
+        naming.TAG_ENGINE: without_credentials(host.url),
         naming.TAG_CODE_DIGEST: code_digest,
     }
     if image.repository_digest:

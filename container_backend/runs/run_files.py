@@ -38,8 +38,8 @@ class RunFiles:
     def __init__(self, plan: Plan) -> None:
         """Ask git about the code; nothing is read yet."""
         self._plan = plan
-        self._policy = plan.submission.config.record_code
-        repeated = plan.submission.repetition
+        self._policy = plan.config.record_code
+        repeated = plan.repetition
         self._repeats = repeated.code if repeated is not None else None
         self._tree = _committed(plan)
         in_commit = self._tree is not None
@@ -101,7 +101,7 @@ class RunFiles:
             digest=self.digest,
             commit=tree.commit if tree else "",
             # What was fetched is where it was fetched from.
-            repository=str(tree.repository) if tree and plan.fetched is None else "",
+            repository=str(tree.repository) if tree and not plan.is_fetched else "",
             subdirectory=tree.subdirectory if tree else "",
             archived=archived,
             why_not=why_not,

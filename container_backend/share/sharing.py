@@ -92,7 +92,9 @@ def build_and_share(
             if platform == engine.facts.platform:
                 platform = None
             image = which_image(engine, environment, submission, project, platform)
-            with held_image(engine, image, submission, project) as base:
+            with held_image(
+                engine, image, project, submission.config, submission.docker_auth
+            ) as base:
                 _check_architecture(engine, base, platform)
                 built = build_project_image(
                     engine,
