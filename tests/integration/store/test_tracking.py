@@ -137,7 +137,7 @@ def test_a_program_is_not_in_the_group_that_may_use_the_engine(
     """As an ordinary user in that group and another one; the engine's own folder is left as it is."""
     uid, other = 54321, 54322
     group = Path(engine.host.url.removeprefix("unix://")).stat().st_gid
-    for path in (workplace, workplace / "store"):
+    for path in (workplace, workplace / "store", workplace / "store" / "mlflow.db"):
         os.chown(path, uid, uid)
     done = subprocess.run(
         [
