@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# Labels of images and containers. All of ours start alike, and nobody else may set them.
+# Labels of images and containers. All of ours start alike; a project may not set them.
 LABEL_PREFIX: Final = "container-backend."
 LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
 LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
@@ -27,7 +27,7 @@ LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
 LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
-# What is written down of the run (see runs/record.py), for whoever finishes it.
+# What is written down of the run (see runs/record.py), for the process that finishes it.
 LABEL_RECORD: Final = LABEL_PREFIX + "record"
 # Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see runs/ledger).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
@@ -86,7 +86,7 @@ ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
 HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
-# What goes to the run's artifacts as it is, by whoever finishes the run.
+# What goes to the run's artifacts as it is, by the process that finishes the run.
 RECORD_DIRECTORY: Final = "/mlflow/record"
 # Where the shell leaves a mark, whichever user it runs as, when an image's own entry point has come
 # to it.

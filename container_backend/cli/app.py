@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 each part raises its own kind
-        # What the tracking server, the engine or the disk said and nobody foresaw.
+        # An error of the tracking server, the engine or the disk that has no message of ours.
         if os.environ.get(_DEBUG):
             click.echo(without_credentials(traceback.format_exc()), err=True)
             sys.exit(1)

@@ -149,7 +149,7 @@ def build(
     """Build an image of the project at URI, and print its reference.
 
     Without --tag, that is the image of its environment, which is found or built; with it, an image
-    that anybody with Docker can run.
+    that runs on any machine with Docker.
     """
     if tag is None and (push or platform or save):
         raise click.UsageError("--push, --platform and --save go with --tag NAME.")

@@ -139,7 +139,7 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
     try:
         _print_logs(run, follow=follow, since=since, tail=tail)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads it has enough, as `head` has
+    except BrokenPipeError:  # the reader has enough, as `head` has
         sys.exit(1)
 
 

@@ -39,8 +39,6 @@ def create_container(
     """Create a container with the project's code in it.
 
     Args:
-        engine: Where.
-        spec: What.
         code: An archive of what goes in; see :func:`container_backend.project.archive.archive_code`.
         created: Is given the container's id, in another thread while the code is on its way.
         shared: Where the code may be found instead of being sent.

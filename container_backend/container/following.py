@@ -51,7 +51,7 @@ def with_event(signs: Signs, event: Event) -> Signs:
 
 
 class Followed:
-    """A container that somebody waits for."""
+    """A container that a thread waits for."""
 
     def __init__(self, container_id: str) -> None:
         """Nothing has happened yet."""

@@ -176,7 +176,7 @@ def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tupl
     if name is None:
         return f"the program ended with exit code {code}", CAUSE_PROGRAM
     if signal == code - 128:
-        said = f"killed from outside: somebody had the engine send {name}"
+        said = f"killed from outside: a client of the engine sent {name}"
     elif name == "SIGKILL":
         said = f"killed from outside, most likely for want of memory: {name}"
     else:

@@ -108,12 +108,12 @@ class SharedCode:
         return ""
 
     def was_sent(self) -> None:
-        """Take note that the archive was sent; somebody else may have made the image meanwhile."""
+        """Note that the archive was sent, unless another process has made the image."""
         if not _read(self._file):
             _write(self._file, _SENT)
 
     def _make_alone(self) -> bool:
-        """Make the image, unless somebody else is just doing so. Whether it is there."""
+        """Make the image, unless another process is doing so. True if the image is there."""
         with FileLock(
             self._file.with_suffix(_LOCK), "another process that makes this image"
         ) as lock:
@@ -170,7 +170,6 @@ def find_shared_code(
     """How the code of a run is shared; None where it is always sent.
 
     Args:
-        engine: Where.
         spec: Of the run's container.
         image: Of the run.
         code: The archive.
@@ -213,7 +212,7 @@ def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) ->
     """
     now = time.time()
     with suppress(OSError):
-        for file in folder.iterdir():  # from here on, nobody takes such an image for there
+        for file in folder.iterdir():  # no process relies on such an image from here on
             if now - file.stat().st_mtime >= unused_for:
                 file.unlink()
     label = f"{LABEL_SHARED_CODE}={owner_id()}"

@@ -36,7 +36,7 @@ class ContainerSpec:
         entrypoint: What the shell is started by, instead of the image's own entry point; None for
             that one.
         stop_signal: What the program is sent that it may stop.
-        stop_seconds: How long it has then, whoever stops it.
+        stop_seconds: How long it has then, also when another process stops it.
         python_path: The image's PYTHONPATH.
         leaves_mark: Whether the shell is to show that it was reached, by :data:`names.REACHED`.
     """

@@ -132,7 +132,6 @@ def resolve(
     """What would be installed; no image is left.
 
     Args:
-        engine: Where.
         plan: Which environment.
         docker_auth: A login for the base's registry.
         anew: Whether the indexes are asked although the engine knows an answer of before.
@@ -203,7 +202,7 @@ def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]
 
 
 def _discard(engine: Engine, image_id: str) -> None:
-    """Nobody would find an image that has no name, but the disk would be fuller by it."""
+    """Remove an image without a name, which would only fill the disk."""
     with suppress(EngineError):
         if not engine.images.inspect(image_id)["RepoTags"]:
             engine.images.remove(image_id, prune=False)

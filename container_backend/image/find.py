@@ -80,9 +80,7 @@ def find_or_build(
     """The image of a plan: of the engine, else of a registry, else built.
 
     Args:
-        engine: Where.
-        plan: Which.
-        lock: Of that image; shared when this returns, so that nobody removes the image before it
+        lock: Of that image; shared when this returns, so that no process removes the image before it
             is used.
         docker_auth: A login for the base's registry.
         rebuild: Whether it is built although it is there, without any step of before.
@@ -100,7 +98,7 @@ def find_or_build(
         return found
     before_making()
     lock.own()
-    # Somebody else may have built it while this waited.
+    # Another process may have built it while this one waited.
     if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
     elif plan.exact:

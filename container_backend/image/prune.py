@@ -184,7 +184,7 @@ class Use:
 def image_lock(host: EngineHost, environment_hash: str) -> Iterator[FileLock]:
     """The lock of an image: shared by those who use it, alone for who builds or removes it.
 
-    Held by nobody yet; let go of at the end.
+    Not held yet; released at the end.
     """
     file = _folder(host, environment_hash) / _LOCK
     with FileLock(file, "another process that builds or uses this image") as lock:
@@ -217,7 +217,7 @@ def use_of(host: EngineHost, environment_hash: str) -> Use:
 
 
 def forget_use(host: EngineHost, environment_hash: str) -> None:
-    """The image is gone; so is its record. The lock's file stays: somebody may be waiting."""
+    """Forget the image. The file of its lock stays: another process may wait for the lock."""
     folder = _folder(host, environment_hash) / _PROJECTS
     try:
         for file in folder.iterdir():

@@ -62,7 +62,6 @@ def have(
     """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
 
     Args:
-        engine: Which.
         reference: Of the image.
         docker_auth: A login for its registry.
         pull: ``missing``, ``always`` or ``never``.
@@ -116,7 +115,6 @@ def add_code(
     """An image with a project's code in it, on top of another; MLflow's ``--build-image``.
 
     Args:
-        engine: Where.
         image: On that engine.
         name: The project's.
         directory: Its code; ``.dockerignore`` is honoured.

@@ -41,11 +41,11 @@ class FileLock:
             _logger.debug("No lock on %s: %s", file, error)
 
     def share(self) -> None:
-        """Wait until nobody holds it alone; then hold it together with others."""
+        """Wait until no process holds the lock alone; then share it."""
         self._take("LOCK_SH")
 
     def own(self) -> None:
-        """Wait until nobody else holds it; then hold it alone."""
+        """Wait until no other process holds the lock; then hold it alone."""
         self._take("LOCK_EX")
 
     def try_to_own(self) -> bool:

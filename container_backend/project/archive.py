@@ -97,7 +97,7 @@ def archive_code(
         spool.flush()  # a full disk says so now
         spool.seek(0)
         if size <= _SPOOL_BYTES:
-            with spool:  # whoever asks for its file's number has it written to a disk
+            with spool:  # asking for its file's number would write it to a disk
                 return io.BytesIO(spool.read())
     except BaseException as error:
         with suppress(OSError):  # what is in its buffer has nowhere to go
@@ -133,7 +133,7 @@ def add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
 
 
 def add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
-    """A file that is ours: nobody but root may change it."""
+    """Add a file that only root may change."""
     entry = tarfile.TarInfo(path.lstrip("/"))
     entry.size, entry.mode = content.seek(0, os.SEEK_END), 0o644
     content.seek(0)

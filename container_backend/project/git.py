@@ -124,7 +124,6 @@ class View:
     """A repository as git is shown it.
 
     Attributes:
-        repository: Which.
         directory: In place of the repository's own.
         settings: The repository's own configuration: the last value by key, as git writes keys.
             Only data: none of it is in force.

@@ -75,7 +75,7 @@ class CodeCopy:
             content: Of a file.
 
         Returns:
-            The content for whoever sends it: what is read of it is taken.
+            The content for the process that sends it; what is read is also kept.
         """
         self.has_folders = self.has_folders or entry.isdir()
         own = tarfile.TarInfo(relative)

@@ -101,7 +101,6 @@ def plan_again(
     """The image of an environment of before; None where nothing is left to build it from.
 
     Args:
-        engine: Where.
         before: What is left of it.
         code: The project, for packages that are built from it.
         secrets: For the steps of the build.

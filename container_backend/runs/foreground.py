@@ -166,7 +166,7 @@ class Foreground:
     def _await_store(self) -> None:
         if not self._await_listener():
             address = without_credentials(self._started.record.store.tracking_uri)
-            raise TrackingUnreachable(f"nobody answers at {address}")
+            raise TrackingUnreachable(f"no server answers at {address}")
 
     def _await_listener(self) -> bool:
         """True once the store answers; False after five minutes without an answer."""

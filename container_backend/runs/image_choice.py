@@ -111,12 +111,9 @@ def held_image(
     *,
     before_making: Callable[[], object] = lambda: None,
 ) -> Iterator[EnvironmentImage]:
-    """The image on the engine: found, built or pulled. Nobody removes it while the context lasts.
+    """The image on the engine: found, built or pulled. No process removes it while the context lasts.
 
     Args:
-        engine: Which.
-        image: Which.
-        project: Whose.
         config: Says whether and where the image is built, pulled and pushed.
         docker_auth: A login for a registry.
         before_making: Called where it is not there, before that takes its time.

@@ -57,7 +57,6 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
     """The project of an image, which is pulled where it is not on the engine.
 
     Args:
-        engine: Where.
         submission: Which image; ``pull`` of its config says when its registry is asked.
         needed: Removes what is made for it when it is closed.
 

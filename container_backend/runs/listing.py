@@ -65,7 +65,6 @@ def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
     """The runs that have a container on an engine, the youngest first.
 
     Args:
-        engine: Which.
         ended: Whether those are listed, too, whose program has ended.
 
     Raises:

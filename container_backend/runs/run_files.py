@@ -1,6 +1,6 @@
 """Files for the artifacts of a run: all that is needed to repeat it.
 
-They lie in the container beside the code, so that whoever finishes the run has them. What differs
+They lie in the container beside the code, so that the process that finishes the run has them. What differs
 between runs of the same code is a label of the container instead (``record/run.json``).
 """
 

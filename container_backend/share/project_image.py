@@ -65,7 +65,7 @@ _RUNNER: Final = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
 _PYTHON: Final = f"{naming.ENVIRONMENT_DIRECTORY}/bin/python"
 _INTERPRETERS: Final = ("python3", "python")
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Nobody's number on most systems; for who asks for none, by number for those who must not be root.
+# No user of most systems has this number. By number, for hosts that refuse root.
 _USER: Final = "1000:1000"
 
 
@@ -178,7 +178,7 @@ def _lock(engine: Engine, wanted: ProjectImage) -> Lock | None:
 _TIME: Final = 315_532_800
 # Where MLflow's own docker runs put a store (mlflow.projects.docker), and its journal beside it.
 _MLFLOW_FOLDER: Final = "/mlflow/tmp"
-# Where MLflow puts the artifacts of a database that nobody chose a place for.
+# Where MLflow puts the artifacts of a database without a chosen place.
 _ARTIFACTS_LINK: Final = f"{CODE_DIRECTORY}/mlruns"
 
 

@@ -86,7 +86,7 @@ def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any
 
 
 def _store(lock: Lock | None) -> str:
-    """Where runs go if nobody says so: what the MLflow in the environment can write."""
+    """Where runs go without MLFLOW_TRACKING_URI: what the MLflow in the environment can write."""
     if lock is None:
         return _DATABASE
     packages = {match[0].lower() for name in lock.packages if (match := _NAME.match(name))}

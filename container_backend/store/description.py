@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from container_backend.container import Outcome
 
-# What comes after it is ours, and is written anew; what stands before it is somebody else's.
+# What comes after it is ours, and is written anew; what stands before it is the user's.
 _BEGIN: Final = "<!-- container-backend -->"
 _MOST_CHARACTERS: Final = 4500
 _LINE_CHARACTERS: Final = 300

@@ -1,4 +1,4 @@
-"""How to reach the store of a run from this machine, as whoever started it did."""
+"""How to reach the store of a run from this machine, as the client that started the run did."""
 
 from __future__ import annotations
 

@@ -70,7 +70,6 @@ def build_image(
     """Build an image.
 
     Args:
-        engine: Where.
         request: What to build.
         on_progress: Told of each step. What it raises ends the build.
 

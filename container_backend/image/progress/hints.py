@@ -27,7 +27,7 @@ _BROKEN_STORAGE: Final = (
     r"/overlay2/\S+: no such file or directory",
     f"The engine misses files of its own: most likely its disk is full. {_MAKE_ROOM}",
 )
-# Somebody may remove an image between the moment when it is found and that when it is used.
+# Another process may remove an image after it was found and before it is used.
 _VANISHED: Final = (
     r"no such image",
     "The image was removed meanwhile. Start the run once more: it is built or pulled again.",
@@ -199,5 +199,5 @@ def _summary(error: BuildFailed) -> str:
     exited = _EXITED.search(error.message)
     if exited is None:
         return f"{start}.\nFailed step: {step}\n    {error.message}"
-    # The instruction of somebody's own template is shown whole.
+    # The instruction of a user's own template is shown whole.
     return f"{start}.\nFailed step: {instruction_of(error.step) or step} (exit code {exited[1]})"

@@ -65,7 +65,7 @@ def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[Ste
 def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
     live = Live(
         _Lines(view),
-        # What others write is left in lines as long as they are, for whoever copies them.
+        # Other lines are not cut, so that they can be copied.
         console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
         refresh_per_second=_PER_SECOND,
         transient=True,

@@ -22,10 +22,10 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (rf"\] FROM {_NAME}", "getting {0}"),
     (r"^exporting to image", "writing the image"),
     (rf"^({PULLING}|{PUSHING})$", "{0}"),
-    # Done at once, and nobody's business.
+    # Done at once; of no interest.
     (r"\] WORKDIR /mlflow/|\] USER ", None),
 )
-# A step of somebody's own template.
+# A step of a user's own template.
 _INSTRUCTION: Final = re.compile(r"^\[(?!internal|auth)[^\]]+\] (.+)$", re.DOTALL)
 _MOUNT: Final = re.compile(r"--mount=\S+ ")
 _BASE: Final = re.compile(r"\] FROM ")
@@ -34,7 +34,7 @@ _LONGEST: Final = 60
 
 
 def describe_step(name: str) -> str | None:
-    """What a step does, in words; None for one that nobody needs to know of.
+    """What a step does, in words; None for one that is not shown.
 
     Args:
         name: As BuildKit calls it: ``[stage 2/5] RUN …``.
@@ -47,7 +47,7 @@ def describe_step(name: str) -> str | None:
 
 
 def instruction_of(name: str) -> str | None:
-    """The instruction of a step of somebody's own template; None for any other step."""
+    """The instruction of a step of a user's own template; None for any other step."""
     if any(re.search(pattern, name) for pattern, _ in _STEPS):
         return None
     match = _INSTRUCTION.match(name)

@@ -245,7 +245,7 @@ def _settled_at(seen: Seen, ended_at: float) -> float:
         # Its client finishes it at this moment, or is about to start it.
         return ended_at + PROBE_SECONDS
     if container is not None and seen.signs.signal and not (seen.mark or seen.signs.engine_lost):
-        # An engine that shuts down first ends its containers by signals that nobody asked for.
+        # An engine that shuts down first ends its containers by signals that no client asked for.
         return ended_at + SHUTDOWN_SECONDS
     return ended_at
 

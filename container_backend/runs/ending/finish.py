@@ -1,6 +1,6 @@
 """The end of a run: what is known of its container is written down, and the container put away.
 
-All that is written comes from the container, so that whoever does it, and however often, writes
+All that is written comes from the container, so that each process that does it, and each time, writes
 the same. What cannot be written yet leaves the container where it is.
 """
 

@@ -1,7 +1,7 @@
 """What this user's runs on an engine need beyond their containers: notes, spools and locks on disk.
 
-A run has an entry from before it is created until it is finished. Whoever sees to it holds the
-entry's lock, which ends with the process: an entry that nobody holds is one to look after.
+A run has an entry from before it is created until it is finished. The process that sees to it holds the
+entry's lock, which ends with the process: an entry that no process holds needs the supervisor.
 """
 
 from __future__ import annotations

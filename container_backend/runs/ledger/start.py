@@ -63,8 +63,8 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
             return
         _failed.add(host.url)
         _logger.warning(
-            "No supervisor could be started: %s: '%s'. A run that nobody waits for keeps its "
-            "status until somebody does (`container-backend wait`). Set XDG_STATE_HOME to a "
+            "No supervisor could be started: %s: '%s'. A run without a client keeps its "
+            "status until one waits for it (`container-backend wait`). Set XDG_STATE_HOME to a "
             "folder that can be written to.",
             error.strerror or error,
             error.filename or ledger.folder,

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__package__)
 _CLOCK_SECONDS: Final = 0.05
 # Later than all that is in a log.
 _NEVER: Final = "Z"
-# For so long whoever reads the output may read nothing, when the program has ended.
+# For so long the reader of the output may read nothing after the program has ended.
 _STALLED_SECONDS: Final = 5.0
 
 
@@ -75,7 +75,7 @@ class Display:
         return self._thread is not None and self._thread.is_alive()
 
     def drain(self) -> bool:
-        """Wait until all is shown, or nobody reads it. Whether the spool has all."""
+        """Wait until all is shown, or the reader is gone. True if the spool has all."""
         read = -1
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(_STALLED_SECONDS)

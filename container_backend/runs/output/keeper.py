@@ -1,4 +1,4 @@
-"""Keeps the output of containers whose client is gone, for the case that somebody removes them.
+"""Keeps the output of containers whose client is gone, in case they are removed.
 
 With a container goes the engine's log of it. One thread reads the logs of all containers, as the
 engine sends them, into a file each; it is read only if the container has vanished.

@@ -46,7 +46,6 @@ class Output:
         """Attach to a container that was created and not started.
 
         Args:
-            engine: Where.
             container_id: Whose. It must have no terminal, which would mix its streams.
 
         Raises:
@@ -109,8 +108,6 @@ def read_log(
     """What the engine has kept of a container's output.
 
     Args:
-        engine: Where.
-        container_id: Whose.
         follow: Whether to go on until the program has ended.
         since: Seconds since 1970: what was written before is left out.
         tail: How many lines at the end; all by default.
@@ -136,8 +133,6 @@ def follow_log(
     entry that was sent is read once more; entries are told apart by their times.
 
     Args:
-        engine: Where.
-        container_id: Whose.
         since: Seconds since 1970: what was written before is left out.
         tail: How many lines at the end; all by default.
 

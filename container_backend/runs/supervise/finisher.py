@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 END: Final = "end"
 PROGRESS: Final = "progress"
-# Answers: it is finished; somebody else does it; it must be tried again; all but some artifacts is
+# Answers: it is finished; another process does it; it must be tried again; all but some artifacts is
 # there, and that must be tried again.
 DONE: Final = "done"
 BUSY: Final = "busy"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from container_backend.machine import FileLock
 
 _logger = logging.getLogger(__package__)
-# How often the lock is tried before somebody else is taken for the supervisor.
+# How often the lock is tried before another process is taken for the supervisor.
 _LOCK_TRIES: Final = 3
 _LOCK_PAUSE_SECONDS: Final = 0.05
 
@@ -59,7 +59,7 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
             elif not _is_mine(lock):
                 return False
             gave_up = Supervisor(host, ledger, stays=stays).run()
-        # Somebody who found the lock taken, and relied on it, has left an entry by now.
+        # A client that found the lock taken has left an entry by now.
         if gave_up or not any(ledger.entries()):
             return True
 

@@ -29,7 +29,7 @@ class Wanted:
         parameters: Name → value.
         storage: Where files of parameters are downloaded to; None for somewhere temporary.
         command: A command to run instead of an entry point; empty for none.
-        is_guessed: Whether nobody said that it is a command.
+        is_guessed: The words did not say that it is a command.
         help: Whether only help is wanted.
         is_named: Whether the entry point was named.
     """

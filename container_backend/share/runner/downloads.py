@@ -1,6 +1,6 @@
 """Files that a program is handed by address: fetched into the container before it starts.
 
-As :mod:`container_backend.project.downloads`, which does it on the machine of whoever starts a run.
+As :mod:`container_backend.project.downloads`, which does it on the machine that starts a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Becoming the program, or being the first process of its container.
 
 As its container's first process (PID 1), a program gets no signal that it has no handler for, and
-nobody buries what it leaves behind: https://docs.docker.com/reference/cli/docker/container/run/#init
+no process reaps its children when they have ended: https://docs.docker.com/reference/cli/docker/container/run/#init
 So a process of ours stays the first one, where there is no other.
 """
 
@@ -76,7 +76,7 @@ def _supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
                 os.tcsetpgrp(0, os.getpid())
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _become(words, environment)
-    with contextlib.suppress(OSError):  # whoever of the two comes first
+    with contextlib.suppress(OSError):  # the process may have ended
         os.setpgid(child, child)
     code = None
     is_stopping = False

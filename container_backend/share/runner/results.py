@@ -1,4 +1,4 @@
-"""Where runs are logged to if nobody says so: a folder of the container that a volume can be put on."""
+"""Where runs are logged to without MLFLOW_TRACKING_URI: a folder of the container for a volume."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
 
 
 def say_where_they_are(environ: Mapping[str, str]) -> None:
-    """After the program: where its results are, if there are any and nobody chose where."""
+    """After the program: where its results are, if there are any and no place was chosen."""
     if RESULTS_DIRECTORY not in environ.get(_TRACKING_URI, ""):
         return
     with contextlib.suppress(OSError):

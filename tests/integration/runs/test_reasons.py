@@ -89,7 +89,7 @@ def _remove(engine, container: str) -> None:
 OUTSIDE = {
     "docker stop": (
         lambda engine, container: client_of(engine).api.stop(container, timeout=5),
-        "killed from outside: somebody had the engine send SIGTERM", "killed", "143",
+        "killed from outside: a client of the engine sent SIGTERM", "killed", "143",
     ),
     "docker rm --force": (_remove, "the container was removed from outside", "removed", None),
 }  # fmt: skip

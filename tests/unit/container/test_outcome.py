@@ -96,7 +96,7 @@ def test_an_engine_that_ends_its_containers_tells_of_it():
 def test_a_signal_that_the_engine_was_told_to_send_is_somebodys():
     outcome = outcome_of({"ExitCode": 143}, signs=Signs(signal=15))
     assert outcome.cause == "killed"
-    assert "somebody had the engine send SIGTERM" in outcome.reason
+    assert "a client of the engine sent SIGTERM" in outcome.reason
 
 
 @pytest.mark.parametrize(("code", "signal"), [(143, 0), (137, 0), (0, 15), (7, 15), (255, 0)])
