@@ -163,8 +163,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
         "container_backend.runs.ending.finish:finish_run:before",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
-        "container_backend.engine.containers:Containers.remove:before",
-        "container_backend.engine.containers:Containers.remove:after",
+        "container_backend.runs.ending.finish:_put_away:before",
         "container_backend.runs.ledger.ledger:Entry.remove:before",
     ],
 )
@@ -252,8 +251,8 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
         "container_backend.runs.ending.finish:keep_log:after",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
-        "container_backend.engine.containers:Containers.remove:before",
-        "container_backend.engine.containers:Containers.remove:after",
+        "container_backend.runs.ending.finish:_put_away:before",
+        "container_backend.runs.ledger.ledger:Entry.remove:before",
         "container_backend.runs.ledger.ledger:Entry.remove:after",
     ],
 )
