@@ -32,7 +32,7 @@ def main() -> None:
     connected = connect()
     image = container_backend.build(str(peers.EXAMPLE))
     logging.getLogger("container_backend").setLevel(logging.WARNING)
-    print(f"engine {connected.version}, {os.cpu_count()} cores; medians", flush=True)
+    print(f"engine {connected.facts.version}, {os.cpu_count()} cores; medians", flush=True)
     measured = []
     if arguments.only in {None, "builds"}:
         measured.append(_builds(connected, arguments.rounds, arguments.builds))

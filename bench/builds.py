@@ -57,7 +57,7 @@ def example_environment(*more: str) -> EnvironmentSpec:
 def plan(connected: Engine, spec: EnvironmentSpec) -> ImagePlan:
     """On the usual base."""
     base = resolve_base(connected, f"python:{spec.python}-slim")
-    return plan_image(spec, base, connected.platform)
+    return plan_image(spec, base, connected.facts.platform)
 
 
 def with_dockerfile(planned: ImagePlan, dockerfile: str) -> ImagePlan:
