@@ -93,6 +93,11 @@ class Refused(EngineError):
         self.status = status
         super().__init__(message)
 
+    @property
+    def is_conflict(self) -> bool:
+        """True where something is in use, or its removal is in progress."""
+        return self.status == 409  # noqa: PLR2004 of HTTP
+
 
 class NotThere(Refused):
     """The engine has no such container, image, program or path."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from container_backend.engine.api import Connection
 
-_CONFLICT: Final = 409
 _LOG_BYTES: Final = 1024 * 1024
 
 
@@ -94,7 +93,7 @@ class Containers:
         except NotThere:
             return
         except Refused as error:
-            if error.status != _CONFLICT:  # another process removes it
+            if not error.is_conflict:  # another process removes it
                 raise
 
     def give_up(self, container: str) -> None:
@@ -197,7 +196,7 @@ class Containers:
                     "/containers/{0}/logs", container, query=query
                 )
         except Refused as error:
-            if error.status == _CONFLICT:  # its removal is in progress
+            if error.is_conflict:  # its removal is in progress
                 raise NotThere(error.message, error.status) from error
             raise
         with asking(), response:

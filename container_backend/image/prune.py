@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine, EngineHost
 
-# The engine: a container needs the image.
-_CONFLICT: Final = 409
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -247,5 +245,5 @@ def remove_unless_in_use(engine: Engine, image: str, *, prune: bool = True) -> N
     except NotThere:
         return
     except Refused as error:
-        if error.status != _CONFLICT:
+        if not error.is_conflict:
             raise

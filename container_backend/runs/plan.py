@@ -103,8 +103,8 @@ class Plan:
     temporary: tuple[Path, ...]
     is_fetched: bool
     repetition: Repetition | None
-    repository: Repository | None = None
-    image_project: ImageProject | None = None
+    repository: Repository | None
+    image_project: ImageProject | None
 
 
 def make_plan(
@@ -142,8 +142,8 @@ def make_plan(
     connected = _connected(submission, connections)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, config)
-    plan = Plan(
-        **_asked_for(submission, command, storage, source.temporary),
+    plan = _assembled(
+        submission,
         uri=submission.uri,
         project=project,
         entry_point=entry_point,
@@ -152,33 +152,58 @@ def make_plan(
         docker_args=docker_args,
         image=which_image(connected, environment, submission, project, docker_args.platform),
         tracking_uri=tracking_uri,
+        storage=storage,
+        fetched=source.temporary,
         repository=source.repository,
     )
     return plan, connected
 
 
-def _asked_for(
-    submission: Submission, command: Command, storage: Path, fetched: Path | None
-) -> dict[str, Any]:
-    """What goes from a submission into a plan as it is, and the folders of the run."""
+def _assembled(
+    submission: Submission,
+    *,
+    uri: str,
+    project: Project,
+    entry_point: EntryPoint,
+    command: Command,
+    environment: EnvironmentSpec | DockerEnvironment,
+    docker_args: DockerArgs,
+    image: ImagePlan | ReadyImage,
+    tracking_uri: str,
+    storage: Path,
+    fetched: Path | None,
+    repository: Repository | None = None,
+    image_project: ImageProject | None = None,
+) -> Plan:
+    """What was found, and what a submission says of the steps after planning."""
     config = submission.config
     # Downloads stay in a folder that the caller names.
     is_kept = bool(submission.storage_dir or config.storage_dir)
     downloads = storage if command.downloads and not is_kept else None
-    return {
-        "version": submission.version,
-        "parameters": submission.parameters,
-        "config": config,
-        "given_docker_args": {**config.docker_args, **submission.docker_args},
-        "docker_auth": submission.docker_auth,
-        "build_image": submission.build_image,
-        "experiment": submission.experiment,
-        "run_name": submission.run_name,
-        "repetition": submission.repetition,
-        "storage": storage,
-        "temporary": tuple(folder for folder in (fetched, downloads) if folder is not None),
-        "is_fetched": fetched is not None,
-    }
+    return Plan(
+        uri=uri,
+        version=submission.version,
+        project=project,
+        entry_point=entry_point,
+        command=command,
+        parameters=submission.parameters,
+        environment=environment,
+        config=config,
+        docker_args=docker_args,
+        given_docker_args={**config.docker_args, **submission.docker_args},
+        docker_auth=submission.docker_auth,
+        image=image,
+        build_image=submission.build_image,
+        tracking_uri=tracking_uri,
+        experiment=submission.experiment,
+        run_name=submission.run_name,
+        storage=storage,
+        temporary=tuple(folder for folder in (fetched, downloads) if folder is not None),
+        is_fetched=fetched is not None,
+        repetition=submission.repetition,
+        repository=repository,
+        image_project=image_project,
+    )
 
 
 def _source(submission: Submission, files: ExitStack) -> Source:
@@ -207,8 +232,8 @@ def _plan_of_image(
     _check_variables(asked, docker_args)
     tracking_uri = _tracking_uri(submission, command)
     docker_args = _with_asked(docker_args, asked, project, command, connected, submission.config)
-    plan = Plan(
-        **_asked_for(submission, command, storage, project.directory),
+    plan = _assembled(
+        submission,
         uri=found.address,
         project=project,
         entry_point=entry_point,
@@ -217,6 +242,8 @@ def _plan_of_image(
         docker_args=docker_args,
         image=found.image,
         tracking_uri=tracking_uri,
+        storage=storage,
+        fetched=project.directory,
         image_project=found,
     )
     return plan, connected

@@ -1,4 +1,5 @@
 from .attended import Attended as Attended
+from .course import PROBE_SECONDS as PROBE_SECONDS
 from .course import Finish as Finish
 from .course import Hold as Hold
 from .course import Leave as Leave

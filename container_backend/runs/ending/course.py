@@ -19,7 +19,8 @@ from container_backend.runs.ending.retries import may_retry, pause_before
 if TYPE_CHECKING:
     from container_backend.container import RunContainer
 
-# After this time a watcher asks again about an engine that is away or a lock that is held.
+# After this time a watcher asks again: about an engine that is away, a lock that is held, a start
+# that was not seen.
 PROBE_SECONDS: Final = 1.0
 # The process that marked a run stops it within the grace period and this time, or has died.
 STOP_SECONDS: Final = 2.0

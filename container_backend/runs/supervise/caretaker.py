@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from container_backend.container import gathered, inspect_container, start_container, stop_run
 from container_backend.errors import ContainerBackendError, EngineError
 from container_backend.runs.ending import (
+    PROBE_SECONDS,
     Finish,
     Hold,
     Leave,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from container_backend.runs.supervise.watched import Watched
 
 _logger = logging.getLogger(__package__)
-# After this time a run is decided on again whose engine did not answer or whose start is not seen.
-PROBE_SECONDS: Final = 1.0
 
 
 class Caretaker:

@@ -16,9 +16,9 @@ from container_backend.container import inspect_container, remove_shared_code
 from container_backend.engine import Event, EventReader
 from container_backend.errors import EngineError
 from container_backend.machine import owner_id, submission_in
-from container_backend.runs.ending import Seen
+from container_backend.runs.ending import PROBE_SECONDS, Seen
 from container_backend.runs.ledger import FRAMES
-from container_backend.runs.supervise.caretaker import PROBE_SECONDS, Caretaker, is_left
+from container_backend.runs.supervise.caretaker import Caretaker, is_left
 from container_backend.runs.supervise.finisher import AGAIN, BUSY, INCOMPLETE, PROGRESS
 from container_backend.runs.supervise.inbox import Answer, Inbox, Lost, Opened
 from container_backend.runs.supervise.watched import Watched

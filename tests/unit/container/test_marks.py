@@ -21,7 +21,7 @@ def test_a_mark_is_read_back_from_a_name(mark):
     assert mark_of(f"/{container_name(RUN, mark)}") == mark
 
 
-@pytest.mark.parametrize("name", ["", "/somebody.cancelled", "x-mlflow-run-1.kept"])
+@pytest.mark.parametrize("name", ["", "/other.cancelled", "x-mlflow-run-1.kept"])
 def test_names_of_others_have_no_mark(name):
     assert mark_of(name) == ""
 
