@@ -1,3 +1,4 @@
+from .api import says_removed as says_removed
 from .clock import exact_seconds as exact_seconds
 from .clock import parse_time as parse_time
 from .clock import time_in_log as time_in_log

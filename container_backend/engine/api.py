@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,11 @@ _GREETING: Final = ("Server", "Api-Version", "Builder-Version", "OSType")
 _SILENCE: Final = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
 # What a connection raises that breaks. Most kinds of `requests` are kinds of OSError.
 _LOSSES: Final = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
+# What an engine says, with status 500, of an image that is removed while it works with it.
+# https://github.com/moby/moby/blob/v20.10.24/image/store.go and layer/layer.go
+_REMOVED_MEANWHILE: Final = re.compile(
+    r"unrecognized image ID|unknown parent image ID|layer does not exist"
+)
 
 
 class Silent(EngineUnavailable):
@@ -40,21 +46,27 @@ def asking() -> Iterator[None]:
     """Raise the errors of a request as ours. No local file may be read or written meanwhile.
 
     Raises:
-        NotThere: The engine answered 404.
+        NotThere: The engine answered 404, or the image was removed while it worked with it.
         Refused: It answered with another error.
         EngineUnavailable: It did not answer, or the connection broke.
     """
     try:
         yield
     except APIError as error:  # a kind of OSError, as all of `requests`
-        kind = NotThere if isinstance(error, NotFound) else Refused
-        raise kind(str(error.explanation or error).strip(), error.status_code or 0) from error
+        message = str(error.explanation or error).strip()
+        is_gone = isinstance(error, NotFound) or says_removed(message)
+        raise (NotThere if is_gone else Refused)(message, error.status_code or 0) from error
     except _SILENCE as error:
         raise Silent(f"The engine does not answer: {reason_of(error)}") from error
     except _LOSSES as error:
         raise EngineUnavailable(f"The engine does not answer: {reason_of(error)}") from error
     except DockerException as error:
         raise Refused(str(error)) from error
+
+
+def says_removed(message: str) -> bool:
+    """Whether an engine says that an image was removed while the engine worked with the image."""
+    return _REMOVED_MEANWHILE.search(message) is not None
 
 
 class _Sent:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from container_backend.engine import says_removed
 from container_backend.environment import (
     LOCK_IN_IMAGE,
     LOCK_IN_STAGE,
@@ -94,8 +95,13 @@ def _in_rounds(work: Callable[[], T]) -> T:
     several do not. The second time, the engine knows all steps.
     """
     for _ in range(_MOST_ROUNDS - 1):
-        with suppress(NotThere):
+        try:
             return work()
+        except NotThere:
+            continue
+        except BuildFailed as error:
+            if not says_removed(error.message):
+                raise
     return work()
 
 

@@ -25,6 +25,18 @@ def answer(status: int) -> requests.Response:
         (errors.NotFound("404", answer(404), "no container x"), NotThere, "no container x", 404),
         (errors.ImageNotFound("404", answer(404), "no image x"), NotThere, "no image x", 404),
         (errors.APIError("409", answer(409), "is paused"), Refused, "is paused", 409),
+        (
+            errors.APIError("500", answer(500), "unrecognized image ID sha256:1"),
+            NotThere,
+            "unrecognized image ID sha256:1",
+            500,
+        ),
+        (
+            errors.APIError("500", answer(500), "layer does not exist"),
+            NotThere,
+            "layer does not exist",
+            500,
+        ),
         (errors.InvalidVersion("mounts are newer"), Refused, "mounts are newer", 0),
     ],
 )
