@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from container_backend.errors import InvalidConfig
-from container_backend.naming import ENV_BASE_IMAGE
+from container_backend.labels_and_tags import ENV_BASE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -36,7 +36,7 @@ FLOORS: Final = (
     ("machine",),
     ("privileges",),
     ("errors",),
-    ("masking", "naming"),
+    ("masking", "labels_and_tags"),
 )
 # The same inside of a room; what is not named is above all that is named.
 INNER_FLOORS: Final = {

@@ -192,17 +192,17 @@ def _build_project(
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """The names of our images on the engine; none where there is no engine to ask."""
-    from container_backend import naming
+    from container_backend import labels_and_tags
     from container_backend.engine import connect
     from container_backend.errors import EngineUnavailable
 
     try:
         with closing(connect()) as engine:
             # Both kinds have this label.
-            listed = engine.images.find(naming.LABEL_ENVIRONMENT_HASH)
+            listed = engine.images.find(labels_and_tags.LABEL_ENVIRONMENT_HASH)
     except EngineUnavailable:
         return []
-    kept = [image for image in listed if naming.LABEL_SHARED_CODE not in image["Labels"]]
+    kept = [image for image in listed if labels_and_tags.LABEL_SHARED_CODE not in image["Labels"]]
     found = [str(name) for image in kept for name in image.get("RepoTags") or []]
     return sorted(name for name in found if name.startswith(incomplete) and "<none>" not in name)
 

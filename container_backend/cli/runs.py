@@ -28,14 +28,14 @@ def complete_run(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """The ids of the runs that have a container; none where there is no engine to ask."""
-    from container_backend import naming
+    from container_backend import labels_and_tags
     from container_backend.engine import connect
     from container_backend.errors import EngineUnavailable
     from container_backend.machine import run_id_in
 
     try:
         with closing(connect()) as engine:
-            found = engine.containers.find(naming.LABEL_RUN_ID)
+            found = engine.containers.find(labels_and_tags.LABEL_RUN_ID)
     except EngineUnavailable:
         return []
     ids = (run_id_in(each["Labels"]) for each in found if submission_in(each["Labels"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.following import inspect_container
 from container_backend.container.marks import CANCELLED, stop_run
 from container_backend.errors import InvalidInput
@@ -48,7 +48,7 @@ def find_container(engine: Engine, prefix: str) -> RunContainer | None:
     """
     found = {
         run_id_in(each["Labels"]): str(each["Id"])
-        for each in engine.containers.find(naming.LABEL_RUN_ID)
+        for each in engine.containers.find(labels_and_tags.LABEL_RUN_ID)
         if submission_in(each["Labels"]) and run_id_in(each["Labels"]).startswith(prefix)
     }
     if len(found) > 1 and prefix not in found:

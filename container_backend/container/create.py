@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from container_backend.errors import ContainerError, EngineError
 from container_backend.image import hint_for_refusal
-from container_backend.naming import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
+from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 from container_backend.privileges import SECURITY_OPTIONS
 
 if TYPE_CHECKING:

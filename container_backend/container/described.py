@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.marks import KEPT, mark_of
 from container_backend.engine import parse_time, variables_in
 from container_backend.machine import count_of, run_id_in, seconds_of, submission_in
@@ -26,7 +26,7 @@ class RunContainer:
     Attributes:
         id: Of the container.
         name: Its name now.
-        labels: See :mod:`container_backend.naming`.
+        labels: See :mod:`container_backend.labels_and_tags`.
         state: Its ``State``.
         environment: Of the program; may hold credentials.
         command: The program's, for a shell.
@@ -61,7 +61,7 @@ class RunContainer:
     @property
     def tracking_uri(self) -> str:
         """Of the run's store, without credentials."""
-        return self.labels.get(naming.LABEL_TRACKING_URI, "")
+        return self.labels.get(labels_and_tags.LABEL_TRACKING_URI, "")
 
     @property
     def ending(self) -> str:
@@ -91,12 +91,12 @@ class RunContainer:
     @property
     def timeout(self) -> float | None:
         """Seconds that its program may take."""
-        return seconds_of(self.labels.get(naming.LABEL_TIMEOUT))
+        return seconds_of(self.labels.get(labels_and_tags.LABEL_TIMEOUT))
 
     @property
     def retries(self) -> int:
         """How many times more its program may be started."""
-        return count_of(self.labels.get(naming.LABEL_RETRIES)) or 0
+        return count_of(self.labels.get(labels_and_tags.LABEL_RETRIES)) or 0
 
     @property
     def started_at(self) -> float | None:
@@ -115,7 +115,7 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
     host = inspected.get("HostConfig") or {}
     environment = variables_in(inspected)
     words = [str(word) for word in config.get("Cmd") or [""]]
-    leaves_mark = any(naming.REACHED in word for word in words[:-1])
+    leaves_mark = any(labels_and_tags.REACHED in word for word in words[:-1])
     return RunContainer(
         id=str(inspected["Id"]),
         name=str(inspected["Name"]).removeprefix("/"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.engine import parse_size
 from container_backend.errors import InvalidConfig
-from container_backend.naming import LABEL_PREFIX
+from container_backend.labels_and_tags import LABEL_PREFIX
 from container_backend.privileges import REFUSED_ARGS
 
 if TYPE_CHECKING:

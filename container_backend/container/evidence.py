@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.following import with_event
-from container_backend.container.outcome import LOST
+from container_backend.container.status_and_reason import LOST
 
 if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
-    from container_backend.container.outcome import Signs
+    from container_backend.container.status_and_reason import Signs
     from container_backend.engine import Engine
 
 
@@ -30,7 +30,7 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
         return signs
     if found.state.get("ExitCode") == LOST and signs.exit_code is None:
         signs = _with_exit(engine, found, found.started_at, signs)
-    if found.entrypoint and engine.containers.read_file(found.id, naming.REACHED) is None:
+    if found.entrypoint and engine.containers.read_file(found.id, labels_and_tags.REACHED) is None:
         signs = replace(signs, swallowed_by=found.entrypoint)
     return signs
 
@@ -40,7 +40,7 @@ def _with_exit(engine: Engine, found: RunContainer, since: float, signs: Signs) 
 
     A container that it lost has an exit code all the same.
     """
-    label = f"{naming.LABEL_RUN_ID}={found.run_id}"
+    label = f"{labels_and_tags.LABEL_RUN_ID}={found.run_id}"
     told, _ = engine.missed_events(label, f"{since:.6f}")
     for event in told:
         if event.container_id == found.id and event.action == "die":

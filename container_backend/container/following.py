@@ -7,9 +7,9 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import read_container
-from container_backend.container.outcome import Signs
+from container_backend.container.status_and_reason import Signs
 from container_backend.engine import CONNECT_SECONDS, Event, EventReader
 from container_backend.errors import NotThere
 from container_backend.machine import exit_code_of
@@ -127,7 +127,7 @@ class Follower:
         with self._lock:
             self._followed.setdefault(container_id, []).append(followed)
             if self._reader is None:
-                self._reader = EventReader(self._host, naming.LABEL_RUN_ID, self)
+                self._reader = EventReader(self._host, labels_and_tags.LABEL_RUN_ID, self)
                 self._reader.start()
         self._open.wait(CONNECT_SECONDS)
         return followed

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.docker_args import DockerArgs, parse_docker_args
 from container_backend.errors import InvalidConfig
 from container_backend.machine import owner_id
@@ -68,6 +68,6 @@ def with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
     return replace(
         args,
         binds=[*args.binds, f"{path}:{path}"],
-        environment={**args.environment, "DOCKER_HOST": url, naming.ENV_OWNER: owner_id()},
+        environment={**args.environment, "DOCKER_HOST": url, labels_and_tags.ENV_OWNER: owner_id()},
         groups=[*args.groups, group],
     )

@@ -23,8 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from container_backend.errors import EngineError, NotThere, Refused
 from container_backend.image import remove_unless_in_use
-from container_backend.machine import FileLock, make_private, owner_id, write_whole
-from container_backend.naming import (
+from container_backend.labels_and_tags import (
     CODE_CONTAINER,
     CODE_DIRECTORY,
     CODE_REPOSITORY,
@@ -33,6 +32,7 @@ from container_backend.naming import (
     LABEL_SHARED_CODE,
     NO_LABELS,
 )
+from container_backend.machine import FileLock, make_private, owner_id, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

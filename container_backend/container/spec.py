@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY
 from container_backend.masking import masked, secrets_in
-from container_backend.naming import CODE_DIRECTORY, HOME_DIRECTORY
 from container_backend.privileges import user_of_program
 from container_backend.project import Owner
 

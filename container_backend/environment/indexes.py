@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from container_backend.errors import InvalidConfig
+from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.masking import without_credentials
-from container_backend.naming import CODE_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from container_backend.errors import InvalidEnvironment
+from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.machine import hash_file
-from container_backend.naming import CODE_DIRECTORY
 from container_backend.project import included_files
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from container_backend.environment.declared import Declared
 from container_backend.environment.requirements import lines_of, parse_requirement
 from container_backend.environment.spec import spec_of
 from container_backend.errors import InvalidEnvironment
+from container_backend.labels_and_tags import ENVIRONMENT_DIRECTORY
 from container_backend.machine import read_text
-from container_backend.naming import ENVIRONMENT_DIRECTORY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from container_backend.engine import variables_in
 from container_backend.errors import ImageUnavailable, NotThere, Refused
 from container_backend.image.hash import BaseImage
 from container_backend.image.registry import login_for, repository_of
+from container_backend.labels_and_tags import LABEL_BASE_IMAGE
 from container_backend.machine import base_digest_in
-from container_backend.naming import LABEL_BASE_IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

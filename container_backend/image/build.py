@@ -28,8 +28,7 @@ from container_backend.image.buildkit import BuildFailed, BuildRequest, build_im
 from container_backend.image.progress import describe_failure, hint_for
 from container_backend.image.registry import logins_of
 from container_backend.image.sbom import SBOM, SBOM_IN_IMAGE, Installed, bill_of_materials
-from container_backend.machine import __version__
-from container_backend.naming import (
+from container_backend.labels_and_tags import (
     ENVIRONMENT_DIRECTORY,
     LABEL_BASE_DIGEST,
     LABEL_BASE_IMAGE,
@@ -40,6 +39,7 @@ from container_backend.naming import (
     NO_LABELS,
     UNFINISHED_REPOSITORY,
 )
+from container_backend.machine import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

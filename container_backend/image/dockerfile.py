@@ -12,8 +12,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from container_backend.environment import PYTHON_TEMPLATE, TEMPLATES
 from container_backend.errors import InvalidConfig
+from container_backend.labels_and_tags import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
 from container_backend.machine import read_template, read_text
-from container_backend.naming import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.config import is_image_reference
 from container_backend.engine import connect
 from container_backend.environment import ENVIRONMENT_KEYS
@@ -16,8 +16,8 @@ from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
 from container_backend.image.build import lock_of
 from container_backend.image.ready import have
 from container_backend.image.registry import IMAGE_SCHEME, registry_digest
+from container_backend.labels_and_tags import NO_LABELS, RUNNER_PROGRAM
 from container_backend.machine import count_of, human_size
-from container_backend.naming import NO_LABELS, RUNNER_PROGRAM
 from container_backend.project import Project, entry_point_lines, parse_project
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ENVIRONMENT: Final = "environment"
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md
 OCI: Final = "org.opencontainers.image."
 _NOWHERE: Final = Path("/")
-_RUNNER: Final = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
+_RUNNER: Final = f"{labels_and_tags.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
 # `PYTHON -I -S RUNNER` at the end of an image's entry point.
 _RUNNER_WORDS: Final = 4
 
@@ -122,7 +122,7 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
     if not kind:
         raise InvalidInput(
             f"The image '{image}' was not made by container-backend: it has no label "
-            f"'{naming.LABEL_MLPROJECT}' or '{naming.LABEL_ENVIRONMENT_HASH}'.",
+            f"'{labels_and_tags.LABEL_MLPROJECT}' or '{labels_and_tags.LABEL_ENVIRONMENT_HASH}'.",
             remedy="Make the image of a project with `container-backend build URI -t NAME`.",
         )
     mlproject = _mlproject(image, labels) if kind == PROJECT else {}
@@ -131,15 +131,15 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
         id=str(inspected.get("Id", "")),
         digest=registry_digest(image, inspected),
         kind=kind,
-        project=labels.get(naming.LABEL_PROJECT, "") if kind == PROJECT else "",
+        project=labels.get(labels_and_tags.LABEL_PROJECT, "") if kind == PROJECT else "",
         mlproject=mlproject,
-        environment_hash=labels.get(naming.LABEL_OF_ENVIRONMENT, "")
+        environment_hash=labels.get(labels_and_tags.LABEL_OF_ENVIRONMENT, "")
         if kind == PROJECT
-        else labels[naming.LABEL_ENVIRONMENT_HASH],
-        python=labels.get(naming.LABEL_PYTHON, ""),
-        packages=count_of(labels.get(naming.LABEL_PACKAGES)),
-        base_image=labels.get(naming.LABEL_BASE_IMAGE, ""),
-        base_digest=labels.get(naming.LABEL_BASE_DIGEST, ""),
+        else labels[labels_and_tags.LABEL_ENVIRONMENT_HASH],
+        python=labels.get(labels_and_tags.LABEL_PYTHON, ""),
+        packages=count_of(labels.get(labels_and_tags.LABEL_PACKAGES)),
+        base_image=labels.get(labels_and_tags.LABEL_BASE_IMAGE, ""),
+        base_digest=labels.get(labels_and_tags.LABEL_BASE_DIGEST, ""),
         platform=f"{inspected.get('Os', 'linux')}/{inspected.get('Architecture', '')}",
         size=inspected.get("Size"),
         labels=labels,
@@ -149,9 +149,9 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
 
 def kind_of_image(labels: Mapping[str, str]) -> str:
     """``project`` or ``environment``; empty for an image that is none of ours."""
-    if labels.get(naming.LABEL_MLPROJECT):
+    if labels.get(labels_and_tags.LABEL_MLPROJECT):
         return PROJECT
-    return ENVIRONMENT if labels.get(naming.LABEL_ENVIRONMENT_HASH) else ""
+    return ENVIRONMENT if labels.get(labels_and_tags.LABEL_ENVIRONMENT_HASH) else ""
 
 
 def project_of(facts: ImageFacts, directory: Path) -> Project:
@@ -170,14 +170,14 @@ def project_of(facts: ImageFacts, directory: Path) -> Project:
 
 def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
     try:
-        content = json.loads(labels[naming.LABEL_MLPROJECT])
+        content = json.loads(labels[labels_and_tags.LABEL_MLPROJECT])
     except (ValueError, RecursionError) as error:
         raise InvalidProject(
-            f"The image '{image}', label '{naming.LABEL_MLPROJECT}': not JSON: {error}."
+            f"The image '{image}', label '{labels_and_tags.LABEL_MLPROJECT}': not JSON: {error}."
         ) from error
     if not isinstance(content, dict):
         raise InvalidProject(
-            f"The image '{image}', label '{naming.LABEL_MLPROJECT}': an object is needed."
+            f"The image '{image}', label '{labels_and_tags.LABEL_MLPROJECT}': an object is needed."
         )
     _project(content, _NOWHERE, f"docker://{image}")  # raises as it would for a file
     return content

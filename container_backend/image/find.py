@@ -11,7 +11,7 @@ from container_backend.image.base import EnvironmentImage, python_path_of
 from container_backend.image.build import build
 from container_backend.image.progress import built_line, shown_steps
 from container_backend.image.registry import is_there, pull_image, push_image
-from container_backend.naming import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
+from container_backend.labels_and_tags import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

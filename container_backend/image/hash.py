@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from container_backend.image.dockerfile import LAYERS, has_packages, render, template_texts
+from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 from container_backend.machine import digest_of, read_template
-from container_backend.naming import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

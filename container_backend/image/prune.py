@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 from container_backend.errors import InvalidConfig, NotThere, Refused
+from container_backend.labels_and_tags import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
 from container_backend.machine import FileLock, hash_in, make_private, state_folder
-from container_backend.naming import LABEL_OF_ENVIRONMENT, LABEL_PYTHON, LABEL_SHARED_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

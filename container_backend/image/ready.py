@@ -15,8 +15,8 @@ from container_backend.image.buildkit import BuildFailed, BuildRequest, build_im
 from container_backend.image.find import entrypoint_of
 from container_backend.image.progress import hint_for
 from container_backend.image.registry import logins_of, pull_image
+from container_backend.labels_and_tags import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
 from container_backend.machine import digest_of
-from container_backend.naming import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ from container_backend.errors import (
 )
 from container_backend.image.buildkit import StepEvent
 from container_backend.image.progress import PULLING, PUSHING, shown_steps
-from container_backend.naming import IMAGE_REPOSITORY
+from container_backend.labels_and_tags import IMAGE_REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,14 +28,14 @@ _LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
 
 def run_id_in(labels: Mapping[str, str]) -> str:
     """The id of a container's run; empty where it is of none."""
-    text = labels.get(naming.LABEL_RUN_ID) or ""
+    text = labels.get(labels_and_tags.LABEL_RUN_ID) or ""
     return text if _RUN_ID.fullmatch(text) else ""
 
 
 def submission_in(labels: Mapping[str, str]) -> str:
     """The name of a run's entry in the ledger; empty for a container that is not a run's."""
     run_id = run_id_in(labels)
-    text = labels.get(naming.LABEL_SUBMISSION) or run_id
+    text = labels.get(labels_and_tags.LABEL_SUBMISSION) or run_id
     return text if run_id and is_submission(text) else ""
 
 
@@ -46,13 +46,13 @@ def is_submission(text: str) -> bool:
 
 def hash_in(labels: Mapping[str, str]) -> str:
     """The environment hash of an image; empty where it has none."""
-    text = labels.get(naming.LABEL_ENVIRONMENT_HASH) or ""
+    text = labels.get(labels_and_tags.LABEL_ENVIRONMENT_HASH) or ""
     return text if _HASH.fullmatch(text) else ""
 
 
 def base_digest_in(labels: Mapping[str, str]) -> str:
     """The digest of what an image was built on; empty where it does not say so."""
-    text = labels.get(naming.LABEL_BASE_DIGEST) or ""
+    text = labels.get(labels_and_tags.LABEL_BASE_DIGEST) or ""
     return text if _DIGEST.fullmatch(text) else ""
 
 

@@ -8,8 +8,8 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from container_backend.labels_and_tags import ENV_OWNER
 from container_backend.machine.locks import make_private, open_private, state_folder
-from container_backend.naming import ENV_OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,13 +14,13 @@ from typing import IO, TYPE_CHECKING, Final
 
 from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
-from container_backend.machine import read_template
-from container_backend.naming import (
+from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
     LAUNCHER_DIRECTORY,
     MARK_DIRECTORY,
 )
+from container_backend.machine import read_template
 from container_backend.project.snapshot import CodeCopy
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import requests
 
 from container_backend.errors import InvalidProject
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.masking import without_credentials
-from container_backend.naming import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

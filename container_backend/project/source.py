@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.masking import without_credentials
-from container_backend.naming import TEMPORARY_PREFIX
 from container_backend.project.address import Address, parse_address
 from container_backend.project.downloads import download_over_http
 from container_backend.project.git import fetch_commit, find_repository, opened, repository_at

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.environment import read_lock
 from container_backend.errors import NotRepeatable
 from container_backend.image import SBOM, packages_in
@@ -236,17 +236,19 @@ def facts_of(past: PastRun) -> RunFacts:
         environment = past.recorded.environment
         entry_point = past.recorded.entry_point
     except NotRepeatable:  # an older one
-        environment, entry_point = None, tags.get(naming.MLFLOW_ENTRY_POINT, "")
+        environment, entry_point = None, tags.get(labels_and_tags.MLFLOW_ENTRY_POINT, "")
     return RunFacts(
         run_id=past.run_id,
         status=run.status,
         entry_point=entry_point,
-        image=tags.get(naming.TAG_IMAGE_DIGEST, ""),
-        environment=tags.get(naming.TAG_ENVIRONMENT_HASH, ""),
-        base=environment.base.digest if environment else tags.get(naming.TAG_BASE_DIGEST, ""),
+        image=tags.get(labels_and_tags.TAG_IMAGE_DIGEST, ""),
+        environment=tags.get(labels_and_tags.TAG_ENVIRONMENT_HASH, ""),
+        base=environment.base.digest
+        if environment
+        else tags.get(labels_and_tags.TAG_BASE_DIGEST, ""),
         packages=_packages_in(past),
-        code=tags.get(naming.TAG_CODE_DIGEST, ""),
-        commit=tags.get(naming.MLFLOW_GIT_COMMIT, ""),
+        code=tags.get(labels_and_tags.TAG_CODE_DIGEST, ""),
+        commit=tags.get(labels_and_tags.MLFLOW_GIT_COMMIT, ""),
         parameters=run.parameters,
         metrics={
             name: value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
@@ -44,7 +44,7 @@ class PastRun:
     @property
     def image_id(self) -> str:
         """The id of its image; empty where it came to none."""
-        return self.tags.get(naming.MLFLOW_IMAGE_ID, "")
+        return self.tags.get(labels_and_tags.MLFLOW_IMAGE_ID, "")
 
     @cached_property
     def recorded(self) -> Recorded:
@@ -134,7 +134,7 @@ def find_run(prefix: str) -> PastRun:
     run = store.find_run(attached.run_id)
     if run is None:
         raise InvalidInput(f"There is no run '{attached.run_id}' in its tracking store.")
-    if not any(name.startswith(naming.TAG_PREFIX) for name in run.tags):
+    if not any(name.startswith(labels_and_tags.TAG_PREFIX) for name in run.tags):
         raise InvalidInput(
             f"The run '{attached.run_id}' was not made by container-backend: what it ran in was "
             "not written down."

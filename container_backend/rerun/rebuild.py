@@ -32,8 +32,8 @@ from container_backend.image import (
     login_for,
     resolve_base,
 )
+from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 from container_backend.machine import digest_of, hash_file
-from container_backend.naming import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 from container_backend.runs import PROJECT_FILES
 
 if TYPE_CHECKING:

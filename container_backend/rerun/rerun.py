@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.config import parse_config
 from container_backend.container import long_name
 from container_backend.engine import EngineHost, connect
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 # Of MLflow's tags: where a run's code is from.
 _SOURCE_TAGS: Final = (
-    naming.MLFLOW_SOURCE_NAME,
-    naming.MLFLOW_SOURCE_TYPE,
-    naming.MLFLOW_GIT_COMMIT,
-    naming.MLFLOW_GIT_ADDRESS,
-    naming.MLFLOW_GIT_BRANCH,
+    labels_and_tags.MLFLOW_SOURCE_NAME,
+    labels_and_tags.MLFLOW_SOURCE_TYPE,
+    labels_and_tags.MLFLOW_GIT_COMMIT,
+    labels_and_tags.MLFLOW_GIT_ADDRESS,
+    labels_and_tags.MLFLOW_GIT_BRANCH,
     "mlflow.gitRepoURL",
     "mlflow.gitBranchName",
 )
@@ -103,7 +103,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         repetition = Repetition(past.run_id, recorded=untyped, trusted=again.trust)
         return replace(submission, uri=uri, repetition=repetition)
     with ExitStack() as until_known:
-        folder = Path(tempfile.mkdtemp(prefix=naming.TEMPORARY_PREFIX)).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=labels_and_tags.TEMPORARY_PREFIX)).resolve()
         until_known.callback(shutil.rmtree, folder, ignore_errors=True)
         lacks: list[str] = []
         directory, code = _find_code(past, folder, lacks)
@@ -227,7 +227,7 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
 
 def _repositories(past: PastRun) -> list[str]:
     """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
-    remote = past.tags.get(naming.MLFLOW_GIT_ADDRESS, "")
+    remote = past.tags.get(labels_and_tags.MLFLOW_GIT_ADDRESS, "")
     named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
     addresses = (each for each in named if is_git_address(each) or Path(each).is_dir())
     return list(dict.fromkeys(filter(None, addresses)))
@@ -266,7 +266,7 @@ def _find_image(
             past.context(),
             past.lock(),
             past.image_id,
-            past.tags.get(naming.TAG_REPOSITORY_DIGEST, ""),
+            past.tags.get(labels_and_tags.TAG_REPOSITORY_DIGEST, ""),
         )
         return plan_again(engine, before, directory, secrets, lacks)
     finally:
@@ -275,14 +275,14 @@ def _find_image(
 
 def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage | None:
     """The image that the project names, by its digest."""
-    digest = past.tags.get(naming.TAG_REPOSITORY_DIGEST, "")
+    digest = past.tags.get(labels_and_tags.TAG_REPOSITORY_DIGEST, "")
     if past.recorded.build_image:
         digest = ""  # with the code in it: no registry has that
     exact = find_exact(engine, past.image_id, digest)
     if exact is not None:
         return ReadyImage(exact)
     lacks.append(
-        f"image: neither the engine nor a registry has {past.tags.get(naming.TAG_IMAGE)} as of "
+        f"image: neither the engine nor a registry has {past.tags.get(labels_and_tags.TAG_IMAGE)} as of "
         f"{digest or past.image_id}; instead: what has that name now"
     )
     return None

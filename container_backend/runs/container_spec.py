@@ -6,7 +6,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     ContainerSpec,
     Mount,
@@ -49,11 +49,11 @@ def container_spec(
     entrypoint = ready.entrypoint if ready else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
     labels = {
-        naming.LABEL_RUN_ID: run_id,
-        naming.LABEL_EXPERIMENT_ID: experiment_id,
-        naming.LABEL_EXPERIMENT: experiment_name,
-        naming.LABEL_SUBMISSION: submission_id,
-        naming.LABEL_RECORD: recorded,
+        labels_and_tags.LABEL_RUN_ID: run_id,
+        labels_and_tags.LABEL_EXPERIMENT_ID: experiment_id,
+        labels_and_tags.LABEL_EXPERIMENT: experiment_name,
+        labels_and_tags.LABEL_SUBMISSION: submission_id,
+        labels_and_tags.LABEL_RECORD: recorded,
     }
     return ContainerSpec(
         name=container_name(run_id),
@@ -67,7 +67,7 @@ def container_spec(
             "MLFLOW_TRACKING_URI": access.uri,
             "MLFLOW_EXPERIMENT_ID": experiment_id,
         },
-        labels={**args.labels, **naming.NO_LABELS, **_labels(plan, image), **labels},
+        labels={**args.labels, **labels_and_tags.NO_LABELS, **_labels(plan, image), **labels},
         mounts=without_nested(
             [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
         ),
@@ -106,19 +106,21 @@ def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:
     """What finishing the run and finding its container need to know of its plan."""
     config = plan.config
     labels = {
-        naming.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
-        naming.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
-        naming.LABEL_ENTRY_POINT: plan.entry_point.name,
-        naming.LABEL_VERSION: __version__,
-        naming.LABEL_OWNER: owner_id(),
-        naming.LABEL_KEEP: config.keep,
-        naming.LABEL_IMAGE: image.reference,
-        naming.LABEL_ENVIRONMENT_HASH: image.hash,
-        naming.LABEL_PYTHON: "" if isinstance(plan.image, ReadyImage) else plan.image.python,
+        labels_and_tags.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
+        labels_and_tags.LABEL_PROJECT: plan.project.name or plan.project.directory.name,
+        labels_and_tags.LABEL_ENTRY_POINT: plan.entry_point.name,
+        labels_and_tags.LABEL_VERSION: __version__,
+        labels_and_tags.LABEL_OWNER: owner_id(),
+        labels_and_tags.LABEL_KEEP: config.keep,
+        labels_and_tags.LABEL_IMAGE: image.reference,
+        labels_and_tags.LABEL_ENVIRONMENT_HASH: image.hash,
+        labels_and_tags.LABEL_PYTHON: ""
+        if isinstance(plan.image, ReadyImage)
+        else plan.image.python,
     }
     if config.timeout is not None:
-        labels[naming.LABEL_TIMEOUT] = f"{config.timeout:g}"
+        labels[labels_and_tags.LABEL_TIMEOUT] = f"{config.timeout:g}"
     if config.retries:
-        labels[naming.LABEL_RETRIES] = str(config.retries)
-        labels[naming.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
+        labels[labels_and_tags.LABEL_RETRIES] = str(config.retries)
+        labels[labels_and_tags.LABEL_RETRY_PROGRAM] = str(config.retry_program).lower()
     return labels

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     RUNNING,
     ambiguous,
@@ -16,8 +16,8 @@ from container_backend.container import (
 )
 from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
+from container_backend.labels_and_tags import TAG_CONTAINER_ID
 from container_backend.masking import without_credentials
-from container_backend.naming import TAG_CONTAINER_ID
 from container_backend.runs.ending import outcome_in
 from container_backend.runs.handle import ContainerRun
 from container_backend.store import (
@@ -124,8 +124,8 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
         "reason": "it was asked to stop" if found.ending else "",
         "exit_code": None,
         "cause": "",
-        "experiment": found.labels.get(naming.LABEL_EXPERIMENT, ""),
-        "image": found.labels.get(naming.LABEL_IMAGE, ""),
+        "experiment": found.labels.get(labels_and_tags.LABEL_EXPERIMENT, ""),
+        "image": found.labels.get(labels_and_tags.LABEL_IMAGE, ""),
         "started": _time(began),
         "ended": None,
         "duration": None if began is None else duration(max(0.0, time.time() - began)),
@@ -152,11 +152,11 @@ def _of_run(run_id: str) -> dict[str, Any]:
         "exit_code": outcome.exit_code,
         "cause": outcome.cause,
         "experiment": experiment.name if experiment else "",
-        "image": run.tags.get(naming.TAG_IMAGE, ""),
+        "image": run.tags.get(labels_and_tags.TAG_IMAGE, ""),
         "started": _time(began),
         "ended": _time(ended),
         "duration": duration(ended - began) if began and ended else None,
-        "container": run.tags.get(naming.TAG_CONTAINER_ID, ""),
+        "container": run.tags.get(labels_and_tags.TAG_CONTAINER_ID, ""),
         "tracking_uri": without_credentials(attached.tracking_uri),
     }
 

@@ -21,7 +21,7 @@ from container_backend.image import (
     read_image,
     reference_of,
 )
-from container_backend.naming import LABEL_CODE_DIGEST, TEMPORARY_PREFIX
+from container_backend.labels_and_tags import LABEL_CODE_DIGEST, TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from contextlib import ExitStack

@@ -8,7 +8,7 @@ from functools import partial
 from shutil import rmtree
 from typing import IO, TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     RUNNING,
     SCHEDULED,
@@ -252,7 +252,7 @@ class Launch:
             version=plan.version,
             entry_point=plan.entry_point.name,
             parameters=plan.command.parameters,
-            tags={**run_tags(plan), naming.TAG_SUBMISSION: self._entry.submission},
+            tags={**run_tags(plan), labels_and_tags.TAG_SUBMISSION: self._entry.submission},
             run_name=plan.run_name,
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import KEPT, inspect_container, usage_of
 from container_backend.errors import EngineError
 from container_backend.machine import submission_in
@@ -70,7 +70,7 @@ def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
     Raises:
         EngineError: The engine went away.
     """
-    listed = engine.containers.find(naming.LABEL_RUN_ID)
+    listed = engine.containers.find(labels_and_tags.LABEL_RUN_ID)
     found = [each for each in listed if submission_in(each["Labels"])]
     images = {str(each["Id"]): str(each["Image"]) for each in found}
     chosen = [str(each["Id"]) for each in found if ended or each["State"] in {"running", "paused"}]
@@ -102,11 +102,11 @@ def _listed(container: RunContainer, image: str, used: Usage | None) -> ListedRu
     ended = container.finished_at if container.has_ended else time.time()
     return ListedRun(
         run_id=container.run_id,
-        experiment=labels.get(naming.LABEL_EXPERIMENT)
-        or labels.get(naming.LABEL_EXPERIMENT_ID, ""),
-        project=labels.get(naming.LABEL_PROJECT, ""),
-        entry_point=labels.get(naming.LABEL_ENTRY_POINT, ""),
-        image=container.labels.get(naming.LABEL_IMAGE) or image,
+        experiment=labels.get(labels_and_tags.LABEL_EXPERIMENT)
+        or labels.get(labels_and_tags.LABEL_EXPERIMENT_ID, ""),
+        project=labels.get(labels_and_tags.LABEL_PROJECT, ""),
+        entry_point=labels.get(labels_and_tags.LABEL_ENTRY_POINT, ""),
+        image=container.labels.get(labels_and_tags.LABEL_IMAGE) or image,
         state=_state(container),
         exit_code=int(container.state["ExitCode"]) if container.has_ended and began else None,
         started_at=began,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import parse_docker_args
 from container_backend.image import ImagePlan
 from container_backend.machine import FrozenModel, __version__, digest_of
@@ -187,13 +187,13 @@ def _environment(image: ImagePlan) -> RecordedEnvironment:
 
 def run_tags(plan: Plan) -> dict[str, str]:
     """What is known of a run when it is created."""
-    tags = {naming.MLFLOW_ENVIRONMENT: "docker", naming.MLFLOW_BACKEND: "docker"}
+    tags = {labels_and_tags.MLFLOW_ENVIRONMENT: "docker", labels_and_tags.MLFLOW_BACKEND: "docker"}
     if plan.image.hash:
-        tags[naming.TAG_ENVIRONMENT_HASH] = plan.image.hash
+        tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
-        tags[naming.TAG_BASE_DIGEST] = plan.image_project.base_digest
+        tags[labels_and_tags.TAG_BASE_DIGEST] = plan.image_project.base_digest
     if (repeated := plan.repetition) is not None:
-        tags |= {**repeated.tags, naming.TAG_RERUN_OF: repeated.run_id}
+        tags |= {**repeated.tags, labels_and_tags.TAG_RERUN_OF: repeated.run_id}
     return tags
 
 
@@ -202,14 +202,14 @@ def container_tags(
 ) -> dict[str, str]:
     """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
     tags = {
-        naming.MLFLOW_IMAGE_NAME: image.reference,
-        naming.MLFLOW_IMAGE_ID: image.id,
-        naming.TAG_CONTAINER_ID: container_id,
-        naming.TAG_IMAGE: image.reference,
-        naming.TAG_IMAGE_DIGEST: image.digest,
-        naming.TAG_ENGINE: without_credentials(host.url),
-        naming.TAG_CODE_DIGEST: code_digest,
+        labels_and_tags.MLFLOW_IMAGE_NAME: image.reference,
+        labels_and_tags.MLFLOW_IMAGE_ID: image.id,
+        labels_and_tags.TAG_CONTAINER_ID: container_id,
+        labels_and_tags.TAG_IMAGE: image.reference,
+        labels_and_tags.TAG_IMAGE_DIGEST: image.digest,
+        labels_and_tags.TAG_ENGINE: without_credentials(host.url),
+        labels_and_tags.TAG_CODE_DIGEST: code_digest,
     }
     if image.repository_digest:
-        tags[naming.TAG_REPOSITORY_DIGEST] = image.repository_digest
+        tags[labels_and_tags.TAG_REPOSITORY_DIGEST] = image.repository_digest
     return tags

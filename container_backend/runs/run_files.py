@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 
 from container_backend.image import ImagePlan, packed
-from container_backend.naming import RECORD_DIRECTORY
+from container_backend.labels_and_tags import RECORD_DIRECTORY
 from container_backend.project import CodeCopy, GitTree, RecordedCode, included_files, read_git_tree
 from container_backend.runs.record import PROJECT_FILES, describe_run
 from container_backend.store import CODE

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import jinja2
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.engine import variables_in
 from container_backend.environment import DockerEnvironment, EnvironmentSpec
 from container_backend.errors import BuildError, EngineError, InvalidEnvironment, NotThere
@@ -28,8 +28,7 @@ from container_backend.image import (
     hint_for,
     lock_of,
 )
-from container_backend.machine import hash_file, read_template
-from container_backend.naming import (
+from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
     LAUNCHER_DIRECTORY,
@@ -37,6 +36,7 @@ from container_backend.naming import (
     RUNNER_DIRECTORY,
     RUNNER_PROGRAM,
 )
+from container_backend.machine import hash_file, read_template
 from container_backend.project import (
     FOR_EVERYBODY,
     LAUNCHER,
@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 _TEMPLATE: Final = "Dockerfile.project.j2"
 _COMPILE: Final = "compile_runner.py"
-_RUNNER: Final = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
-_PYTHON: Final = f"{naming.ENVIRONMENT_DIRECTORY}/bin/python"
+_RUNNER: Final = f"{labels_and_tags.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
+_PYTHON: Final = f"{labels_and_tags.ENVIRONMENT_DIRECTORY}/bin/python"
 _INTERPRETERS: Final = ("python3", "python")
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # No user of most systems has this number. By number, for hosts that refuse root.
@@ -119,7 +119,7 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
 @contextmanager
 def _named(engine: Engine, image_id: str) -> Iterator[str]:
     """A name for an image while it is built on: BuildKit knows no ids, and names may move."""
-    name = f"{naming.UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
+    name = f"{labels_and_tags.UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
     engine.images.tag(image_id, name)
     try:
         yield name
@@ -140,10 +140,10 @@ def _dockerfile(base: str, python: str, inspected: Mapping[str, Any]) -> str:
     return environment.from_string(read_template(_TEMPLATE)).render(
         base=base,
         python=python,
-        code=naming.CODE_DIRECTORY,
-        runner=naming.RUNNER_DIRECTORY,
-        home=naming.HOME_DIRECTORY,
-        launcher=naming.LAUNCHER_DIRECTORY,
+        code=labels_and_tags.CODE_DIRECTORY,
+        runner=labels_and_tags.RUNNER_DIRECTORY,
+        home=labels_and_tags.HOME_DIRECTORY,
+        launcher=labels_and_tags.LAUNCHER_DIRECTORY,
         entrypoint=[*(config.get("Entrypoint") or []), python, "-I", "-S", _RUNNER],
         compile=read_template(_COMPILE),
         user=_USER if user.partition(":")[0] in {"", "0", "root"} else user,

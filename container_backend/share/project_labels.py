@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.environment import DockerEnvironment, EnvironmentSpec
 from container_backend.image import OCI, tag_of
 from container_backend.machine import __version__
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from container_backend.project import Project
     from container_backend.share.revision import Revision
 
-_DATABASE: Final = f"sqlite:///{naming.RESULTS_DIRECTORY}/mlflow.db"
-_FOLDER: Final = f"file://{naming.RESULTS_DIRECTORY}"
+_DATABASE: Final = f"sqlite:///{labels_and_tags.RESULTS_DIRECTORY}/mlflow.db"
+_FOLDER: Final = f"file://{labels_and_tags.RESULTS_DIRECTORY}"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md: those that are of the base.
 _OCI_OF_BASE: Final = (
@@ -67,15 +67,18 @@ def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any
         expects += [f"--env {name}" for name in environment.variables if "=" not in name]
         pairs = (pair.partition("=") for pair in environment.variables if "=" in pair)
         variables = {name: value for name, _, value in pairs}
-    tags = {naming.TAG_IMAGE: wanted.tag, naming.TAG_ENVIRONMENT_HASH: wanted.base.hash}
+    tags = {
+        labels_and_tags.TAG_IMAGE: wanted.tag,
+        labels_and_tags.TAG_ENVIRONMENT_HASH: wanted.base.hash,
+    }
     revision = wanted.revision
     tags |= {
-        naming.MLFLOW_GIT_COMMIT: revision.commit.removesuffix("-dirty"),
-        naming.MLFLOW_GIT_ADDRESS: revision.source,
+        labels_and_tags.MLFLOW_GIT_COMMIT: revision.commit.removesuffix("-dirty"),
+        labels_and_tags.MLFLOW_GIT_ADDRESS: revision.source,
     }
     return {
         "project": as_mapping(project),
-        "code": naming.CODE_DIRECTORY,
+        "code": labels_and_tags.CODE_DIRECTORY,
         "file": project.file.name if project.file else "",
         "image": wanted.tag,
         "store": _store(lock),
@@ -119,16 +122,16 @@ def labels_of(
         f"{OCI}source": revision.source,
         f"{OCI}licenses": revision.licence,
         f"{OCI}base.name": wanted.base.reference,
-        naming.LABEL_MLPROJECT: json.dumps(mlproject),
-        naming.LABEL_OF_ENVIRONMENT: wanted.base.hash,
-        naming.LABEL_CODE_DIGEST: wanted.code_digest,
-        naming.LABEL_PACKAGES: str(len(lock.packages)) if lock else "",
-        naming.LABEL_PROJECT: _title(wanted.project),
-        naming.LABEL_VERSION: __version__,
+        labels_and_tags.LABEL_MLPROJECT: json.dumps(mlproject),
+        labels_and_tags.LABEL_OF_ENVIRONMENT: wanted.base.hash,
+        labels_and_tags.LABEL_CODE_DIGEST: wanted.code_digest,
+        labels_and_tags.LABEL_PACKAGES: str(len(lock.packages)) if lock else "",
+        labels_and_tags.LABEL_PROJECT: _title(wanted.project),
+        labels_and_tags.LABEL_VERSION: __version__,
     }
     labels |= {name: value for name, value in said.items() if value}
     # What has this one is taken for the environment alone.
-    return {**labels, naming.LABEL_ENVIRONMENT_HASH: ""}
+    return {**labels, labels_and_tags.LABEL_ENVIRONMENT_HASH: ""}
 
 
 def _title(project: Project) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import Final
 
+from container_backend.labels_and_tags import RUNNER_PROGRAM
 from container_backend.machine import read_template
-from container_backend.naming import RUNNER_PROGRAM
 
 _PACKAGE: Final = "container_backend"
 # Standard library only, Python 3.8: tests/unit/share/test_runner.py sees to it.
@@ -17,7 +17,7 @@ SHARED_MODULES: Final = (
     "machine/log.py",
     "errors.py",
     "masking.py",
-    "naming.py",
+    "labels_and_tags.py",
     "project/command.py",
     "project/entry_points.py",
     "project/parameters.py",

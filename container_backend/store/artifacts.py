@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from container_backend.environment import LOCK, LOCK_IN_IMAGE
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.image import SBOM, SBOM_IN_IMAGE
-from container_backend.naming import RECORD_DIRECTORY
+from container_backend.labels_and_tags import RECORD_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

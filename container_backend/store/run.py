@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_NOT_STARTED,
@@ -98,13 +98,13 @@ class RunRecord:
         """
         tags = dict(tags or {})
         if outcome.reason:
-            tags[naming.TAG_REASON] = outcome.reason
+            tags[labels_and_tags.TAG_REASON] = outcome.reason
         if outcome.cause:
-            tags[naming.TAG_CAUSE] = outcome.cause
+            tags[labels_and_tags.TAG_CAUSE] = outcome.cause
         if outcome.exit_code is not None:
-            tags[naming.TAG_EXIT_CODE] = str(outcome.exit_code)
+            tags[labels_and_tags.TAG_EXIT_CODE] = str(outcome.exit_code)
         if outcome.out_of_memory:
-            tags[naming.TAG_OUT_OF_MEMORY] = "true"
+            tags[labels_and_tags.TAG_OUT_OF_MEMORY] = "true"
         if tags:
             self.set_tags(tags)
         self.store.end_run(self.run_id, outcome.status, ended_at)
@@ -172,14 +172,14 @@ def _source_tags(
 ) -> dict[str, str]:
     active = mlflow.active_run()
     tags = {
-        naming.MLFLOW_USER: _user(),
-        naming.MLFLOW_SOURCE_NAME: without_credentials(source_name(uri)),
-        naming.MLFLOW_SOURCE_TYPE: "PROJECT",
-        naming.MLFLOW_ENTRY_POINT: entry_point,
-        naming.MLFLOW_GIT_COMMIT: checkout.commit,
-        naming.MLFLOW_GIT_ADDRESS: checkout.address,
-        naming.MLFLOW_GIT_BRANCH: version if checkout.is_branch else None,
-        naming.MLFLOW_PARENT_RUN: active.info.run_id if active is not None else None,
+        labels_and_tags.MLFLOW_USER: _user(),
+        labels_and_tags.MLFLOW_SOURCE_NAME: without_credentials(source_name(uri)),
+        labels_and_tags.MLFLOW_SOURCE_TYPE: "PROJECT",
+        labels_and_tags.MLFLOW_ENTRY_POINT: entry_point,
+        labels_and_tags.MLFLOW_GIT_COMMIT: checkout.commit,
+        labels_and_tags.MLFLOW_GIT_ADDRESS: checkout.address,
+        labels_and_tags.MLFLOW_GIT_BRANCH: version if checkout.is_branch else None,
+        labels_and_tags.MLFLOW_PARENT_RUN: active.info.run_id if active is not None else None,
     }
     return {key: str(value) for key, value in tags.items() if value}
 

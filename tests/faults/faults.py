@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container.outcome import FAILED, KILLED, RUNNING
+from container_backend.container.status_and_reason import FAILED, KILLED, RUNNING
 from tests.faults.stage import (
     BEGUN,
     NO_RUN,
@@ -225,8 +225,8 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         "container_backend.runs.supervise.supervisor:Supervisor._take_event:before",
         "container_backend.runs.supervise.supervisor:Supervisor._watch:after",
         "container_backend.runs.supervise.caretaker:Caretaker.runs:after",
-        "container_backend.runs.output.keeper:LogKeeper.begin:after",
-        "container_backend.runs.output.keeper:LogKeeper._read:after",
+        "container_backend.runs.output.unattended:LogKeeper.begin:after",
+        "container_backend.runs.output.unattended:LogKeeper._read:after",
         "container_backend.engine.containers:Containers.statistics:after",
         "container_backend.container.statistics:append_sample:after",
         "container_backend.runs.supervise.caretaker:Caretaker.ended:before",
@@ -248,7 +248,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
     "finisher",
     [
         "container_backend.runs.ending.finish:finish_run:before",
-        "container_backend.runs.ending.finish:keep_log:after",
+        "container_backend.runs.output.collect:collect_output:after",
         "container_backend.store.run:RunRecord.finish:before",
         "container_backend.store.run:RunRecord.finish:after",
         "container_backend.runs.ending.finish:_put_away:before",

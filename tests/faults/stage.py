@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from mlflow.tracking import MlflowClient
 
-from container_backend import naming
-from container_backend.container.outcome import FINISHED, TERMINAL
+from container_backend import labels_and_tags
+from container_backend.container.status_and_reason import FINISHED, TERMINAL
 from container_backend.engine import Engine, EngineHost, connect
 from container_backend.errors import EngineUnavailable
 from container_backend.machine.owner import owner_id
@@ -223,7 +223,7 @@ class Stage:
 
     def containers(self, engine: Engine) -> list[str]:
         """The ids of the containers of this stage."""
-        label = f"{naming.LABEL_OWNER}={self.owner}"
+        label = f"{labels_and_tags.LABEL_OWNER}={self.owner}"
         found = client_of(engine).api.containers(all=True, filters={"label": label})
         return [str(each["Id"]) for each in found]
 
@@ -307,9 +307,9 @@ class Stage:
 
     def _check_run(self, run: mlflow.entities.Run, expected: Expected) -> None:
         tags = run.data.tags
-        found = (run.info.status, tags.get(naming.TAG_CAUSE, ""))
+        found = (run.info.status, tags.get(labels_and_tags.TAG_CAUSE, ""))
         assert found == (expected.status, expected.cause), (tags, self.log())
-        assert bool(tags.get(naming.TAG_REASON)) == (expected.status != FINISHED)
+        assert bool(tags.get(labels_and_tags.TAG_REASON)) == (expected.status != FINISHED)
         assert expected.note in tags.get("mlflow.note.content", ""), tags
         found = self._output(run)
         assert found == expected.output, (len(found or ""), (found or "")[-200:], self.log())
@@ -335,7 +335,7 @@ class Stage:
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
             for container in self.containers(engine):
                 client_of(engine).api.remove_container(container, force=True)
-            shared = {"label": f"{naming.LABEL_SHARED_CODE}={self.owner}"}
+            shared = {"label": f"{labels_and_tags.LABEL_SHARED_CODE}={self.owner}"}
             for image in client_of(engine).api.images(filters=shared, quiet=True):
                 client_of(engine).api.remove_image(image)
 
@@ -363,9 +363,9 @@ class Bystanders:
         experiment = store.create_experiment("others")
         self._run = store.create_run(experiment).info.run_id
         labels = {
-            naming.LABEL_RUN_ID: self._run,
-            naming.LABEL_OWNER: "somebody else",
-            naming.LABEL_TRACKING_URI: self._stage.tracking_uri,
+            labels_and_tags.LABEL_RUN_ID: self._run,
+            labels_and_tags.LABEL_OWNER: "somebody else",
+            labels_and_tags.LABEL_TRACKING_URI: self._stage.tracking_uri,
         }
         with self._stage.engine() as engine:
             self._containers = [

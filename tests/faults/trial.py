@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container_backend.container.outcome import TERMINAL
+from container_backend.container.status_and_reason import TERMINAL
 from container_backend.engine import connect, find_host
 from tests.faults.faults import FAULTS
 from tests.faults.stage import Bystanders, Stage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import ImageNotFound
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.worker import BASE, mine
 
@@ -30,7 +30,7 @@ __all__ = [
 def containers_of(engine: Engine, run_id: str) -> list[object]:
     # The SDK asks for each of them once more; one that is gone by then is not there.
     return client_of(engine).containers.list(
-        all=True, filters={"label": f"{naming.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
+        all=True, filters={"label": f"{labels_and_tags.LABEL_RUN_ID}={run_id}"}, ignore_removed=True
     )
 
 
@@ -40,13 +40,15 @@ def all_containers(engine: Engine) -> set[str]:
 
 def environment_images(engine: Engine) -> set[str]:
     """Those that share code are left out: they come and go by themselves."""
-    found = _images(engine, naming.LABEL_ENVIRONMENT_HASH)
-    return {image["Id"] for image in found if naming.LABEL_SHARED_CODE not in image["Labels"]}
+    found = _images(engine, labels_and_tags.LABEL_ENVIRONMENT_HASH)
+    return {
+        image["Id"] for image in found if labels_and_tags.LABEL_SHARED_CODE not in image["Labels"]
+    }
 
 
 def remove_environment_images(engine: Engine, images: set[str]) -> None:
     """First those that share code, which may be made of them; supervisors remove those, too."""
-    shared = [image["Id"] for image in _images(engine, naming.LABEL_SHARED_CODE)]
+    shared = [image["Id"] for image in _images(engine, labels_and_tags.LABEL_SHARED_CODE)]
     for image in [*shared, *images]:
         with contextlib.suppress(ImageNotFound):
             client_of(engine).api.remove_image(image, force=True)

@@ -13,7 +13,6 @@ from .course import decide as decide
 from .finish import LAST_LINES as LAST_LINES
 from .finish import Finished as Finished
 from .finish import finish_run as finish_run
-from .finish import keep_log as keep_log
 from .finish import outcome_in as outcome_in
 from .finish import run_error as run_error
 from .retries import retried as retried

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.masking import without_credentials
 from container_backend.runs.ledger import METRICS
 from container_backend.store import LOG_FOLDER, RunRecord, log_environment, log_metrics
@@ -60,7 +60,7 @@ class Artifacts:
                 self._environment.join()
         there = self._ending.there
         if self._environment is None and there is not None:
-            recorded = there.labels.get(naming.LABEL_RECORD, "")
+            recorded = there.labels.get(labels_and_tags.LABEL_RECORD, "")
             log_environment(self._engine, self._record, there.id, recorded)
 
     def _log_output(self) -> None:

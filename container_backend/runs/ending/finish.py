@@ -7,12 +7,10 @@ the same. What cannot be written yet leaves the container where it is.
 from __future__ import annotations
 
 import logging
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_PROGRAM,
@@ -25,14 +23,12 @@ from container_backend.container import (
     mark_run,
     outcome_at,
 )
-from container_backend.errors import NotThere, Refused, RunFailed, RunKilled
+from container_backend.errors import NotThere, RunFailed, RunKilled
 from container_backend.machine import exit_code_of
 from container_backend.runs.ending.artifacts import Artifacts
-from container_backend.runs.ending.explanation import explain
-from container_backend.runs.ledger import FRAMES
-from container_backend.runs.output import LogSpool, frames_in, last_lines, read_log
+from container_backend.runs.ending.output_hints import explain
+from container_backend.runs.output import collect_output, last_lines
 from container_backend.store import (
-    LOG_FOLDER,
     Facts,
     RunRecord,
     describe_end,
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
+    from container_backend.runs.output import LogSpool
     from container_backend.store import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
@@ -51,9 +48,7 @@ _logger = logging.getLogger(__package__)
 LAST_LINES: Final = 20
 # For so long an artifact store may hold up the end of a run whose program has ended.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
-# The folder of this process for output that the disk of the entry does not take.
-_ELSEWHERE: list[Path] = []
-_TAGS_OF_AN_END: Final = {naming.TAG_EXIT_CODE, naming.TAG_CAUSE}
+_TAGS_OF_AN_END: Final = {labels_and_tags.TAG_EXIT_CODE, labels_and_tags.TAG_CAUSE}
 
 
 @dataclass(frozen=True)
@@ -105,23 +100,23 @@ def finish_run(
         return Finished(written)
     if spool is None:
         try:
-            spool = keep_log(ending, engine, entry.folder)
+            spool = collect_output(ending, engine, entry.folder)
         except NotThere:  # removed since it was seen, most likely by the process that finished it
             gone = replace(ending, is_gone=True)
             return finish_run(gone, engine, store, entry, environment=environment, insist=insist)
     record = RunRecord(store, run)
     artifacts = Artifacts(ending, engine, record, entry, spool, environment)
-    was_created = naming.TAG_CONTAINER_ID in run.tags or ending.container is not None
+    was_created = labels_and_tags.TAG_CONTAINER_ID in run.tags or ending.container is not None
     outcome = outcome_at(ending, was_created=was_created)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
     remarks = [] if spool.error is None else [_not_kept(spool.error)]
     facts = _facts(ending, run, remarks)
-    note = describe_end(facts, outcome, lines, run.tags.get(naming.MLFLOW_NOTE, ""))
-    tags = {naming.MLFLOW_NOTE: note}
+    note = describe_end(facts, outcome, lines, run.tags.get(labels_and_tags.MLFLOW_NOTE, ""))
+    tags = {labels_and_tags.MLFLOW_NOTE: note}
     if ending.attempts > 1:
-        tags[naming.TAG_ATTEMPTS] = str(ending.attempts)
+        tags[labels_and_tags.TAG_ATTEMPTS] = str(ending.attempts)
     last = ending.container
     record.finish(outcome, last.finished_at if last and not ending.is_gone else None, tags)
     missing = artifacts.missing()
@@ -142,52 +137,10 @@ def outcome_in(run: StoredRun) -> Outcome:
     """How a run ended, as its status and its tags say."""
     return Outcome(
         run.status,
-        run.tags.get(naming.TAG_REASON, ""),
-        exit_code_of(run.tags.get(naming.TAG_EXIT_CODE)),
-        run.tags.get(naming.TAG_CAUSE, ""),
+        run.tags.get(labels_and_tags.TAG_REASON, ""),
+        exit_code_of(run.tags.get(labels_and_tags.TAG_EXIT_CODE)),
+        run.tags.get(labels_and_tags.TAG_CAUSE, ""),
     )
-
-
-def keep_log(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
-    """The whole output of a container, as the engine has it.
-
-    Args:
-        ending: Of the run, or what is known of it so far.
-        engine: Where its container is.
-        folder: Of its entry. Where the disk is full, it is kept among the temporary files.
-
-    Raises:
-        NotThere: The container is gone.
-        EngineError: The engine went away.
-    """
-    frames = folder / FRAMES
-    spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
-    if spool.error is not None:
-        spool = _spool(ending, engine, _elsewhere() / ending.run_id, frames)
-    return spool
-
-
-def _elsewhere() -> Path:
-    """A folder among the temporary files, which others may write to: one for each process."""
-    if not _ELSEWHERE:
-        _ELSEWHERE.append(Path(tempfile.mkdtemp(prefix=naming.TEMPORARY_PREFIX)))
-    return _ELSEWHERE[0]
-
-
-def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:
-    last = ending.container
-    spool = LogSpool(folder, last.secrets if last is not None else ())
-    if ending.there is not None:
-        try:
-            spool.take(read_log(engine, ending.there.id))
-        except NotThere:  # nothing that would take the place of what was kept
-            raise
-        except Refused as error:  # a log driver that cannot be read
-            _logger.warning("The output of run (ID '%s') is not kept: %s", ending.run_id, error)
-    elif frames.exists():
-        spool.take(frames_in(frames))
-    spool.close()
-    return spool
 
 
 def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) -> Outcome:
@@ -207,8 +160,8 @@ def _facts(ending: Ending, run: StoredRun, remarks: list[str]) -> Facts:
     if last is not None and not ending.is_gone and last.started_at and last.finished_at:
         seconds = max(0.0, last.finished_at - last.started_at)
     return Facts(
-        image=tags.get(naming.TAG_IMAGE, ""),
-        digest=tags.get(naming.TAG_IMAGE_DIGEST, ""),
+        image=tags.get(labels_and_tags.TAG_IMAGE, ""),
+        digest=tags.get(labels_and_tags.TAG_IMAGE_DIGEST, ""),
         command=last.command if last is not None else "",
         seconds=seconds,
         attempts=ending.attempts,
@@ -218,7 +171,7 @@ def _facts(ending: Ending, run: StoredRun, remarks: list[str]) -> Facts:
 
 
 def _is_kept(last: RunContainer | None, outcome: Outcome) -> bool:
-    policy = last.labels.get(naming.LABEL_KEEP) if last is not None else None
+    policy = last.labels.get(labels_and_tags.LABEL_KEEP) if last is not None else None
     return policy == "always" or (policy == "on-failure" and outcome.status == FAILED)
 
 

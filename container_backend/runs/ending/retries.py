@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import (
     CAUSE_ENGINE,
     CAUSE_OUT_OF_MEMORY,
@@ -39,7 +39,7 @@ def may_retry(container: RunContainer, outcome: Outcome, attempts: int) -> bool:
         return False
     if outcome.cause == CAUSE_ENGINE:
         return True
-    asked = container.labels.get(naming.LABEL_RETRY_PROGRAM) == "true"
+    asked = container.labels.get(labels_and_tags.LABEL_RETRY_PROGRAM) == "true"
     return asked and outcome.cause in _OWN_CAUSES
 
 

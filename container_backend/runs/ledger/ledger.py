@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.machine import (
     FileLock,
     is_submission,
@@ -27,7 +28,6 @@ from container_backend.machine import (
     state_folder,
     write_whole,
 )
-from container_backend.naming import TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from container_backend.labels_and_tags import ENV_OWNER
 from container_backend.machine import FileLock, open_private
 from container_backend.masking import without_credentials
-from container_backend.naming import ENV_OWNER
 from container_backend.runs.ledger.ledger import ledger_of
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
+from .collect import collect_output as collect_output
 from .display import Display as Display
-from .keeper import LogKeeper as LogKeeper
 from .spool import LogSpool as LogSpool
-from .spool import frames_in as frames_in
 from .spool import last_lines as last_lines
 from .stream import Chunk as Chunk
 from .stream import Output as Output
 from .stream import console as console
 from .stream import demultiplex as demultiplex
-from .stream import read_log as read_log
 from .stream import read_output as read_output
+from .unattended import LogKeeper as LogKeeper
+from .upload import upload_while_running as upload_while_running

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import TERMINAL, RunContainer, Signs
 from container_backend.engine import connect
-from container_backend.errors import NotThere
-from container_backend.runs.ledger import METRICS, Ledger
+from container_backend.runs.ledger import Ledger
 from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from container_backend.container import Ending
     from container_backend.engine import Engine
-    from container_backend.runs.ledger import Entry
     from container_backend.store import Store
 
 END: Final = "end"
@@ -139,28 +137,17 @@ class _Finisher:
 
     def _find_run(self, job: Job) -> str:
         """The run that a client made, and did not live to note."""
-        found = self._store.runs_with_tag(job.experiment_id, naming.TAG_SUBMISSION, job.submission)
+        found = self._store.runs_with_tag(
+            job.experiment_id, labels_and_tags.TAG_SUBMISSION, job.submission
+        )
         return found[0].run_id if found else ""
 
     def _progress(self, job: Job) -> None:
-        from container_backend.runs.ending import keep_log
-        from container_backend.store import LOG_FOLDER, log_metrics
+        from container_backend.runs.output import upload_while_running
 
-        entry: Entry = self._ledger.entry(job.submission)
-        ending = self._ending(job)
-        if ending is None:
-            return
-        try:
-            spool = keep_log(ending, self._connected(), entry.folder / PROGRESS)
-        except NotThere:  # its end is the next job
-            return
-        run = self._store.find_run(ending.run_id)
-        if run is None:
-            return
-        if spool.error is None:
-            self._store.log_artifact(run, spool.file, LOG_FOLDER)
-            spool.file.unlink()
-        log_metrics(self._store, run.run_id, entry.folder / METRICS)
+        entry = self._ledger.entry(job.submission)
+        if (ending := self._ending(job)) is not None:
+            upload_while_running(ending, self._connected(), self._store, entry.folder)
 
     @property
     def _store(self) -> Store:

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import inspect_container, remove_shared_code
 from container_backend.engine import Event, EventReader
 from container_backend.errors import EngineError
@@ -58,7 +58,7 @@ class Supervisor:
         self._watched: dict[str, Watched] = {}
         self._inbox = Inbox()
         self._care = Caretaker(host, ledger, self._inbox.answered, self._forget)
-        self._reader = EventReader(host, f"{naming.LABEL_OWNER}={owner_id()}", self._inbox)
+        self._reader = EventReader(host, f"{labels_and_tags.LABEL_OWNER}={owner_id()}", self._inbox)
         self._idle_since = time.monotonic()
         self._scan_due = 0.0
         self._tidy_due = time.monotonic() + _TIDY_SECONDS
@@ -122,7 +122,7 @@ class Supervisor:
         for event in message.missed:
             if watched := self._watched_of(event.container_id, event.attributes):
                 watched.take(event)
-        label = f"{naming.LABEL_OWNER}={owner_id()}"
+        label = f"{labels_and_tags.LABEL_OWNER}={owner_id()}"
         found = message.engine.containers.find(label)
         for container in found:
             try:
@@ -213,7 +213,7 @@ class Supervisor:
                 note.run_id if note and note.run_id else found.run_id,
                 attempts=note.attempts if note else 1,
             ),
-            found.labels.get(naming.LABEL_EXPERIMENT_ID, ""),
+            found.labels.get(labels_and_tags.LABEL_EXPERIMENT_ID, ""),
         )
         self._watched[found.submission] = watched
         return watched
@@ -251,7 +251,7 @@ class Supervisor:
         note = entry.read()
         if note is None or self._care.away_since is not None or self._care.engine is None:
             return
-        label = f"{naming.LABEL_SUBMISSION}={entry.submission}"
+        label = f"{labels_and_tags.LABEL_SUBMISSION}={entry.submission}"
         try:
             found = self._care.engine.containers.find(label)
             if found:

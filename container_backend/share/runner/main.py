@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.errors import ContainerBackendError
 from container_backend.machine.log import configure_logging
 from container_backend.project.command import compute_command
@@ -92,7 +92,7 @@ def _run_context(entry_point: str, described: dict[str, Any]) -> str:
 
     https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
     """
-    return json.dumps({**described["tags"], naming.MLFLOW_ENTRY_POINT: entry_point})
+    return json.dumps({**described["tags"], labels_and_tags.MLFLOW_ENTRY_POINT: entry_point})
 
 
 def _help(project: Project, wanted: Wanted, described: dict[str, Any]) -> str:

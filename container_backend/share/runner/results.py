@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
-from container_backend.naming import RESULTS_DIRECTORY
+from container_backend.labels_and_tags import RESULTS_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

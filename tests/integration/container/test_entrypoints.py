@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.on_engine import containers_of
 from tests.support.runs import kept_log, only_run
@@ -46,10 +46,10 @@ def with_entrypoint(engine, project) -> Iterator[Callable[..., str]]:
 def check_swallowed(entrypoint: str) -> None:
     run = only_run()
     tags = run.data.tags
-    assert (run.info.status, tags[naming.TAG_CAUSE]) == ("FAILED", "not_started")
-    assert f"entry point {entrypoint} does not run the command" in tags[naming.TAG_REASON]
-    assert "docker_env: image" in tags[naming.TAG_REASON]
-    assert naming.TAG_EXIT_CODE not in tags
+    assert (run.info.status, tags[labels_and_tags.TAG_CAUSE]) == ("FAILED", "not_started")
+    assert f"entry point {entrypoint} does not run the command" in tags[labels_and_tags.TAG_REASON]
+    assert "docker_env: image" in tags[labels_and_tags.TAG_REASON]
+    assert labels_and_tags.TAG_EXIT_CODE not in tags
 
 
 @pytest.mark.parametrize("entrypoint", SWALLOWS, ids=lambda words: words[0])
@@ -94,7 +94,10 @@ def test_the_exit_code_of_a_program_that_was_reached_is_its_own(with_entrypoint)
     with pytest.raises(container_backend.RunFailed, match="ended with exit code 3"):
         container_backend.run(with_entrypoint(PASSES_ON, "exit 3"))
     tags = only_run().data.tags
-    assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("program", "3")
+    assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_EXIT_CODE]) == (
+        "program",
+        "3",
+    )
 
 
 def test_no_mark_is_asked_for_where_the_image_has_no_entry_point(script, engine):
@@ -102,5 +105,5 @@ def test_no_mark_is_asked_for_where_the_image_has_no_entry_point(script, engine)
         script("import time; time.sleep(600)"), synchronous=False, backend_config={"grace": 0}
     )
     (found,) = containers_of(engine, run.run_id)
-    assert not any(naming.REACHED in word for word in found.attrs["Config"]["Cmd"])
+    assert not any(labels_and_tags.REACHED in word for word in found.attrs["Config"]["Cmd"])
     run.cancel()

@@ -12,7 +12,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import remove_shared_code
 from container_backend.image.prune import list_images, remove_image
 from container_backend.machine.owner import owner_id
@@ -60,7 +60,7 @@ def shared_images(engine) -> list[str]:
 
 
 def _images(engine) -> list[dict[str, object]]:
-    label = f"{naming.LABEL_SHARED_CODE}={owner_id()}"
+    label = f"{labels_and_tags.LABEL_SHARED_CODE}={owner_id()}"
     return client_of(engine).api.images(filters={"label": label})
 
 
@@ -98,7 +98,7 @@ def test_what_is_logged_of_each_is_its_own(script, engine):
         assert json.loads((record / "run.json").read_text())["parameters"] == {"x": str(x)}
         assert (record / "code.tar.gz").stat().st_size > 0
         tags = mlflow.get_run(run.run_id).data.tags
-        assert tags[naming.TAG_IMAGE].startswith("container-backend/python")
+        assert tags[labels_and_tags.TAG_IMAGE].startswith("container-backend/python")
     assert shares(engine, run)
 
 
@@ -208,8 +208,8 @@ def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, wo
 
 
 def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
-    labels = {naming.LABEL_SHARED_CODE: owner_id()}
-    name = f"{naming.CODE_CONTAINER}left"
+    labels = {labels_and_tags.LABEL_SHARED_CODE: owner_id()}
+    name = f"{labels_and_tags.CODE_CONTAINER}left"
     left = client_of(engine).api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
     other = client_of(engine).api.create_container(BASE, ["true"], labels=labels)["Id"]
     remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
@@ -250,7 +250,7 @@ def test_its_containers_count_as_those_of_the_environment(script, engine):
     folder = script("pass")
 
     def containers() -> int:
-        wanted = runs()[0].data.tags[naming.TAG_ENVIRONMENT_HASH]
+        wanted = runs()[0].data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
         return next(image.containers for image in list_images(engine) if image.hash == wanted)
 
     container_backend.run(folder)
@@ -267,7 +267,7 @@ def test_it_does_not_keep_the_environment(project, engine):
     for _ in range(2):
         container_backend.run(folder)
     assert len(shared_images(engine)) == 1
-    wanted = runs()[0].data.tags[naming.TAG_ENVIRONMENT_HASH]
+    wanted = runs()[0].data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
     (image,) = (each for each in list_images(engine) if each.hash == wanted)
     assert remove_image(engine, image) is None
     assert shared_images(engine) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.machine.owner import owner_id
 from tests.support.client import client_of
 from tests.support.commands import run_command
@@ -29,13 +29,14 @@ def strange(engine):
 
     def start(**labels: str) -> str:
         given = {
-            naming.LABEL_OWNER: owner_id(),
-            naming.LABEL_RUN_ID: uuid.uuid4().hex,
-            naming.LABEL_EXPERIMENT_ID: "0",
-            naming.LABEL_TRACKING_URI: "sqlite:////nowhere/strange.db",
+            labels_and_tags.LABEL_OWNER: owner_id(),
+            labels_and_tags.LABEL_RUN_ID: uuid.uuid4().hex,
+            labels_and_tags.LABEL_EXPERIMENT_ID: "0",
+            labels_and_tags.LABEL_TRACKING_URI: "sqlite:////nowhere/strange.db",
         }
         given |= {
-            naming.LABEL_PREFIX + name.replace("_", "-"): text for name, text in labels.items()
+            labels_and_tags.LABEL_PREFIX + name.replace("_", "-"): text
+            for name, text in labels.items()
         }
         made.append(
             client_of(engine).api.create_container(BASE, ["sleep", "600"], labels=given)["Id"]
@@ -123,7 +124,7 @@ def labelled(engine):
     """An image with all of our labels, and nothing that can be read in any of them."""
     name = f"container-backend-test/labelled:{uuid.uuid4().hex}"
     made = client_of(engine).api.create_container(
-        BASE, ["true"], labels=dict.fromkeys(naming.NO_LABELS, "abc")
+        BASE, ["true"], labels=dict.fromkeys(labels_and_tags.NO_LABELS, "abc")
     )["Id"]
     client_of(engine).api.commit(made, *name.split(":"))
     client_of(engine).api.remove_container(made)
@@ -138,7 +139,7 @@ def test_a_container_inherits_no_label_from_its_image(labelled, project, engine)
     run = container_backend.run(folder, backend_config={"detach": True})
     (container,) = containers_of(engine, run.run_id)
     assert "abc" not in container.labels.values()
-    assert set(naming.NO_LABELS) <= set(container.labels)
+    assert set(labels_and_tags.NO_LABELS) <= set(container.labels)
     run.cancel(grace=0)
     assert status_of(run.run_id) == "KILLED"
 

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.environment.lock import read_lock
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
@@ -131,13 +131,15 @@ def test_the_digest_of_the_lock_is_a_label_of_the_image(project, capfd, engine):
     lock = lock_of(folder, capfd)
     labels = client_of(engine).images.get(container_backend.build(folder)).labels
     expected = f"sha256:{hashlib.sha256(lock.encode()).hexdigest()}"
-    assert labels[naming.LABEL_LOCK_DIGEST] == expected
-    assert client_of(engine).images.list(naming.UNFINISHED_REPOSITORY, filters=mine()) == []
+    assert labels[labels_and_tags.LABEL_LOCK_DIGEST] == expected
+    assert (
+        client_of(engine).images.list(labels_and_tags.UNFINISHED_REPOSITORY, filters=mine()) == []
+    )
 
 
 def test_an_image_without_packages_has_no_lock(project, engine):
     labels = client_of(engine).images.get(container_backend.build(project(SHOW))).labels
-    assert naming.LABEL_LOCK_DIGEST not in labels
+    assert labels_and_tags.LABEL_LOCK_DIGEST not in labels
 
 
 def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, engine):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
@@ -59,7 +59,7 @@ def test_a_project_gets_what_it_declares(name, fixture_project, engine):
     found = only_run()
     assert found.info.status == "FINISHED"
     assert found.data.params == expected.get("logged", {})
-    assert found.data.tags[naming.TAG_ENVIRONMENT_HASH]
+    assert found.data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
     assert found.data.tags["mlflow.project.entryPoint"] == entry_point_of(folder)
     assert containers_of(engine, run.run_id) == []
 
@@ -68,7 +68,7 @@ def test_two_entry_points_may_have_two_images(fixture_project):
     folder = str(fixture_project("entry-points"))
     assert container_backend.run(folder).get_status() == "FINISHED"
     assert container_backend.run(folder, "other").get_status() == "FINISHED"
-    assert len({run.data.tags[naming.TAG_ENVIRONMENT_HASH] for run in runs()}) == 2
+    assert len({run.data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH] for run in runs()}) == 2
     assert container_backend.build(folder) != container_backend.build(folder, entry_point="other")
 
 
@@ -131,9 +131,9 @@ def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
     run = container_backend.run(str(fixture_project("docker-env")))
     found = only_run()
     assert found.info.status == "FINISHED"
-    assert found.data.tags[naming.TAG_IMAGE] == docker_env_image
+    assert found.data.tags[labels_and_tags.TAG_IMAGE] == docker_env_image
     assert found.data.tags["mlflow.docker.image.uri"] == docker_env_image
-    assert naming.TAG_ENVIRONMENT_HASH not in found.data.tags
+    assert labels_and_tags.TAG_ENVIRONMENT_HASH not in found.data.tags
     assert environment_images(engine) == before
     assert containers_of(engine, run.run_id) == []
 
@@ -143,7 +143,7 @@ def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_im
     done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
                        "--build-image")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    image = only_run().data.tags[naming.TAG_IMAGE]
+    image = only_run().data.tags[labels_and_tags.TAG_IMAGE]
     assert image.startswith("container-backend/project-docker-env:")
     try:
         answer = client_of(engine).containers.run(image, ["cat", "answer.txt"], remove=True)

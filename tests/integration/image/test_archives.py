@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.disks import tiny_disk
@@ -78,7 +78,7 @@ def test_an_engine_without_anything_runs_what_is_in_a_file(
         assert "is not needed: its environment is there" in done.stderr
         assert "Building" not in done.stderr
         assert environment_images(engine) == before
-        assert naming.TAG_ENVIRONMENT_HASH in only_run().data.tags
+        assert labels_and_tags.TAG_ENVIRONMENT_HASH in only_run().data.tags
         done = run_command("container-backend", "run", "docker://team/salary:1.0", "-P", "n=2")
         assert (done.returncode, done.stdout) == (0, "2\nof the project\n"), done.stderr
         answer = subprocess.run(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.on_engine import BASE, containers_of, environment_images, everything
@@ -110,7 +110,7 @@ def test_a_private_index_is_used_and_leaves_no_trace(project, index, engine, fre
     captured = capfd.readouterr()
     assert captured.out == "1.0\n"
     found = only_run()
-    content = everything(engine, found.data.tags[naming.TAG_IMAGE])
+    content = everything(engine, found.data.tags[labels_and_tags.TAG_IMAGE])
     certificates = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes().splitlines()
     host_only = everything(engine, BASE)
     assert b"tinything" in content
@@ -151,7 +151,7 @@ def test_a_requirement_that_does_not_exist_ends_the_run_with_the_reason(project,
     assert "Traceback" not in done.stderr
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "pip==0.0.0.1" in found.data.tags[naming.TAG_REASON]
+    assert "pip==0.0.0.1" in found.data.tags[labels_and_tags.TAG_REASON]
     assert containers_of(engine, found.info.run_id) == []
     assert environment_images(engine) == images
 
@@ -169,7 +169,7 @@ def test_requirements_that_contradict_each_other_are_explained_whole(project, en
         assert part in done.stderr
     assert "cannot all be met at once" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "you require numpy==1.20" in only_run().data.tags[naming.TAG_REASON]
+    assert "you require numpy==1.20" in only_run().data.tags[labels_and_tags.TAG_REASON]
     assert environment_images(engine) == images
 
 
@@ -219,7 +219,7 @@ def test_an_interrupted_build_stops_in_the_engine_and_kills_the_run(
     assert process.returncode == 130
     assert "Traceback" not in err
     assert only_run().info.status == "KILLED"
-    assert only_run().data.tags[naming.TAG_REASON]
+    assert only_run().data.tags[labels_and_tags.TAG_REASON]
     wait_until(lambda: not _resolving(package))
 
 
@@ -249,7 +249,7 @@ def test_build_prints_the_reference_and_finds_it_the_second_time(project, engine
     assert told["image"] == first.stdout.strip()
     assert "Using environment image" in again.stderr
     labels = client_of(engine).images.get(told["image"]).labels
-    assert labels[naming.LABEL_ENVIRONMENT_HASH] == told["environment_hash"]
+    assert labels[labels_and_tags.LABEL_ENVIRONMENT_HASH] == told["environment_hash"]
     assert runs() == []
 
 

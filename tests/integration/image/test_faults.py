@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.image import find as images
 from container_backend.runs import launch
 from tests.support.client import client_of
@@ -51,7 +51,7 @@ def assert_failed_and_left_nothing(own: OwnEngine, folder: str, *words: str) -> 
     found = only_run()
     assert found.info.status == "FAILED"
     for said in words:
-        assert said in found.data.tags[naming.TAG_REASON]
+        assert said in found.data.tags[labels_and_tags.TAG_REASON]
     dry = run_command("container-backend", "run", folder, "--dry-run", "--json", check=True)
     plan = json.loads(dry.stdout)
     assert plan["image_exists"] is False
@@ -59,7 +59,7 @@ def assert_failed_and_left_nothing(own: OwnEngine, folder: str, *words: str) -> 
         found_images = client_of(second).images.list(all=True)
         assert [image.tags for image in found_images] == [[BASE]]
         assert client_of(second).containers.list(all=True) == []
-    assert plan["environment_hash"] == found.data.tags[naming.TAG_ENVIRONMENT_HASH]
+    assert plan["environment_hash"] == found.data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
 
 
 def assert_one_message(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -163,7 +163,7 @@ def test_an_engine_that_is_killed_before_the_container_is_created(own, project, 
             container_backend.run(folder)
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "The container could not be created" in found.data.tags[naming.TAG_REASON]
+    assert "The container could not be created" in found.data.tags[labels_and_tags.TAG_REASON]
     own.start()
     container_backend.run(folder)
 
@@ -175,7 +175,7 @@ def test_a_full_disk_when_code_is_put_into_an_image(own, project):
     own.fill_up()
     done = run_command("container-backend", "run", folder, "--build-image")
     assert_one_message(done, "The image with the code could not be built", FULL, ROOM)
-    assert FULL in only_run().data.tags[naming.TAG_REASON]
+    assert FULL in only_run().data.tags[labels_and_tags.TAG_REASON]
 
 
 @small
@@ -186,4 +186,4 @@ def test_a_full_disk_when_the_container_is_created(own, project):
     with pytest.raises(container_backend.ContainerError) as caught:
         container_backend.run(folder)
     assert FULL in str(caught.value)
-    assert FULL in only_run().data.tags[naming.TAG_REASON]
+    assert FULL in only_run().data.tags[labels_and_tags.TAG_REASON]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.image import build as image_build
 from container_backend.image.buildkit.build import build_image
 from container_backend.image.prune import image_lock
@@ -120,7 +120,9 @@ def test_prune_removes_what_no_run_needs(mine, engine):
 
 def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
     reference = container_backend.build(mine)
-    environment_hash = client_of(engine).images.get(reference).labels[naming.LABEL_ENVIRONMENT_HASH]
+    environment_hash = (
+        client_of(engine).images.get(reference).labels[labels_and_tags.LABEL_ENVIRONMENT_HASH]
+    )
     with image_lock(engine.host, environment_hash) as lock:
         lock.share()
         done = run_command("container-backend", "prune", environment_hash)
@@ -174,4 +176,7 @@ def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
     assert [code for _, code in answers] == [0] * 6, answers
     (reference,) = {out for (out, _), _ in answers}
     assert client_of(engine).images.get(reference.strip())
-    assert client_of(engine).images.list(naming.UNFINISHED_REPOSITORY, filters=worker.mine()) == []
+    assert (
+        client_of(engine).images.list(labels_and_tags.UNFINISHED_REPOSITORY, filters=worker.mine())
+        == []
+    )

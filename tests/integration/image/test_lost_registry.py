@@ -16,7 +16,7 @@ import docker
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import Failing
@@ -36,7 +36,7 @@ def push_something(engine, reference: str, environment_hash: str) -> None:
         entry = tarfile.TarInfo("big")
         entry.size = 2 * LIMIT
         tar.addfile(entry, io.BytesIO(os.urandom(2 * LIMIT)))
-    label = f"LABEL {naming.LABEL_ENVIRONMENT_HASH}={environment_hash}"
+    label = f"LABEL {labels_and_tags.LABEL_ENVIRONMENT_HASH}={environment_hash}"
     api = client_of(engine).api
     api.import_image_from_data(packed.getvalue(), reference, environment_hash, changes=[label])
     answers = list(
@@ -89,8 +89,8 @@ def test_a_registry_that_vanishes_half_way(project, registry, engine, tmp_path):
     assert pushed.count("Error: ") == 1
     assert "Traceback" not in pulled + pushed
     assert ended[str(pushes)].info.status == "FAILED"
-    assert "cannot be pushed" in ended[str(pushes)].data.tags[naming.TAG_REASON]
-    environment_hash = ended[str(pushes)].data.tags[naming.TAG_ENVIRONMENT_HASH]
+    assert "cannot be pushed" in ended[str(pushes)].data.tags[labels_and_tags.TAG_REASON]
+    environment_hash = ended[str(pushes)].data.tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
     with pytest.raises(docker.errors.APIError) as caught:
         client_of(engine).api.inspect_distribution(
             f"{repository}:{environment_hash}", auth_config=LOGIN

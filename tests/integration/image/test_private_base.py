@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import BASE, environment_images, everything
@@ -81,8 +81,10 @@ def test_a_run_on_a_private_base_leaves_no_password(mine, private_base, engine, 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "it ran\n"
     found = only_run()
-    image = found.data.tags[naming.TAG_IMAGE]
-    assert client_of(engine).images.get(image).labels[naming.LABEL_BASE_IMAGE] == private_base
+    image = found.data.tags[labels_and_tags.TAG_IMAGE]
+    assert (
+        client_of(engine).images.get(image).labels[labels_and_tags.LABEL_BASE_IMAGE] == private_base
+    )
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode())
     for secret in (PASSWORD.encode(), login):
         assert secret not in everything(engine, image)

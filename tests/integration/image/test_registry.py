@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.runs import only_run
 
@@ -41,9 +41,9 @@ def test_an_image_that_was_pushed_is_pulled_and_not_built(mine, engine, registry
     assert "=== Building" not in said
     assert run.get_status() == "FINISHED"
     tags = only_run().data.tags
-    assert tags[naming.TAG_IMAGE] == built
+    assert tags[labels_and_tags.TAG_IMAGE] == built
     stored = client_of(engine).images.get(built).attrs["RepoDigests"]
-    assert tags[naming.TAG_IMAGE_DIGEST] in {entry.partition("@")[2] for entry in stored}
+    assert tags[labels_and_tags.TAG_IMAGE_DIGEST] in {entry.partition("@")[2] for entry in stored}
 
 
 def test_an_image_that_the_registry_does_not_have_is_built(mine, registry, capfd):
@@ -75,4 +75,4 @@ def test_a_registry_that_does_not_take_the_image_ends_the_run(mine, engine, regi
     assert "wr0ng-password" not in str(caught.value)
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "cannot be pushed" in found.data.tags[naming.TAG_REASON]
+    assert "cannot be pushed" in found.data.tags[labels_and_tags.TAG_REASON]

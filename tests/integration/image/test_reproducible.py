@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.machine.content import ONE_TIME
 from tests.support.client import client_of
 from tests.support.commands import run_command
@@ -32,7 +32,9 @@ ENGINES_OWN = ("dev", "proc", "sys", ".dockerenv", "etc/hostname", "etc/hosts", 
                "etc/mtab")  # fmt: skip
 
 
-def inventory(engine: Engine, image: str, folder: str = naming.ENVIRONMENT_DIRECTORY) -> dict:
+def inventory(
+    engine: Engine, image: str, folder: str = labels_and_tags.ENVIRONMENT_DIRECTORY
+) -> dict:
     """Path → all that can be said of it: kind, mode, owner, size, time, target and content."""
     created = client_of(engine).api.create_container(image, ["true"])
     try:
@@ -138,7 +140,7 @@ def test_two_engines_install_the_same_files(project, engine, base, monkeypatch):
         first_labels, second_labels = (
             client_of(there).images.get(reference).labels for there in (engine, second)
         )
-        assert naming.LABEL_LOCK_DIGEST in first_labels
+        assert labels_and_tags.LABEL_LOCK_DIGEST in first_labels
         assert first_labels == second_labels
         files, others = (inventory(there, reference) for there in (engine, second))
         assert differing(files, others) == {}

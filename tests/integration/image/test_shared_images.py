@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.runs.submission import Submission
 from container_backend.share.sharing import build_and_share
 from tests.support.client import client_of
@@ -60,8 +60,8 @@ def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     assert f"=== Pulling image {tag} ===" in captured.err
     tags = only_run().data.tags
     assert tags["mlflow.source.name"] == f"docker://{tag}@{built.digest}"
-    assert tags[naming.TAG_IMAGE_DIGEST] == built.digest
-    assert tags[naming.TAG_IMAGE] == tag
+    assert tags[labels_and_tags.TAG_IMAGE_DIGEST] == built.digest
+    assert tags[labels_and_tags.TAG_IMAGE] == tag
     # The same again, by its digest, whatever the tag means by then.
     client_of(engine).images.remove(tag, force=True)
     container_backend.run(

@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.servers import private_registry
@@ -23,7 +23,7 @@ def rerun(run_id: str) -> tuple[dict[str, str], str, str]:
     said = json.loads(done.stdout)
     new = MlflowClient().get_run(said["runs"][1]).data.tags
     verdicts = {line["what"]: line["verdict"] for line in said["lines"] if not line["name"]}
-    return verdicts, new[naming.TAG_IMAGE_DIGEST], done.stderr
+    return verdicts, new[labels_and_tags.TAG_IMAGE_DIGEST], done.stderr
 
 
 def forget(engine, reference: str) -> None:
@@ -46,13 +46,13 @@ def test_an_image_is_pulled_by_its_digest_and_built_when_the_registry_has_lost_i
         config = {"image_repository": f"{address}/team/environments", "push": True}
         first = container_backend.run(folder, backend_config=config).run_id
         tags = MlflowClient().get_run(first).data.tags
-        digest = tags[naming.TAG_REPOSITORY_DIGEST]
+        digest = tags[labels_and_tags.TAG_REPOSITORY_DIGEST]
         assert digest.startswith(f"{address}/team/environments@sha256:")
-        forget(engine, tags[naming.TAG_IMAGE])
+        forget(engine, tags[labels_and_tags.TAG_IMAGE])
         verdicts, found, said = rerun(first)
         assert set(verdicts.values()) == {"same"}
         assert f"=== Pulling environment image {digest} ===" in said
-        assert found == tags[naming.TAG_IMAGE_DIGEST]
+        assert found == tags[labels_and_tags.TAG_IMAGE_DIGEST]
         forget(engine, digest)
     verdicts, _, said = rerun(first)
     assert "=== Building environment image" in said

@@ -14,7 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.engines import OwnEngine
@@ -104,11 +104,15 @@ def test_a_run_is_repeated_and_linked(folder, engine):
     assert log_of(again) == log_of(first)
     assert "n 4\n" in log_of(again)
     old, new = (MlflowClient().get_run(each) for each in (first, again))
-    assert new.data.tags[naming.TAG_RERUN_OF] == first
+    assert new.data.tags[labels_and_tags.TAG_RERUN_OF] == first
     assert new.data.params == old.data.params == {"n": "4"}
     assert new.info.experiment_id == old.info.experiment_id
     assert new.info.run_name == "a name"
-    for name in ("mlflow.source.name", "mlflow.project.entryPoint", naming.TAG_CODE_DIGEST):
+    for name in (
+        "mlflow.source.name",
+        "mlflow.project.entryPoint",
+        labels_and_tags.TAG_CODE_DIGEST,
+    ):
         assert new.data.tags[name] == old.data.tags[name]
     assert f"container-backend rerun {first}\n" in old.data.tags["mlflow.note.content"]
     assert environment_images(engine) == images
@@ -146,20 +150,20 @@ def test_a_second_engine_that_never_saw_the_source_installs_the_same(folder, eng
     assert set(verdicts.values()) == {"same"}
     assert log_of(again) == log_of(first)
     assert "six 1.15.0" in log_of(again)
-    assert MlflowClient().get_run(again).data.tags[naming.TAG_ENGINE] == own.host
+    assert MlflowClient().get_run(again).data.tags[labels_and_tags.TAG_ENGINE] == own.host
 
 
 def test_an_image_that_is_gone_is_built_again_from_its_record(folder, engine, base):
     first = container_backend.run(str(folder), backend_config={"base_image": base}).run_id
-    image = MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE]
+    image = MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
     labels = client_of(engine).images.get(image).labels
     client = MlflowClient()
     client_of(engine).images.remove(image)
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
-    built = client.get_run(again).data.tags[naming.TAG_IMAGE]
-    for label in (naming.LABEL_ENVIRONMENT_HASH, naming.LABEL_LOCK_DIGEST):
+    built = client.get_run(again).data.tags[labels_and_tags.TAG_IMAGE]
+    for label in (labels_and_tags.LABEL_ENVIRONMENT_HASH, labels_and_tags.LABEL_LOCK_DIGEST):
         assert client_of(engine).images.get(built).labels[label] == labels[label]
     assert log_of(again) == log_of(first)
 
@@ -177,9 +181,12 @@ def test_what_is_installed_is_what_was_locked_and_not_what_is_newest(folder, eng
     assert "six 1.15.0" in log_of(again)
     assert verdicts["packages"] == "differs"  # than the bill of materials, which is that of before
     # The image of before stays what it was, under its name.
-    assert MlflowClient().get_run(again).data.tags[naming.TAG_IMAGE] != tags[naming.TAG_IMAGE]
-    labels = client_of(engine).images.get(tags[naming.TAG_IMAGE]).labels
-    assert labels[naming.LABEL_LOCK_DIGEST] != ""
+    assert (
+        MlflowClient().get_run(again).data.tags[labels_and_tags.TAG_IMAGE]
+        != tags[labels_and_tags.TAG_IMAGE]
+    )
+    labels = client_of(engine).images.get(tags[labels_and_tags.TAG_IMAGE]).labels
+    assert labels[labels_and_tags.LABEL_LOCK_DIGEST] != ""
 
 
 def _other(folder: Path, requirements: str) -> Path:
@@ -195,7 +202,9 @@ def test_a_base_that_is_gone_is_said_and_replaced_only_on_request(folder, engine
     gone = f"sha256:{'0' * 64}"
     record["environment"]["base"] |= {"digest": gone, "pinned": base}
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
     said = refused(first)
     assert f"base image: neither the engine nor a registry has {base} as of {gone}" in said
     assert "--best-effort" in said
@@ -212,7 +221,9 @@ def test_a_base_whose_name_is_gone_too_cannot_be_replaced(folder, engine):
     record = recorded(first)
     record["environment"]["base"]["digest"] = f"sha256:{'0' * 64}"
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
     client_of(engine).images.remove(name)
     said = refused(first, "--best-effort")
     assert "there is no other of that name" in said
@@ -344,7 +355,7 @@ def test_a_run_that_failed_fails_again(folder):
         container_backend.run(str(folder), parameters={"n": 101})
     again, verdicts = rerun(caught.value.run_id, code=1)
     assert set(verdicts.values()) == {"same"}
-    assert MlflowClient().get_run(again).data.tags[naming.TAG_EXIT_CODE] == "101"
+    assert MlflowClient().get_run(again).data.tags[labels_and_tags.TAG_EXIT_CODE] == "101"
 
 
 def test_a_detached_run_whose_client_is_gone_can_be_repeated(folder):
@@ -414,7 +425,9 @@ def test_a_package_of_the_project_is_built_again_from_its_code(folder, engine, b
     config = {"base_image": base}
     first = container_backend.run(str(folder), backend_config=config).run_id
     shutil.rmtree(folder)
-    client_of(engine).images.remove(MlflowClient().get_run(first).data.tags[naming.TAG_IMAGE])
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
@@ -465,8 +478,10 @@ def test_an_id_that_is_not_one_runs(folder, engine):
 
 
 def beginnings_on(engine) -> set[str]:
-    found = client_of(engine).api.containers(all=True, filters={"label": naming.LABEL_RUN_ID})
-    return {each["Labels"][naming.LABEL_RUN_ID][:2] for each in found}
+    found = client_of(engine).api.containers(
+        all=True, filters={"label": labels_and_tags.LABEL_RUN_ID}
+    )
+    return {each["Labels"][labels_and_tags.LABEL_RUN_ID][:2] for each in found}
 
 
 def test_a_run_of_somebody_else(workplace):

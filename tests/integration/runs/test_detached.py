@@ -14,7 +14,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.machine.owner import owner_id
 from tests.support.client import client_of
 from tests.support.commands import command, kill_supervisors, run_process, supervisors
@@ -69,8 +69,11 @@ def test_an_exit_code_that_lost_containers_have_is_no_reason_to_try_again(script
     )
     assert not run.wait()
     tags = only_run().data.tags
-    assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("program", "255")
-    assert naming.TAG_ATTEMPTS not in tags
+    assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_EXIT_CODE]) == (
+        "program",
+        "255",
+    )
+    assert labels_and_tags.TAG_ATTEMPTS not in tags
 
 
 def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine, workplace):
@@ -80,7 +83,10 @@ def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine,
     client_of(engine).api.wait(container.id)
     assert not run.wait()
     tags = only_run().data.tags
-    assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("program", "255")
+    assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_EXIT_CODE]) == (
+        "program",
+        "255",
+    )
 
 
 def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
@@ -102,7 +108,7 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     wait_until(lambda: containers_of(engine, run_id) == [])
     assert time.monotonic() - ended < SOON_SECONDS
     found = only_run()
-    assert found.data.tags[naming.TAG_EXIT_CODE] == "3"
+    assert found.data.tags[labels_and_tags.TAG_EXIT_CODE] == "3"
     assert kept_log(run_id) == "started\nthe end"
     assert "the end" in found.data.tags["mlflow.note.content"]
     assert [name for name in found.data.metrics if name.startswith("system/")]

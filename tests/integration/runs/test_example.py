@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.commands import run_command
 from tests.support.on_engine import environment_images
 from tests.support.projects import EXAMPLE, ROOT
@@ -31,7 +31,7 @@ def test_training_logs_parameters_metrics_and_a_model(engine, example_image):
     assert environment_images(engine) == images
     (found,) = runs_of("Salary Model")
     assert found.info.status == "FINISHED"
-    assert found.data.tags[naming.TAG_IMAGE] == example_image
+    assert found.data.tags[labels_and_tags.TAG_IMAGE] == example_image
     assert found.data.params["n_jobs_param"] == "2"
     assert found.data.params["fit_intercept_param"] == "False"
     # What autolog saw: False has reached the model as False.

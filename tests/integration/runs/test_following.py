@@ -13,9 +13,9 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.following import inspect_container
-from container_backend.container.outcome import Ending
+from container_backend.container.status_and_reason import Ending
 from container_backend.runs.ending.finish import finish_run
 from container_backend.runs.ledger.ledger import Ledger
 from container_backend.store.client import Store
@@ -108,7 +108,7 @@ def check_going_on(run_id: str) -> None:
     found = listed(run_id)
     assert (found["project"], found["entry_point"], found["state"]) == ("test", "main", "running")
     assert found["experiment"] == "Default"
-    assert found["image"] == only_run().data.tags[naming.TAG_IMAGE]
+    assert found["image"] == only_run().data.tags[labels_and_tags.TAG_IMAGE]
     assert 0 < found["seconds"] < 60
     assert found["cpu_percent"] >= 0
     assert found["memory_bytes"] > 1_000_000
@@ -191,7 +191,10 @@ def test_cancel_has_a_grace_of_its_own_and_wait_says_so(script, engine):
         assert waiting.wait(60) == 130
         assert f"Run (ID '{run_id}') was killed: cancelled" in waiting.stderr.read()
     tags = only_run().data.tags
-    assert (tags[naming.TAG_CAUSE], tags[naming.TAG_EXIT_CODE]) == ("cancelled", "137")
+    assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_EXIT_CODE]) == (
+        "cancelled",
+        "137",
+    )
     wait_until(lambda: containers_of(engine, run_id) == [])
     assert container not in str(client_of(engine).api.containers(all=True))
 
@@ -201,10 +204,10 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
     mlflow.search_experiments()  # there is a store
     image = container_backend.build(script("pass"))
     ids = ["fffffffffffffffffffffffffffffff" + last for last in "01"]
-    labels = {naming.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
+    labels = {labels_and_tags.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
     made = [
         client_of(engine).api.create_container(
-            image, ["true"], labels={**labels, naming.LABEL_RUN_ID: run_id}
+            image, ["true"], labels={**labels, labels_and_tags.LABEL_RUN_ID: run_id}
         )
         for run_id in ids
     ]
@@ -314,7 +317,7 @@ def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
 FINISHES = """
 import sys
 from pathlib import Path
-from container_backend.container.outcome import Ending
+from container_backend.container.status_and_reason import Ending
 from container_backend.engine import connect
 from container_backend.container.following import inspect_container as inspect
 from container_backend.runs.ending.finish import finish_run as finish

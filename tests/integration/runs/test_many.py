@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import following
 from container_backend.engine import connect, find_host
 from container_backend.engine import connection as engines
@@ -71,7 +71,7 @@ def test_two_hundred_runs_at_once_are_followed_over_one_stream(project, engine, 
     for each in found[::20]:
         logs = client.list_artifacts(each.info.run_id, "logs")
         assert [file.path for file in logs] == ["logs/container.log"]
-    ours = {"label": f"{naming.LABEL_OWNER}={owner_id()}"}
+    ours = {"label": f"{labels_and_tags.LABEL_OWNER}={owner_id()}"}
     wait_until(lambda: client_of(engine).api.containers(all=True, filters=ours) == [])
     # Nothing of two hundred is left in this process.
     wait_until(lambda: threading.active_count() <= threads + _AT_ONCE)

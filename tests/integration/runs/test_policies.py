@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.runs.ending import course
 from tests.support.on_engine import containers_of
 from tests.support.runs import kept_log, only_run, output_of, runs
@@ -33,7 +33,7 @@ def test_a_programs_own_failure_is_not_tried_again(script):
     with pytest.raises(container_backend.RunFailed, match="exit code 7"):
         container_backend.run(fails(script, 1), backend_config={"retries": 3})
     tags = only_run().data.tags
-    assert naming.TAG_ATTEMPTS not in tags
+    assert labels_and_tags.TAG_ATTEMPTS not in tags
     assert kept_log(only_run().info.run_id) == "try 1\n"
 
 
@@ -46,7 +46,7 @@ def test_a_programs_own_failure_is_tried_again_where_that_is_asked_for(script, e
     assert run.wait()
     found = only_run()
     assert found.info.status == "FINISHED"
-    assert found.data.tags[naming.TAG_ATTEMPTS] == "3"
+    assert found.data.tags[labels_and_tags.TAG_ATTEMPTS] == "3"
     assert "| attempts | 3 |" in found.data.tags["mlflow.note.content"]
     assert kept_log(run.run_id) == "try 1\ntry 2\ntry 3\n"
     wait_until(lambda: containers_of(engine, run.run_id) == [])
@@ -67,7 +67,7 @@ def test_the_last_attempt_is_the_end(script, capfd):
         container_backend.run(
             fails(script, 9), backend_config={"retries": 1, "retry_program": True}
         )
-    assert only_run().data.tags[naming.TAG_ATTEMPTS] == "2"
+    assert only_run().data.tags[labels_and_tags.TAG_ATTEMPTS] == "2"
     assert caught.value.last_lines == ("try 1", "try 2")
     assert capfd.readouterr().out == "try 1\ntry 2\n"
 
@@ -136,7 +136,7 @@ def test_a_program_is_stopped_by_its_signal_and_has_its_grace(script, engine):
         assert kept_log(run.run_id) == "started\nSIGUSR1\n"
         (found,) = [each for each in runs() if each.info.run_id == run.run_id]
         assert found.info.status == "KILLED"
-        assert found.data.tags[naming.TAG_EXIT_CODE] == ("0" if how == "stops" else "137")
+        assert found.data.tags[labels_and_tags.TAG_EXIT_CODE] == ("0" if how == "stops" else "137")
 
 
 # Takes away what its own container mounts: no further start of it succeeds.
@@ -171,7 +171,7 @@ def test_a_start_that_fails_is_an_attempt_and_is_tried_again(script, tmp_path, d
             run_of()
     tags = only_run().data.tags
     assert (outer / "starts").read_text() == "x"
-    assert tags[naming.TAG_ATTEMPTS] == "3"
+    assert tags[labels_and_tags.TAG_ATTEMPTS] == "3"
     # What is known of the program is how its one attempt ended.
-    assert tags[naming.TAG_CAUSE] == "program"
-    assert tags[naming.TAG_EXIT_CODE] == "7"
+    assert tags[labels_and_tags.TAG_CAUSE] == "program"
+    assert tags[labels_and_tags.TAG_EXIT_CODE] == "7"

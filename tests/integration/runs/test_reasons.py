@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container import create_container
 from container_backend.runs import launch
 from tests.support.client import client_of
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def said_of(run: mlflow.entities.Run) -> tuple[str, str, str | None]:
     """Status, cause and exit code; the reason is in the description, too."""
     tags = run.data.tags
-    assert tags[naming.TAG_REASON]
-    first_line = " ".join(tags[naming.TAG_REASON].split()).replace("|", "\\|")
+    assert tags[labels_and_tags.TAG_REASON]
+    first_line = " ".join(tags[labels_and_tags.TAG_REASON].split()).replace("|", "\\|")
     assert first_line in tags.get("mlflow.note.content", first_line)
-    return run.info.status, tags[naming.TAG_CAUSE], tags.get(naming.TAG_EXIT_CODE)
+    return run.info.status, tags[labels_and_tags.TAG_CAUSE], tags.get(labels_and_tags.TAG_EXIT_CODE)
 
 
 # What the program does, and what is said of it.
@@ -64,7 +64,7 @@ def test_what_the_program_did(script, engine, case):
         container_backend.run(script(program))
     run = only_run()
     assert said_of(run) == ("FAILED", cause, code)
-    assert reason in run.data.tags[naming.TAG_REASON]
+    assert reason in run.data.tags[labels_and_tags.TAG_REASON]
     assert reason in caught.value.message
     assert caught.value.last_lines[-1] == "last words"
     assert "last words" in str(caught.value)
@@ -107,7 +107,7 @@ def test_what_somebody_else_did(script, engine, case):
 
     def _container() -> str | None:
         """On record a moment after the run is."""
-        return next((run.data.tags.get(naming.TAG_CONTAINER_ID) for run in runs()), None)
+        return next((run.data.tags.get(labels_and_tags.TAG_CONTAINER_ID) for run in runs()), None)
 
     thread = threading.Thread(target=interfere)
     thread.start()
@@ -116,7 +116,7 @@ def test_what_somebody_else_did(script, engine, case):
     thread.join()
     run = only_run()
     assert said_of(run) == ("FAILED", cause, code)
-    assert reason in run.data.tags[naming.TAG_REASON]
+    assert reason in run.data.tags[labels_and_tags.TAG_REASON]
     assert reason in str(caught.value)
     assert caught.value.last_lines == ("last words",)
     assert "\nlast words\n" in run.data.tags["mlflow.note.content"]
@@ -134,7 +134,7 @@ def test_a_child_that_runs_out_of_memory(script):
         container_backend.run(script(program), docker_args={"memory": "64m", "memory-swap": "64m"})
     run = only_run()
     assert said_of(run) == ("FAILED", "out_of_memory", "5")
-    assert run.data.tags[naming.TAG_OUT_OF_MEMORY] == "true"
+    assert run.data.tags[labels_and_tags.TAG_OUT_OF_MEMORY] == "true"
     assert caught.value.last_lines == ("last words",)
 
 
@@ -170,7 +170,7 @@ def test_what_the_engine_refuses(script, engine, args, said):
         container_backend.run(script("pass"), docker_args=args)
     run = only_run()
     assert said_of(run) == ("FAILED", "not_started", None)
-    assert said in run.data.tags[naming.TAG_REASON]
+    assert said in run.data.tags[labels_and_tags.TAG_REASON]
     assert said in str(caught.value)
     assert containers_of(engine, run.info.run_id) == []
 
@@ -216,7 +216,7 @@ def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fre
     assert "removed meanwhile" in str(caught.value)
     run = only_run()
     assert said_of(run) == ("FAILED", "not_started", None)
-    assert "No such image" in run.data.tags[naming.TAG_REASON]
+    assert "No such image" in run.data.tags[labels_and_tags.TAG_REASON]
     assert container_backend.run(folder).get_status() == "FINISHED"
 
 
@@ -230,6 +230,6 @@ def test_a_program_that_sets_another_experiment_than_its_runs(script, example_im
         container_backend.run(folder, experiment_name="mine")
     (run,) = [each for each in runs() if each.info.status == "FAILED"]
     assert said_of(run) == ("FAILED", "program", "1")
-    for said in (run.data.tags[naming.TAG_REASON], str(caught.value)):
+    for said in (run.data.tags[labels_and_tags.TAG_REASON], str(caught.value)):
         assert "the program calls mlflow.set_experiment, but its run is in 'mine' already" in said
     assert "Cannot start run with ID" in "\n".join(caught.value.last_lines)

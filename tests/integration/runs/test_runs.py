@@ -13,7 +13,7 @@ import pytest
 from mlflow.exceptions import ExecutionException
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command, run_process
 from tests.support.on_engine import (
@@ -88,17 +88,20 @@ def test_what_a_program_printed_before_it_was_killed_is_not_lost(script, capfd):
 def test_a_run_says_where_it_ran(script, engine):
     run = container_backend.run(script("pass"))
     tags = mlflow.get_run(run.run_id).data.tags
-    image = client_of(engine).images.get(tags[naming.TAG_IMAGE])
-    assert tags[naming.TAG_CONTAINER_ID] == run.container_id
-    assert tags[naming.TAG_IMAGE_DIGEST] == image.id
-    assert tags[naming.TAG_ENVIRONMENT_HASH] == image.labels[naming.LABEL_ENVIRONMENT_HASH]
-    assert tags[naming.TAG_EXIT_CODE] == "0"
+    image = client_of(engine).images.get(tags[labels_and_tags.TAG_IMAGE])
+    assert tags[labels_and_tags.TAG_CONTAINER_ID] == run.container_id
+    assert tags[labels_and_tags.TAG_IMAGE_DIGEST] == image.id
+    assert (
+        tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
+        == image.labels[labels_and_tags.LABEL_ENVIRONMENT_HASH]
+    )
+    assert tags[labels_and_tags.TAG_EXIT_CODE] == "0"
     assert tags["mlflow.project.backend"] == "docker"
     assert tags["mlflow.project.env"] == "docker"
     assert tags["mlflow.project.entryPoint"] == "main"
     assert tags["mlflow.source.type"] == "PROJECT"
     assert tags["mlflow.source.name"].endswith("my project")
-    assert tags["mlflow.docker.image.uri"] == tags[naming.TAG_IMAGE]
+    assert tags["mlflow.docker.image.uri"] == tags[labels_and_tags.TAG_IMAGE]
 
 
 def test_the_container_is_on_record_before_it_starts(script, engine):
@@ -115,7 +118,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
     with pytest.MonkeyPatch.context() as patch:  # a look from the side, the engine is the real one
         patch.setattr(client_of(engine).api.__class__, "start", start)
         run = container_backend.run(folder)
-    assert seen[naming.TAG_CONTAINER_ID] == run.container_id
+    assert seen[labels_and_tags.TAG_CONTAINER_ID] == run.container_id
     assert seen["status"] == "RUNNING"
 
 
@@ -133,7 +136,7 @@ def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     thread.start()
     wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
     wait_until(lambda: only_run().info.status == "RUNNING")
-    container = only_run().data.tags[naming.TAG_CONTAINER_ID]
+    container = only_run().data.tags[labels_and_tags.TAG_CONTAINER_ID]
     wait_until(lambda: client_of(engine).containers.get(container).status == "running")
     client_of(engine).containers.get(container).exec_run(["touch", "/tmp/end"])
     thread.join()
@@ -152,8 +155,8 @@ def test_a_program_that_fails(script, engine, program, code, reason):
         container_backend.run(script(program))
     found = only_run()
     assert found.info.status == "FAILED"
-    assert reason in found.data.tags[naming.TAG_REASON]
-    assert found.data.tags[naming.TAG_EXIT_CODE] == code
+    assert reason in found.data.tags[labels_and_tags.TAG_REASON]
+    assert found.data.tags[labels_and_tags.TAG_EXIT_CODE] == code
     assert containers_of(engine, found.info.run_id) == []
 
 
@@ -161,7 +164,7 @@ def test_a_command_that_does_not_exist(project):
     folder = project("entry_points: {main: {command: no-such-program --x}}\n")
     with pytest.raises(container_backend.RunFailed, match="command not found"):
         container_backend.run(folder)
-    assert only_run().data.tags[naming.TAG_EXIT_CODE] == "127"
+    assert only_run().data.tags[labels_and_tags.TAG_EXIT_CODE] == "127"
 
 
 def test_out_of_memory_is_said(script):
@@ -170,7 +173,7 @@ def test_out_of_memory_is_said(script):
             script("x = bytearray(400_000_000); print(len(x))"),
             docker_args={"memory": "64m", "memory-swap": "64m"},
         )
-    assert only_run().data.tags[naming.TAG_OUT_OF_MEMORY] == "true"
+    assert only_run().data.tags[labels_and_tags.TAG_OUT_OF_MEMORY] == "true"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_cancel_kills_a_program_that_does_not_stop(script):
     wait_until(lambda: "started" in output_of(run))
     run.cancel()
     assert only_run().info.status == "KILLED"
-    assert only_run().data.tags[naming.TAG_EXIT_CODE] == "137"
+    assert only_run().data.tags[labels_and_tags.TAG_EXIT_CODE] == "137"
 
 
 def test_cancelling_a_run_that_has_ended_changes_nothing(script):
@@ -284,7 +287,7 @@ def test_a_container_removed_from_outside(script, engine):
     assert not run.wait()
     found = only_run()
     assert found.info.status == "FAILED"
-    assert found.data.tags[naming.TAG_REASON]
+    assert found.data.tags[labels_and_tags.TAG_REASON]
 
 
 @pytest.mark.parametrize("program", ["container-backend", "mlflow"])
@@ -426,7 +429,7 @@ def test_other_environment_managers_are_mlflows(script, workplace):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("my project")
     assert "mlflow.project.backend" in only_run().data.tags
-    assert naming.TAG_CONTAINER_ID not in only_run().data.tags
+    assert labels_and_tags.TAG_CONTAINER_ID not in only_run().data.tags
 
 
 WRONG = {
@@ -490,5 +493,5 @@ def test_a_container_that_cannot_be_started(script, engine):
         container_backend.run(script("pass"), docker_args={"runtime": "no-such-runtime"})
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "no-such-runtime" in found.data.tags[naming.TAG_REASON]
+    assert "no-such-runtime" in found.data.tags[labels_and_tags.TAG_REASON]
     assert containers_of(engine, found.info.run_id) == []

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.commands import run_command
 from tests.support.runs import runs
 
@@ -72,8 +72,8 @@ def test_a_container_is_seen_under_the_names_of_mlflow(busy):
     for said in (
         "| status | **FINISHED** (exit code 0) |",
         "| command | `python main.py 2 --text 'it'\"'\"'s'` |",
-        f"| image | `{tags[naming.TAG_IMAGE]}` |",
-        f"| digest | `{tags[naming.TAG_IMAGE_DIGEST]}` |",
+        f"| image | `{tags[labels_and_tags.TAG_IMAGE]}` |",
+        f"| digest | `{tags[labels_and_tags.TAG_IMAGE_DIGEST]}` |",
     ):
         assert said in note
 
@@ -82,7 +82,7 @@ def test_a_container_is_seen_under_the_names_of_mlflow(busy):
     assert run_command(*shlex.split(again)).returncode == 0
     (other,) = [each for each in runs() if each.info.run_id != busy.info.run_id]
     assert other.data.params == busy.data.params
-    assert other.data.tags[naming.TAG_IMAGE] == tags[naming.TAG_IMAGE]
+    assert other.data.tags[labels_and_tags.TAG_IMAGE] == tags[labels_and_tags.TAG_IMAGE]
 
 
 def test_a_program_that_counts_by_itself_is_not_counted_twice(script):

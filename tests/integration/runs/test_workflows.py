@@ -9,7 +9,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.on_engine import containers_of, environment_images
 from tests.support.projects import EXAMPLE, ROOT
 from tests.support.runs import logged_metrics, runs
@@ -56,7 +56,7 @@ def test_a_driver_on_the_host_chains_steps_as_children_of_its_run(script, engine
     steps = {run.info.run_id: run for run in steps_of(driver.info.run_id)}
     assert set(steps) == {run.run_id for run in (first, *both, failing)}
     assert steps[failing.run_id].info.status == "FAILED"
-    assert steps[failing.run_id].data.tags[naming.TAG_EXIT_CODE] == "7"
+    assert steps[failing.run_id].data.tags[labels_and_tags.TAG_EXIT_CODE] == "7"
     wait_until(lambda: all(containers_of(engine, run_id) == [] for run_id in steps))
 
 
@@ -71,7 +71,7 @@ def test_steps_of_a_program_run_in_its_own_container(workflow, example_image, en
     assert sorted(run.data.params["value"] for run in steps) == ["3", "6"]
     assert {run.info.status for run in steps} == {"FINISHED"}
     assert {run.data.tags["host"] for run in steps} == {
-        found.data.tags[naming.TAG_CONTAINER_ID][:12]
+        found.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12]
     }
     assert environment_images(engine) == before
 
@@ -85,9 +85,9 @@ def test_steps_of_a_program_run_in_containers_beside_it_where_that_is_allowed(
     assert (found.info.status, logged_metrics(found)) == ("FINISHED", {"result": 6.0})
     steps = steps_of(driver.run_id)
     hosts = [run.data.tags["host"] for run in steps]
-    assert len({*hosts, found.data.tags[naming.TAG_CONTAINER_ID][:12]}) == 3
+    assert len({*hosts, found.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12]}) == 3
     assert {run.info.status for run in steps} == {"FINISHED"}
-    assert [run.data.tags[naming.TAG_CONTAINER_ID][:12] for run in steps] == hosts
+    assert [run.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12] for run in steps] == hosts
     # The steps' programs set the status themselves, and the driver, which would have finished their
     # runs, ended: the supervisor of this machine does.
     wait_until(lambda: all(containers_of(engine, run.info.run_id) == [] for run in steps))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
@@ -102,7 +102,7 @@ def test_the_example_is_the_same_on_every_engine_and_every_python(
     said = json.loads(done.stdout)
     assert {line["verdict"] for line in said["lines"]} == {"same"}
     (again,) = [run for run in runs() if run.info.run_id != first.info.run_id]
-    assert again.data.tags[naming.TAG_RERUN_OF] == first.info.run_id
+    assert again.data.tags[labels_and_tags.TAG_RERUN_OF] == first.info.run_id
     assert len(logged_metrics(again)) > 3
     assert logged_metrics(again) == logged_metrics(first)
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
 from tests.support.commands import run_command
@@ -164,7 +164,7 @@ def test_labels_say_what_it_is(engine, salary, tag):
     assert found[f"{oci}source"] == "https://git.example.test/team/salary.git"
     assert found[f"{oci}licenses"] == "Apache-2.0"
     assert found[f"{oci}created"].endswith("Z")
-    mlproject = json.loads(found[naming.LABEL_MLPROJECT])
+    mlproject = json.loads(found[labels_and_tags.LABEL_MLPROJECT])
     assert mlproject["entry_points"]["main"]["parameters"]["count"]["type"] == "int"
     Path(salary, "main.py").write_text("print('changed')\n")
     build(salary, tag)
@@ -185,7 +185,7 @@ def test_an_image_is_inspected_without_running_it(image, engine):
         run_command("container-backend", "inspect", image, "--json", check=True).stdout
     )
     assert told["kind"] == "project"
-    assert told["environment_hash"] == labels(engine, image)[naming.LABEL_OF_ENVIRONMENT]
+    assert told["environment_hash"] == labels(engine, image)[labels_and_tags.LABEL_OF_ENVIRONMENT]
     assert told["mlproject"]["entry_points"]["fail"]["command"] == "exit 7"
     assert all_containers(engine) == before
 
@@ -205,7 +205,7 @@ def test_the_same_project_makes_the_same_layers_wherever_it_is(project, tag, tmp
 def test_a_project_image_is_not_taken_for_its_environment(salary, image, engine):
     again = container_backend.build(salary)
     assert again != image
-    assert labels(engine, again)[naming.LABEL_ENVIRONMENT_HASH]
+    assert labels(engine, again)[labels_and_tags.LABEL_ENVIRONMENT_HASH]
     listed = json.loads(run_command("container-backend", "images", "--json", check=True).stdout)
     assert image not in [name for each in listed for name in each["names"]]
 
@@ -334,9 +334,12 @@ def test_an_image_is_a_project(image, engine, monkeypatch):
     assert found.data.params == {"count": "3", "text": "it's"}
     assert tags["mlflow.source.name"] == f"docker://{image}"
     assert tags["mlflow.project.entryPoint"] == "main"
-    assert tags[naming.TAG_IMAGE] == image
-    assert tags[naming.TAG_IMAGE_DIGEST] == client_of(engine).images.get(image).id
-    assert tags[naming.TAG_ENVIRONMENT_HASH] == labels(engine, image)[naming.LABEL_OF_ENVIRONMENT]
+    assert tags[labels_and_tags.TAG_IMAGE] == image
+    assert tags[labels_and_tags.TAG_IMAGE_DIGEST] == client_of(engine).images.get(image).id
+    assert (
+        tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
+        == labels(engine, image)[labels_and_tags.LABEL_OF_ENVIRONMENT]
+    )
     assert f"container-backend rerun {found.info.run_id}" in tags["mlflow.note.content"]
 
 
@@ -376,7 +379,7 @@ def test_what_is_wrong_with_an_image_is_said_and_there_is_no_run(image, uri, opt
 
 def test_a_label_that_is_no_project_is_refused(own_image):
     for text, said in [("{", "not JSON"), ("[]", "an object"), ('{\\"entry_points\\": 1}', "")]:
-        broken = own_image(f'LABEL {naming.LABEL_MLPROJECT}="{text}"')
+        broken = own_image(f'LABEL {labels_and_tags.LABEL_MLPROJECT}="{text}"')
         done = run_command("container-backend", "run", f"docker://{broken}")
         assert done.returncode == 2
         assert said in done.stderr
@@ -407,8 +410,11 @@ def test_the_example_is_trained_and_evaluated_by_docker_alone(example_image, tag
         answer = docker("run", *keep, tag, "--", "python", "-c", show, check=True).stdout
         run_id, _, tags = json.loads(answer.splitlines()[-1])
         assert tags["mlflow.project.entryPoint"] == "main"
-        assert tags[naming.TAG_IMAGE] == tag
-        assert tags[naming.TAG_ENVIRONMENT_HASH] == labels(engine, tag)[naming.LABEL_OF_ENVIRONMENT]
+        assert tags[labels_and_tags.TAG_IMAGE] == tag
+        assert (
+            tags[labels_and_tags.TAG_ENVIRONMENT_HASH]
+            == labels(engine, tag)[labels_and_tags.LABEL_OF_ENVIRONMENT]
+        )
         # In another container, where the model is only if it was kept.
         docker("run", *keep, tag, "evaluate", "-P", f"run_id={run_id}", check=True)
     finally:

@@ -14,7 +14,7 @@ import mlflow
 import pytest
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import forward
@@ -187,7 +187,7 @@ def test_an_image_whose_mlflow_cannot_read_the_database_is_explained(project):
     assert f"mlflow=={mlflow.__version__}" in str(caught.value)
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "MLflow 3.1.0" in found.data.tags[naming.TAG_REASON]
+    assert "MLflow 3.1.0" in found.data.tags[labels_and_tags.TAG_REASON]
 
 
 def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplace, own_state):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import RunContainer
 from container_backend.container.marks import CANCELLED, TIMED_OUT, container_name
-from container_backend.container.outcome import (
+from container_backend.container.status_and_reason import (
     CAUSE_OUT_OF_MEMORY,
     CAUSE_PROGRAM,
     CAUSE_REMOVED,
@@ -20,7 +20,7 @@ from container_backend.container.outcome import (
 
 
 def container(ending: str = "", **said: object) -> RunContainer:
-    labels = {naming.LABEL_TIMEOUT: "2.5"}
+    labels = {labels_and_tags.LABEL_TIMEOUT: "2.5"}
     return RunContainer("id", container_name("1", ending), labels, said, {}, "true")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container_backend.container.following import Followed, Follower, after_loss, with_event
-from container_backend.container.outcome import Signs
+from container_backend.container.status_and_reason import Signs
 from container_backend.engine import EngineHost
 from container_backend.engine.events import Event, EventStream
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
 from container_backend.image.facts import read_image
 from container_backend.image.registry import (
@@ -16,7 +16,7 @@ from container_backend.image.registry import (
     repository_of,
     tag_of,
 )
-from container_backend.naming import RUNNER_PROGRAM
+from container_backend.labels_and_tags import RUNNER_PROGRAM
 
 MLPROJECT = {"name": "x", "entry_points": {"main": {"command": "echo"}}}
 
@@ -66,12 +66,12 @@ def test_the_parts_of_a_name():
 
 def test_a_project_image():
     labels = {
-        naming.LABEL_MLPROJECT: json.dumps(MLPROJECT),
-        naming.LABEL_OF_ENVIRONMENT: "abc",
-        naming.LABEL_ENVIRONMENT_HASH: "",
-        naming.LABEL_PACKAGES: "90",
+        labels_and_tags.LABEL_MLPROJECT: json.dumps(MLPROJECT),
+        labels_and_tags.LABEL_OF_ENVIRONMENT: "abc",
+        labels_and_tags.LABEL_ENVIRONMENT_HASH: "",
+        labels_and_tags.LABEL_PACKAGES: "90",
     }
-    runner = f"{naming.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
+    runner = f"{labels_and_tags.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
     entrypoint = ["/start", "/python", "-I", "-S", runner]
     found = read_image("registry.test/team/x:1", inspected(labels, Entrypoint=entrypoint))
     assert (found.kind, found.environment_hash, found.packages) == ("project", "abc", 90)
@@ -82,7 +82,7 @@ def test_a_project_image():
 
 
 def test_an_environment_image():
-    found = read_image("x", inspected({naming.LABEL_ENVIRONMENT_HASH: "abc"}))
+    found = read_image("x", inspected({labels_and_tags.LABEL_ENVIRONMENT_HASH: "abc"}))
     assert (found.kind, found.environment_hash) == ("environment", "abc")
 
 
@@ -90,11 +90,14 @@ def test_an_environment_image():
     ("labels", "said"),
     [
         ({}, "was not made by container-backend"),
-        ({naming.LABEL_ENVIRONMENT_HASH: ""}, "was not made by container-backend"),
-        ({naming.LABEL_MLPROJECT: "{"}, "not JSON"),
-        ({naming.LABEL_MLPROJECT: "[1]"}, "an object is needed"),
-        ({naming.LABEL_MLPROJECT: '{"entry_points": 1}'}, "key 'entry_points'"),
-        ({naming.LABEL_MLPROJECT: '{"entry_points": {"main": {}}}'}, "a command is needed"),
+        ({labels_and_tags.LABEL_ENVIRONMENT_HASH: ""}, "was not made by container-backend"),
+        ({labels_and_tags.LABEL_MLPROJECT: "{"}, "not JSON"),
+        ({labels_and_tags.LABEL_MLPROJECT: "[1]"}, "an object is needed"),
+        ({labels_and_tags.LABEL_MLPROJECT: '{"entry_points": 1}'}, "key 'entry_points'"),
+        (
+            {labels_and_tags.LABEL_MLPROJECT: '{"entry_points": {"main": {}}}'},
+            "a command is needed",
+        ),
     ],
 )
 def test_an_image_that_is_none_of_ours_or_says_nonsense(labels, said):

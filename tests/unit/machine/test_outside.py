@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend import naming
-from container_backend import naming as names
+from container_backend import labels_and_tags
+from container_backend import labels_and_tags as names
 from container_backend.container.described import read_container
 from container_backend.machine.outside import (
     base_digest_in,
@@ -40,8 +40,8 @@ def test_what_is_written_by_us_is_read():
 
 @pytest.mark.parametrize("text", [*JUNK, "/home/me", "../x", "0" * 63, "A" * 64, "0" * 64 + "\n"])
 def test_what_is_no_hash_is_none(text):
-    assert hash_in({naming.LABEL_ENVIRONMENT_HASH: text}) == ""
-    assert base_digest_in({naming.LABEL_BASE_DIGEST: f"sha256:{text}"}) == ""
+    assert hash_in({labels_and_tags.LABEL_ENVIRONMENT_HASH: text}) == ""
+    assert base_digest_in({labels_and_tags.LABEL_BASE_DIGEST: f"sha256:{text}"}) == ""
 
 
 @pytest.mark.parametrize("text", JUNK)
@@ -50,7 +50,7 @@ def test_no_label_of_a_container_raises(text):
     said = {
         "Id": "1",
         "Name": "/x",
-        "Config": {"Labels": dict.fromkeys(naming.NO_LABELS, text), "StopTimeout": -1},
+        "Config": {"Labels": dict.fromkeys(labels_and_tags.NO_LABELS, text), "StopTimeout": -1},
         "State": {"Status": "running"},
     }
     found = read_container(said)
@@ -69,8 +69,8 @@ def test_the_labels_that_a_container_must_not_inherit_are_all_that_there_are():
     ours = {
         value
         for name, value in vars(names).items()
-        if name.startswith("LABEL_") and value != naming.LABEL_PREFIX
+        if name.startswith("LABEL_") and value != labels_and_tags.LABEL_PREFIX
     }
-    assert set(naming.NO_LABELS) == ours
-    assert set(naming.NO_LABELS.values()) == {""}
-    assert naming.LABEL_TIMEOUT in ours
+    assert set(labels_and_tags.NO_LABELS) == ours
+    assert set(labels_and_tags.NO_LABELS.values()) == {""}
+    assert labels_and_tags.LABEL_TIMEOUT in ours

@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from container_backend.labels_and_tags import ENV_OWNER
 from container_backend.machine.owner import owner_id
-from container_backend.naming import ENV_OWNER
 
 if TYPE_CHECKING:
     from pathlib import Path

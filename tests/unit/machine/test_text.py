@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.cli.runs import run_table
 from container_backend.container.described import RunContainer
 from container_backend.container.marks import CANCELLED, KEPT, TIMED_OUT, container_name
@@ -16,12 +16,12 @@ from container_backend.machine.text import human_age, human_size, table
 from container_backend.runs.listing import ListedRun, _listed
 
 LABELS = {
-    naming.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",
-    naming.LABEL_EXPERIMENT: "Größen",
-    naming.LABEL_PROJECT: "salary",
-    naming.LABEL_ENTRY_POINT: "main",
-    naming.LABEL_IMAGE: "team/image:1",
-    naming.LABEL_TRACKING_URI: "sqlite:///x.db",
+    labels_and_tags.LABEL_RUN_ID: "0123456789abcdef0123456789abcdef",
+    labels_and_tags.LABEL_EXPERIMENT: "Größen",
+    labels_and_tags.LABEL_PROJECT: "salary",
+    labels_and_tags.LABEL_ENTRY_POINT: "main",
+    labels_and_tags.LABEL_IMAGE: "team/image:1",
+    labels_and_tags.LABEL_TRACKING_URI: "sqlite:///x.db",
 }
 RUNNING = RunContainer(
     "id",
@@ -83,7 +83,7 @@ def test_one_that_was_never_started_has_no_age_and_no_exit_code():
 
 
 def test_what_an_older_version_did_not_label_is_said_as_far_as_it_is_known():
-    bare = {naming.LABEL_RUN_ID: "0123", naming.LABEL_EXPERIMENT_ID: "7"}
+    bare = {labels_and_tags.LABEL_RUN_ID: "0123", labels_and_tags.LABEL_EXPERIMENT_ID: "7"}
     run = listed(replace(RUNNING, labels=bare))
     assert (run.experiment, run.image, run.project) == ("7", "sha256:1", "")
 

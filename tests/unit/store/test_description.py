@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from container_backend.container.outcome import Outcome
+from container_backend.container.status_and_reason import Outcome
 from container_backend.store.description import Facts, describe_end, duration
 
 FACTS = Facts(

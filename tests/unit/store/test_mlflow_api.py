@@ -17,11 +17,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
 import container_backend
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.store import mlflow_api
 from tests.support.store import new_store
 
-TAGS = {name: tag for name, tag in vars(naming).items() if name.startswith("MLFLOW_")}
+TAGS = {name: tag for name, tag in vars(labels_and_tags).items() if name.startswith("MLFLOW_")}
 
 
 @pytest.mark.parametrize("name", TAGS)

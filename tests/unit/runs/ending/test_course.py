@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import RunContainer
 from container_backend.container.marks import CANCELLED, KEPT, TIMED_OUT, container_name
-from container_backend.container.outcome import Signs
+from container_backend.container.status_and_reason import Signs
 from container_backend.runs.ending.course import (
     Finish,
     Hold,
@@ -47,11 +47,11 @@ def container(
     program: bool = False,
     timeout: float | None = None,
 ) -> RunContainer:
-    labels = {naming.LABEL_RUN_ID: "0" * 32, naming.LABEL_RETRIES: str(retries)}
+    labels = {labels_and_tags.LABEL_RUN_ID: "0" * 32, labels_and_tags.LABEL_RETRIES: str(retries)}
     if program:
-        labels[naming.LABEL_RETRY_PROGRAM] = "true"
+        labels[labels_and_tags.LABEL_RETRY_PROGRAM] = "true"
     if timeout is not None:
-        labels[naming.LABEL_TIMEOUT] = str(timeout)
+        labels[labels_and_tags.LABEL_TIMEOUT] = str(timeout)
     return RunContainer("id", container_name("1", mark), labels, state, {}, "true", grace=10)
 
 

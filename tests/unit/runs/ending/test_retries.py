@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import RunContainer
-from container_backend.container.outcome import (
+from container_backend.container.status_and_reason import (
     CAUSE_CANCELLED,
     CAUSE_ENGINE,
     CAUSE_KILLED,
@@ -27,9 +27,9 @@ from container_backend.runs.ending.retries import may_retry, pause_before, retri
 
 
 def container(retries: int, *, program: bool = False) -> RunContainer:
-    labels = {naming.LABEL_RETRIES: str(retries)}
+    labels = {labels_and_tags.LABEL_RETRIES: str(retries)}
     if program:
-        labels[naming.LABEL_RETRY_PROGRAM] = "true"
+        labels[labels_and_tags.LABEL_RETRY_PROGRAM] = "true"
     return RunContainer("id", "name", labels, {}, {}, "true")
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.engine import EngineHost
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.machine.outside import run_id_in, submission_in
-from container_backend.naming import TEMPORARY_PREFIX
 from container_backend.project.downloads import choose_storage
 from container_backend.runs.ledger.ledger import Ledger, Note, ledger_of
 
@@ -105,9 +105,9 @@ def test_a_folder_that_was_not_made_for_a_run_stays_whatever_a_note_says(tmp_pat
 def test_what_is_no_name_of_an_entry_never_becomes_a_path(tmp_path, name):
     with pytest.raises(ValueError, match="no name of an entry"):
         Ledger(tmp_path).entry(name)
-    labels = {naming.LABEL_RUN_ID: "1" * 32, naming.LABEL_SUBMISSION: name}
+    labels = {labels_and_tags.LABEL_RUN_ID: "1" * 32, labels_and_tags.LABEL_SUBMISSION: name}
     assert submission_in(labels) == ("" if name else "1" * 32)
-    assert run_id_in({naming.LABEL_RUN_ID: name}) in {"", "0" * 31}
+    assert run_id_in({labels_and_tags.LABEL_RUN_ID: name}) in {"", "0" * 31}
 
 
 def test_a_strange_file_among_the_entries_is_none(tmp_path):

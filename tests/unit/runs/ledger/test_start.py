@@ -14,8 +14,8 @@ from container_backend.container.statistics import Sample, append_sample
 from container_backend.engine import EngineHost
 from container_backend.errors import ContainerBackendError
 from container_backend.image.prune import image_lock, record_use
+from container_backend.labels_and_tags import ENV_OWNER
 from container_backend.machine.owner import owner_id
-from container_backend.naming import ENV_OWNER
 from container_backend.runs.ledger.ledger import METRICS, Note, ledger_of
 from container_backend.runs.ledger.start import (
     _MOST_LOG_BYTES,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from container_backend.container.described import RunContainer
-from container_backend.container.outcome import Signs
+from container_backend.container.status_and_reason import Signs
 from container_backend.runs.supervise.finisher import END, Job, read_job
 
 CONTAINER = RunContainer(

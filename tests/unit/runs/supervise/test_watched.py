@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import RunContainer
 from container_backend.container.marks import CANCELLED, container_name
-from container_backend.container.outcome import Signs
+from container_backend.container.status_and_reason import Signs
 from container_backend.engine.events import Event
 from container_backend.runs.ending.course import Seen
 from container_backend.runs.supervise.watched import Watched
@@ -31,7 +31,7 @@ def watched() -> Watched:
 
 
 def container(timeout: str = "", ending: str = "") -> RunContainer:
-    labels = {naming.LABEL_TIMEOUT: timeout} if timeout else {}
+    labels = {labels_and_tags.LABEL_TIMEOUT: timeout} if timeout else {}
     state = {"Status": "running"}
     return RunContainer("id", container_name("1", ending), labels, state, {}, "true")
 

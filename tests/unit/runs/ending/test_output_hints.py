@@ -6,13 +6,13 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from container_backend import naming
+from container_backend import labels_and_tags
 from container_backend.container.described import RunContainer
 from container_backend.engine import EngineHost
-from container_backend.runs.ending.explanation import explain
+from container_backend.runs.ending.output_hints import explain
 from tests.support.store import new_store
 
-CONTAINER = RunContainer("id", "name", {naming.LABEL_EXPERIMENT: "mine"}, {}, {}, "true")
+CONTAINER = RunContainer("id", "name", {labels_and_tags.LABEL_EXPERIMENT: "mine"}, {}, {}, "true")
 
 
 def explained(text: str, container: RunContainer = CONTAINER) -> str | None:

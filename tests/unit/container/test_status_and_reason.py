@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.container.outcome import (
+from container_backend.container.status_and_reason import (
     NEVER_CREATED,
     Outcome,
     Signs,

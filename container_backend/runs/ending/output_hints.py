@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import EngineError
-from container_backend.naming import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
+from container_backend.labels_and_tags import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
 from container_backend.store import MLFLOW_VERSION
 
 if TYPE_CHECKING:
