@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import statistics
 import tempfile
 import uuid
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import container_backend
 from bench import peers
-from bench.measure import Figure, Ratio, medians
+from bench.measure import Figure, Ratio, Sample, in_turns, one
 from container_backend.config import BackendConfig
 from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.environment.read import read_environment
@@ -129,11 +128,11 @@ def builds(connected: Engine, rounds: int) -> Iterator[Ratio]:
 
     def changed() -> float:
         requirement = ours.before_a_change()
-        return medians({"": lambda: ours.changed(requirement)}, 1)[""]
+        return in_turns({"": lambda: ours.changed(requirement)}, 1)[""].median
 
     with tempfile.TemporaryDirectory() as folder:
         managers = {name: peers.Manager(name, Path(folder) / name) for name in ("uv", "virtualenv")}
-        times = medians(
+        times = in_turns(
             {
                 # What writes a lot is followed by what writes little: disks go on for a while.
                 "plain": lambda: peers.build_plain_image(connected, requirements),
@@ -171,7 +170,7 @@ def size(connected: Engine) -> Ratio:
         client_of(connected).api.inspect_image(reference)["Size"] / MEGABYTE
         for reference in (container_backend.build(str(peers.EXAMPLE)), peers.PLAIN_IMAGE)
     )
-    return Ratio("image's size / plain", ours, plain, 1.0, "MB")
+    return Ratio("image's size / plain", one(ours), one(plain), 1.0, "MB")
 
 
 def pushed(connected: Engine) -> Ratio:
@@ -190,7 +189,9 @@ def pushed(connected: Engine) -> Ratio:
             sent.append((stored() - before) / MEGABYTE)
             ours.made += [planned.tag, reference]
     peers.remove_images(connected, ours.made)
-    return Ratio("bytes pushed for one light package more / for all", sent[1], sent[0], 0.05, "MB")
+    return Ratio(
+        "bytes pushed for one light package more / for all", one(sent[1]), one(sent[0]), 0.05, "MB"
+    )
 
 
 def memory(connected: Engine, rounds: int) -> Figure:
@@ -201,7 +202,7 @@ def memory(connected: Engine, rounds: int) -> Figure:
         command = ("container-backend", "build", str(folder), "-c", '{"rebuild": true}')
         peaks = [peers.peak_memory(*command) for _ in range(rounds)]
         peers.remove_images(connected, [container_backend.build(str(folder))])
-    grown = (statistics.median(peaks) - start) / MEGABYTE
+    grown = Sample(tuple((peak - start) / MEGABYTE for peak in peaks))
     return Figure("memory of a build with 1 GB of data and 100 MB sent", grown, 150, "MB")
 
 
@@ -211,7 +212,10 @@ def look_up(connected: Engine, rounds: int) -> Figure:
     def found() -> None:
         assert find_image(connected, plan(connected, example_environment())) is not None
 
-    times = medians({"look-up": found}, rounds)
+    times = in_turns({"look-up": found}, rounds)
     return Figure(
-        "environment read, hashed, and its image found", times["look-up"] * 1000, 30, "ms"
+        "environment read, hashed, and its image found",
+        times["look-up"].map(lambda seconds: seconds * 1000),
+        30,
+        "ms",
     )

@@ -1,4 +1,4 @@
-"""Taking turns and comparing medians."""
+"""Taking turns, and comparing medians."""
 
 from __future__ import annotations
 
@@ -13,32 +13,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What was measured several times."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Of the values."""
+        return statistics.median(self.values)
+
+    def map(self, change: Callable[[float], float]) -> Sample:
+        """Each value in another unit."""
+        return Sample(tuple(change(value) for value in self.values))
+
+    def show(self, unit: str, digits: int) -> str:
+        """Median, minimum and maximum; a single value alone."""
+        shown = f"{self.median:7.{digits}f} {unit}"
+        if len(self.values) == 1:
+            return shown
+        return f"{shown} ({min(self.values):.{digits}f} to {max(self.values):.{digits}f})"
+
+
+@dataclass(frozen=True)
 class Ratio:
     """What ours takes, as a part of what a peer takes.
 
     Attributes:
-        what: What was measured.
-        ours: Median of ours.
-        peer: Median of the peer's.
-        limit: The ratio that must not be exceeded; or be reached, for what is better when larger.
-        unit: Of both.
-        larger_is_better: As it is with rates.
+        ours: All values, in ``unit``.
+        peer: All values of the peer, in ``unit``.
+        limit: The highest ratio allowed, or the lowest where ``larger_is_better``.
+        larger_is_better: True for rates.
     """
 
     what: str
-    ours: float
-    peer: float
+    ours: Sample
+    peer: Sample
     limit: float
     unit: str = "s"
     larger_is_better: bool = False
 
     def __str__(self) -> str:
         """One line of the report."""
-        ratio = self.ours / self.peer
-        return (
-            f"{self.what:<62} {self.ours:7.2f} {self.unit} / {self.peer:7.2f} {self.unit}"
-            f" = {ratio:5.2f}  {self._verdict(ratio)}"
-        )
+        ratio = self.ours.median / self.peer.median
+        shown = f"{self.ours.show(self.unit, 2)} / {self.peer.show(self.unit, 2)}"
+        return f"{self.what:<62} {shown} = {ratio:5.2f}  {self._verdict(ratio)}"
 
     def _verdict(self, ratio: float) -> str:
         if self.larger_is_better:
@@ -48,34 +67,33 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that is not compared with anybody.
-
-    Attributes:
-        what: What was measured.
-        value: The median.
-        limit: What must not be exceeded.
-        unit: Of both.
-    """
+    """A value that has no peer; the limit and all values are in ``unit``."""
 
     what: str
-    value: float
+    value: Sample
     limit: float
     unit: str
 
     def __str__(self) -> str:
         """One line of the report."""
-        verdict = _verdict(self.value, self.limit, f"{self.limit:.0f} {self.unit}")
-        return f"{self.what:<62} {self.value:7.1f} {self.unit}{'':<20}{verdict}"
+        median = self.value.median
+        verdict = _verdict(median, self.limit, f"{self.limit:.0f} {self.unit}")
+        return f"{self.what:<62} {self.value.show(self.unit, 1)}  {verdict}"
 
 
 def _verdict(value: float, limit: float, said: str) -> str:
     return f"(at most {said})  {'ok' if value <= limit else 'MISSED'}"
 
 
-def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Let all take turns, so that the machine's moods hit all alike; medians in seconds.
+def one(value: float) -> Sample:
+    """What is measured only once."""
+    return Sample((value,))
 
-    Each begins with a disk that has nothing left to write of those before. A contender that gives a
+
+def in_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Sample]:
+    """Let all take turns, so that the machine's moods hit all alike; seconds of each round.
+
+    Each begins with a disk that has nothing left to write of those before. A contender that returns a
     number has measured itself.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -86,4 +104,4 @@ def medians(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict
             answer = run()
             elapsed = time.perf_counter() - started
             times[name].append(answer if isinstance(answer, float) else elapsed)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return {name: Sample(tuple(taken)) for name, taken in times.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import container_backend
 from bench import peers
-from bench.measure import Figure, Ratio, medians
+from bench.measure import Figure, Ratio, in_turns, one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def second_engine(connected: Engine) -> Iterator[Figure]:
         if count == 0:
             raise RuntimeError(f"no {what} to compare")
         differing = sum(line["verdict"] == "differs" for line in found[1:])
-        yield Figure(f"rerun on a second engine: {said}", float(differing), 0.0, f"of {count}")
+        yield Figure(f"rerun on a second engine: {said}", one(float(differing)), 0.0, f"of {count}")
 
 
 def rerun_times(rounds: int) -> Ratio:
@@ -58,7 +58,7 @@ def rerun_times(rounds: int) -> Ratio:
                 cwd=Path(temporary), MLFLOW_TRACKING_URI=os.environ["MLFLOW_TRACKING_URI"],
             ),
         }  # fmt: skip
-        times = medians(contenders, rounds)
+        times = in_turns(contenders, rounds)
     return Ratio("rerun of the example / run of it", times["ours"], times["run"], 1.25)
 
 

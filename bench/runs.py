@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import container_backend
 from bench import peers
-from bench.measure import Ratio, medians
+from bench.measure import Ratio, in_turns
 from container_backend.project.archive import Owner, archive_code
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def salary_runs(image: str, rounds: int) -> list[Ratio]:
             ),
             "bare": lambda: peers.run("docker", *bare, cwd=stores["bare"]),
         }  # fmt: skip
-        medians(contenders, 1)  # the first time, stores and bytecode are made
-        times = medians(contenders, rounds)
+        in_turns(contenders, 1)  # the first time, stores and bytecode are made
+        times = in_turns(contenders, rounds)
     return [
         Ratio("salary run / mlflow run with docker_env", times["ours"], times["mlflow"], 0.85),
         Ratio("salary run / bare docker run", times["ours"], times["bare"], 1.40),
@@ -70,8 +70,8 @@ def true_runs(connected: Engine, rounds: int) -> Ratio:
             "ours": lambda: container_backend.run(str(folder)),
             "bare": lambda: peers.bare_container(connected, image, archive, ["true"]),
         }
-        medians(contenders, 1)
-        times = medians(contenders, rounds)
+        in_turns(contenders, 1)
+        times = in_turns(contenders, rounds)
     return Ratio("run of `true`, warm / bare SDK calls", times["ours"], times["bare"], 1.25)
 
 
@@ -99,8 +99,8 @@ def true_commands(rounds: int) -> Ratio:
                 cwd=folder, MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db",
             ),
         }  # fmt: skip
-        medians(contenders, 1)
-        times = medians(contenders, rounds)
+        in_turns(contenders, 1)
+        times = in_turns(contenders, rounds)
     what = "container-backend run of `true` / mlflow run with docker_env"
     return Ratio(what, times["ours"], times["mlflow"], 0.65)
 
@@ -123,7 +123,7 @@ def many_runs(image: str, rounds: int, runs: int = 200, width: int = 16) -> Rati
             "ours": lambda: at_once(lambda _: container_backend.run(str(folder))),
             "bare": lambda: at_once(lambda _: peers.run("docker", *bare, cwd=folder)),
         }
-        times = medians(contenders, rounds)
+        times = in_turns(contenders, rounds)
     what = f"{runs} runs of `true`, {width} at a time / bare docker run"
-    rates = {name: runs / taken for name, taken in times.items()}
+    rates = {name: taken.map(lambda seconds: runs / seconds) for name, taken in times.items()}
     return Ratio(what, rates["ours"], rates["bare"], 0.85, "/s", larger_is_better=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import container_backend
 from bench import peers
-from bench.measure import Figure, Ratio, medians
+from bench.measure import Figure, Ratio, in_turns, one
 from container_backend.image.registry import push_image
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def sharing(connected: Engine, rounds: int) -> Iterator[Figure | Ratio]:
 
         def build_changed() -> float:
             (folder / "data0").write_bytes(os.urandom(MEGABYTE))
-            return medians({"": build}, 1)[""]
+            return in_turns({"": build}, 1)[""].median
 
         build()
-        times = medians({"build": build_changed}, rounds)
+        times = in_turns({"build": build_changed}, rounds)
         yield Figure("project image of 10 MB, known environment", times["build"], 2, "s")
         yield _pushed(connected, environment, tag)
         yield _start(folder, tag, 3 * rounds)
@@ -68,7 +68,9 @@ def _pushed(connected: Engine, environment: str, tag: str) -> Ratio:
             push_image(connected, reference)
             sent.append((stored() - before) / MEGABYTE)
             peers.remove_images(connected, [reference])
-    return Ratio("bytes pushed for a project / its size", sent[1], float(_FILES), 1.1, "MB")
+    return Ratio(
+        "bytes pushed for a project / its size", one(sent[1]), one(float(_FILES)), 1.1, "MB"
+    )
 
 
 def _start(folder: Path, tag: str, rounds: int) -> Figure:
@@ -77,7 +79,8 @@ def _start(folder: Path, tag: str, rounds: int) -> Figure:
         "runner": lambda: peers.run("docker", "run", "--rm", tag, cwd=folder),
         "bare": lambda: peers.run("docker", "run", "--rm", "--entrypoint", "true", tag, cwd=folder),
     }
-    medians(contenders, 1)
-    times = medians(contenders, rounds)
-    milliseconds = (times["runner"] - times["bare"]) * 1000
+    in_turns(contenders, 1)
+    times = in_turns(contenders, rounds)
+    bare = times["bare"].median
+    milliseconds = times["runner"].map(lambda seconds: (seconds - bare) * 1000)
     return Figure("start of a project image / bare docker run: more by", milliseconds, 100, "ms")

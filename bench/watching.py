@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import container_backend
 from bench import peers
-from bench.measure import Figure, Ratio
+from bench.measure import Figure, Ratio, Sample, one
 from container_backend.machine.locks import state_folder
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
@@ -73,11 +72,11 @@ def supervisor(connected: Engine, runs: int = 200, seconds: float = 60) -> Itera
         while any(ledger_of(connected.host).entries()):
             time.sleep(0.5)
         os.kill(pid, 15)
-    yield Figure(f"supervisor with {runs} containers, most memory", resident, 60, "MB")
-    yield Figure(f"supervisor with {runs} containers, of one CPU", share, 1, "%")
+    yield Figure(f"supervisor with {runs} containers, most memory", one(resident), 60, "MB")
+    yield Figure(f"supervisor with {runs} containers, of one CPU", one(share), 1, "%")
     yield Figure(
         f"from a container's end to the run's status, {runs} others",
-        statistics.median(latencies),
+        Sample(tuple(latencies)),
         4,
         "s",
     )
@@ -138,9 +137,13 @@ def streaming(connected: Engine, rounds: int, size: int = 300 * MEGABYTE) -> Rat
                 _rate(size, "container-backend", "run", project, "-P", f"s={size}")
             )
             rates["docker"].append(_docker_rate(connected, image, size))
-    medians = {name: statistics.median(each) / MEGABYTE for name, each in rates.items()}
+    megabytes = {name: Sample(tuple(each)).map(_megabytes) for name, each in rates.items()}
     what = "output of a run / docker logs -f"
-    return Ratio(what, medians["ours"], medians["docker"], 0.80, "MB/s", larger_is_better=True)
+    return Ratio(what, megabytes["ours"], megabytes["docker"], 0.80, "MB/s", larger_is_better=True)
+
+
+def _megabytes(size: float) -> float:
+    return size / MEGABYTE
 
 
 def _rate(size: int, program: str, *arguments: str) -> float:
@@ -178,4 +181,4 @@ def memory_of_output(size: int = 1000 * MEGABYTE) -> Figure:
             peers.peak_memory("container-backend", "run", project, "-P", f"s={each}") / MEGABYTE
             for each in (0, size)
         )
-    return Figure("memory that 1 GB of output takes", most - least, 20, "MB")
+    return Figure("memory that 1 GB of output takes", one(most - least), 20, "MB")

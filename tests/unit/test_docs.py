@@ -47,6 +47,12 @@ def test_links_lead_somewhere(file):
         assert (file.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_paths_of_the_package_are_there(file):
+    for path in re.findall(r"`(container_backend/[\w./]+)`", file.read_text()):
+        assert (ROOT / path).exists(), path
+
+
 @pytest.mark.parametrize("file", MAPS)
 def test_the_files_and_the_names_in_them_that_a_map_names_are_there(file):
     """Names stand in brackets after their file: `image/hash.py` (`environment_hash`)."""
