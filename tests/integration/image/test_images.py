@@ -99,6 +99,7 @@ def test_images_says_what_there_is_and_who_used_it(mine, engine):
     assert found["hash"].startswith(reference.rpartition(":")[2])
     assert found["size"] >= found["shared"] > 0
     assert found["last_used"] >= found["created"] - 1
+    wait_until(lambda: listed(engine)[reference]["containers"] == 0)  # the run's is removed
     table = run_command("container-backend", "images").stdout
     assert re.search(rf"{found['hash'][:12]} +3\.11 .* 0 +mine", table)
 
