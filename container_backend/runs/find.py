@@ -8,12 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from container_backend import labels_and_tags
-from container_backend.container import (
-    RUNNING,
-    ambiguous,
-    check_run_id,
-    find_container,
-)
+from container_backend.container import RUNNING, ambiguous, check_run_id, find_container
 from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
 from container_backend.labels_and_tags import TAG_CONTAINER_ID

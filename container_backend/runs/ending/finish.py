@@ -28,11 +28,7 @@ from container_backend.machine import exit_code_of
 from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.output_hints import explain
 from container_backend.runs.output import collect_output, last_lines
-from container_backend.store import (
-    Facts,
-    RunRecord,
-    describe_end,
-)
+from container_backend.store import Facts, RunRecord, describe_end
 
 if TYPE_CHECKING:
     import threading
