@@ -1,4 +1,4 @@
-"""What a run leaves in the artifact store at its end."""
+"""Uploads the artifacts that a run has at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class Artifacts:
-    """What goes to the artifact store, in a thread: stores may hang."""
+    """Uploads in a thread, because artifact stores may hang.
+
+    Attributes:
+        missing: Why artifacts are missing; empty once all are uploaded.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,7 @@ class Artifacts:
         spool: LogSpool,
         environment: threading.Thread | None,
     ) -> None:
-        self._missing = "the artifact store has not answered yet"
+        self.missing = "the artifact store has not answered yet"
         self._ending, self._engine, self._record = ending, engine, record
         self._entry, self._spool, self._environment = entry, spool, environment
         self._thread = threading.Thread(
@@ -38,24 +42,20 @@ class Artifacts:
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Until all is there, or something failed, or the time is over."""
+        """Wait until all is uploaded or an upload failed, at most for these seconds."""
         self._thread.join(seconds)
-
-    def missing(self) -> str:
-        """Why something is missing; empty when all is there."""
-        return self._missing
 
     def _run(self) -> None:
         try:
             self._log()
-            self._missing = ""
+            self.missing = ""
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._missing = without_credentials(f"{type(error).__name__}: {error}")
+            self.missing = without_credentials(f"{type(error).__name__}: {error}")
 
     def _log(self) -> None:
         try:
             self._log_output()
-        finally:  # it says for itself what it could not do
+        finally:  # that thread logs its own errors
             if self._environment is not None:
                 self._environment.join()
         there = self._ending.there

@@ -1,4 +1,4 @@
-"""A run that its client follows: carries out what :func:`decide` says, in front of a person."""
+"""Carries out, for a client that waits in a terminal, what :func:`decide` answers."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from container_backend.runs.output import Display
 
 _logger = logging.getLogger(__package__)
-# An engine may be away for this time before the client leaves the run to the supervisor.
+# An engine may be away for this time; then the client leaves the run to the supervisor.
 _ENGINE_PATIENCE_SECONDS: Final = 600.0
-# The container is looked at this often, also without an event.
+# The container is inspected this often even if no event comes.
 _LOOK_SECONDS: Final = 60.0
 _SHORT_LOOK_SECONDS: Final = 1.0
 
 
 class Attended:
-    """The container of a run from its start on.
+    """A run from the start of its container on; this process holds the lock of its entry.
 
     Attributes:
-        was_away: The engine was away, so its stream of output may have ended too early.
+        was_away: The engine was away, so the stream of output may lack its end.
     """
 
     def __init__(
@@ -59,16 +59,6 @@ class Attended:
         followed: Followed,
         display: Display,
     ) -> None:
-        """Nothing is looked at yet.
-
-        Args:
-            engine: Where the container is.
-            container_id: Just started.
-            seen: The run, with its deadline.
-            entry: In the ledger; locked by this process.
-            followed: The container's events.
-            display: Shows its output; is given the output of further attempts.
-        """
         self.was_away = False
         self._engine = engine
         self._container_id = container_id
@@ -78,7 +68,7 @@ class Attended:
         self._display = display
 
     def stop(self, mark: str, grace: float | None = None) -> None:
-        """Mark the run and stop its program; without an engine, only say so.
+        """Mark the run and stop its program; if the engine does not answer, only log that.
 
         Args:
             mark: ``CANCELLED`` or ``TIMED_OUT``.
@@ -92,10 +82,10 @@ class Attended:
             self._seen = replace(self._seen, is_stopping=True)
 
     def to_ending(self) -> Ending:
-        """Wait until the program does not run and is not started again.
+        """Wait until the program has ended and no attempt is left.
 
         Raises:
-            EngineUnavailable: The engine went away and is not back after ten minutes.
+            EngineUnavailable: The engine was away for ten minutes.
         """
         while True:
             course = decide(self._seen, time.monotonic())
@@ -142,7 +132,7 @@ class Attended:
             output = Output(self._engine, self._container_id)
             start_container(self._engine, self._container_id)
         except (ContainerError, EngineError) as error:
-            _logger.warning("=== It could not be started: %s ===", error)
+            _logger.warning("=== The program could not be started again: %s ===", error)
             self._seen = self._seen.not_started()
             return
         self._followed.signs = Signs()
@@ -151,7 +141,7 @@ class Attended:
         self._display.show(output)
 
     def _look(self) -> None:
-        """Note how the container is now, or that the engine does not answer."""
+        """Note the state of the container, or that the engine does not answer."""
         try:
             found = inspect_container(self._engine, self._container_id)
             self._followed.signs = gathered(self._engine, found, self._followed.signs)
@@ -159,7 +149,7 @@ class Attended:
             self._note_absence(error)
             return
         now = time.monotonic()
-        if self._followed.is_lost:  # back, but its events are not read yet
+        if self._followed.is_lost:  # the engine is back, but its events are not read yet
             self._seen = self._seen.without_engine(now)
             return
         if self._seen.away_since is not None:
@@ -172,8 +162,8 @@ class Attended:
             self._followed.is_alive()
 
     def _look_seconds(self) -> float:
-        """How long the container is not looked at although nothing happens."""
-        # An engine that is just back may end a stream of output that it should follow.
+        """Seconds until the next look if no event comes."""
+        # An engine that has just come back may end a stream of output too early.
         is_shown = self._display.goes_on or self._seen.ended_at is not None
         return _LOOK_SECONDS if is_shown else _SHORT_LOOK_SECONDS
 
@@ -184,8 +174,8 @@ class Attended:
         self._seen = self._seen.without_engine(now)
         if now - (self._seen.away_since or now) > _ENGINE_PATIENCE_SECONDS:
             raise EngineUnavailable(
-                f"The engine at {self._engine.host.url} went away while the run "
-                f"(ID '{self._seen.run_id}') was going on.",
+                f"The engine at {self._engine.host.url} went away during the run "
+                f"(ID '{self._seen.run_id}').",
                 remedy="The run gets its status when the engine is back; "
                 f"see `container-backend status {self._seen.run_id}`.",
             ) from error
