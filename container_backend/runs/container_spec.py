@@ -45,8 +45,7 @@ def container_spec(
     args = plan.docker_args
     config = plan.submission.config
     owner = choose_owner(access)
-    ready = plan.image if isinstance(plan.image, ReadyImage) else None
-    entrypoint = ready.entrypoint if ready else None
+    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
     labels = {
         labels_and_tags.LABEL_RUN_ID: run_id,

@@ -56,7 +56,7 @@ def preview(submission: Submission) -> DryRun:
         access = plan_access(
             plan.tracking_uri, experiment.artifact_uri if experiment else None, engine
         )
-        reference, is_there = _look_for(plan, engine)
+        reference, is_there, lock = _look_for(plan, engine)
         spec = container_spec(
             plan,
             engine.host,
@@ -65,19 +65,15 @@ def preview(submission: Submission) -> DryRun:
             run_id="<run id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
-        return DryRun(plan.image, spec, is_there, _lock(plan, engine, reference, is_there=is_there))
+        return DryRun(plan.image, spec, is_there, lock)
 
 
-def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool]:
+def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool, Lock | None]:
+    """Reference of the image, True if the engine has it, and its lock."""
     if isinstance(plan.image, ReadyImage):
-        return plan.image.reference, engine.images.has(plan.image.reference)
+        return plan.image.reference, engine.images.has(plan.image.reference), None
     image = find_image(engine, plan.image)
-    return (image.reference if image else plan.image.tag), image is not None
-
-
-def _lock(plan: Plan, engine: Engine, reference: str, *, is_there: bool) -> Lock | None:
-    if isinstance(plan.image, ReadyImage):
-        return None
-    if is_there:
-        return lock_of(engine, reference)
-    return resolve(engine, plan.image, docker_auth=plan.submission.docker_auth)
+    if image is not None:
+        return image.reference, True, lock_of(engine, image.reference)
+    lock = resolve(engine, plan.image, docker_auth=plan.submission.docker_auth)
+    return plan.image.tag, False, lock

@@ -33,10 +33,7 @@ _MOST_NAMED = 6
 
 
 def attach(run_id: str) -> ContainerRun:
-    """The handle of a run on the engine that the environment names, also of another process.
-
-    Args:
-        run_id: An id, or the beginning of one.
+    """The handle of a run, by the beginning of its id, on the engine that the environment names.
 
     Raises:
         InvalidInput: No run or several runs match.
@@ -92,10 +89,7 @@ def _unknown(prefix: str, uri: str) -> InvalidInput:
 
 
 def status_of(engine: Engine, prefix: str) -> dict[str, Any]:
-    """What ``container-backend status`` shows of a run.
-
-    Args:
-        prefix: The beginning of a run's id.
+    """What ``container-backend status`` shows of a run, by the beginning of its id.
 
     Raises:
         InvalidInput: No run or several runs match.
@@ -113,7 +107,7 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
         "run_id": found.run_id,
         "status": RUNNING,
         "state": found.state.get("Status", ""),
-        "reason": "it was asked to stop" if found.ending else "",
+        "reason": "it is being stopped" if found.ending else "",
         "exit_code": None,
         "cause": "",
         "experiment": found.labels.get(labels_and_tags.LABEL_EXPERIMENT, ""),

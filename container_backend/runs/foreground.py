@@ -19,18 +19,19 @@ from container_backend.runs.ending import (
     finish_run,
     run_error,
 )
-from container_backend.runs.output import Display, LogSpool, Output
+from container_backend.runs.output import Display, LogSpool
 from container_backend.store import await_listener, log_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from container_backend.config import BackendConfig
     from container_backend.container import Followed
     from container_backend.engine import Engine
     from container_backend.machine import Interrupts
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.ledger import Entry
-    from container_backend.runs.output import Chunk
+    from container_backend.runs.output import Chunk, Output
     from container_backend.runs.run_files import RunFiles
     from container_backend.store import RunRecord
 
@@ -51,29 +52,26 @@ class Foreground:
     def __init__(
         self,
         started: Started,
-        watch: Watch,
+        followed: Followed,
+        output: Output,
         write: Callable[[Chunk], None],
         interrupts: Interrupts,
     ) -> None:
-        """Begin to show the output.
-
-        Args:
-            interrupts: Held; :meth:`to_end` releases them.
-        """
+        """Begin to show the output. :meth:`to_end` releases the interrupts, which are held."""
         self._started = started
         self._interrupts = interrupts
         self._engine = started.engine
         self._run_id = started.record.run_id
         self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
         self._display = Display(started.engine, started.container_id, write, self._spool)
-        self._display.show(watch.output)
-        self._followed = watch.followed
+        self._display.show(output)
+        self._followed = followed
         self._attended = Attended(
             started.engine,
             started.container_id,
-            Seen(self._run_id, deadline=deadline_of(started.timeout, time.monotonic())),
+            Seen(self._run_id, deadline=deadline_of(started.config.timeout, time.monotonic())),
             started.entry,
-            watch.followed,
+            followed,
             self._display,
         )
         self._environment = threading.Thread(
@@ -81,7 +79,7 @@ class Foreground:
         )
         self._environment.start()
 
-    def to_end(self) -> Finished:
+    def to_end(self) -> None:
         """Wait for the end of the run, and write it down.
 
         An interrupt cancels the run; a second one ends the grace period.
@@ -105,12 +103,11 @@ class Foreground:
             finished = self._finish(ending)
         finally:
             follower_of(self._engine.host).leave(self._followed)
-        if finished.outcome.status == FINISHED:
-            return finished
-        raise run_error(self._run_id, finished)
+        if finished.outcome.status != FINISHED:
+            raise run_error(self._run_id, finished)
 
     def _interrupted(self) -> Ending:
-        grace = self._started.grace
+        grace = self._started.config.grace
         _logger.warning(
             "=== Run (ID '%s') interrupted: stopping it, up to %g s (again to kill it) ===",
             self._run_id,
@@ -185,21 +182,11 @@ class Foreground:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What follows a container from before its start: its events and its output."""
-
-    followed: Followed
-    output: Output
-
-
-@dataclass(frozen=True)
 class Started:
     """A run whose container was started by this process, which holds the lock of its entry.
 
     Attributes:
         secrets: Masked in the output.
-        grace: Seconds between the stop signal and SIGKILL.
-        timeout: Seconds.
     """
 
     engine: Engine
@@ -209,8 +196,7 @@ class Started:
     image_id: str
     files: RunFiles
     secrets: frozenset[bytes] = field(repr=False)
-    grace: float
-    timeout: float | None
+    config: BackendConfig
 
     def as_run(self) -> ContainerRun:
         from container_backend.runs.handle import ContainerRun

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -155,8 +155,10 @@ class ContainerRun(SubmittedRun):
         if status in TERMINAL or self._container_id is None:
             return status
         ensure_supervisor(self._host)
-        seen = Seen(self._run_id, Hold.BYSTANDER)
-        with closing(connect(self._host)) as engine, self._followed(self._container_id) as followed:
+        follower, seen = follower_of(self._host), Seen(self._run_id, Hold.BYSTANDER)
+        with closing(connect(self._host)) as engine, ExitStack() as at_end:
+            followed = follower.follow(self._container_id)
+            at_end.callback(follower.leave, followed)
             while True:
                 seen = self._look(engine, followed, seen)
                 now = time.monotonic()
@@ -171,15 +173,6 @@ class ContainerRun(SubmittedRun):
                 if not isinstance(course, Wait):
                     self._finish_if_left(engine, seen)
                     seen = replace(seen, ended_at=now)
-
-    @contextmanager
-    def _followed(self, container_id: str) -> Iterator[Followed]:
-        follower = follower_of(self._host)
-        followed = follower.follow(container_id)
-        try:
-            yield followed
-        finally:
-            follower.leave(followed)
 
     def _look(self, engine: Engine, followed: Followed, seen: Seen) -> Seen:
         now = time.monotonic()

@@ -45,10 +45,7 @@ def which_image(
     project: Project,
     platform: str | None = None,
 ) -> ImagePlan | ReadyImage:
-    """Plan the image of an environment; nothing is made or downloaded.
-
-    Args:
-        platform: ``os/architecture``; the engine's by default.
+    """Plan the image of an environment, for a platform or the engine's. Nothing is made.
 
     Raises:
         ImageUnavailable: The base image was not found.
@@ -113,8 +110,7 @@ def held_image(
 ) -> Iterator[EnvironmentImage]:
     """The image on the engine: found, built or pulled. No process removes it in the context.
 
-    Args:
-        before_making: Called before a build or a pull, which take time.
+    ``before_making`` is called before a build or a pull, which take time.
     """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):

@@ -13,7 +13,6 @@ from container_backend.errors import InvalidConfig
 from container_backend.image import (
     IMAGE_SCHEME,
     EnvironmentImage,
-    ImageFacts,
     ReadyImage,
     have,
     project_of,
@@ -55,9 +54,6 @@ class ImageProject:
 def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> ImageProject:
     """The project of an image, which is pulled if it is missing or the config's ``pull`` says so.
 
-    Args:
-        needed: Removes the temporary folder.
-
     Raises:
         InvalidInput: The address is malformed, or the image has no project.
         ImageUnavailable: The image was not found.
@@ -79,19 +75,15 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
         facts.environment_hash,
         python_path=python_path_of(inspected),
     )
+    pinned = reference if "@" in reference or not facts.digest else f"{reference}@{facts.digest}"
     return ImageProject(
-        address=_pinned(reference, facts),
+        address=f"{IMAGE_SCHEME}{pinned}",
         project=project,
         environment=_environment(project, reference),
         image=ReadyImage(reference, found=image, entrypoint=facts.base_entrypoint),
         code_digest=facts.labels.get(LABEL_CODE_DIGEST, ""),
         base_digest=facts.base_digest,
     )
-
-
-def _pinned(reference: str, facts: ImageFacts) -> str:
-    pinned = reference if "@" in reference or not facts.digest else f"{reference}@{facts.digest}"
-    return f"{IMAGE_SCHEME}{pinned}"
 
 
 def _environment(project: Project, reference: str) -> DockerEnvironment:

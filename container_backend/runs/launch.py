@@ -34,14 +34,13 @@ from container_backend.runs.run_files import RunFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from container_backend.container import Followed
     from container_backend.engine import Engine
-    from container_backend.image import EnvironmentImage
-    from container_backend.runs.foreground import Started, Watch
+    from container_backend.runs.foreground import Started
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
     from container_backend.runs.submission import Submission
@@ -77,12 +76,12 @@ def launch_and_wait(
         return launch_detached(submission)
     with termination_interrupts() as interrupts, Launch(submission) as launch:
         launch.prepare()
-        watch = launch.watch()
+        followed, output = launch.watch()
         interrupts.hold()
         started = launch.start()
         from container_backend.runs.foreground import Foreground
 
-        Foreground(started, watch, write or console(), interrupts).to_end()
+        Foreground(started, followed, output, write or console(), interrupts).to_end()
         return started.as_run()
 
 
@@ -146,16 +145,25 @@ class Launch:
         self._open_store()
         self._reserve()
         self._create_run()
-        code = self._until_started.enter_context(self._pack_code())
-        self._image = self._until_started.enter_context(self._hold_image())
+        files, project = self._run_files, self._plan.project
+        code = self._until_started.enter_context(
+            archive_code(project.directory, choose_owner(self._access), files.code, files.gather)
+        )
+        image = held_image(
+            self._engine,
+            self._plan.image,
+            project,
+            self._submission.config,
+            self._submission.docker_auth,
+            before_making=lambda: self._record.say_status(SCHEDULED),
+        )
+        self._image = self._until_started.enter_context(image)
         self._create_container(code)
 
-    def watch(self) -> Watch:
+    def watch(self) -> tuple[Followed, Output]:
         """Follow the container and its output, before the start."""
-        from container_backend.runs.foreground import Watch
-
         followed = follower_of(self._engine.host).follow(self._container_id)
-        return Watch(followed, Output(self._engine, self._container_id))
+        return followed, Output(self._engine, self._container_id)
 
     def start(self) -> Started:
         """Start the program. Later errors do not undo the run."""
@@ -171,8 +179,7 @@ class Launch:
             self._image.id,
             self._run_files,
             secrets_in(self._spec.environment),
-            self._submission.config.grace,
-            self._submission.config.timeout,
+            self._submission.config,
         )
 
     def _undo(self, undo: Callable[[], object]) -> None:
@@ -219,7 +226,8 @@ class Launch:
     def _reserve(self) -> None:
         """Write a note of the run to come, and lock its entry."""
         self._entry = self._ledger.new_entry()
-        self._run_files = self._needed.enter_context(RunFiles(self._plan))
+        self._run_files = RunFiles(self._plan)
+        self._needed.enter_context(self._run_files.code)
         self._needed.enter_context(self._entry.lock()).own()
         self._write_note("")
         ensure_supervisor(self._engine.host)
@@ -253,20 +261,6 @@ class Launch:
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
-
-    def _pack_code(self) -> IO[bytes]:
-        files, directory = self._run_files, self._plan.project.directory
-        return archive_code(directory, choose_owner(self._access), files.code, files.gather)
-
-    def _hold_image(self) -> AbstractContextManager[EnvironmentImage]:
-        return held_image(
-            self._engine,
-            self._plan.image,
-            self._plan.project,
-            self._submission.config,
-            self._submission.docker_auth,
-            before_making=lambda: self._record.say_status(SCHEDULED),
-        )
 
     def _create_container(self, code: IO[bytes]) -> None:
         record, image, files = self._record, self._image, self._run_files

@@ -55,14 +55,7 @@ class ListedRun:
 
 
 def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
-    """The runs on an engine, the youngest first.
-
-    Args:
-        ended: Also list runs whose program has ended.
-
-    Raises:
-        EngineError: The engine does not answer.
-    """
+    """The runs on an engine, the youngest first; only those that run, unless ``ended``."""
     listed = engine.containers.find(labels_and_tags.LABEL_RUN_ID)
     found = [each for each in listed if submission_in(each["Labels"])]
     images = {str(each["Id"]): str(each["Image"]) for each in found}

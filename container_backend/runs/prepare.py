@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
-from contextlib import ExitStack, closing, contextmanager
+import shutil
+import uuid
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,9 +73,7 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
         path = _choose_output(submission, source, project, output)
         environment = read_environment(project, entry_point, submission.config, locked=False)
         if isinstance(environment, DockerEnvironment):
-            raise InvalidEnvironment(
-                f"{environment.where}: an image that is ready has nothing to lock."
-            )
+            raise InvalidEnvironment(f"{environment.where}: a ready image has nothing to lock.")
         with closing(connect()) as engine:
             image = plan_environment(engine, environment, submission, project)
             _logger.info(
@@ -141,21 +139,13 @@ def _choose_output(
 
 def _write(path: Path, text: str) -> None:
     """Write the file whole or not at all."""
-    temporary = None
+    whole = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as f:
-            temporary = f.name
-            f.write(text)
-        # Only its owner can read a temporary file.
-        Path(temporary).chmod(path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-        Path(temporary).replace(path)
+        whole.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, whole)
+        whole.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            whole.unlink()
         raise InvalidConfig(f"The lock '{path}' cannot be written: {error.strerror}.") from error
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value

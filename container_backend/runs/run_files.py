@@ -21,8 +21,6 @@ from container_backend.store import CODE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from typing_extensions import Self
-
     from container_backend.runs.plan import Plan
 
 _logger = logging.getLogger(__package__)
@@ -49,12 +47,6 @@ class RunFiles:
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
         self.files: dict[str, IO[bytes]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.code.__exit__()
 
     @property
     def digest(self) -> str:

@@ -31,7 +31,6 @@ class Submission:
         storage_dir: The folder for downloads; overrides that of the config.
         build_image: Put the code into the project's own image, as ``--build-image`` does.
         host: The engine that the environment names by default.
-        repetition: The run to repeat; the project is not fetched then.
     """
 
     uri: str

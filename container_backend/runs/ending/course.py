@@ -231,7 +231,7 @@ def _settled_at(seen: Seen, ended_at: float) -> float:
         # The client may be about to finish the run or to start its container.
         return ended_at + PROBE_SECONDS
     if container is not None and seen.signs.signal and not (seen.mark or seen.signs.engine_lost):
-        # An engine that shuts down sends signals to its containers first.
+        # The signal may come from an engine that shuts down: it goes away within this time.
         return ended_at + SHUTDOWN_SECONDS
     return ended_at
 

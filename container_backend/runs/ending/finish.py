@@ -79,7 +79,6 @@ def finish_run(
 
     Raises:
         TrackingUnreachable: The store does not answer. The container stays.
-        EngineError: The engine does not answer.
     """
     run = store.find_run(ending.run_id)
     if run is None or run.is_deleted:

@@ -28,11 +28,7 @@ T = TypeVar("T")
 
 
 def may_retry(container: RunContainer, outcome: Outcome, attempts: int) -> bool:
-    """True if the failed run has retries left and its cause may pass or ``retry_program`` is set.
-
-    Args:
-        attempts: Number of starts so far.
-    """
+    """True if a retry is left, and the cause may pass or ``retry_program`` is set."""
     if attempts > container.retries:
         return False
     if outcome.cause == CAUSE_ENGINE:
@@ -47,14 +43,7 @@ def pause_before(attempt: int) -> float:
 
 
 def retried(work: Callable[[], T], retries: int, kind: type[ContainerBackendError]) -> T:
-    """Call a function, and again after each error of a kind that may pass.
-
-    Args:
-        retries: Number of calls after the first.
-
-    Raises:
-        ContainerBackendError: The error of the last call, or of another kind.
-    """
+    """Call a function, and up to ``retries`` times again after an error of a kind that may pass."""
     for attempt in range(2, retries + 2):
         try:
             return work()

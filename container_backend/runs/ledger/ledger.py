@@ -135,10 +135,6 @@ class Ledger:
             state_folder().chmod(0o700)
 
     @property
-    def supervisor_lock(self) -> Path:
-        return self.folder / "supervisor.lock"
-
-    @property
     def supervisor_log(self) -> Path:
         return self.folder / "supervisor.log"
 

@@ -38,17 +38,14 @@ _starting: Final = threading.Lock()
 
 
 def supervisor_lock(ledger: Ledger) -> FileLock:
-    return FileLock(ledger.supervisor_lock, "another supervisor")
+    return FileLock(ledger.folder / "supervisor.lock", "another supervisor")
 
 
 def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ) -> None:
     """Start a supervisor if there is none. It outlives this process, and ends when it has no runs.
 
-    A program in a container that uses the engine of the host starts none: the supervisor of the
-    host finishes its runs.
-
-    Args:
-        environ: For the supervisor, which reaches the engine and the stores as this process does.
+    It reaches the engine and the stores by the variables ``environ``. A program in a container
+    that uses the engine of the host starts none: the supervisor of the host finishes its runs.
     """
     if environ.get(ENV_OWNER):
         return

@@ -23,14 +23,10 @@ _logger = logging.getLogger(__package__)
 
 
 def collect_output(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
-    """The output that the engine has of a container; from the kept frames if the container is gone.
+    """The output that the engine has of a container; of a missing one, the output that was kept.
 
-    Args:
-        folder: The run's ledger entry. If its disk is full, the output goes to a temporary folder.
-
-    Raises:
-        NotThere: The container was removed meanwhile.
-        EngineError: The engine does not answer.
+    If the disk of the ledger entry's folder is full, the output goes to a temporary folder.
+    Raises ``NotThere`` if the container was removed meanwhile.
     """
     frames = folder / FRAMES
     spool = _spool(ending, engine, folder / LOG_FOLDER, frames)

@@ -30,13 +30,6 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class Entry(NamedTuple):
-    """An entry of the engine's log, with its time in RFC 3339, in UTC."""
-
-    time: str
-    chunk: Chunk
-
-
 class Output:
     """The output of a container, attached to before the start.
 
@@ -45,23 +38,14 @@ class Output:
     """
 
     def __init__(self, engine: Engine, container_id: str) -> None:
-        """Attach to a container that was created without a terminal and not started.
-
-        Raises:
-            Refused: The container is missing.
-            EngineUnavailable: The engine does not answer.
-        """
+        """Attach to a container without a terminal. Raises ``Refused`` if it is missing."""
         self._stream = engine.containers.attach(container_id)
 
     def __iter__(self) -> Iterator[Chunk]:
-        """The chunks until the program has ended. Raises ``EngineUnavailable``."""
         try:
             yield from demultiplex(iter(self._stream.read, b""))
         finally:
             self._stream.close()
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:
@@ -100,20 +84,16 @@ def read_log(
     since: float | None = None,
     tail: int | None = None,
 ) -> Iterator[Chunk]:
-    """The output in the engine's log.
+    """The output in the engine's log. Raises ``NotThere`` if the container is missing.
 
     Args:
         follow: Go on until the program has ended.
         since: Seconds since 1970; earlier output is left out.
         tail: Number of lines at the end; all by default.
-
-    Raises:
-        NotThere: The container is missing.
-        EngineUnavailable: The engine does not answer.
     """
     if follow:
-        for entry in follow_log(engine, container_id, since=since, tail=tail):
-            yield entry.chunk
+        for _, chunk in follow_log(engine, container_id, since=since, tail=tail):
+            yield chunk
         return
     start = None if since is None else f"{since:.9f}"
     yield from demultiplex(engine.containers.logs(container_id, since=start, tail=tail))
@@ -121,35 +101,36 @@ def read_log(
 
 def follow_log(
     engine: Engine, container_id: str, *, since: float | None = None, tail: int | None = None
-) -> Iterator[Entry]:
-    """The engine's log until the program has ended. Arguments and errors as :func:`read_log`.
+) -> Iterator[tuple[str, Chunk]]:
+    """The engine's log until the program has ended, each chunk with its time (RFC 3339, in UTC).
 
-    Engines may stop before the end of a log: 20.10 leaves out a last line without newline in half
-    of the cases. So the log is read again from the time of the last entry.
+    Arguments and errors are those of :func:`read_log`. Engines may stop before the end of a log:
+    20.10 leaves out a last line without newline in half of the cases. So the log is read again from
+    the time of the last entry.
     """
     start = None if since is None else f"{since:.9f}"
     newest, seen = "", 0
     logs = engine.containers.logs
     sent = logs(container_id, follow=1, timestamps=1, since=start, tail=tail)
-    for entry in _entries(sent):
-        if entry.time >= newest:
-            newest, seen = entry.time, seen + 1 if entry.time == newest else 1
-        yield entry
+    for time, chunk in _entries(sent):
+        if time >= newest:
+            newest, seen = time, seen + 1 if time == newest else 1
+        yield time, chunk
     if newest:
         start, tail = exact_seconds(newest), None
     with suppress(NotThere):  # the container was removed after the end of its run
-        for entry in _entries(logs(container_id, timestamps=1, since=start, tail=tail)):
-            if entry.time == newest and seen:
+        for time, chunk in _entries(logs(container_id, timestamps=1, since=start, tail=tail)):
+            if time == newest and seen:
                 seen -= 1
             else:
-                yield entry
+                yield time, chunk
 
 
-def _entries(chunks: Iterator[bytes]) -> Iterator[Entry]:
+def _entries(chunks: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
     """The entries of a log with times: each frame begins with a time and a space."""
     for stream, data in chain.from_iterable(_frames(chunks)):
         time, _, text = data.partition(b" ")
-        yield Entry(time.decode("ascii", "replace"), Chunk(stream, text))
+        yield time.decode("ascii", "replace"), Chunk(stream, text)
 
 
 def console() -> Callable[[Chunk], None]:

@@ -20,11 +20,7 @@ _FOLDER: Final = "progress"
 
 
 def upload_while_running(ending: Ending, engine: Engine, store: Store, folder: Path) -> None:
-    """Upload what there is so far; nothing if the run or its container was removed.
-
-    Args:
-        folder: The run's ledger entry.
-    """
+    """Upload what there is so far; nothing if the run or its container was removed."""
     try:
         spool = collect_output(ending, engine, folder / _FOLDER)
     except NotThere:  # the supervisor sends a job for its end next

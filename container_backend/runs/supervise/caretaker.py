@@ -53,12 +53,7 @@ class Caretaker:
         answer: Callable[[Job, str, str], None],
         forget: Callable[[Watched], None],
     ) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            answer: Takes the answers of finishers, in their threads.
-            forget: Takes a run that another process has finished.
-        """
+        """``answer`` takes finishers' answers, in any thread; ``forget`` a run that is finished."""
         self.engine: Engine | None = None
         self.away_since: float | None = time.monotonic()
         self.finishers = Finishers(ledger, answer)

@@ -144,4 +144,4 @@ class _Process:
             left = list(self._jobs.values())
             self._jobs.clear()
         for job in left:
-            self._answer(job, AGAIN, f"the process that finishes runs ended with {code}")
+            self._answer(job, AGAIN, f"the finisher ended with exit code {code}")

@@ -38,9 +38,6 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
 
     Args:
         stays: Wait until another supervisor has ended, and do not end without runs.
-
-    Raises:
-        ContainerBackendError: The folder of the ledger cannot be made.
     """
     ledger = ledger_of(host)
     try:
@@ -65,8 +62,7 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
 def supervise_until_stopped(*, stays: bool = False) -> None:
     """Be the supervisor of the engine that the environment names, until SIGTERM.
 
-    Args:
-        stays: Do not end without runs. A supervisor that is started on demand does.
+    A supervisor that ``stays`` does not end without runs; one that is started on demand does.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))

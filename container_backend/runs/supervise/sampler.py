@@ -63,15 +63,13 @@ class Sampler:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._sampled: dict[str, _Sampled] = {}
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.Condition()
         self._threads: list[threading.Thread] = []
 
     def begin(self, engine: Engine, container: RunContainer, file: Path) -> None:
         """Begin with a running container, unless its program samples itself.
 
-        Args:
-            file: Readings are appended; their numbers continue those in the file.
+        Readings are appended to a file; their numbers continue those in the file.
         """
         if container.environment.get(_OWN_VARIABLE, "").lower() in {"true", "1"}:
             return
@@ -88,7 +86,7 @@ class Sampler:
                 thread = threading.Thread(target=self._run, name="sampler", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify()
+            self._lock.notify()
 
     def end(self, container_id: str) -> None:
         with self._lock:
@@ -115,7 +113,7 @@ class Sampler:
                 if first is not None and pause <= 0:
                     first.due = math.inf
                     return first
-                self._changed.wait(min(pause, _INTERVAL_SECONDS))
+                self._lock.wait(min(pause, _INTERVAL_SECONDS))
 
     def _sample(self, sampled: _Sampled) -> None:
         engine = self._engine
@@ -142,11 +140,7 @@ def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
 
 
 def run_in(engine: Engine, container_id: str, command: Sequence[str]) -> bytes:
-    """The standard output of a command that is run in a running container.
-
-    Raises:
-        EngineError: The container or the command is missing, or the engine does not answer.
-    """
+    """The standard output of a command that is run in a running container."""
     stream = engine.containers.execute(container_id, command)
     try:
         return b"".join(chunk.data for chunk in demultiplex(iter(stream.read, b"")))

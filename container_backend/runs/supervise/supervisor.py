@@ -101,8 +101,6 @@ class Supervisor:
             elif self._care.engine is None and not self._was_missed:
                 _logger.info("the engine does not answer yet: %s", message.error)
                 self._was_missed = True
-        except EngineError as error:
-            _logger.info("asking the engine failed: %s", error.message)
         except Exception as error:  # noqa: BLE001 one message fails: the others go on
             _left_out(f"a message ({type(message).__name__})", error)
 
@@ -163,11 +161,7 @@ class Supervisor:
     def _look(
         self, container_id: str, labels: Mapping[str, str], passed: float | None = None
     ) -> None:
-        """Inspect a container, and watch its run from now on.
-
-        Args:
-            passed: Seconds since the program started; None if not known.
-        """
+        """Inspect a container, whose program started ``passed`` seconds ago, and watch its run."""
         assert self._care.engine is not None  # noqa: S101 the container is from it
         found = inspect_container(self._care.engine, container_id)
         watched = self._watched_of(container_id, labels)
@@ -244,13 +238,9 @@ class Supervisor:
         if note is None or self._care.away_since is not None or self._care.engine is None:
             return
         label = f"{labels_and_tags.LABEL_SUBMISSION}={entry.submission}"
-        try:
-            found = self._care.engine.containers.find(label)
-            if found:
-                self._look(str(found[0]["Id"]), dict(found[0]["Labels"]))
-                return
-        except EngineError as error:
-            _logger.info("asking the engine failed: %s", error.message)
+        found = self._care.engine.containers.find(label)
+        if found:
+            self._look(str(found[0]["Id"]), found[0]["Labels"])
             return
         now = time.monotonic()
         seen = Seen(note.run_id, is_gone=True, attempts=note.attempts, ended_at=now)
@@ -269,12 +259,12 @@ class Supervisor:
                     self._care.proceed(watched)
                 elif watched.progress_due <= now:
                     self._care.progress(watched)
-            except EngineError as error:
-                _logger.info("asking the engine failed: %s", error.message)
-                watched.due = now + PROBE_SECONDS
             except Exception as error:  # noqa: BLE001 one run fails: the others go on
-                watched.busy = False
-                watched.try_again(incomplete=False)
+                if isinstance(error, EngineError):
+                    watched.due = now + PROBE_SECONDS
+                else:
+                    watched.busy = False
+                    watched.try_again(incomplete=False)
                 _left_out(watched.run_id or watched.submission, error)
 
     def _tidy(self, unused_for: float) -> None:
@@ -283,14 +273,13 @@ class Supervisor:
             return
         try:
             remove_shared_code(self._care.engine, self._ledger.shared_code, unused_for)
-        except EngineError as error:
-            _logger.info("shared code stays on the engine: %s", error)
         except Exception as error:  # noqa: BLE001 one image fails: the runs go on
             _left_out("shared code", error)
 
 
 def _left_out(what: str, error: Exception) -> None:
-    """Log an error in one line, also if its text has several."""
-    _logger.error(
-        "%s is left out: %s: %s", what, type(error).__name__, " ".join(str(error).split())
-    )
+    if isinstance(error, EngineError):
+        _logger.info("asking the engine failed: %s", error.message)
+        return
+    text = " ".join(str(error).split())  # in one line
+    _logger.error("%s is left out: %s: %s", what, type(error).__name__, text)

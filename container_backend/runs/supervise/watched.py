@@ -55,12 +55,10 @@ class Watched:
 
     @property
     def run_id(self) -> str:
-        """Empty if not known."""
         return self.seen.run_id
 
     @property
     def container(self) -> RunContainer | None:
-        """As it was last."""
         return self.seen.container
 
     @property
@@ -84,11 +82,10 @@ class Watched:
         self.seen = replace(self.seen, signs=signs, is_stopping=False)
 
     def runs(self, container: RunContainer, passed: float | None) -> None:
-        """After the program was seen running.
+        """After the program was seen running; it started ``passed`` seconds ago.
 
-        Args:
-            passed: Seconds since the program started. By default the deadline stays as it is, or is
-                set by the clocks of engine and machine, which may jump.
+        Without ``passed``, a known deadline stays as it is. An unknown one is set by the clocks of
+        engine and machine, which may jump.
         """
         now = time.monotonic()
         if passed is None and self.seen.deadline is None:
@@ -106,11 +103,7 @@ class Watched:
         self.progress_due = math.inf
 
     def try_again(self, *, incomplete: bool) -> float:
-        """After a try to finish the run failed. Returns the seconds until the next.
-
-        Args:
-            incomplete: Only artifacts failed.
-        """
+        """After a try failed, or only its artifacts did. Returns the seconds until the next try."""
         self.tries += 1
         if incomplete:
             self.incomplete += 1
