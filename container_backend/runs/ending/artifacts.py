@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend import labels_and_tags
@@ -17,33 +18,29 @@ if TYPE_CHECKING:
     from container_backend.runs.output import LogSpool
 
 
+@dataclass
 class Artifacts:
-    """Uploads in a thread, because artifact stores may hang.
+    """What a run leaves in the artifact store.
 
     Attributes:
+        environment: The thread that uploads the environment already; None to upload it here.
         missing: Why artifacts are missing; empty once all are uploaded.
     """
 
-    def __init__(
-        self,
-        ending: Ending,
-        engine: Engine,
-        record: RunRecord,
-        entry: Entry,
-        spool: LogSpool,
-        environment: threading.Thread | None,
-    ) -> None:
-        self.missing = "the artifact store has not answered yet"
-        self._ending, self._engine, self._record = ending, engine, record
-        self._entry, self._spool, self._environment = entry, spool, environment
-        self._thread = threading.Thread(
-            target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
-        )
-        self._thread.start()
+    ending: Ending
+    engine: Engine
+    record: RunRecord
+    entry: Entry
+    spool: LogSpool
+    environment: threading.Thread | None
+    missing: str = "the artifact store has not answered yet"
 
-    def wait(self, seconds: float) -> None:
-        """Wait until all is uploaded or an upload failed, at most for these seconds."""
-        self._thread.join(seconds)
+    def upload(self, seconds: float) -> None:
+        """Upload in a thread, because stores may hang, and wait for the end for these seconds."""
+        name = f"artifacts-{self.ending.run_id}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def _run(self) -> None:
         try:
@@ -56,18 +53,18 @@ class Artifacts:
         try:
             self._log_output()
         finally:  # that thread logs its own errors
-            if self._environment is not None:
-                self._environment.join()
-        there = self._ending.there
-        if self._environment is None and there is not None:
+            if self.environment is not None:
+                self.environment.join()
+        there = self.ending.there
+        if self.environment is None and there is not None:
             recorded = there.labels.get(labels_and_tags.LABEL_RECORD, "")
-            log_environment(self._engine, self._record, there.id, recorded)
+            log_environment(self.engine, self.record, there.id, recorded)
 
     def _log_output(self) -> None:
-        record, last = self._record, self._ending.container
-        log_metrics(record.store, record.run_id, self._entry.folder / METRICS)
+        record, last = self.record, self.ending.container
+        log_metrics(record.store, record.run_id, self.entry.folder / METRICS)
         if last is None or not last.was_started:
             return
-        if self._spool.error is not None:
-            raise self._spool.error
-        record.log_artifact(self._spool.file, LOG_FOLDER)
+        if self.spool.error is not None:
+            raise self.spool.error
+        record.log_artifact(self.spool.file, LOG_FOLDER)

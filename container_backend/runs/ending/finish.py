@@ -99,7 +99,7 @@ def finish_run(
     outcome = outcome_at(ending, was_created=was_created)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
-    artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
+    artifacts.upload(ARTIFACTS_PATIENCE_SECONDS)
     remarks = []
     if spool.error is not None:
         remarks.append(f"The output is not kept: {spool.error.strerror or spool.error}.")

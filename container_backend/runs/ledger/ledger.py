@@ -66,11 +66,11 @@ class Note:
     resumes: float = 0.0
 
 
+@dataclass(frozen=True)
 class Entry:
     """The folder of a run. Its name, the submission, is known before the run has an id."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     @property
     def submission(self) -> str:
