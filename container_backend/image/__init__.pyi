@@ -15,7 +15,6 @@ from .buildkit.context import packed as packed
 from .buildkit.errors import BuildFailed as BuildFailed
 from .dockerfile import find_template as find_template
 from .facts import OCI as OCI
-from .facts import ImageFacts as ImageFacts
 from .facts import find_file as find_file
 from .facts import inspect_image as inspect_image
 from .facts import project_of as project_of

@@ -1,8 +1,8 @@
-"""A run: planned from what was asked, launched, followed, found again.
+"""A run: planned, launched, followed, and found again.
 
-`Submission` is what is asked, `Plan` is what was checked, `launch` makes it happen, `ContainerRun`
-is the handle that callers get. How a run ends, its output, the notes on disk and the supervisor
-have rooms of their own inside. Rooms below never import this one.
+`Submission` is a request, `Plan` is a checked request, `launch` carries it out, `ContainerRun` is
+the handle for callers. The end of a run, its output, its notes on disk and the supervisor have
+rooms of their own inside.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A plan and an image → the container of the run."""
+"""Makes the description of the container from a plan and an image."""
 
 from __future__ import annotations
 
@@ -41,12 +41,11 @@ def container_spec(
     submission_id: str = "",
     recorded: str = "",
 ) -> ContainerSpec:
-    """The container of a run; ``recorded`` is what is written down of it."""
+    """The description of the container; ``recorded`` is the record of the run as JSON."""
     args = plan.docker_args
-    config = plan.config
+    config = plan.submission.config
     owner = choose_owner(access)
-    ready = plan.image if isinstance(plan.image, ReadyImage) else None
-    entrypoint = ready.entrypoint if ready else None
+    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
     labels = {
         labels_and_tags.LABEL_RUN_ID: run_id,
@@ -87,8 +86,8 @@ def _network(typed: str | None, access: TrackingAccess) -> str | None:
     network = network_of_program(typed, only_here=access.host_network)
     if access.host_network and network != "host":
         _logger.warning(
-            "The tracking server %s listens on this machine only; from the network '%s' the "
-            "program may not reach it",
+            "The tracking server %s listens on this machine only; the program may not reach "
+            "it from the network '%s'",
             access.uri,
             network,
         )
@@ -96,15 +95,15 @@ def _network(typed: str | None, access: TrackingAccess) -> str | None:
 
 
 def _groups(plan: Plan, host: EngineHost, access: TrackingAccess) -> tuple[str | int, ...]:
-    """The user's, where the program is given folders of this machine; and those that are typed."""
-    sockets = () if plan.config.allow_engine else engine_sockets(host.url)
+    """The user's, for folders of this machine in the container; and those of the caller."""
+    sockets = () if plan.submission.config.allow_engine else engine_sockets(host.url)
     groups = groups_of_user(sockets) if access.mounts else []
     return tuple(dict.fromkeys([*groups, *plan.docker_args.groups]))
 
 
 def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:
-    """What finishing the run and finding its container need to know of its plan."""
-    config = plan.config
+    """What other processes need of the plan to find and finish the run."""
+    config = plan.submission.config
     labels = {
         labels_and_tags.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
         labels_and_tags.LABEL_PROJECT: plan.project.name or plan.project.directory.name,

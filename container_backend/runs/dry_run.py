@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would be done.
+    """What a run would do.
 
     Attributes:
-        image: The image that would be used.
-        container: The container that would be started, ``<run id>`` in place of the id.
-        is_there: Whether the image is on the engine already.
-        lock: What is installed in it, or would be; None for an image that is not built here.
+        container: With ``<run id>`` in place of the id.
+        is_there: The engine has the image.
+        lock: What the image has installed, or would have; None if the image is not built here.
     """
 
     image: ImagePlan | ReadyImage
@@ -37,13 +36,12 @@ class DryRun:
 
 
 def preview(submission: Submission) -> DryRun:
-    """Say what a launch would do. Nothing is left of it but what the engine has cached.
+    """What a launch would do. Nothing is left behind but what the engine caches.
 
-    What would be installed is in the image, or the engine finds out: it resolves the
-    requirements as it would for a build.
+    If the image is missing, the engine resolves the requirements as for a build.
 
     Raises:
-        ContainerBackendError: What the launch would raise before it makes anything.
+        ContainerBackendError: What a launch would raise before it makes anything.
     """
     with ExitStack() as needed:
         plan, engine = make_plan(submission, needed, needed)
@@ -51,14 +49,14 @@ def preview(submission: Submission) -> DryRun:
 
         experiment = None
         store = local_path(plan.tracking_uri)
-        if store is None or store.exists():  # MLflow makes a local store by looking at it
+        if store is None or store.exists():  # to open a local store creates it
             await_listener(plan.tracking_uri)
             opened = Store(plan.tracking_uri)
-            experiment = find_experiment(opened, plan.experiment, create=False)
+            experiment = find_experiment(opened, submission.experiment, create=False)
         access = plan_access(
             plan.tracking_uri, experiment.artifact_uri if experiment else None, engine
         )
-        reference, is_there = _look_for(plan, engine)
+        reference, is_there, lock = _look_for(plan, engine)
         spec = container_spec(
             plan,
             engine.host,
@@ -67,19 +65,15 @@ def preview(submission: Submission) -> DryRun:
             run_id="<run id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
-        return DryRun(plan.image, spec, is_there, _lock(plan, engine, reference, is_there=is_there))
+        return DryRun(plan.image, spec, is_there, lock)
 
 
-def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool]:
+def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool, Lock | None]:
+    """Reference of the image, True if the engine has it, and its lock."""
     if isinstance(plan.image, ReadyImage):
-        return plan.image.reference, engine.images.has(plan.image.reference)
+        return plan.image.reference, engine.images.has(plan.image.reference), None
     image = find_image(engine, plan.image)
-    return (image.reference if image else plan.image.tag), image is not None
-
-
-def _lock(plan: Plan, engine: Engine, reference: str, *, is_there: bool) -> Lock | None:
-    if isinstance(plan.image, ReadyImage):
-        return None
-    if is_there:
-        return lock_of(engine, reference)
-    return resolve(engine, plan.image, docker_auth=plan.docker_auth)
+    if image is not None:
+        return image.reference, True, lock_of(engine, image.reference)
+    lock = resolve(engine, plan.image, docker_auth=plan.submission.docker_auth)
+    return plan.image.tag, False, lock

@@ -1,4 +1,4 @@
-"""Finding a run again: by the beginning of its id, on the engine or in the tracking store."""
+"""Finds a run by the beginning of its id, on the engine or in the tracking store."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from container_backend import labels_and_tags
-from container_backend.container import (
-    RUNNING,
-    ambiguous,
-    check_run_id,
-    find_container,
-)
+from container_backend.container import RUNNING, ambiguous, check_run_id, find_container
 from container_backend.engine import connect, find_host
 from container_backend.errors import EngineUnavailable, InvalidInput
-from container_backend.labels_and_tags import TAG_CONTAINER_ID
 from container_backend.masking import without_credentials
 from container_backend.runs.ending import outcome_in
 from container_backend.runs.handle import ContainerRun
@@ -34,29 +28,25 @@ if TYPE_CHECKING:
     from container_backend.store import StoredRun
 
 _WHOLE_ID_CHARACTERS = 32
-# Of runs whose ids begin alike.
+# An error names this many of the runs that match.
 _MOST_NAMED = 6
 
 
 def attach(run_id: str) -> ContainerRun:
-    """A run that was started before, here or on another machine, on the engine of the environment.
-
-    Args:
-        run_id: Its id, or the beginning of one.
+    """The handle of a run, by the beginning of its id, on the engine that the environment names.
 
     Raises:
-        InvalidInput: There is no such run, or there are several.
-        TrackingUnreachable: It is not on the engine, and the tracking store does not answer.
+        InvalidInput: No run or several runs match.
+        TrackingUnreachable: The run is not on the engine, and the tracking store does not answer.
     """
     prefix = check_run_id(run_id)
     host = find_host()
     found = _on_engine(prefix)
     if found is not None:
-        uri = _store_of(found)
-        return ContainerRun(host, uri, found.run_id, found.id)
+        return ContainerRun(host, _store_of(found), found.run_id, found.id)
     uri = default_address()
     run = _in_store(uri, prefix)
-    return ContainerRun(host, uri, run.run_id, run.tags.get(TAG_CONTAINER_ID))
+    return ContainerRun(host, uri, run.run_id, run.tags.get(labels_and_tags.TAG_CONTAINER_ID))
 
 
 def _on_engine(prefix: str) -> RunContainer | None:
@@ -64,11 +54,11 @@ def _on_engine(prefix: str) -> RunContainer | None:
         with closing(connect()) as engine:
             return find_container(engine, prefix)
     except EngineUnavailable:
-        return None  # the store may know it
+        return None  # the store may know the run
 
 
 def _store_of(found: RunContainer) -> str:
-    """The run's store as this process knows it, or else as its container does."""
+    """The store's address of this process if it is the run's, else that of the container."""
     own = default_address()
     if without_credentials(own) == found.tracking_uri:
         return own
@@ -99,14 +89,10 @@ def _unknown(prefix: str, uri: str) -> InvalidInput:
 
 
 def status_of(engine: Engine, prefix: str) -> dict[str, Any]:
-    """How a run is.
-
-    Args:
-        engine: Where its container may be.
-        prefix: The beginning of its id.
+    """What ``container-backend status`` shows of a run, by the beginning of its id.
 
     Raises:
-        InvalidInput: There is no such run, or there are several.
+        InvalidInput: No run or several runs match.
         TrackingUnreachable: The tracking store does not answer.
     """
     found = find_container(engine, check_run_id(prefix))
@@ -121,7 +107,7 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
         "run_id": found.run_id,
         "status": RUNNING,
         "state": found.state.get("Status", ""),
-        "reason": "it was asked to stop" if found.ending else "",
+        "reason": "it is being stopped" if found.ending else "",
         "exit_code": None,
         "cause": "",
         "experiment": found.labels.get(labels_and_tags.LABEL_EXPERIMENT, ""),

@@ -1,4 +1,4 @@
-"""A run that its client waits for: the output is shown, an interrupt cancels the run."""
+"""A run that its client waits for: shows the output, and cancels the run on an interrupt."""
 
 from __future__ import annotations
 
@@ -19,65 +19,59 @@ from container_backend.runs.ending import (
     finish_run,
     run_error,
 )
-from container_backend.runs.output import Display, LogSpool, Output
-from container_backend.store import is_listening, log_environment
+from container_backend.runs.output import Display, LogSpool
+from container_backend.store import await_listener, log_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from container_backend.config import BackendConfig
     from container_backend.container import Followed
     from container_backend.engine import Engine
     from container_backend.machine import Interrupts
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.ledger import Entry
-    from container_backend.runs.output import Chunk
+    from container_backend.runs.output import Chunk, Output
     from container_backend.runs.run_files import RunFiles
     from container_backend.store import RunRecord
 
 _logger = logging.getLogger(__package__)
-_PAUSE_SECONDS: Final = 1.0
-# A tracking server may be away for this time: about as long as MLflow's client would try.
+# A tracking server may be away for this time, about as long as MLflow's client tries.
 _STORE_PATIENCE_SECONDS: Final = 300.0
-# After this time a person is told that the store has not taken the end of the run yet.
+# After this time the user is told that the end of the run is not written yet.
 _REMINDER_SECONDS: Final = 5.0
-# A program that takes less time ends before the environment is read out of its container.
+# The environment is read from the container of a running program only after this time.
 _SHORT_RUN_SECONDS: Final = 1.0
-# The folder of the entry with the output that is shown.
+# The folder for the output in the ledger entry.
 _SHOWN: Final = "shown"
 
 
 class Foreground:
-    """Follows a run that was just started to its end, in the calling thread."""
+    """Follows a started run to its end, in the calling thread."""
 
     def __init__(
         self,
         started: Started,
-        watch: Watch,
+        followed: Followed,
+        output: Output,
         write: Callable[[Chunk], None],
         interrupts: Interrupts,
     ) -> None:
-        """Begin to show the output.
-
-        Args:
-            started: The run.
-            watch: Over its container.
-            write: Takes the output.
-            interrupts: Held; released when :meth:`to_end` can handle them.
-        """
+        """Begin to show the output. :meth:`to_end` releases the interrupts, which are held."""
         self._started = started
         self._interrupts = interrupts
         self._engine = started.engine
         self._run_id = started.record.run_id
         self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
         self._display = Display(started.engine, started.container_id, write, self._spool)
-        self._display.show(watch.output)
-        self._followed = watch.followed
+        self._display.show(output)
+        self._followed = followed
         self._attended = Attended(
             started.engine,
             started.container_id,
-            Seen(self._run_id, deadline=deadline_of(started.timeout, time.monotonic())),
+            Seen(self._run_id, deadline=deadline_of(started.config.timeout, time.monotonic())),
             started.entry,
-            watch.followed,
+            followed,
             self._display,
         )
         self._environment = threading.Thread(
@@ -85,21 +79,21 @@ class Foreground:
         )
         self._environment.start()
 
-    def to_end(self) -> Finished:
-        """Wait for the end, and write it down.
+    def to_end(self) -> None:
+        """Wait for the end of the run, and write it down.
 
         An interrupt cancels the run; a second one ends the grace period.
 
         Raises:
             RunFailed: The program failed.
             RunKilled: The run was cancelled.
-            TrackingUnreachable: The end could not be written down; the supervisor does so later.
+            TrackingUnreachable: The end could not be written; the supervisor does so later.
             EngineUnavailable: The engine went away and has not come back.
             KeyboardInterrupt: After the run was cancelled.
         """
         try:
             try:
-                # A database would turn an interrupt during its work into an error of its own.
+                # A database would turn an interrupt into an error of its own.
                 self._started.record.say_status(RUNNING)
                 self._interrupts.release(hangup=False)
                 ending = self._attended.to_ending()
@@ -109,12 +103,11 @@ class Foreground:
             finished = self._finish(ending)
         finally:
             follower_of(self._engine.host).leave(self._followed)
-        if finished.outcome.status == FINISHED:
-            return finished
-        raise run_error(self._run_id, finished)
+        if finished.outcome.status != FINISHED:
+            raise run_error(self._run_id, finished)
 
     def _interrupted(self) -> Ending:
-        grace = self._started.grace
+        grace = self._started.config.grace
         _logger.warning(
             "=== Run (ID '%s') interrupted: stopping it, up to %g s (again to kill it) ===",
             self._run_id,
@@ -137,11 +130,12 @@ class Foreground:
             complete = self._display.drain()
         if complete:
             self._spool.close()
-        reminder = threading.Timer(_REMINDER_SECONDS, self._remind)
+        said = "=== Run (ID '%s') has ended; waiting for its store ==="
+        reminder = threading.Timer(_REMINDER_SECONDS, _logger.warning, [said, self._run_id])
         reminder.daemon = True
         reminder.start()
         try:
-            self._await_store()
+            await_listener(self._started.record.store.tracking_uri, _STORE_PATIENCE_SECONDS)
             finished = finish_run(
                 ending,
                 self._engine,
@@ -151,46 +145,26 @@ class Foreground:
                 environment=self._environment,
             )
         except TrackingUnreachable as error:
-            raise self._unwritten(error.message) from error
+            raise TrackingUnreachable(
+                f"The end of run (ID '{self._run_id}') could not be written: {error.message}",
+                remedy="The supervisor tries again, in the background, until it succeeds.",
+            ) from error
         finally:
             reminder.cancel()
         if finished.missing:
             _logger.warning(
-                "Not all of run (ID '%s') is among its artifacts yet; it is tried again: %s",
+                "Artifacts of run (ID '%s') are missing; the supervisor tries again: %s",
                 self._run_id,
                 finished.missing,
             )
         self._display.join()
         return finished
 
-    def _await_store(self) -> None:
-        if not self._await_listener():
-            address = without_credentials(self._started.record.store.tracking_uri)
-            raise TrackingUnreachable(f"no server answers at {address}")
-
-    def _await_listener(self) -> bool:
-        """True once the store answers; False after five minutes without an answer."""
-        deadline = time.monotonic() + _STORE_PATIENCE_SECONDS
-        while not (found := is_listening(self._started.record.store.tracking_uri)):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_PAUSE_SECONDS)
-        return found
-
-    def _unwritten(self, why: str) -> TrackingUnreachable:
-        return TrackingUnreachable(
-            f"The end of run (ID '{self._run_id}') cannot be written down: {why}",
-            remedy="It is tried again, in the background, until it works.",
-        )
-
-    def _remind(self) -> None:
-        _logger.warning("=== Run (ID '%s') has ended; waiting for its store ===", self._run_id)
-
     def _log_environment(self) -> None:
-        # Reading a file out of a container that is being started, or ends, holds both up.
+        # To read a file from a container delays its start and its end.
         self._followed.wait_for_death(_SHORT_RUN_SECONDS)
-        self._await_listener()
         try:
+            await_listener(self._started.record.store.tracking_uri, _STORE_PATIENCE_SECONDS)
             log_environment(
                 self._engine,
                 self._started.record,
@@ -208,32 +182,11 @@ class Foreground:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What a client connects to before the start of a container.
-
-    Attributes:
-        followed: The events of the container.
-        output: Of its program, from the first byte on.
-    """
-
-    followed: Followed
-    output: Output
-
-
-@dataclass(frozen=True)
 class Started:
     """A run whose container was started by this process, which holds the lock of its entry.
 
     Attributes:
-        engine: Where the container is.
-        record: Of the run.
-        container_id: Of the container.
-        entry: In the ledger; locked.
-        image_id: Of the container.
-        files: For its artifacts.
-        secrets: Masked in its output.
-        grace: Seconds between being asked to stop and SIGKILL.
-        timeout: Seconds that the program may take.
+        secrets: Masked in the output.
     """
 
     engine: Engine
@@ -243,11 +196,9 @@ class Started:
     image_id: str
     files: RunFiles
     secrets: frozenset[bytes] = field(repr=False)
-    grace: float
-    timeout: float | None
+    config: BackendConfig
 
     def as_run(self) -> ContainerRun:
-        """The run as its caller sees it."""
         from container_backend.runs.handle import ContainerRun
 
         uri = self.record.store.tracking_uri

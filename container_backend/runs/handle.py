@@ -1,8 +1,9 @@
-"""A submitted run: wait for it, cancel it, read its output, from any process and machine."""
+"""The handle of a run: wait, cancel and read the output, from any process and machine."""
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from container_backend.container import (
 from container_backend.engine import connect
 from container_backend.errors import EngineError, NotThere, TrackingUnreachable
 from container_backend.runs.ending import (
+    LAST_LINES,
     Finished,
     Hold,
     Seen,
@@ -28,7 +30,7 @@ from container_backend.runs.ending import (
     run_error,
 )
 from container_backend.runs.ledger import ensure_supervisor, ledger_of
-from container_backend.runs.output import read_output
+from container_backend.runs.output import last_lines, read_output
 from container_backend.store import SubmittedRun, kept_output, open_store
 
 if TYPE_CHECKING:
@@ -39,26 +41,19 @@ if TYPE_CHECKING:
     from container_backend.runs.ledger import Entry
     from container_backend.store import Store, StoredRun
 
-# The container is looked at this often, also without an event.
+# The container is inspected this often even if no event comes.
 _LOOK_SECONDS: Final = 30.0
-# The store is asked this often for the status of a run whose program has ended.
+# After the end of the program, the status is read this often.
 _PAUSE_SECONDS: Final = 0.2
 
 
 class ContainerRun(SubmittedRun):
-    """A run on an engine. It ends and is written down also without this object."""
+    """A run on an engine. Its end is written also without this object."""
 
     def __init__(
         self, host: EngineHost, tracking_uri: str, run_id: str, container_id: str | None
     ) -> None:
-        """Nothing is asked yet.
-
-        Args:
-            host: Where its container is, or was.
-            tracking_uri: Of the run.
-            run_id: Of the run.
-            container_id: Of its container; None if that is missing.
-        """
+        """``container_id`` is None if the container is missing."""
         super().__init__()
         self._host = host
         self._tracking_uri = tracking_uri
@@ -67,34 +62,33 @@ class ContainerRun(SubmittedRun):
 
     @property
     def run_id(self) -> str:
-        """The id of the MLflow run."""
         return self._run_id
 
     @property
     def container_id(self) -> str | None:
-        """The id of the container; None where there was none when this was made."""
+        """None if the container was missing when this object was made."""
         return self._container_id
 
     @property
     def tracking_uri(self) -> str:
-        """The address of the run's tracking store; may hold credentials."""
+        """May hold credentials."""
         return self._tracking_uri
 
     def get_status(self) -> str:
-        """RUNNING, FINISHED, FAILED or KILLED: MLflow's strings, as the tracking store has them."""
+        """MLflow's RUNNING, FINISHED, FAILED or KILLED, from the tracking store."""
         return self._run().status
 
     def wait(self) -> bool:
-        """Wait until the run has ended and its status is written. True if it finished well.
+        """Wait until the end of the run is written. True if the run succeeded.
 
         Raises:
             EngineUnavailable: The engine does not answer.
-            TrackingUnreachable: The tracking store does not.
+            TrackingUnreachable: The tracking store does not answer.
         """
         return self._await_status() == FINISHED
 
     def result(self) -> None:
-        """Wait, and raise if the run did not finish.
+        """Wait, and raise if the run did not succeed.
 
         Raises:
             RunFailed: The program failed.
@@ -106,18 +100,15 @@ class ContainerRun(SubmittedRun):
         raise run_error(self._run_id, finished)
 
     def cancel(self, grace: float | None = None) -> None:
-        """End the program: its stop signal, the grace period, SIGKILL. Returns when it has ended.
+        """Stop the program, and return when the run has ended.
 
         Args:
-            grace: Seconds; those of the backend config by default.
+            grace: Seconds between the stop signal and SIGKILL; that of the config by default.
         """
         if self._container_id is None:
             return
-        engine = connect(self._host)
-        try:
+        with closing(connect(self._host)) as engine:
             cancel_program(engine, self._container_id, grace)
-        finally:
-            engine.close()
         self.wait()
 
     def logs(
@@ -131,26 +122,19 @@ class ContainerRun(SubmittedRun):
             tail: Number of lines at the end; all by default.
         """
         if self._container_id is not None:
-            engine = connect(self._host)
-            try:
+            # NotThere: the container was removed just now, at the end of the run.
+            with suppress(NotThere), closing(connect(self._host)) as engine:
                 found = inspect_container(engine, self._container_id)
                 if found is not None:
                     for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                         yield chunk.data
                     return
-            except NotThere:  # its run has ended just now
-                pass
-            finally:
-                engine.close()
         yield from kept_output(self._store, self._run_id, since=since, tail=tail)
 
     def _last_lines(self) -> list[str]:
-        from container_backend.runs.ending import LAST_LINES
-        from container_backend.runs.output import last_lines
-
         try:
             return last_lines(b"".join(self.logs(tail=LAST_LINES)), LAST_LINES)
-        except Exception:  # noqa: BLE001 the artifact store's own kind; the failure itself is said
+        except Exception:  # noqa: BLE001 each artifact store raises its own kind
             return []
 
     @cached_property
@@ -171,11 +155,10 @@ class ContainerRun(SubmittedRun):
         if status in TERMINAL or self._container_id is None:
             return status
         ensure_supervisor(self._host)
-        engine = connect(self._host)
-        follower = follower_of(self._host)
-        followed = follower.follow(self._container_id)
-        seen = Seen(self._run_id, Hold.BYSTANDER)
-        try:
+        follower, seen = follower_of(self._host), Seen(self._run_id, Hold.BYSTANDER)
+        with closing(connect(self._host)) as engine, ExitStack() as at_end:
+            followed = follower.follow(self._container_id)
+            at_end.callback(follower.leave, followed)
             while True:
                 seen = self._look(engine, followed, seen)
                 now = time.monotonic()
@@ -183,16 +166,13 @@ class ContainerRun(SubmittedRun):
                 if isinstance(course, Wait) and seen.ended_at is None:
                     followed.wait(min(_LOOK_SECONDS, course.until - now))
                     continue
-                # The client or the supervisor writes the end; if neither does, this process.
+                # The client or the supervisor writes the end; if neither does, this process does.
                 until = course.until if isinstance(course, Wait) else now
                 if (status := self._await_written(until)) in TERMINAL:
                     return status
                 if not isinstance(course, Wait):
                     self._finish_if_left(engine, seen)
                     seen = replace(seen, ended_at=now)
-        finally:
-            follower.leave(followed)
-            engine.close()
 
     def _look(self, engine: Engine, followed: Followed, seen: Seen) -> Seen:
         now = time.monotonic()
@@ -226,7 +206,7 @@ class ContainerRun(SubmittedRun):
 
 
 def _is_as_seen(engine: Engine, found: RunContainer | None) -> bool:
-    """False for a container that was started again meanwhile, or put away by another process."""
+    """False if another process has started, renamed or removed the container meanwhile."""
     try:
         return found is None or inspect_container(engine, found.id) == found
     except EngineError:

@@ -1,4 +1,4 @@
-"""The image that an environment needs: chosen before anything is made, then held on the engine."""
+"""The image of an environment: planned before anything is made, then held on the engine."""
 
 from __future__ import annotations
 
@@ -45,13 +45,11 @@ def which_image(
     project: Project,
     platform: str | None = None,
 ) -> ImagePlan | ReadyImage:
-    """The image of an environment, for the engine's platform or another.
-
-    Nothing is made or downloaded.
+    """Plan the image of an environment, for a platform or the engine's. Nothing is made.
 
     Raises:
-        ImageUnavailable: The image to build on is nowhere to be had.
-        InvalidConfig: A template or a secret of the user's cannot be read.
+        ImageUnavailable: The base image was not found.
+        InvalidConfig: A template or a build secret cannot be read.
     """
     repeated = submission.repetition
     if repeated is not None and repeated.image is not None:
@@ -68,10 +66,10 @@ def plan_environment(
     project: Project,
     platform: str | None = None,
 ) -> ImagePlan:
-    """The image of an environment that is built. Raises as :func:`which_image`."""
+    """As :func:`which_image`, for an image that is built."""
     if environment.python_source == THIS_INTERPRETER:
         _logger.info(
-            "=== No Python version is declared: taking %s, as of this interpreter ===",
+            "=== No Python version is declared: taking %s of this interpreter ===",
             environment.python,
         )
     config = submission.config
@@ -87,14 +85,13 @@ def plan_environment(
     try:
         return plan(resolve_base(connected, reference, submission.docker_auth, pull=config.pull))
     except ImageUnavailable:
-        # Where images came in a file, what they were built on did not.
+        # Images that were loaded from a file came without their base images.
         if config.pull == ALWAYS or config.rebuild:
             raise
         for base in bases_of_images(connected, reference):
             if find_image(connected, planned := plan(base)) is not None:
                 _logger.info(
-                    "=== The base image %s cannot be had, and is not needed: "
-                    "its environment is there ===",
+                    "=== The base image %s was not found; the environment image exists ===",
                     reference,
                 )
                 return planned
@@ -111,12 +108,9 @@ def held_image(
     *,
     before_making: Callable[[], object] = lambda: None,
 ) -> Iterator[EnvironmentImage]:
-    """The image on the engine: found, built or pulled. No process removes it while the context lasts.
+    """The image on the engine: found, built or pulled. No process removes it in the context.
 
-    Args:
-        config: Says whether and where the image is built, pulled and pushed.
-        docker_auth: A login for a registry.
-        before_making: Called where it is not there, before that takes its time.
+    ``before_making`` is called before a build or a pull, which take time.
     """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):

@@ -1,4 +1,4 @@
-"""``docker://…``: a project that is an image. Its code is in there, its entry points are in a label."""
+"""``docker://…``: a project that is an image, with the code in it and entry points in a label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from container_backend.errors import InvalidConfig
 from container_backend.image import (
     IMAGE_SCHEME,
     EnvironmentImage,
-    ImageFacts,
     ReadyImage,
     have,
     project_of,
@@ -37,12 +36,11 @@ class ImageProject:
     """A project image on an engine.
 
     Attributes:
-        address: ``docker://…`` with the digest, where it has one: the same image for ever.
-        project: With an empty folder in place of its files.
-        environment: What a run of it needs beside the image.
-        image: The image itself.
-        code_digest: Of the project's files in it; empty where it does not say so.
-        base_digest: Of what its environment was built on; empty where that is not known.
+        address: ``docker://…``, with the digest if the image has one.
+        project: With an empty folder instead of files.
+        environment: What a run needs beside the image.
+        code_digest: Of the project's files in the image; empty if not known.
+        base_digest: Of the base image of the environment; empty if not known.
     """
 
     address: str
@@ -54,15 +52,11 @@ class ImageProject:
 
 
 def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> ImageProject:
-    """The project of an image, which is pulled where it is not on the engine.
-
-    Args:
-        submission: Which image; ``pull`` of its config says when its registry is asked.
-        needed: Removes what is made for it when it is closed.
+    """The project of an image, which is pulled if it is missing or the config's ``pull`` says so.
 
     Raises:
-        InvalidInput: The address is none, or the image is not a project.
-        ImageUnavailable: The image is nowhere to be had.
+        InvalidInput: The address is malformed, or the image has no project.
+        ImageUnavailable: The image was not found.
     """
     reference = reference_of(submission.uri)
     if submission.version is not None:
@@ -81,8 +75,9 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
         facts.environment_hash,
         python_path=python_path_of(inspected),
     )
+    pinned = reference if "@" in reference or not facts.digest else f"{reference}@{facts.digest}"
     return ImageProject(
-        address=_pinned(reference, facts),
+        address=f"{IMAGE_SCHEME}{pinned}",
         project=project,
         environment=_environment(project, reference),
         image=ReadyImage(reference, found=image, entrypoint=facts.base_entrypoint),
@@ -91,13 +86,8 @@ def open_image(engine: Engine, submission: Submission, needed: ExitStack) -> Ima
     )
 
 
-def _pinned(reference: str, facts: ImageFacts) -> str:
-    pinned = reference if "@" in reference or not facts.digest else f"{reference}@{facts.digest}"
-    return f"{IMAGE_SCHEME}{pinned}"
-
-
 def _environment(project: Project, reference: str) -> DockerEnvironment:
-    """The variables that the project's ``docker_env`` names; folders of machines are not among it."""
+    """The variables of the project's ``docker_env``, without its folders of a machine."""
     said = project.environment.get("docker_env")
     variables = said.get("environment") if isinstance(said, dict) else None
     return read_docker_env(

@@ -1,4 +1,4 @@
-"""The way of a run: source → project → command → environment → image → container → submitted run."""
+"""Launches a run: source, project, command, environment, image, container, start."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from container_backend.container import (
     choose_owner,
     create_container,
     find_shared_code,
+    follower_of,
     plan_access,
     start_container,
 )
@@ -33,14 +34,13 @@ from container_backend.runs.run_files import RunFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from container_backend.container import Followed
     from container_backend.engine import Engine
-    from container_backend.image import EnvironmentImage
-    from container_backend.runs.foreground import Started, Watch
+    from container_backend.runs.foreground import Started
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
     from container_backend.runs.submission import Submission
@@ -51,7 +51,7 @@ _logger = logging.getLogger(__package__)
 def run_to_end(
     submission: Submission, *, write: Callable[[Chunk], None] | None = None
 ) -> ContainerRun:
-    """As :func:`launch_and_wait`, and say that it succeeded, or how to follow it."""
+    """As :func:`launch_and_wait`, and log that the run succeeded."""
     run = launch_and_wait(submission, write=write)
     if not submission.config.detach:
         _logger.info("=== Run (ID '%s') succeeded ===", run.run_id)
@@ -61,38 +61,37 @@ def run_to_end(
 def launch_and_wait(
     submission: Submission, *, write: Callable[[Chunk], None] | None = None
 ) -> ContainerRun:
-    """Launch, show the output, and wait; without waiting where the config says ``detach``.
+    """Launch, show the output, and wait; return after the start if the config says ``detach``.
 
     Args:
-        submission: What is asked for.
-        write: Takes the program's output; this process's standard streams by default.
+        write: Takes the program's output; by default it goes to this process's standard streams.
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
-        KeyboardInterrupt: On an interrupt or SIGTERM; the run has ended as KILLED. SIGHUP, of a
-            terminal that is closed, does the same until the container is started; from then on
-            it ends this process, as it ends others, and the run goes on.
+        KeyboardInterrupt: After an interrupt or SIGTERM; the run has ended as KILLED. SIGHUP, from
+            a closed terminal, does the same before the start. After the start it ends this process,
+            and the run goes on.
     """
     if submission.config.detach:
         return launch_detached(submission)
     with termination_interrupts() as interrupts, Launch(submission) as launch:
         launch.prepare()
-        watch = launch.watch()
+        followed, output = launch.watch()
         interrupts.hold()
         started = launch.start()
         from container_backend.runs.foreground import Foreground
 
-        Foreground(started, watch, write or console(), interrupts).to_end()
+        Foreground(started, followed, output, write or console(), interrupts).to_end()
         return started.as_run()
 
 
 def launch_detached(submission: Submission) -> ContainerRun:
-    """Start a run that goes on by itself, also when this process ends.
+    """Start a run that goes on when this process ends.
 
     Raises:
-        ContainerBackendError: The run could not be started. A run that exists by then has ended
-            as FAILED, with the reason; no container is left.
-        KeyboardInterrupt: As it came; the run has ended as KILLED.
+        ContainerBackendError: The run could not be started. A run that was created has ended as
+            FAILED, with the reason; no container is left.
+        KeyboardInterrupt: The run has ended as KILLED.
     """
     with termination_interrupts() as interrupts:
         with Launch(submission) as launch:
@@ -115,21 +114,19 @@ def launch_detached(submission: Submission) -> ContainerRun:
 
 
 class Launch:
-    """The steps from a submission to a container that runs.
+    """The steps from a submission to a started container.
 
-    The ``with`` block lasts as long as this process sees to the run. An error before the start
-    undoes, in reverse, what the steps made.
+    The ``with`` block lasts while this process is responsible for the run. An error before the
+    start undoes the steps in reverse.
     """
 
     def __init__(self, submission: Submission) -> None:
-        """Do nothing yet."""
         self._submission = submission
         self._needed = ExitStack()
         self._until_started = ExitStack()
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
-        """Do nothing yet."""
         return self
 
     def __exit__(
@@ -138,31 +135,38 @@ class Launch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Undo what was made for a run that was not started, and close what a run needs."""
         with self._needed:
             self._until_started.__exit__(kind, error, trace)
 
     def prepare(self) -> None:
-        """Go all steps up to a container that is ready to start."""
+        """All steps before the start."""
         self._undo(self._files.close)
         self._make_plan()
         self._open_store()
         self._reserve()
         self._create_run()
-        code = self._until_started.enter_context(self._pack_code())
-        self._image = self._until_started.enter_context(self._hold_image())
+        files, project = self._run_files, self._plan.project
+        code = self._until_started.enter_context(
+            archive_code(project.directory, choose_owner(self._access), files.code, files.gather)
+        )
+        image = held_image(
+            self._engine,
+            self._plan.image,
+            project,
+            self._submission.config,
+            self._submission.docker_auth,
+            before_making=lambda: self._record.say_status(SCHEDULED),
+        )
+        self._image = self._until_started.enter_context(image)
         self._create_container(code)
 
-    def watch(self) -> Watch:
-        """Follow the container and its output, from before its start."""
-        from container_backend.container import follower_of
-        from container_backend.runs.foreground import Watch
-
+    def watch(self) -> tuple[Followed, Output]:
+        """Follow the container and its output, before the start."""
         followed = follower_of(self._engine.host).follow(self._container_id)
-        return Watch(followed, Output(self._engine, self._container_id))
+        return followed, Output(self._engine, self._container_id)
 
     def start(self) -> Started:
-        """Start the program. The run is not undone from here on."""
+        """Start the program. Later errors do not undo the run."""
         start_container(self._engine, self._container_id)
         self._until_started.close()
         from container_backend.runs.foreground import Started
@@ -175,12 +179,11 @@ class Launch:
             self._image.id,
             self._run_files,
             secrets_in(self._spec.environment),
-            self._plan.config.grace,
-            self._plan.config.timeout,
+            self._submission.config,
         )
 
     def _undo(self, undo: Callable[[], object]) -> None:
-        """Have something done after an error, and only then."""
+        """Call a function after an error, and only then."""
 
         def leave(kind: object, *_: object) -> None:
             if kind is not None:
@@ -215,15 +218,16 @@ class Launch:
         await_listener(uri)
         with alone_in_store(uri):
             self._store = Store(uri)
-            found = find_experiment(self._store, self._plan.experiment, create=True)
-        assert found is not None  # noqa: S101 made where it was missing
+            found = find_experiment(self._store, self._submission.experiment, create=True)
+        assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
         self._access = plan_access(uri, found.artifact_uri, self._engine)
 
     def _reserve(self) -> None:
-        """Write a note that there is going to be a run, and lock the note's entry."""
+        """Write a note of the run to come, and lock its entry."""
         self._entry = self._ledger.new_entry()
-        self._run_files = self._needed.enter_context(RunFiles(self._plan))
+        self._run_files = RunFiles(self._plan)
+        self._needed.enter_context(self._run_files.code)
         self._needed.enter_context(self._entry.lock()).own()
         self._write_note("")
         ensure_supervisor(self._engine.host)
@@ -238,7 +242,7 @@ class Launch:
         self._entry.write(note)
 
     def _create_run(self) -> None:
-        """Create the run. An error in it leaves the note: the store may have made a run."""
+        """Create the run. After an error the note stays: the store may have created the run."""
         from container_backend.store import await_listener, create_run, ending_on_error
 
         plan = self._plan
@@ -249,35 +253,19 @@ class Launch:
             uri=plan.uri,
             repository=plan.repository,
             directory=plan.project.directory,
-            version=plan.version,
+            version=self._submission.version,
             entry_point=plan.entry_point.name,
             parameters=plan.command.parameters,
             tags={**run_tags(plan), labels_and_tags.TAG_SUBMISSION: self._entry.submission},
-            run_name=plan.run_name,
+            run_name=self._submission.run_name,
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
 
-    def _pack_code(self) -> IO[bytes]:
-        files, directory = self._run_files, self._plan.project.directory
-        return archive_code(directory, choose_owner(self._access), files.code, files.gather)
-
-    def _hold_image(self) -> AbstractContextManager[EnvironmentImage]:
-        plan = self._plan
-        return held_image(
-            self._engine,
-            plan.image,
-            plan.project,
-            plan.config,
-            plan.docker_auth,
-            before_making=lambda: self._record.say_status(SCHEDULED),
-        )
-
     def _create_container(self, code: IO[bytes]) -> None:
-        """Create and fill the container."""
-        plan, record, image = self._plan, self._record, self._image
+        record, image, files = self._record, self._image, self._run_files
         self._spec = container_spec(
-            plan,
+            self._plan,
             self._engine.host,
             self._access,
             image=image,
@@ -285,9 +273,8 @@ class Launch:
             experiment_id=self._experiment.experiment_id,
             experiment_name=self._experiment.name,
             submission_id=self._entry.submission,
-            recorded=self._run_files.recorded,
+            recorded=files.recorded,
         )
-        files = self._run_files
         shared = find_shared_code(
             self._engine,
             self._spec,
@@ -297,7 +284,7 @@ class Launch:
             has_folders=files.code.has_folders,
         )
         self._undo(partial(self._engine.containers.give_up, self._spec.name))
-        # The tags before the start: a process that finds the run finds the container, too.
+        # The tags come before the start: a process that finds the run also finds the container.
         self._container_id = create_container(
             self._engine,
             self._spec,
@@ -310,5 +297,5 @@ class Launch:
         _logger.info(
             "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id
         )
-        if not self._entry.is_there:  # on a full disk: a supervisor without notes ends
+        if not self._entry.is_there:  # the disk is full: a supervisor without notes ends
             ensure_supervisor(self._engine.host)

@@ -1,4 +1,4 @@
-"""The runs on an engine, as a list."""
+"""Lists the runs that have a container on an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _THREADS: Final = 16
-# The engine's share of the CPU is what was used between two readings.
+# The CPU usage is the difference of two readings.
 _BETWEEN_SECONDS: Final = 0.5
 
 
@@ -26,20 +26,14 @@ class ListedRun:
     """A run that has a container.
 
     Attributes:
-        run_id: Of the run.
-        experiment: Its name, or id.
-        project: Its name.
-        entry_point: Of the project.
-        image: By which the container was made.
-        state: The container's: ``running``, ``paused``, ``exited``, …; ``stopping`` when it was
-            asked to stop; ``kept`` when its run is finished.
-        exit_code: Of the program, where it has ended.
-        started_at: Seconds since 1970; None for one that was never started.
-        seconds: How long it has run.
-        cpu_percent: 100 is one core; None where it does not run.
-        memory_bytes: None where it does not run.
-        container_id: Of the container.
-        tracking_uri: Of the run.
+        experiment: Its name; its id if the name is not known.
+        state: The container's: ``running``, ``paused``, ``exited``, …; ``stopping`` while it is
+            being stopped; ``kept`` after the run was finished.
+        exit_code: None while the program runs.
+        started_at: Seconds since 1970; None if the program was never started.
+        seconds: Duration so far.
+        cpu_percent: 100 is one core; None if the program does not run.
+        memory_bytes: None if the program does not run.
     """
 
     run_id: str
@@ -57,19 +51,11 @@ class ListedRun:
     tracking_uri: str
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return asdict(self)
 
 
 def list_runs(engine: Engine, *, ended: bool) -> list[ListedRun]:
-    """The runs that have a container on an engine, the youngest first.
-
-    Args:
-        ended: Whether those are listed, too, whose program has ended.
-
-    Raises:
-        EngineError: The engine went away.
-    """
+    """The runs on an engine, the youngest first; only those that run, unless ``ended``."""
     listed = engine.containers.find(labels_and_tags.LABEL_RUN_ID)
     found = [each for each in listed if submission_in(each["Labels"])]
     images = {str(each["Id"]): str(each["Image"]) for each in found}
@@ -92,7 +78,7 @@ def _usage(engine: Engine, container: RunContainer) -> Usage | None:
         before = engine.containers.statistics(container.id)
         time.sleep(_BETWEEN_SECONDS)
         return usage_of(engine.containers.statistics(container.id), before)
-    except EngineError:  # it has ended meanwhile
+    except EngineError:  # the program has ended meanwhile
         return None
 
 
@@ -106,7 +92,7 @@ def _listed(container: RunContainer, image: str, used: Usage | None) -> ListedRu
         or labels.get(labels_and_tags.LABEL_EXPERIMENT_ID, ""),
         project=labels.get(labels_and_tags.LABEL_PROJECT, ""),
         entry_point=labels.get(labels_and_tags.LABEL_ENTRY_POINT, ""),
-        image=container.labels.get(labels_and_tags.LABEL_IMAGE) or image,
+        image=labels.get(labels_and_tags.LABEL_IMAGE) or image,
         state=_state(container),
         exit_code=int(container.state["ExitCode"]) if container.has_ended and began else None,
         started_at=began,

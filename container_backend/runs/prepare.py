@@ -1,11 +1,11 @@
-"""An environment without a run: its image built, its lock made."""
+"""An environment without a run: builds its image, writes its lock."""
 
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
-from contextlib import ExitStack, closing, contextmanager
+import shutil
+import uuid
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,19 +36,14 @@ STANDARD_OUTPUT: Final = Path("-")
 
 @dataclass(frozen=True)
 class WrittenLock:
-    """A lock in a file.
-
-    Attributes:
-        path: The file.
-        lock: What it says.
-    """
+    """A lock and its file."""
 
     path: Path
     lock: Lock
 
 
 def build_environment(submission: Submission) -> EnvironmentImage:
-    """Have the image of an entry point, and do nothing with it.
+    """The environment image of an entry point, found or built.
 
     Raises:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
@@ -64,12 +59,11 @@ def build_environment(submission: Submission) -> EnvironmentImage:
 
 
 def lock_environment(submission: Submission, output: Path | None = None) -> WrittenLock:
-    """Resolve what a project declares, whatever lock it has, and write the lock.
+    """Resolve what a project declares, ignoring its lock, and write a new lock.
 
     Args:
-        submission: Which project and entry point.
-        output: Where; by default what ``lock`` names in the backend config, or
-            ``requirements.lock`` in the project; nowhere for :data:`STANDARD_OUTPUT`.
+        output: By default the file that ``lock`` names in the backend config, or
+            ``requirements.lock`` in the project; :data:`STANDARD_OUTPUT` for no file.
 
     Raises:
         ContainerBackendError: The project is wrong or has nothing to lock, the requirements
@@ -79,9 +73,7 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
         path = _choose_output(submission, source, project, output)
         environment = read_environment(project, entry_point, submission.config, locked=False)
         if isinstance(environment, DockerEnvironment):
-            raise InvalidEnvironment(
-                f"{environment.where}: an image that is ready has nothing to lock."
-            )
+            raise InvalidEnvironment(f"{environment.where}: a ready image has nothing to lock.")
         with closing(connect()) as engine:
             image = plan_environment(engine, environment, submission, project)
             _logger.info(
@@ -110,10 +102,10 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
 def found_project(
     submission: Submission,
 ) -> Iterator[tuple[Source, Project, EntryPoint | None]]:
-    """Where a project is, what it says, and its entry point; None for a "main" that it has not.
+    """The source, the project, and the entry point; None if the project has no "main".
 
     Raises:
-        InvalidProject: There is no such project or entry point, or it is an image.
+        InvalidProject: The project or the entry point is missing, or the project is an image.
     """
     if is_image_address(submission.uri):
         raise InvalidProject(
@@ -123,7 +115,7 @@ def found_project(
     with ExitStack() as needed:
         source = fetch(submission.uri, submission.version, needed)
         project = read_project(source.directory, ENVIRONMENT_KEYS)
-        # A project need not have a "main" for its environment to be built.
+        # An environment can be built without a "main".
         declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN
         yield source, project, project.entry_point(submission.entry_point) if declared else None
 
@@ -131,13 +123,12 @@ def found_project(
 def _choose_output(
     submission: Submission, source: Source, project: Project, output: Path | None
 ) -> Path:
-    named = submission.config.lock
     if output is None and source.is_fetched:
         raise InvalidConfig(
             f"{submission.uri} was fetched, and its lock would be gone with it.",
-            remedy="Say where it goes: --output requirements.lock",
+            remedy="Name a file for the lock: --output requirements.lock",
         )
-    path = output or project.directory / (named or LOCK)
+    path = output or project.directory / (submission.config.lock or LOCK)
     if path.suffix == ".toml":
         raise InvalidConfig(
             f"'{path}': a lock is written as a requirements file with hashes, not as TOML.",
@@ -147,22 +138,14 @@ def _choose_output(
 
 
 def _write(path: Path, text: str) -> None:
-    """All of it or nothing."""
-    temporary = None
+    """Write the file whole or not at all."""
+    whole = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as f:
-            temporary = f.name
-            f.write(text)
-        # A temporary file is for its owner's eyes only.
-        Path(temporary).chmod(path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-        Path(temporary).replace(path)
+        whole.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, whole)
+        whole.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            whole.unlink()
         raise InvalidConfig(f"The lock '{path}' cannot be written: {error.strerror}.") from error
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value

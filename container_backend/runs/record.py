@@ -1,6 +1,6 @@
-"""What is written down of a run: its tags, and ``record/run.json`` of its artifacts, to repeat it.
+"""The record of a run: its tags, and ``record/run.json`` among its artifacts, to repeat it.
 
-No secret is in it: variables whose names say that they hold one are written down by name alone.
+The record has no secrets: of variables that may hold one, only the names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from container_backend import labels_and_tags
 from container_backend.container import parse_docker_args
-from container_backend.image import ImagePlan
+from container_backend.image import BaseImage, ImagePlan
 from container_backend.machine import FrozenModel, __version__, digest_of
 from container_backend.masking import is_secret, secrets_in, without_credentials
 from container_backend.project import RecordedCode, is_address, local_path
@@ -24,38 +24,27 @@ if TYPE_CHECKING:
     from container_backend.image import EnvironmentImage
     from container_backend.runs.plan import Plan
 
-# Change it when what was written before can no longer be read.
+# Changes when older records can no longer be read.
 SCHEMA_VERSION: Final = 1
-# Of the backend config: what says how a run goes, and not what its environment is.
+# Settings that say how a run goes, not what its environment is.
 _CONFIG: Final = (
     "timeout", "stop_signal", "grace", "retries", "retry_program", "keep", "record_code",
     "image_repository", "build_secrets", "trust_project", "allow_engine",
 )  # fmt: skip
-# Docker arguments that mean something else elsewhere, or later.
+# Docker arguments whose meaning depends on place and time.
 _RESOLVED: Final = frozenset({"env", "e", "env-file", "volume", "v"})
-# What is in the build context of a project's own files.
+# The folder of the project's own files in the build context.
 PROJECT_FILES: Final = "project/"
 
 
-class RecordedBase(FrozenModel):
-    """As :class:`container_backend.image.hash.BaseImage`."""
-
-    reference: str
-    digest: str
-    pinned: str
-
-
 class RecordedEnvironment(FrozenModel):
-    """What the image was built from, beside the files of its build context.
+    """What the image was built from, without the files of the build context.
 
     Attributes:
-        hash: The environment hash.
         tag: The name of the image.
-        python: The version wanted.
         platform: ``os/architecture``.
-        is_locked: Whether the build makes a lock.
-        base: What it was built on.
-        indexes: Addresses that packages came from, for their logins.
+        is_locked: The build made a lock.
+        indexes: Addresses of package indexes, for their logins.
         project_files: Path → sha256 of the project's own files in the build context.
     """
 
@@ -64,24 +53,20 @@ class RecordedEnvironment(FrozenModel):
     python: str
     platform: str
     is_locked: bool
-    base: RecordedBase
+    base: BaseImage
     indexes: dict[str, Any] = Field(default_factory=dict)
     project_files: dict[str, str] = Field(default_factory=dict)
 
 
 class Recorded(FrozenModel):
-    """A run as it was asked for.
+    """A run as it was requested.
 
     Attributes:
-        schema_version: Of this.
         version: Of this package.
-        source: The project's address or folder, without credentials.
-        entry_point: Of the project.
-        parameters: As given; paths are absolute.
-        docker_args: As given.
-        config: What of the backend config says how a run goes.
-        build_image: Whether the code went into the image.
-        code: What ran.
+        source: The project's address or absolute folder, without credentials.
+        parameters: As given, with absolute paths.
+        config: Settings that say how a run goes.
+        build_image: The code was put into the image.
         environment: None for an image that was not built here.
     """
 
@@ -97,16 +82,11 @@ class Recorded(FrozenModel):
     environment: RecordedEnvironment | None = None
 
     def as_json(self) -> str:
-        """For the artifact."""
         return f"{self.model_dump_json(indent=2)}\n"
 
 
 def read_recorded(text: str) -> Recorded:
-    """The reverse of :meth:`Recorded.as_json`.
-
-    Raises:
-        ValueError: It is not one, or of another version.
-    """
+    """The reverse of :meth:`Recorded.as_json`. Raises ``ValueError``."""
     try:
         return Recorded.model_validate_json(text)
     except ValidationError as error:
@@ -116,22 +96,23 @@ def read_recorded(text: str) -> Recorded:
 
 
 def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
-    """What is to be written down of a run."""
-    config = plan.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True)
+    submission = plan.submission
     return Recorded(
         source=_source(plan.uri),
         entry_point=plan.entry_point.name,
         parameters=_parameters(plan),
-        docker_args=_docker_args(plan.given_docker_args),
-        config=config,
-        build_image=plan.build_image,
+        docker_args=_docker_args(submission.given_docker_args),
+        config=submission.config.model_dump(
+            mode="json", include=set(_CONFIG), exclude_defaults=True
+        ),
+        build_image=submission.build_image,
         code=code,
         environment=_environment(plan.image) if isinstance(plan.image, ImagePlan) else None,
     )
 
 
 def _source(uri: str) -> str:
-    """A folder is relative to where the run was started from."""
+    """Relative folders are relative to the folder in which the run was started."""
     location, sign, subdirectory = uri.partition("#")
     if "://" not in location and Path(location).exists():
         return f"{Path(location).absolute()}{sign}{subdirectory}"
@@ -139,9 +120,9 @@ def _source(uri: str) -> str:
 
 
 def _parameters(plan: Plan) -> dict[str, str]:
-    """A path is relative to where the run was started from."""
+    """Relative paths are relative to the folder in which the run was started."""
     found = {}
-    for name, value in plan.parameters.items():
+    for name, value in plan.submission.parameters.items():
         parameter = plan.entry_point.parameters.get(str(name))
         is_path = parameter is not None and parameter.kind == "path" and not is_address(str(value))
         found[str(name)] = str(local_path(str(value))) if is_path else str(value)
@@ -149,7 +130,7 @@ def _parameters(plan: Plan) -> dict[str, str]:
 
 
 def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
-    """As given, with absolute paths and the variables of files; of secret ones, the names."""
+    """With absolute paths and the variables of files; of secret variables, the names."""
     kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
     resolved = parse_docker_args(given)
     if resolved.environment:
@@ -163,14 +144,14 @@ def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(image: ImagePlan) -> RecordedEnvironment:
-    base, indexes = image.base, image.indexes
+    indexes = image.indexes
     return RecordedEnvironment(
         hash=image.hash,
         tag=image.tag,
         python=image.python,
         platform=image.platform,
         is_locked=image.is_locked,
-        base=RecordedBase(reference=base.reference, digest=base.digest, pinned=base.pinned),
+        base=image.base,
         indexes={
             "default": indexes.default,
             "extra": list(indexes.extra),
@@ -186,13 +167,13 @@ def _environment(image: ImagePlan) -> RecordedEnvironment:
 
 
 def run_tags(plan: Plan) -> dict[str, str]:
-    """What is known of a run when it is created."""
+    """The tags at the creation of a run."""
     tags = {labels_and_tags.MLFLOW_ENVIRONMENT: "docker", labels_and_tags.MLFLOW_BACKEND: "docker"}
     if plan.image.hash:
         tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
         tags[labels_and_tags.TAG_BASE_DIGEST] = plan.image_project.base_digest
-    if (repeated := plan.repetition) is not None:
+    if (repeated := plan.submission.repetition) is not None:
         tags |= {**repeated.tags, labels_and_tags.TAG_RERUN_OF: repeated.run_id}
     return tags
 
@@ -200,7 +181,7 @@ def run_tags(plan: Plan) -> dict[str, str]:
 def container_tags(
     host: EngineHost, container_id: str, image: EnvironmentImage, code_digest: str
 ) -> dict[str, str]:
-    """Where the run happens, and with what. The first two are those of MLflow's own docker runs."""
+    """The tags of the container. The first two are those of MLflow's own docker backend."""
     tags = {
         labels_and_tags.MLFLOW_IMAGE_NAME: image.reference,
         labels_and_tags.MLFLOW_IMAGE_ID: image.id,

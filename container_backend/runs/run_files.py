@@ -1,7 +1,7 @@
-"""Files for the artifacts of a run: all that is needed to repeat it.
+"""Files for the artifacts of a run, so that it can be repeated.
 
-They lie in the container beside the code, so that the process that finishes the run has them. What differs
-between runs of the same code is a label of the container instead (``record/run.json``).
+They are put into the container beside the code, for the process that finishes the run. What differs
+between runs of the same code is in a label of the container instead (``record/run.json``).
 """
 
 from __future__ import annotations
@@ -21,25 +21,21 @@ from container_backend.store import CODE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from typing_extensions import Self
-
     from container_backend.runs.plan import Plan
 
 _logger = logging.getLogger(__package__)
 DOCKERFILE: Final = "environment/Dockerfile"
 CONTEXT: Final = "environment/build-context.tar.gz"
-# More than that is data, which belongs elsewhere; in bytes, before it is compressed.
+# In bytes, before compression. More than that is data, which belongs elsewhere.
 MOST_CODE_BYTES: Final = 64 * 1024 * 1024
 
 
 class RunFiles:
-    """What a run's record consists of, while the run is started and until it is logged."""
-
     def __init__(self, plan: Plan) -> None:
         """Ask git about the code; nothing is read yet."""
         self._plan = plan
-        self._policy = plan.config.record_code
-        repeated = plan.repetition
+        self._policy = plan.submission.config.record_code
+        repeated = plan.submission.repetition
         self._repeats = repeated.code if repeated is not None else None
         self._tree = _committed(plan)
         in_commit = self._tree is not None
@@ -52,25 +48,19 @@ class RunFiles:
         )
         self.files: dict[str, IO[bytes]] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.code.__exit__()
-
     @property
     def digest(self) -> str:
-        """Of the code, when it was sent; of a project that is an image, what that says."""
+        """The digest of the code, once the code was sent; of an image, as its label says."""
         in_image = self._plan.image_project
         return self.code.digest if in_image is None else in_image.code_digest
 
     @cached_property
     def recorded(self) -> str:
-        """What is written down of the run, when the code was sent."""
+        """The record as JSON, once the code was sent."""
         return describe_run(self._plan, self._recorded_code()).as_json()
 
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """Those for the container, when the code was sent: path in it, and content."""
+        """Path in the container and content of each file, once the code was sent."""
         image = self._plan.image
         if isinstance(image, ImagePlan):
             self.files[DOCKERFILE] = io.BytesIO(image.dockerfile.encode())
@@ -100,7 +90,7 @@ class RunFiles:
         return RecordedCode(
             digest=self.digest,
             commit=tree.commit if tree else "",
-            # What was fetched is where it was fetched from.
+            # A fetched project is found at its address again.
             repository=str(tree.repository) if tree and not plan.is_fetched else "",
             subdirectory=tree.subdirectory if tree else "",
             archived=archived,
@@ -109,14 +99,14 @@ class RunFiles:
 
 
 def _committed(plan: Plan) -> GitTree | None:
-    """The repository whose commit has all that is sent; None where none has."""
+    """The repository whose current commit has all that is sent; None if there is none."""
     directory = plan.project.directory
     tree = read_git_tree(plan.repository, directory)
     return tree if tree and tree.has_all_of(included_files(directory)) else None
 
 
 def _packed_context(image: ImagePlan) -> bytes:
-    """The build context, without what is a part of the code."""
+    """The build context without the project's files, which are in the code."""
     own = {
         path: content
         for path, content in image.context.items()

@@ -1,4 +1,4 @@
-"""What a caller asks for."""
+"""The request of a caller for a run."""
 
 from __future__ import annotations
 
@@ -20,23 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Submission:
-    """What a caller asks for.
+    """The request of a caller for a run.
 
     Attributes:
-        uri: The project: a folder, a git address, a zip file.
-        entry_point: Which of its entry points.
-        parameters: Name → value.
+        uri: The project: a folder, a git address, a zip file, an image.
         version: A branch, tag or commit, for git.
-        config: The backend config.
-        docker_args: Over those of the config.
-        docker_auth: A login for a registry, as MLflow takes it.
-        tracking_uri: Of the tracking store; MLflow's current one by default.
-        experiment: Where the run goes.
-        run_name: Its name.
-        storage_dir: Where files are downloaded to; over that of the config.
-        build_image: Whether a project's own image gets its code, as with ``--build-image``.
-        host: The engine; that of the environment by default.
-        repetition: Of another run; the project is not looked for then.
+        docker_args: Override those of the config.
+        docker_auth: A login for a registry, in MLflow's form.
+        tracking_uri: MLflow's current store by default.
+        storage_dir: The folder for downloads; overrides that of the config.
+        build_image: Put the code into the project's own image, as ``--build-image`` does.
+        host: The engine that the environment names by default.
     """
 
     uri: str
@@ -55,24 +49,28 @@ class Submission:
     repetition: Repetition | None = None
 
     @property
+    def given_docker_args(self) -> dict[str, Any]:
+        """Those of the config and the caller, not yet parsed."""
+        return {**self.config.docker_args, **self.docker_args}
+
+    @property
     def repeats(self) -> str:
-        """The id of the run that this repeats; empty for none."""
+        """The id of the repeated run; empty for none."""
         return self.repetition.run_id if self.repetition else ""
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """A run that was, as far as it can be had again.
+    """What is known of a run that is repeated.
 
     Attributes:
-        run_id: Of that run.
-        directory: Its code; None where that is what the submission's address says.
-        temporary: The folder that was made for it; goes with the new run.
-        image: Its image; None where it is to be found out from the code.
-        code: What was written down of the code, where that is what is there.
-        tags: For the new run.
-        recorded: Names of the parameters whose values are those of that run.
-        trusted: The user allows the new run what that run was allowed.
+        directory: The restored code; None to fetch the project from the submission's address.
+        temporary: The folder made for the code, which is removed with the new run.
+        image: The rebuilt image; None to plan the image from the code.
+        code: The record of the code, if the code is that of the record.
+        tags: Of the new run.
+        recorded: Names of parameters whose values come from the record.
+        trusted: The user allows the new run all that the old run was allowed.
     """
 
     run_id: str

@@ -20,7 +20,6 @@ from .mlflow_api import SubmittedRun as SubmittedRun
 from .reach import await_listener as await_listener
 from .reach import default_address as default_address
 from .reach import download_file as download_file
-from .reach import is_listening as is_listening
 from .reach import store_address as store_address
 from .reach import store_variables as store_variables
 from .run import RunRecord as RunRecord

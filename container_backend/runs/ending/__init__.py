@@ -1,7 +1,7 @@
-"""The end of a run: whether it has ended, whether it is tried again, what is written.
+"""The end of a run: when it has ended, when it is retried, what is written.
 
-A client, the supervisor and `wait` all ask `decide` what is next for a run, and end runs with the
-functions of this room, so that each of them does and writes the same.
+The client, the supervisor and `wait` share these functions, so that all of them decide and write
+the same.
 """
 
 from __future__ import annotations

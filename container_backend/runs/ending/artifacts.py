@@ -1,8 +1,9 @@
-"""What a run leaves in the artifact store at its end."""
+"""Uploads the artifacts that a run has at its end."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend import labels_and_tags
@@ -17,57 +18,53 @@ if TYPE_CHECKING:
     from container_backend.runs.output import LogSpool
 
 
+@dataclass
 class Artifacts:
-    """What goes to the artifact store, in a thread: stores may hang."""
+    """What a run leaves in the artifact store.
 
-    def __init__(
-        self,
-        ending: Ending,
-        engine: Engine,
-        record: RunRecord,
-        entry: Entry,
-        spool: LogSpool,
-        environment: threading.Thread | None,
-    ) -> None:
-        self._missing = "the artifact store has not answered yet"
-        self._ending, self._engine, self._record = ending, engine, record
-        self._entry, self._spool, self._environment = entry, spool, environment
-        self._thread = threading.Thread(
-            target=self._run, name=f"artifacts-{ending.run_id}", daemon=True
-        )
-        self._thread.start()
+    Attributes:
+        environment: The thread that uploads the environment already; None to upload it here.
+        missing: Why artifacts are missing; empty once all are uploaded.
+    """
 
-    def wait(self, seconds: float) -> None:
-        """Until all is there, or something failed, or the time is over."""
-        self._thread.join(seconds)
+    ending: Ending
+    engine: Engine
+    record: RunRecord
+    entry: Entry
+    spool: LogSpool
+    environment: threading.Thread | None
+    missing: str = "the artifact store has not answered yet"
 
-    def missing(self) -> str:
-        """Why something is missing; empty when all is there."""
-        return self._missing
+    def upload(self, seconds: float) -> None:
+        """Upload in a thread, because stores may hang, and wait for the end for these seconds."""
+        name = f"artifacts-{self.ending.run_id}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def _run(self) -> None:
         try:
             self._log()
-            self._missing = ""
+            self.missing = ""
         except Exception as error:  # noqa: BLE001 each artifact store raises its own kind
-            self._missing = without_credentials(f"{type(error).__name__}: {error}")
+            self.missing = without_credentials(f"{type(error).__name__}: {error}")
 
     def _log(self) -> None:
         try:
             self._log_output()
-        finally:  # it says for itself what it could not do
-            if self._environment is not None:
-                self._environment.join()
-        there = self._ending.there
-        if self._environment is None and there is not None:
+        finally:  # that thread logs its own errors
+            if self.environment is not None:
+                self.environment.join()
+        there = self.ending.there
+        if self.environment is None and there is not None:
             recorded = there.labels.get(labels_and_tags.LABEL_RECORD, "")
-            log_environment(self._engine, self._record, there.id, recorded)
+            log_environment(self.engine, self.record, there.id, recorded)
 
     def _log_output(self) -> None:
-        record, last = self._record, self._ending.container
-        log_metrics(record.store, record.run_id, self._entry.folder / METRICS)
+        record, last = self.record, self.ending.container
+        log_metrics(record.store, record.run_id, self.entry.folder / METRICS)
         if last is None or not last.was_started:
             return
-        if self._spool.error is not None:
-            raise self._spool.error
-        record.log_artifact(self._spool.file, LOG_FOLDER)
+        if self.spool.error is not None:
+            raise self.spool.error
+        record.log_artifact(self.spool.file, LOG_FOLDER)

@@ -1,10 +1,10 @@
-"""A run that its client follows: carries out what :func:`decide` says, in front of a person."""
+"""Carries out, for a client that waits in a terminal, what :func:`decide` answers."""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container import (
@@ -36,69 +36,50 @@ if TYPE_CHECKING:
     from container_backend.runs.output import Display
 
 _logger = logging.getLogger(__package__)
-# An engine may be away for this time before the client leaves the run to the supervisor.
+# An engine may be away for this time; then the client leaves the run to the supervisor.
 _ENGINE_PATIENCE_SECONDS: Final = 600.0
-# The container is looked at this often, also without an event.
+# The container is inspected this often even if no event comes.
 _LOOK_SECONDS: Final = 60.0
 _SHORT_LOOK_SECONDS: Final = 1.0
 
 
+@dataclass
 class Attended:
-    """The container of a run from its start on.
+    """A run from the start of its container on; this process holds the lock of its entry.
 
     Attributes:
-        was_away: The engine was away, so its stream of output may have ended too early.
+        was_away: The engine was away, so the stream of output may lack its end.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        container_id: str,
-        seen: Seen,
-        entry: Entry,
-        followed: Followed,
-        display: Display,
-    ) -> None:
-        """Nothing is looked at yet.
-
-        Args:
-            engine: Where the container is.
-            container_id: Just started.
-            seen: The run, with its deadline.
-            entry: In the ledger; locked by this process.
-            followed: The container's events.
-            display: Shows its output; is given the output of further attempts.
-        """
-        self.was_away = False
-        self._engine = engine
-        self._container_id = container_id
-        self._seen = seen
-        self._entry = entry
-        self._followed = followed
-        self._display = display
+    engine: Engine
+    container_id: str
+    seen: Seen
+    entry: Entry
+    followed: Followed
+    display: Display
+    was_away: bool = False
 
     def stop(self, mark: str, grace: float | None = None) -> None:
-        """Mark the run and stop its program; without an engine, only say so.
+        """Mark the run and stop its program; if the engine does not answer, only log that.
 
         Args:
-            mark: ``CANCELLED`` or ``TIMED_OUT``.
             grace: Seconds until SIGKILL; those of the container by default.
         """
         try:
-            stop_run(self._engine, self._container_id, self._seen.run_id, mark, grace)
+            stop_run(self.engine, self.container_id, self.seen.run_id, mark, grace)
         except EngineError as error:
             _logger.warning("The program could not be stopped: %s", error.message)
         else:
-            self._seen = replace(self._seen, is_stopping=True)
+            self.seen = replace(self.seen, is_stopping=True)
 
     def to_ending(self) -> Ending:
-        """Wait until the program does not run and is not started again.
+        """Wait until the program has ended and no attempt is left.
 
         Raises:
-            EngineUnavailable: The engine went away and is not back after ten minutes.
+            EngineUnavailable: The engine was away for ten minutes.
         """
         while True:
-            course = decide(self._seen, time.monotonic())
+            course = decide(self.seen, time.monotonic())
             if isinstance(course, Finish | Leave):
                 return course.ending
             self._carry_out(course)
@@ -106,12 +87,10 @@ class Attended:
 
     def _carry_out(self, course: Wait | Stop | TryAgain | Start) -> None:
         if isinstance(course, Wait):
-            self._followed.wait(
-                max(0.0, min(self._look_seconds(), course.until - time.monotonic()))
-            )
+            self.followed.wait(max(0.0, min(self._look_seconds(), course.until - time.monotonic())))
         elif isinstance(course, Stop):
             said = "=== Run (ID '%s') %s: stopping it ==="
-            _logger.warning(said, self._seen.run_id, self._why(course.mark))
+            _logger.warning(said, self.seen.run_id, self._why(course.mark))
             self.stop(course.mark)
         elif isinstance(course, TryAgain):
             self._note_attempt(course)
@@ -119,73 +98,72 @@ class Attended:
             self._start_again()
 
     def _why(self, mark: str) -> str:
-        timeout = self._seen.container.timeout if self._seen.container is not None else None
+        timeout = self.seen.container.timeout if self.seen.container is not None else None
         if mark == TIMED_OUT and timeout is not None:
             return f"takes longer than {timeout:g} s"
         return f"is marked as {mark}"
 
     def _note_attempt(self, course: TryAgain) -> None:
-        container = self._seen.container
+        container = self.seen.container
         _logger.warning(
             "=== Run (ID '%s') failed: %s. Starting it again in %g s (attempt %d of %d) ===",
-            self._seen.run_id,
+            self.seen.run_id,
             course.reason,
             course.pause,
             course.attempt,
             container.retries + 1 if container is not None else course.attempt,
         )
-        self._entry.note_attempt(course.attempt, time.time() + course.pause)
-        self._seen = self._seen.noted(course.attempt, time.monotonic() + course.pause)
+        self.entry.note_attempt(course.attempt, time.time() + course.pause)
+        self.seen = self.seen.noted(course.attempt, time.monotonic() + course.pause)
 
     def _start_again(self) -> None:
         try:
-            output = Output(self._engine, self._container_id)
-            start_container(self._engine, self._container_id)
+            output = Output(self.engine, self.container_id)
+            start_container(self.engine, self.container_id)
         except (ContainerError, EngineError) as error:
-            _logger.warning("=== It could not be started: %s ===", error)
-            self._seen = self._seen.not_started()
+            _logger.warning("=== The program could not be started again: %s ===", error)
+            self.seen = self.seen.not_started()
             return
-        self._followed.signs = Signs()
-        self._seen = self._seen.started(time.monotonic())
-        self._display.join()
-        self._display.show(output)
+        self.followed.signs = Signs()
+        self.seen = self.seen.started(time.monotonic())
+        self.display.join()
+        self.display.show(output)
 
     def _look(self) -> None:
-        """Note how the container is now, or that the engine does not answer."""
+        """Note the state of the container, or that the engine does not answer."""
         try:
-            found = inspect_container(self._engine, self._container_id)
-            self._followed.signs = gathered(self._engine, found, self._followed.signs)
+            found = inspect_container(self.engine, self.container_id)
+            self.followed.signs = gathered(self.engine, found, self.followed.signs)
         except EngineError as error:
             self._note_absence(error)
             return
         now = time.monotonic()
-        if self._followed.is_lost:  # back, but its events are not read yet
-            self._seen = self._seen.without_engine(now)
+        if self.followed.is_lost:  # the engine is back, but its events are not read yet
+            self.seen = self.seen.without_engine(now)
             return
-        if self._seen.away_since is not None:
+        if self.seen.away_since is not None:
             _logger.warning("=== The engine is back ===")
-        self.was_away = self.was_away or self._followed.signs.engine_lost
+        self.was_away = self.was_away or self.followed.signs.engine_lost
         if self.was_away:
-            self._display.resume()
-        self._seen = self._seen.looked_at(found, self._followed.signs, now)
-        if self._seen.ended_at is None:
-            self._followed.is_alive()
+            self.display.resume()
+        self.seen = self.seen.looked_at(found, self.followed.signs, now)
+        if self.seen.ended_at is None:
+            self.followed.is_alive()
 
     def _look_seconds(self) -> float:
-        """How long the container is not looked at although nothing happens."""
-        # An engine that is just back may end a stream of output that it should follow.
-        is_shown = self._display.goes_on or self._seen.ended_at is not None
+        # An engine that has just come back may end a stream of output too early.
+        is_shown = self.display.goes_on or self.seen.ended_at is not None
         return _LOOK_SECONDS if is_shown else _SHORT_LOOK_SECONDS
 
     def _note_absence(self, error: EngineError) -> None:
         now = time.monotonic()
-        if self._seen.away_since is None:
+        if self.seen.away_since is None:
             _logger.warning("=== Waiting for the engine: %s ===", error.message)
-        self._seen = self._seen.without_engine(now)
-        if now - (self._seen.away_since or now) > _ENGINE_PATIENCE_SECONDS:
+        self.seen = self.seen.without_engine(now)
+        if now - (self.seen.away_since or now) > _ENGINE_PATIENCE_SECONDS:
             raise EngineUnavailable(
-                f"The engine at {self._engine.host.url} went away while the run "
-                f"(ID '{self._seen.run_id}') was going on.",
+                f"The engine at {self.engine.host.url} went away during the run "
+                f"(ID '{self.seen.run_id}').",
                 remedy="The run gets its status when the engine is back; "
-                f"see `container-backend status {self._seen.run_id}`.",
+                f"see `container-backend status {self.seen.run_id}`.",
             ) from error

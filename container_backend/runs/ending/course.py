@@ -1,8 +1,8 @@
-"""The course of a run: what a process that watches the run does next. Pure.
+"""What a process that watches a run does next. Pure.
 
-Three watch a run: the client that waits in front of it, the supervisor, and ``wait()`` in any
-process. Each notes in a :class:`Seen` what it sees, asks :func:`decide`, and carries out the answer.
-All times are seconds of the monotonic clock.
+Three processes watch runs: the client, the supervisor, and any process that calls ``wait()``.
+Each notes in a :class:`Seen` what it sees, asks :func:`decide`, and carries out the answer. All
+times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from container_backend.runs.ending.retries import may_retry, pause_before
 if TYPE_CHECKING:
     from container_backend.container import RunContainer
 
-# After this time a watcher asks again: about an engine that is away, a lock that is held, a start
-# that was not seen.
+# Pause before asking again: for an engine that is away, a lock that is held, a start that was not
+# seen.
 PROBE_SECONDS: Final = 1.0
-# The process that marked a run stops it within the grace period and this time, or has died.
+# A process that marked a run and has not stopped it in the grace period and this time is dead.
 STOP_SECONDS: Final = 2.0
-# The machine that started a run without an entry here has this time to finish the run.
+# The other machine that started a run has this time to finish it.
 STRANGER_SECONDS: Final = 5.0
 # The client or the supervisor has this time to write the end, before `wait()` does so.
 BYSTANDER_SECONDS: Final = 10.0
 
 
 class Hold(Enum):
-    """Which process sees to a run, as its entry in the ledger says.
+    """Which process is responsible for a run, by the lock of its ledger entry.
 
     Attributes:
-        OWN: This one holds the lock of the entry.
-        TAKEN: Another one holds the lock.
-        LEFT: None holds the lock.
-        NO_ENTRY: The run was finished, or started on another machine.
-        BYSTANDER: Not this one: it only waits, and finishes the run if all others are gone.
+        OWN: This process holds the lock.
+        TAKEN: Another process holds the lock.
+        LEFT: No process holds the lock.
+        NO_ENTRY: The run was finished, or was started on another machine.
+        BYSTANDER: This process waits, and finishes the run only if all others are gone.
     """
 
     OWN = auto()
@@ -50,21 +50,19 @@ class Hold(Enum):
 
 @dataclass(frozen=True)
 class Seen:
-    """A run as a process that watches it has seen it.
+    """What a process that watches a run has seen of it.
 
     Attributes:
-        run_id: The MLflow run; empty if not known.
-        hold: Which process sees to the run.
-        container: Its container as it was last; None if never seen.
+        run_id: Empty if not known.
+        container: As it was last; None if never seen.
         is_gone: The container is missing now.
-        signs: What the container's state does not say.
-        attempts: How often its program was started, with failed and with noted starts.
-        ended_at: When its program was first seen not to run.
-        deadline: When its time is over; None if not known.
-        marked_at: When its mark was first seen on the running container.
-        is_stopping: This process has stopped it.
+        attempts: Number of starts of the program, with failed starts and the noted one.
+        ended_at: When the program was first seen to have ended.
+        deadline: When the timeout is over; None if not known.
+        marked_at: When the mark was first seen on the running container.
+        is_stopping: This process has stopped the program.
         starts_at: When the noted attempt starts; None if none is noted.
-        away_since: When the engine was found to be away; None if it answers.
+        away_since: When the engine was first found to be away; None while it answers.
     """
 
     run_id: str
@@ -82,23 +80,20 @@ class Seen:
 
     @property
     def ending(self) -> Ending:
-        """For the process that writes it down."""
         return Ending(self.run_id, self.container, self.is_gone, self.signs, self.attempts)
 
     @property
     def mark(self) -> str:
-        """The mark of the run; empty for none."""
+        """Empty for none."""
         return self.container.ending if self.container is not None else ""
 
     def looked_at(
         self, found: RunContainer | None, signs: Signs, now: float, passed: float | None = None
     ) -> Seen:
-        """After a look at the container.
+        """After the container was inspected.
 
         Args:
-            found: None if it is missing.
-            signs: What was seen besides.
-            now: The time of the look.
+            found: None if the container is missing.
             passed: Seconds since the program started, to set the deadline; None to keep it.
         """
         seen = replace(self, signs=signs, away_since=None)
@@ -115,7 +110,7 @@ class Seen:
             seen,
             container=found,
             is_gone=False,
-            signs=replace(signs, engine_lost=False),  # the engine's end has not ended it
+            signs=replace(signs, engine_lost=False),  # the program outlived the engine
             ended_at=None,
             deadline=self.deadline if passed is None else deadline_of(found.timeout, now - passed),
             marked_at=marked_at if found.ending else None,
@@ -127,7 +122,6 @@ class Seen:
         return replace(self, away_since=now if self.away_since is None else self.away_since)
 
     def noted(self, attempt: int, starts_at: float) -> Seen:
-        """After the next attempt was noted in the ledger."""
         return replace(self, attempts=attempt, starts_at=starts_at)
 
     def started(self, now: float) -> Seen:
@@ -148,32 +142,29 @@ class Seen:
 
 
 def deadline_of(timeout: float | None, started_at: float) -> float:
-    """When the time of a program is over that was started then."""
     return math.inf if timeout is None else started_at + timeout
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing, until then or until something happens."""
+    """Do nothing until this time or the next event."""
 
     until: float
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Mark the run and stop its program, with the grace period of its container."""
+    """Mark the run and stop its program with the grace period of the container."""
 
     mark: str
 
 
 @dataclass(frozen=True)
 class TryAgain:
-    """Note the next attempt, which starts after a pause.
+    """Note the next attempt, which starts after a pause in seconds.
 
     Attributes:
-        attempt: Its number.
-        pause: Seconds.
-        reason: Why the attempt before has failed.
+        reason: Why the last attempt failed.
     """
 
     attempt: int
@@ -188,25 +179,19 @@ class Start:
 
 @dataclass(frozen=True)
 class Finish:
-    """Write the end down."""
+    """Write down the end."""
 
     ending: Ending
 
 
 @dataclass(frozen=True)
 class Leave:
-    """Nothing any more: another process has finished the run."""
+    """Do nothing more: another process has finished the run."""
 
     ending: Ending
 
 
 def decide(seen: Seen, now: float) -> Wait | Stop | TryAgain | Start | Finish | Leave:
-    """What is next for a run.
-
-    Args:
-        seen: What is known of the run.
-        now: The time.
-    """
     if seen.is_gone and seen.hold is Hold.NO_ENTRY:
         return Leave(seen.ending)
     if seen.away_since is not None:
@@ -233,7 +218,7 @@ def _is_finished(seen: Seen) -> bool:
 
 
 def _settled_at(seen: Seen, ended_at: float) -> float:
-    """When the end of the program is the end of the attempt, for this process."""
+    """When this process may take the end of the program for the end of the attempt."""
     if seen.hold is Hold.BYSTANDER:
         return max(ended_at, seen.starts_at or ended_at) + BYSTANDER_SECONDS
     if _is_finished(seen):
@@ -243,10 +228,10 @@ def _settled_at(seen: Seen, ended_at: float) -> float:
     container = seen.ending.there
     is_new = container is None or not _was_tried(container)
     if seen.hold is Hold.LEFT and seen.container is not None and is_new:
-        # Its client finishes it at this moment, or is about to start it.
+        # The client may be about to finish the run or to start its container.
         return ended_at + PROBE_SECONDS
     if container is not None and seen.signs.signal and not (seen.mark or seen.signs.engine_lost):
-        # An engine that shuts down first ends its containers by signals that no client asked for.
+        # The signal may come from an engine that shuts down: it goes away within this time.
         return ended_at + SHUTDOWN_SECONDS
     return ended_at
 
@@ -273,10 +258,10 @@ def _after_the_end(seen: Seen, now: float) -> Wait | TryAgain | Start | Finish |
 
 
 def _may_start_again(seen: Seen, container: RunContainer) -> bool:
-    """True if the engine refused to start an attempt but the first, and retries are left.
+    """True if retries are left after the engine refused to start a later attempt.
 
-    Such a container has an error beside the end of the attempt before. An engine that could not
-    answer leaves no error: then the end of the attempt before decides once more.
+    The container then has an error beside the exit code of the attempt before. An engine that did
+    not answer leaves no error: the exit code of the attempt before decides again.
     """
     was_refused = container.was_started and bool(container.state.get("Error"))
     return was_refused and not seen.mark and seen.attempts <= container.retries

@@ -1,7 +1,7 @@
-"""The end of a run: what is known of its container is written down, and the container put away.
+"""Finishes a run: writes its end down and removes the container.
 
-All that is written comes from the container, so that each process that does it, and each time, writes
-the same. What cannot be written yet leaves the container where it is.
+All that is written comes from the container. So each process that finishes the run, and each
+further try, writes the same. If something cannot be written yet, the container stays.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ from container_backend.machine import exit_code_of
 from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.output_hints import explain
 from container_backend.runs.output import collect_output, last_lines
-from container_backend.store import (
-    Facts,
-    RunRecord,
-    describe_end,
-)
+from container_backend.store import Facts, RunRecord, describe_end
 
 if TYPE_CHECKING:
     import threading
@@ -44,9 +40,9 @@ if TYPE_CHECKING:
     from container_backend.store import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
-# How much of the end of the output goes into an error and into the description.
+# This many lines of the output go into an error and into the description.
 LAST_LINES: Final = 20
-# For so long an artifact store may hold up the end of a run whose program has ended.
+# An artifact store may delay the status of a run for this time.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
 _TAGS_OF_AN_END: Final = {labels_and_tags.TAG_EXIT_CODE, labels_and_tags.TAG_CAUSE}
 
@@ -56,9 +52,7 @@ class Finished:
     """A run whose status is written.
 
     Attributes:
-        outcome: How it ended.
-        last_lines: Of its output.
-        missing: What could not be written yet; empty when the container was put away.
+        missing: Why artifacts are missing; empty once the container was removed or kept.
     """
 
     outcome: Outcome
@@ -76,20 +70,15 @@ def finish_run(
     environment: threading.Thread | None = None,
     insist: bool = True,
 ) -> Finished:
-    """Bring a run to its end: artifacts, tags, description, status; then the container goes.
+    """Upload artifacts, write tags, description and status, then remove the container.
 
     Args:
-        ending: What is known of it.
-        engine: Where its container is, or was.
-        store: Of the run.
-        entry: Of the run in the ledger.
-        spool: Its output, where the caller has all of it.
-        environment: What logs the environment already.
-        insist: Whether the container stays until the artifact store has taken everything.
+        spool: The whole output, if the caller has it.
+        environment: The thread that uploads the environment already.
+        insist: Keep the container until the artifact store has taken everything.
 
     Raises:
-        TrackingUnreachable: The store cannot be written to. The container is still there.
-        EngineError: The engine went away.
+        TrackingUnreachable: The store does not answer. The container stays.
     """
     run = store.find_run(ending.run_id)
     if run is None or run.is_deleted:
@@ -101,7 +90,7 @@ def finish_run(
     if spool is None:
         try:
             spool = collect_output(ending, engine, entry.folder)
-        except NotThere:  # removed since it was seen, most likely by the process that finished it
+        except NotThere:  # removed meanwhile, most likely by the process that finished it
             gone = replace(ending, is_gone=True)
             return finish_run(gone, engine, store, entry, environment=environment, insist=insist)
     record = RunRecord(store, run)
@@ -110,8 +99,10 @@ def finish_run(
     outcome = outcome_at(ending, was_created=was_created)
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
-    artifacts.wait(ARTIFACTS_PATIENCE_SECONDS)
-    remarks = [] if spool.error is None else [_not_kept(spool.error)]
+    artifacts.upload(ARTIFACTS_PATIENCE_SECONDS)
+    remarks = []
+    if spool.error is not None:
+        remarks.append(f"The output is not kept: {spool.error.strerror or spool.error}.")
     facts = _facts(ending, run, remarks)
     note = describe_end(facts, outcome, lines, run.tags.get(labels_and_tags.MLFLOW_NOTE, ""))
     tags = {labels_and_tags.MLFLOW_NOTE: note}
@@ -119,7 +110,7 @@ def finish_run(
         tags[labels_and_tags.TAG_ATTEMPTS] = str(ending.attempts)
     last = ending.container
     record.finish(outcome, last.finished_at if last and not ending.is_gone else None, tags)
-    missing = artifacts.missing()
+    missing = artifacts.missing
     if missing and insist:
         return Finished(outcome, tuple(lines), missing)
     _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
@@ -127,14 +118,14 @@ def finish_run(
 
 
 def _written(run: StoredRun) -> Outcome | None:
-    """How a run ended, if that is written; a program may have set the status alone."""
+    """The end that is written; None if only the status is, which a program may set itself."""
     if run.status not in TERMINAL or not run.tags.keys() & _TAGS_OF_AN_END:
         return None
     return outcome_in(run)
 
 
 def outcome_in(run: StoredRun) -> Outcome:
-    """How a run ended, as its status and its tags say."""
+    """How a run ended, by its status and tags."""
     return Outcome(
         run.status,
         run.tags.get(labels_and_tags.TAG_REASON, ""),
@@ -148,10 +139,6 @@ def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) ->
         return outcome
     explanation = explain(tail, engine, ending.there)
     return replace(outcome, reason=f"{outcome.reason}: {explanation}") if explanation else outcome
-
-
-def _not_kept(error: OSError) -> str:
-    return f"Its output is not kept: {error.strerror or error}."
 
 
 def _facts(ending: Ending, run: StoredRun, remarks: list[str]) -> Facts:
@@ -185,7 +172,7 @@ def _put_away(ending: Ending, engine: Engine, entry: Entry, *, keep: bool) -> No
 
 
 def run_error(run_id: str, finished: Finished) -> RunFailed:
-    """What is raised for a run that did not finish well."""
+    """The error for a run that failed or was killed."""
     outcome = finished.outcome
     killed = outcome.status == KILLED
     kind = RunKilled if killed else RunFailed

@@ -1,4 +1,4 @@
-"""What the last words of a failed program mean, where MLflow's own message does not say it."""
+"""Explains a failed program by its output, where MLflow's own message does not help."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
 
-# mlflow.store.db.utils._verify_schema; alembic, where the database is of a version from the future.
+# From mlflow.store.db.utils._verify_schema; from alembic, for the database of a newer MLflow.
 _SCHEMA: Final = re.compile(r"out-of-date database schema|Can't locate revision identified by")
-# mlflow.tracking.fluent.start_run, after mlflow.set_experiment with another one's name.
+# From mlflow.tracking.fluent.start_run, after mlflow.set_experiment with another experiment.
 _OTHER_EXPERIMENT: Final = re.compile(
     r"Cannot start run with ID \S+ because active (?:experiment|run) ID does not match"
 )
@@ -23,19 +23,13 @@ _VERSION: Final = re.compile(r'^VERSION\b.*= "([^"]+)"', re.MULTILINE)
 
 
 def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
-    """Why a program failed, and what to do; None where its own words have to do.
-
-    Args:
-        tail: The end of its output.
-        engine: Where its container is.
-        container: Not removed yet.
-    """
+    """The cause and the remedy; None if the output matches no known failure."""
     text = tail.decode("utf-8", "replace")
     if _OTHER_EXPERIMENT.search(text):
         experiment = container.labels.get(LABEL_EXPERIMENT) or "its experiment"
         return (
             f"the program calls mlflow.set_experiment, but its run is in '{experiment}' already. "
-            "Leave the call out, and say where the run goes when you start it (--experiment-name)"
+            "Leave the call out, and choose the experiment at the start (--experiment-name)"
         )
     if _SCHEMA.search(text):
         found = _mlflow_in(engine, container)
@@ -50,7 +44,7 @@ def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
 
 
 def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:
-    """The version of MLflow in an environment image; None where it is not one of ours."""
+    """The version of MLflow in an environment image of ours; None for another image."""
     try:
         minor = ".".join(container.labels[LABEL_PYTHON].split(".")[:2])
         packages = f"{ENVIRONMENT_DIRECTORY}/lib/python{minor}/site-packages"

@@ -1,4 +1,4 @@
-"""Whether and when a container whose run has not gone well is started once more."""
+"""When the program of a failed run is started again, and after which pause."""
 
 from __future__ import annotations
 
@@ -22,19 +22,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-# What a program does by itself.
+# Causes that lie in the program.
 _OWN_CAUSES: Final = frozenset({CAUSE_PROGRAM, CAUSE_SIGNAL, CAUSE_OUT_OF_MEMORY})
 T = TypeVar("T")
 
 
 def may_retry(container: RunContainer, outcome: Outcome, attempts: int) -> bool:
-    """Whether the container of a run that has ended is to be started again.
-
-    Args:
-        container: Of the run.
-        outcome: How it ended.
-        attempts: How many times it was started.
-    """
+    """True if a retry is left, and the cause may pass or ``retry_program`` is set."""
     if attempts > container.retries:
         return False
     if outcome.cause == CAUSE_ENGINE:
@@ -44,21 +38,12 @@ def may_retry(container: RunContainer, outcome: Outcome, attempts: int) -> bool:
 
 
 def pause_before(attempt: int) -> float:
-    """Seconds to wait before the second, third, … attempt: twice as long each time."""
+    """Seconds before the second, third, … attempt: twice as long each time, at most a minute."""
     return min(_LONGEST_PAUSE_SECONDS, 2.0 ** (attempt - 2))
 
 
 def retried(work: Callable[[], T], retries: int, kind: type[ContainerBackendError]) -> T:
-    """Do something, again and again where it fails for a cause that may pass.
-
-    Args:
-        work: What to do.
-        retries: How many times more.
-        kind: What may pass.
-
-    Raises:
-        ContainerBackendError: As it came, the last time.
-    """
+    """Call a function, and up to ``retries`` times again after an error of a kind that may pass."""
     for attempt in range(2, retries + 2):
         try:
             return work()

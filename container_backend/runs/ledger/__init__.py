@@ -1,7 +1,7 @@
-"""This user's notes on disk about runs that go on, and the start of the supervisor.
+"""Notes of this user's runs on disk, and the start of the supervisor.
 
-An entry for each run that this machine started, with a lock that its client holds. Entries are
-the authority over what may be removed or finished; labels of containers are not.
+Each run that this machine started has an entry, with a lock that its client holds. Entries, not
+labels of containers, decide what may be removed or finished.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Having a supervisor: started where there is none, in the background, for this user and engine."""
+"""Starts the supervisor of this user and engine, in the background, if it is missing."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.labels_and_tags import ENV_OWNER
@@ -25,32 +25,27 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.runs.supervise.process"
-# A supervisor that is killed is started again by the shell that waits for it. One that ended well,
-# or found another in its place, is not.
+# A shell starts a supervisor again that was killed, but not one that ended by itself.
 _AGAIN: Final = 'until "$@"; do sleep 1; done'
 _MOST_LOG_BYTES: Final = 1024 * 1024
-# How long one that this process started may take until it has the lock.
+# A supervisor that was just started has this time to take the lock.
 _START_SECONDS: Final = 2.0
-# The engines for which it was said that there is none.
+# Addresses of engines whose users were warned.
 _failed: set[str] = set()
-# By the folder of the ledger: when a supervisor was started, by the monotonic clock.
+# The folder of a ledger → when its supervisor was started, by the monotonic clock.
 _started: dict[str, float] = {}
 _starting: Final = threading.Lock()
 
 
 def supervisor_lock(ledger: Ledger) -> FileLock:
-    """What the one supervisor of a user and an engine holds."""
-    return FileLock(ledger.supervisor_lock, "another supervisor")
+    return FileLock(ledger.folder / "supervisor.lock", "another supervisor")
 
 
 def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ) -> None:
-    """Start a supervisor where there is none. It outlives this process, and ends by itself.
+    """Start a supervisor if there is none. It outlives this process, and ends when it has no runs.
 
-    A program in a container that uses the host's engine starts none: the host's sees to its runs.
-
-    Args:
-        host: The engine.
-        environ: For the supervisor, which reaches the engine and the stores as this process does.
+    It reaches the engine and the stores by the variables ``environ``. A program in a container
+    that uses the engine of the host starts none: the supervisor of the host finishes its runs.
     """
     if environ.get(ENV_OWNER):
         return
@@ -63,9 +58,9 @@ def ensure_supervisor(host: EngineHost, environ: Mapping[str, str] = os.environ)
             return
         _failed.add(host.url)
         _logger.warning(
-            "No supervisor could be started: %s: '%s'. A run without a client keeps its "
-            "status until one waits for it (`container-backend wait`). Set XDG_STATE_HOME to a "
-            "folder that can be written to.",
+            "No supervisor could be started: %s: '%s'. A run whose client is gone keeps its "
+            "status until `container-backend wait` is called for it. Set XDG_STATE_HOME to a "
+            "writable folder.",
             error.strerror or error,
             error.filename or ledger.folder,
         )
@@ -87,13 +82,11 @@ def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None
     log = ledger.supervisor_log
     if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
-    words = [sys.executable, "-m", _MODULE, without_credentials(host.url)]
-    if shell := shutil.which("sh"):
-        words = [shell, "-c", _AGAIN, "sh", *words]
+    supervisor = [sys.executable, "-m", _MODULE, without_credentials(host.url)]
     with open_private(log, "ab") as output:
-        log.chmod(0o600)  # older versions made it for everybody to read
+        log.chmod(0o600)  # older versions made it readable by all users
         subprocess.Popen(  # noqa: S603 words of ours
-            words,
+            ["/bin/sh", "-c", _AGAIN, "sh", *supervisor],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -104,9 +97,7 @@ def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """That of this process, with this installation of the package; without a run of its own."""
-    from pathlib import Path
-
+    """The variables of this process without its run, and this installation of the package."""
     package = str(Path(__file__).parents[3])
     path = [package, *filter(None, [environ.get("PYTHONPATH")])]
     kept = {name: value for name, value in environ.items() if name != "MLFLOW_RUN_ID"}

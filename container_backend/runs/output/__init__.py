@@ -1,7 +1,7 @@
-"""What a program writes, from the engine to a person and to the disk.
+"""The output of a run's program, on its way from the engine to the terminal and to disk.
 
-Attaches before the start, spools every byte, masks secrets, and reads again from the engine's
-log what a lost connection missed. It decides nothing about the status of a run.
+Attaches before the start, writes every byte to a file, masks secrets, and reads from the engine's
+log what a lost connection missed. The status of a run is not decided here.
 """
 
 from __future__ import annotations

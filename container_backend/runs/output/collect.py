@@ -1,9 +1,10 @@
-"""The whole output of a container, as the engine has it, collected into a file."""
+"""Collects the output of a container from the engine's log into a file."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,21 +20,13 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _logger = logging.getLogger(__package__)
-# The folder of this process for output that the disk of the entry does not take.
-_ELSEWHERE: list[Path] = []
 
 
 def collect_output(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
-    """The whole output of a container, as the engine has it.
+    """The output that the engine has of a container; of a missing one, the output that was kept.
 
-    Args:
-        ending: Of the run, or what is known of it so far.
-        engine: Where its container is.
-        folder: Of its entry. Where the disk is full, it is kept among the temporary files.
-
-    Raises:
-        NotThere: The container is gone.
-        EngineError: The engine went away.
+    If the disk of the ledger entry's folder is full, the output goes to a temporary folder.
+    Raises ``NotThere`` if the container was removed meanwhile.
     """
     frames = folder / FRAMES
     spool = _spool(ending, engine, folder / LOG_FOLDER, frames)
@@ -42,11 +35,10 @@ def collect_output(ending: Ending, engine: Engine, folder: Path) -> LogSpool:
     return spool
 
 
+@cache
 def _elsewhere() -> Path:
-    """A folder among the temporary files, which others may write to: one for each process."""
-    if not _ELSEWHERE:
-        _ELSEWHERE.append(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)))
-    return _ELSEWHERE[0]
+    """A private folder of this process: other users may write to the temporary folder itself."""
+    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
 
 
 def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:
@@ -55,9 +47,9 @@ def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpo
     if ending.there is not None:
         try:
             spool.take(read_log(engine, ending.there.id))
-        except NotThere:  # nothing that would take the place of what was kept
+        except NotThere:  # an empty file must not replace output that was kept
             raise
-        except Refused as error:  # a log driver that cannot be read
+        except Refused as error:  # the log driver cannot be read
             _logger.warning("The output of run (ID '%s') is not kept: %s", ending.run_id, error)
     elif frames.exists():
         spool.take(frames_in(frames))

@@ -1,4 +1,4 @@
-"""A container's output on its way to a person and into its spool, in a thread of its own."""
+"""Shows a container's output and writes it to disk, in a thread."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
     from container_backend.runs.output.spool import LogSpool
-    from container_backend.runs.output.stream import Output
 
 _logger = logging.getLogger(__package__)
-# How exactly the engine's clock is known.
+# The engine's clock is known to this precision.
 _CLOCK_SECONDS: Final = 0.05
-# Later than all that is in a log.
+# Sorts after every time in a log.
 _NEVER: Final = "Z"
-# For so long the reader of the output may read nothing after the program has ended.
+# After the end of the program, output that stops for this time counts as lost.
 _STALLED_SECONDS: Final = 5.0
 
 
@@ -35,14 +34,6 @@ class Display:
     def __init__(
         self, engine: Engine, container_id: str, write: Callable[[Chunk], None], spool: LogSpool
     ) -> None:
-        """Nothing is shown yet.
-
-        Args:
-            engine: Where the container is.
-            container_id: Whose output.
-            write: Takes it.
-            spool: Takes it, too.
-        """
         self._engine = engine
         self._container_id = container_id
         self._write: Callable[[Chunk], None] | None = write
@@ -54,45 +45,41 @@ class Display:
         self._broken = False
         self._thread: threading.Thread | None = None
 
-    def show(self, output: Output) -> None:
-        """Begin to show what comes out of a container that is about to be started."""
-        self._begin(output)
-
-    def resume(self) -> None:
-        """Go on, after the engine was away, with what the engine has kept."""
-        if not self.goes_on:
-            self._broken = False
-            self._begin(self._rest())
-
-    def compare(self) -> None:
-        """Where nothing came at all, show what the engine has kept: a lost stream ends alike."""
-        if not any(self._bytes.values()):
-            self._begin(self._kept())
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether there may be more to show, as far as it is known."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def drain(self) -> bool:
-        """Wait until all is shown, or the reader is gone. True if the spool has all."""
-        read = -1
-        while self._thread is not None and self._thread.is_alive():
-            self._thread.join(_STALLED_SECONDS)
-            if self._thread.is_alive() and read == (read := self._read):
-                return False
-        return not self._broken
-
-    def join(self) -> None:
-        """Wait until all is shown."""
-        if self._thread is not None:
-            self._thread.join()
-
-    def _begin(self, chunks: Iterable[Chunk]) -> None:
+    def show(self, chunks: Iterable[Chunk]) -> None:
+        """Begin to show chunks, in a thread."""
         self._thread = threading.Thread(
             target=self._take, args=(chunks,), name=f"output-{self._container_id[:12]}", daemon=True
         )
         self._thread.start()
+
+    def resume(self) -> None:
+        """After the engine was away, go on with what the engine has kept."""
+        if not self.goes_on:
+            self._broken = False
+            self.show(self._rest())
+
+    def compare(self) -> None:
+        """If nothing was received, show the engine's log: a lost stream ends like an empty one."""
+        if not any(self._bytes.values()):
+            self.show(self._kept())
+
+    @property
+    def goes_on(self) -> bool:
+        """False once all output was received or the stream broke off."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def drain(self) -> bool:
+        """Wait for the output, or for five seconds without a chunk. True if it is complete."""
+        read = -1
+        while self.goes_on:
+            self.join(_STALLED_SECONDS)
+            if self.goes_on and read == (read := self._read):
+                return False
+        return not self._broken
+
+    def join(self, seconds: float | None = None) -> None:
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _take(self, chunks: Iterable[Chunk]) -> None:
         try:
@@ -116,18 +103,18 @@ class Display:
             return
         try:
             self._write(chunk)
-        except (OSError, ValueError) as error:  # a closed pipe; a stream that was closed
+        except (OSError, ValueError) as error:  # a closed pipe or stream
             self._write = None
-            _logger.warning("The output is no longer shown, but kept: %s", error)
+            _logger.warning("The output can no longer be shown; it is still kept: %s", error)
 
     def _kept(self) -> Iterator[Chunk]:
         try:
             yield from read_log(self._engine, self._container_id)
-        except Refused as error:  # a log driver that cannot be read
+        except Refused as error:  # the log driver cannot be read
             _logger.debug("The log of %s is not read: %s", self._container_id, error)
 
     def _rest(self) -> Iterator[Chunk]:
-        """The engine's log without what was shown already."""
+        """The engine's log without the part that was shown already."""
         new_from = _NEVER if self._is_logged() else self._new_from()
         skip = dict(self._bytes)
         for written, chunk in follow_log(self._engine, self._container_id):
@@ -138,7 +125,7 @@ class Display:
                 yield Chunk(chunk.stream, chunk.data[known:])
 
     def _is_logged(self) -> bool:
-        """Whether all that was shown is in the engine's log; one that was killed loses some."""
+        """True if the log has all that was shown; an engine that was killed loses some."""
         left, digests = dict(self._bytes), dict.fromkeys(self._bytes, 0)
         for stream, data in read_log(self._engine, self._container_id):
             self._read += 1
@@ -150,9 +137,10 @@ class Display:
         return digests == self._digests
 
     def _new_from(self) -> str:
-        """From when on what an engine has logged that was killed is new, by its clock, as in its log.
+        """The time, as in the log, from which entries are new although earlier ones are missing.
 
-        It logs nothing between its death, when it ceased to send, and its return.
+        An engine that was killed logs nothing from its death, when it stopped sending, until it
+        is back.
         """
         ended, asked = self._ended, time.monotonic()
         now = self._engine.clock()
@@ -161,5 +149,5 @@ class Display:
             return _NEVER
         lost = now - (asked - ended)
         if found.has_ended and (found.finished_at or 0) <= lost + _CLOCK_SECONDS:
-            return _NEVER  # its program has written nothing since
+            return _NEVER  # the program ended before the engine was lost
         return time_in_log(lost)

@@ -1,4 +1,4 @@
-"""A program's whole output in a file, without the secrets that it was handed; its end in memory."""
+"""Writes a program's output to a file, without secrets, and keeps the end in memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _TAIL_BYTES: Final = 16 * 1024
 
 
 class LogSpool:
-    """Takes output as it comes. A disk that does not take it ends the file, and nothing else."""
+    """A file with masked output. An error of the disk ends the file, not the run.
+
+    Attributes:
+        error: Why there is no file; None while all output was written.
+        tail: The last 16 KiB of the output.
+    """
 
     def __init__(self, folder: Path, secrets: Iterable[bytes]) -> None:
-        """Begin a file.
-
-        Args:
-            folder: Where it is, as ``container.log``; made where it is not there.
-            secrets: What must not be in it.
-        """
+        """Open ``container.log`` in a folder, which is made if it is missing."""
         self.file = folder / LOG
         self.error: OSError | None = None
         self.tail = b""
@@ -46,63 +46,52 @@ class LogSpool:
             self._give_up(error)
 
     def write(self, chunk: Chunk) -> None:
-        """Take some more."""
-        self._put(self._maskers[STDERR if chunk.stream == STDERR else STDOUT].mask(chunk.data))
+        self._put(self._maskers[chunk.stream].mask(chunk.data))
 
     def take(self, chunks: Iterable[Chunk]) -> None:
-        """Take all of them, and close the file.
-
-        Raises:
-            EngineError: What the chunks come from failed.
-        """
+        """Write all chunks, and close the file. Raises the errors of the chunks."""
         for chunk in chunks:
             self.write(chunk)
         self.close()
 
     def close(self) -> None:
-        """Nothing more will come."""
         for masker in self._maskers.values():
             self._put(masker.rest())
-        if self._open is not None:
-            try:
+        try:
+            if self._open is not None:
                 self._open.close()
                 self._open = None
-            except OSError as error:
-                self._give_up(error)
+        except OSError as error:
+            self._give_up(error)
 
     def _put(self, data: bytes) -> None:
         self.tail = (self.tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
-        if self._open is None:
-            return
         try:
-            self._open.write(data)
+            if self._open is not None:
+                self._open.write(data)
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Room for what matters more: nothing half-made stays on a disk that is full."""
+        """Remove the file: a full disk must have room for what matters more."""
         self.error = error
-        _logger.debug("No log in %s: %s", self.file, error)
+        _logger.debug("%s cannot be written: %s", self.file, error)
         if self._open is not None:
-            self._open.raw.close()  # what is in its buffer has nowhere to go
+            self._open.raw.close()  # its buffer is not written
             self._open = None
         try:
             self.file.unlink(missing_ok=True)
         except OSError as failure:
-            _logger.debug("%s stays: %s", self.file, failure)
+            _logger.debug("%s cannot be removed: %s", self.file, failure)
 
 
 def last_lines(tail: bytes, count: int) -> list[str]:
-    """The last lines of the end of a log, as text; the first one may be the end of a line."""
+    """The last lines of text without empty ones; the first may lack its beginning."""
     lines = tail.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [line.rstrip() for line in lines if line.strip()][-count:]
 
 
 def frames_in(file: Path) -> Iterable[Chunk]:
-    """The output in a file of the engine's frames; a torn one at its end is left out.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """The output in a file of the engine's frames, without an incomplete frame at the end."""
     with file.open("rb") as opened:
         yield from demultiplex(iter(lambda: opened.read(_BUFFER_BYTES), b""))

@@ -1,9 +1,11 @@
-"""A container's output: followed from its first byte to its last, standard output and error apart."""
+"""A container's output as chunks: attached to before the start, or read from the engine's log."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from container_backend.engine import exact_seconds
@@ -22,79 +24,56 @@ _HEADER_BYTES: Final = 8
 
 
 class Chunk(NamedTuple):
-    """Some bytes of output, and whether they went to ``STDOUT`` or ``STDERR``."""
+    """A piece of output; ``stream`` is ``STDOUT`` or ``STDERR``."""
 
     stream: int
     data: bytes
 
 
-class Entry(NamedTuple):
-    """Of the engine's log: when it got there by the engine's clock (RFC 3339, in UTC), and what."""
-
-    time: str
-    chunk: Chunk
-
-
 class Output:
-    """The output of a container from its first byte on: attached to before it starts.
+    """The output of a container, attached to before the start.
 
-    Attached, not read from the engine's log: engines lose the log of a program that ends at once
-    (seen with 20.10 in one of thirty runs of ``cat``), and keep none with some log drivers.
+    Attached, because engines lose the log of a program that ends at once (20.10: in one of thirty
+    runs of ``cat``), and keep none with some log drivers.
     """
 
     def __init__(self, engine: Engine, container_id: str) -> None:
-        """Attach to a container that was created and not started.
-
-        Args:
-            container_id: Whose. It must have no terminal, which would mix its streams.
-
-        Raises:
-            Refused: There is no such container.
-            EngineUnavailable: The engine went away.
-        """
+        """Attach to a container without a terminal. Raises ``Refused`` if it is missing."""
         self._stream = engine.containers.attach(container_id)
 
     def __iter__(self) -> Iterator[Chunk]:
-        """The chunks as they come, until the program has ended.
-
-        Raises:
-            EngineUnavailable: The engine went away.
-        """
         try:
             yield from demultiplex(iter(self._stream.read, b""))
         finally:
             self._stream.close()
 
-    def close(self) -> None:
-        """Detach; the program goes on."""
-        self._stream.close()
-
 
 def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:
-    """Take the engine's frames apart: one byte of stream, three of nothing, four of length.
+    """The output in the engine's frames; frames of one stream in a row become one chunk."""
+    for frames in _frames(chunks):
+        for stream, group in groupby(frames, itemgetter(0)):
+            yield Chunk(stream, b"".join(data for _, data in group))
+
+
+def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """The frames that each piece completes: one byte of stream, three of nothing, four of length.
 
     https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
     """
-    rest = b""
+    buffer = b""
     for data in chunks:
-        buffer = rest + data
-        at, length = 0, len(buffer)
-        stream = 0
-        parts: list[bytes] = []
-        while length - at >= _HEADER_BYTES:
+        buffer += data
+        at = 0
+        frames = []
+        while len(buffer) - at >= _HEADER_BYTES:
             begin = at + _HEADER_BYTES
             end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
-            if end > length:
+            if end > len(buffer):
                 break
-            if parts and buffer[at] != stream:
-                yield Chunk(stream, b"".join(parts))
-                parts = []
-            stream = buffer[at]
-            parts.append(buffer[begin:end])
+            frames.append((STDERR if buffer[at] == STDERR else STDOUT, buffer[begin:end]))
             at = end
-        if parts:
-            yield Chunk(stream, b"".join(parts))
-        rest = buffer[at:]
+        buffer = buffer[at:]
+        yield frames
 
 
 def read_log(
@@ -105,20 +84,16 @@ def read_log(
     since: float | None = None,
     tail: int | None = None,
 ) -> Iterator[Chunk]:
-    """What the engine has kept of a container's output.
+    """The output in the engine's log. Raises ``NotThere`` if the container is missing.
 
     Args:
-        follow: Whether to go on until the program has ended.
-        since: Seconds since 1970: what was written before is left out.
-        tail: How many lines at the end; all by default.
-
-    Raises:
-        NotThere: There is no such container.
-        EngineUnavailable: The engine went away.
+        follow: Go on until the program has ended.
+        since: Seconds since 1970; earlier output is left out.
+        tail: Number of lines at the end; all by default.
     """
     if follow:
-        for entry in follow_log(engine, container_id, since=since, tail=tail):
-            yield entry.chunk
+        for _, chunk in follow_log(engine, container_id, since=since, tail=tail):
+            yield chunk
         return
     start = None if since is None else f"{since:.9f}"
     yield from demultiplex(engine.containers.logs(container_id, since=start, tail=tail))
@@ -126,63 +101,46 @@ def read_log(
 
 def follow_log(
     engine: Engine, container_id: str, *, since: float | None = None, tail: int | None = None
-) -> Iterator[Entry]:
-    """A log to its end, before which engines may stop to send it.
+) -> Iterator[tuple[str, Chunk]]:
+    """The engine's log until the program has ended, each chunk with its time (RFC 3339, in UTC).
 
-    20.10 leaves out a last line without newline in half of the cases. So what comes after the last
-    entry that was sent is read once more; entries are told apart by their times.
-
-    Args:
-        since: Seconds since 1970: what was written before is left out.
-        tail: How many lines at the end; all by default.
-
-    Raises:
-        NotThere: There is no such container.
-        EngineUnavailable: The engine went away.
+    Arguments and errors are those of :func:`read_log`. Engines may stop before the end of a log:
+    20.10 leaves out a last line without newline in half of the cases. So the log is read again from
+    the time of the last entry.
     """
     start = None if since is None else f"{since:.9f}"
     newest, seen = "", 0
     logs = engine.containers.logs
     sent = logs(container_id, follow=1, timestamps=1, since=start, tail=tail)
-    for entry in _entries(sent):
-        if entry.time >= newest:
-            newest, seen = entry.time, seen + 1 if entry.time == newest else 1
-        yield entry
+    for time, chunk in _entries(sent):
+        if time >= newest:
+            newest, seen = time, seen + 1 if time == newest else 1
+        yield time, chunk
     if newest:
         start, tail = exact_seconds(newest), None
-    with suppress(NotThere):  # its run is finished
-        for entry in _entries(logs(container_id, timestamps=1, since=start, tail=tail)):
-            if entry.time == newest and seen:
+    with suppress(NotThere):  # the container was removed after the end of its run
+        for time, chunk in _entries(logs(container_id, timestamps=1, since=start, tail=tail)):
+            if time == newest and seen:
                 seen -= 1
             else:
-                yield entry
+                yield time, chunk
 
 
-def _entries(frames: Iterator[bytes]) -> Iterator[Entry]:
-    """The entries of a log with times: each is a frame, and begins with its time and a space."""
-    buffer = b""
-    for data in frames:
-        buffer += data
-        at = 0
-        while len(buffer) - at >= _HEADER_BYTES:
-            begin = at + _HEADER_BYTES
-            end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
-            if end > len(buffer):
-                break
-            time, _, text = buffer[begin:end].partition(b" ")
-            yield Entry(time.decode("ascii", "replace"), Chunk(buffer[at], text))
-            at = end
-        buffer = buffer[at:]
+def _entries(chunks: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
+    """The entries of a log with times: each frame begins with a time and a space."""
+    for stream, data in chain.from_iterable(_frames(chunks)):
+        time, _, text = data.partition(b" ")
+        yield time.decode("ascii", "replace"), Chunk(stream, text)
 
 
 def console() -> Callable[[Chunk], None]:
-    """A function that writes chunks to this process's standard output and error, as they are."""
+    """A function that writes chunks to this process's standard output and error."""
     streams = {STDOUT: sys.stdout, STDERR: sys.stderr}
 
     def write(chunk: Chunk) -> None:
-        target = streams[STDERR if chunk.stream == STDERR else STDOUT]
+        target = streams[chunk.stream]
         binary: IO[bytes] | None = getattr(target, "buffer", None)
-        if binary is None:  # a notebook's stream, or a test's: text only
+        if binary is None:  # the stream of a notebook or a test takes only text
             target.write(chunk.data.decode("utf-8", "replace"))
         else:
             target.flush()
@@ -200,11 +158,10 @@ def read_output(
     since: float | None = None,
     tail: int | None = None,
 ) -> Iterator[Chunk]:
-    """As :func:`container_backend.runs.output.stream.read_log`, without the secrets that the program was handed."""
+    """As :func:`read_log`, without the secrets that the container was given."""
     secrets = container.secrets
     maskers = {STDOUT: Masker(secrets), STDERR: Masker(secrets)}
     for chunk in read_log(engine, container.id, follow=follow, since=since, tail=tail):
-        stream = STDERR if chunk.stream == STDERR else STDOUT
-        yield Chunk(stream, maskers[stream].mask(chunk.data))
+        yield Chunk(chunk.stream, maskers[chunk.stream].mask(chunk.data))
     for stream, masker in maskers.items():
         yield Chunk(stream, masker.rest())

@@ -1,4 +1,4 @@
-"""Uploads the output so far of a run that goes on, and its metrics, to the run's artifact store."""
+"""Uploads the output and the metrics so far of a running program to its artifact store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,10 @@ _FOLDER: Final = "progress"
 
 
 def upload_while_running(ending: Ending, engine: Engine, store: Store, folder: Path) -> None:
-    """Nothing is uploaded for a run whose container is gone, or which was deleted.
-
-    Args:
-        ending: What is known of the run so far.
-        engine: Where its container is.
-        store: Where the run is.
-        folder: Of its ledger entry.
-    """
+    """Upload what there is so far; nothing if the run or its container was removed."""
     try:
         spool = collect_output(ending, engine, folder / _FOLDER)
-    except NotThere:  # its end is the next job
+    except NotThere:  # the supervisor sends a job for its end next
         return
     run = store.find_run(ending.run_id)
     if run is None:

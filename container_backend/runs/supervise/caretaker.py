@@ -1,4 +1,4 @@
-"""Carries out, for the supervisor, what :func:`container_backend.runs.ending.decide` says of a run."""
+"""Carries out, for the supervisor, what :func:`container_backend.runs.ending.decide` answers."""
 
 from __future__ import annotations
 
@@ -39,13 +39,11 @@ _logger = logging.getLogger(__package__)
 
 
 class Caretaker:
-    """Starts, stops and hands to finishers; takes readings and keeps output meanwhile.
+    """Starts and stops programs, samples statistics, keeps output, gives jobs to finishers.
 
     Attributes:
-        engine: None before it has answered for the first time.
+        engine: None until the engine has answered once.
         away_since: When the engine was lost, by the monotonic clock; None while it answers.
-        finishers: Write the ends down.
-        keeper: Keeps the output of runs whose client is gone.
     """
 
     def __init__(
@@ -55,14 +53,7 @@ class Caretaker:
         answer: Callable[[Job, str, str], None],
         forget: Callable[[Watched], None],
     ) -> None:
-        """Nothing is connected yet.
-
-        Args:
-            host: The engine.
-            ledger: Of the runs on it.
-            answer: Is given the answers of finishers, in their threads.
-            forget: Is given a run that another process has finished.
-        """
+        """``answer`` takes finishers' answers, in any thread; ``forget`` a run that is finished."""
         self.engine: Engine | None = None
         self.away_since: float | None = time.monotonic()
         self.finishers = Finishers(ledger, answer)
@@ -71,11 +62,11 @@ class Caretaker:
         self._forget = forget
         self._sampler = Sampler()
 
-    # After a look at a container.
+    # After a container was inspected.
 
     def runs(self, watched: Watched, found: RunContainer, passed: float | None = None) -> None:
-        """Its program runs: take readings, and note when to stop it."""
-        assert self.engine is not None  # noqa: S101 it told of the container
+        """After the program was seen running: sample statistics, and set when to stop it."""
+        assert self.engine is not None  # noqa: S101 the container is from it
         watched.runs(found, passed)
         entry = self._ledger.entry(watched.submission)
         if entry.read() is not None:
@@ -85,13 +76,13 @@ class Caretaker:
             watched.due = course.until
 
     def ended(self, watched: Watched, found: RunContainer | None) -> None:
-        """Its program does not run, or the container is missing: take no more readings."""
+        """After the program was seen to have ended, or the container to be missing."""
         if watched.container is not None:
             self._sampler.end(watched.container.id)
         watched.ended(found)
 
     def release(self, watched: Watched) -> None:
-        """Take no more readings, keep no more output."""
+        """Stop sampling and stop keeping output."""
         if watched.container is not None:
             self._sampler.end(watched.container.id)
             self.keeper.end(watched.container.id)
@@ -99,11 +90,7 @@ class Caretaker:
     # When something is due.
 
     def proceed(self, watched: Watched) -> None:
-        """Look again, decide, and do what is next for a run.
-
-        Raises:
-            EngineError: The engine does not answer.
-        """
+        """Inspect the container, decide, and do what is next. Raises ``EngineError``."""
         entry = self._ledger.entry(watched.submission)
         self._look(watched, entry)
         now = time.monotonic()
@@ -113,7 +100,7 @@ class Caretaker:
         elif isinstance(course, Stop):
             self._stop(watched, course.mark)
         elif isinstance(course, TryAgain):
-            said = "%s: %s; starting it again in %g s"
+            said = "%s: %s; starting the program again in %g s"
             _logger.info(said, watched.run_id, course.reason, course.pause)
             entry.note_attempt(course.attempt, time.time() + course.pause)
             watched.seen = watched.seen.noted(course.attempt, now + course.pause)
@@ -151,25 +138,25 @@ class Caretaker:
         try:
             start_container(engine, container.id)
         except ContainerBackendError as error:
-            _logger.info("%s: could not be started again: %s", watched.run_id, error)
+            _logger.info("%s: the program could not be started again: %s", watched.run_id, error)
             watched.seen = watched.seen.not_started()
         else:
             watched.seen = watched.seen.started(time.monotonic())
         watched.due = time.monotonic() + PROBE_SECONDS
 
     def _stop(self, watched: Watched, mark: str) -> None:
-        """Stop a program, in a thread of its own: that takes as long as its grace period."""
+        """Stop a program, in a thread: that takes up to the grace period."""
         container, engine, run_id = watched.container, self.engine, watched.run_id
         assert container is not None  # noqa: S101 it was seen running
-        assert engine is not None  # noqa: S101 it told of the container
-        _logger.info("%s: is stopped: %s", run_id, mark)
+        assert engine is not None  # noqa: S101 the container is from it
+        _logger.info("%s: stopping the program: %s", run_id, mark)
         watched.seen = replace(watched.seen, is_stopping=True)
 
         def stop() -> None:
             try:
                 stop_run(engine, container.id, run_id, mark)
             except EngineError as error:
-                _logger.info("%s could not be stopped: %s", run_id, error)
+                _logger.info("%s: the program could not be stopped: %s", run_id, error)
 
         threading.Thread(target=stop, name=f"stop-{run_id}", daemon=True).start()
 
@@ -180,12 +167,11 @@ class Caretaker:
         self.submit(watched, END)
 
     def progress(self, watched: Watched) -> None:
-        """Have the output and the metrics so far logged."""
+        """Have the output and the metrics so far uploaded."""
         watched.made_progress()
         self.submit(watched, PROGRESS)
 
     def submit(self, watched: Watched, kind: str) -> None:
-        """Give a job to a finisher; ``answer`` is called when it is done."""
         seen = watched.seen
         job = Job(
             kind,

@@ -1,6 +1,6 @@
-"""What finishes runs for the supervisor: a process with MLflow in it, which ends when idle.
+"""A process with MLflow that finishes runs for the supervisor, and ends when idle.
 
-It reads a job per line from its standard input and answers each with a line, in any order.
+It reads a job per line from its standard input, and answers each with a line, in any order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import labels_and_tags
-from container_backend.container import TERMINAL, RunContainer, Signs
+from container_backend.container import TERMINAL, Ending, RunContainer, Signs
 from container_backend.engine import connect
 from container_backend.runs.ledger import Ledger
 from container_backend.store import import_mlflow_lean
@@ -24,37 +24,34 @@ from container_backend.store import import_mlflow_lean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from container_backend.container import Ending
     from container_backend.engine import Engine
     from container_backend.store import Store
 
 END: Final = "end"
 PROGRESS: Final = "progress"
-# Answers: it is finished; another process does it; it must be tried again; all but some artifacts is
-# there, and that must be tried again.
+# Answers: the run is finished; another process finishes it; the end could not be written; only some
+# artifacts could not be written. The supervisor tries again after all but the first.
 DONE: Final = "done"
 BUSY: Final = "busy"
 AGAIN: Final = "again"
 INCOMPLETE: Final = "incomplete"
-# The variable with the address of the store. It may hold a password: arguments can be seen by everybody.
+# The address of the store may hold a password, and all users can see the arguments of a process.
 ADDRESS: Final = "MLFLOW_TRACKING_URI"
 _THREADS: Final = 4
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to be done for a run.
+    """What a finisher does for a run.
 
     Attributes:
-        kind: ``END``, or ``PROGRESS``: log what there is of one that goes on.
-        submission: The name of its entry.
-        run_id: Of the run; empty where it is not known.
-        experiment_id: Of the run.
-        container: As it was seen last.
-        is_gone: Whether there is no container any more.
-        signs: What else was seen of it.
-        attempts: How many times its program was started.
-        insist: Whether the artifact store must have taken everything.
+        kind: ``END``, or ``PROGRESS``: upload the output and metrics so far.
+        submission: The name of the ledger entry.
+        run_id: Empty if not known.
+        container: As it was last.
+        is_gone: The container is missing now.
+        attempts: Number of starts of the program.
+        insist: Keep the container until the artifact store has taken everything.
     """
 
     kind: str
@@ -68,14 +65,12 @@ class Job:
     insist: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """For another process."""
-        # Not asdict, which copies all that the container is described with.
+        # Not asdict, which copies the whole description of the container.
         container = None if self.container is None else vars(self.container)
         return {**vars(self), "container": container, "signs": vars(self.signs)}
 
 
 def read_job(said: Mapping[str, Any]) -> Job:
-    """The reverse of :meth:`Job.as_json`."""
     container = said["container"]
     return Job(
         **{
@@ -87,7 +82,7 @@ def read_job(said: Mapping[str, Any]) -> Job:
 
 
 class _Finisher:
-    """Does jobs, in several threads."""
+    """Does jobs; may be called from several threads."""
 
     def __init__(self, ledger: Ledger, tracking_uri: str) -> None:
         self._ledger = ledger
@@ -97,7 +92,7 @@ class _Finisher:
         self._connecting = threading.Lock()
 
     def do(self, job: Job) -> tuple[str, str]:
-        """The answer, and what there is to say."""
+        """The answer and a text for the log."""
         try:
             if job.kind == PROGRESS:
                 self._progress(job)
@@ -116,27 +111,25 @@ class _Finisher:
         ending = self._ending(job)
         if ending is None:
             entry.remove()
-            return DONE, "there was no run yet"
+            return DONE, "no run to finish"
         finished = finish_run(ending, self._connected(), self._store, entry, insist=job.insist)
         said = f"{finished.outcome.status} {finished.outcome.reason}".strip()
         return (INCOMPLETE, finished.missing) if finished.missing and job.insist else (DONE, said)
 
     def _ending(self, job: Job) -> Ending | None:
-        """What is known of its end; None for what has come to its end already."""
-        from container_backend.container import Ending
-
+        """What is known of the end; None if the run was finished or never created."""
         run_id = job.run_id or self._find_run(job)
         if not run_id:
             return None
         if job.container is None:
-            # Its client ended the run, but not the entry.
+            # The client finished the run, but was killed before it removed the entry.
             run = self._store.find_run(run_id)
             if run is not None and run.status in TERMINAL:
                 return None
         return Ending(run_id, job.container, job.is_gone, job.signs, job.attempts)
 
     def _find_run(self, job: Job) -> str:
-        """The run that a client made, and did not live to note."""
+        """The id of a run whose client was killed before it noted the id; empty for none."""
         found = self._store.runs_with_tag(
             job.experiment_id, labels_and_tags.TAG_SUBMISSION, job.submission
         )
@@ -151,7 +144,7 @@ class _Finisher:
 
     @property
     def _store(self) -> Store:
-        """Opened by the first job, which then says what is wrong with its address."""
+        """Opened by the first job, so that the answer says what is wrong with the address."""
         from container_backend.store import Store
 
         with self._connecting:
@@ -165,11 +158,11 @@ class _Finisher:
 
 
 def main() -> None:
-    """Do the jobs that come in, until no more will."""
+    """Do jobs until the standard input is closed."""
     (folder,) = sys.argv[1:]
     tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is not an answer
     import_mlflow_lean()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s finisher: %(message)s")
     finisher = _Finisher(Ledger(Path(folder)), tracking_uri)
@@ -190,4 +183,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stdout.flush()
-    os._exit(0)  # MLflow's own threads are not waited for
+    os._exit(0)  # without waiting for the threads of MLflow

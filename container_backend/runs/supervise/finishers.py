@@ -1,4 +1,4 @@
-"""The processes that finish runs for the supervisor: one for each way to reach a store."""
+"""Starts and ends finishers, the processes that finish runs: one for each way to reach a store."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from container_backend.runs.ledger import Ledger
     from container_backend.runs.supervise.finisher import Job
 
-if TYPE_CHECKING:
     Answer = Callable[[Job, str, str], None]
 _MODULE: Final = "container_backend.runs.supervise.finisher"
 _IDLE_SECONDS: Final = 5.0
-# The supervisor tries again by itself, and has others to see to meanwhile.
+# The supervisor itself tries again, and the other runs must not wait.
 _QUICK: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -34,21 +33,14 @@ _QUICK: Final = {
 
 
 class Finishers:
-    """Hands out jobs, and starts and ends the processes that do them."""
-
     def __init__(self, ledger: Ledger, answer: Answer) -> None:
-        """None is started yet.
-
-        Args:
-            ledger: Of the runs.
-            answer: Is given each job with its answer, in some thread; see :mod:`container_backend.runs.supervise.finisher`.
-        """
+        """Answers of :mod:`.finisher` go to ``answer`` with their job, in any thread."""
         self._ledger = ledger
         self._answer = answer
         self._processes: dict[str, _Process] = {}
 
     def submit(self, job: Job, tracking_uri: str) -> None:
-        """Have a job done by a process that reaches the store as the job's container does."""
+        """Give a job to a process that reaches the store as the job's container does."""
         environment = job.container.environment if job.container is not None else {}
         address = store_address(tracking_uri, environment)
         variables = {**os.environ, **store_variables(environment), **_QUICK}
@@ -60,14 +52,12 @@ class Finishers:
             process.submit(job)
 
     def end_idle(self) -> None:
-        """End the processes that have nothing to do."""
         for key, process in list(self._processes.items()):
             if process.end_if_idle():
                 del self._processes[key]
 
     @property
     def are_busy(self) -> bool:
-        """Whether there is any process."""
         return bool(self._processes)
 
 
@@ -97,7 +87,7 @@ class _Process:
         threading.Thread(target=self._read, name="finisher", daemon=True).start()
 
     def submit(self, job: Job) -> bool:
-        """Whether it took the job."""
+        """False if the process has ended."""
         with self._lock:
             if self._ended:
                 return False
@@ -116,7 +106,7 @@ class _Process:
             return True
 
     def end_if_idle(self) -> bool:
-        """Whether it has ended, or does so now."""
+        """True if the process has ended or is told to."""
         with self._lock:
             idle = not self._jobs and time.monotonic() - self._last > _IDLE_SECONDS
             if idle and not self._ended:
@@ -129,7 +119,7 @@ class _Process:
         return without_credentials(masked(text, self._secrets))
 
     def _pass_on(self) -> None:
-        """What MLflow prints, and what went wrong, for the supervisor's log."""
+        """Copy what MLflow and errors print to the supervisor's log."""
         assert self._process.stderr is not None  # noqa: S101 a pipe, as asked for
         with self._process.stderr as lines:
             for line in lines:
@@ -142,7 +132,7 @@ class _Process:
             for line in answers:
                 try:
                     said = json.loads(line)
-                except ValueError:  # it was killed in the middle of a line
+                except ValueError:  # the process was killed in the middle of a line
                     break
                 with self._lock:
                     job = self._jobs.pop(int(said["id"]))
@@ -154,4 +144,4 @@ class _Process:
             left = list(self._jobs.values())
             self._jobs.clear()
         for job in left:
-            self._answer(job, AGAIN, f"the process that finishes runs ended with {code}")
+            self._answer(job, AGAIN, f"the finisher ended with exit code {code}")

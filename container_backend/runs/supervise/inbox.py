@@ -1,4 +1,4 @@
-"""What other threads tell the supervisor, which takes it in its own."""
+"""Messages from other threads to the main thread of the supervisor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Opened(NamedTuple):
-    """The engine's events are read; see :meth:`container_backend.engine.events.Listener.opened`."""
+    """The stream of events is open; see :class:`container_backend.engine.events.Listener`."""
 
     engine: Engine
     missed: Sequence[Event]
@@ -27,7 +27,7 @@ class Lost(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A finisher's, to a job; ``state`` is one of the answers in its module."""
+    """The answer of a finisher; ``state`` is one of those in :mod:`.finisher`."""
 
     job: Job
     state: str
@@ -35,30 +35,25 @@ class Answer(NamedTuple):
 
 
 class Inbox:
-    """A queue of messages; the listener of the engine's events and of the finishers."""
+    """A queue; the ``Listener`` of the engine's events."""
 
     def __init__(self) -> None:
-        """Nothing is told yet."""
         self._messages: queue.Queue[Event | Opened | Lost | Answer] = queue.Queue()
 
     def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
-        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(Opened(engine, missed, was_away))
 
     def happened(self, event: Event) -> None:
-        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(event)
 
     def lost(self, error: BaseException) -> None:
-        """See :class:`container_backend.engine.events.Listener`."""
         self._messages.put(Lost(error))
 
     def answered(self, job: Job, state: str, said: str) -> None:
-        """Take the answer of a finisher."""
         self._messages.put(Answer(job, state, said))
 
     def take(self, seconds: float) -> Iterator[Event | Opened | Lost | Answer]:
-        """All messages, after a wait for the first one of at most so many seconds."""
+        """All messages, after a wait for the first of at most these seconds."""
         try:
             yield self._messages.get(timeout=seconds)
             while True:

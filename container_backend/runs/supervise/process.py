@@ -1,4 +1,4 @@
-"""The supervisor as a process: one for each user and engine, until it has nothing to do."""
+"""The process of the supervisor: one for each user and engine."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from container_backend.machine import FileLock
 
 _logger = logging.getLogger(__package__)
-# How often the lock is tried before another process is taken for the supervisor.
+# After this many tries the process that holds the lock counts as the supervisor.
 _LOCK_TRIES: Final = 3
 _LOCK_PAUSE_SECONDS: Final = 0.05
 
 
 def _is_mine(lock: FileLock) -> bool:
-    """Whether there is no other; who just looks whether there is one has the lock for a moment."""
+    """True if the lock was taken. A process that only probes the lock holds it for a moment."""
     for _ in range(_LOCK_TRIES):
         if lock.try_to_own():
             return True
@@ -34,15 +34,10 @@ def _is_mine(lock: FileLock) -> bool:
 
 
 def supervise(host: EngineHost, *, stays: bool) -> bool:
-    """Be the supervisor of this user and an engine. Whether there was none yet.
+    """Be the supervisor of this user and an engine. False if there is another.
 
     Args:
-        host: The engine.
-        stays: Whether to wait until another one has ended, and not to end when there is nothing
-            to do.
-
-    Raises:
-        ContainerBackendError: There is no place for what it must keep.
+        stays: Wait until another supervisor has ended, and do not end without runs.
     """
     ledger = ledger_of(host)
     try:
@@ -50,7 +45,7 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
     except OSError as error:
         raise ContainerBackendError(
             f"The supervisor cannot keep anything: {error.strerror}: '{error.filename}'.",
-            remedy="Set XDG_STATE_HOME to a folder that can be written to, for runs and for it.",
+            remedy="Set XDG_STATE_HOME to a writable folder, for runs and for the supervisor.",
         ) from error
     while True:
         with supervisor_lock(ledger) as lock:
@@ -59,17 +54,15 @@ def supervise(host: EngineHost, *, stays: bool) -> bool:
             elif not _is_mine(lock):
                 return False
             gave_up = Supervisor(host, ledger, stays=stays).run()
-        # A client that found the lock taken has left an entry by now.
+        # A client that found the lock taken has written an entry by now.
         if gave_up or not any(ledger.entries()):
             return True
 
 
 def supervise_until_stopped(*, stays: bool = False) -> None:
-    """Be the supervisor of the engine of the environment, until SIGTERM; says what it does.
+    """Be the supervisor of the engine that the environment names, until SIGTERM.
 
-    Args:
-        stays: Whether to go on where there is nothing to do. The one that is started on demand
-            does not.
+    A supervisor that ``stays`` does not end without runs; one that is started on demand does.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
@@ -83,4 +76,4 @@ def supervise_until_stopped(*, stays: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    supervise_until_stopped()  # the argument tells users of `ps` which engine it is
+    supervise_until_stopped()  # the argument shows the engine's address in `ps`

@@ -1,4 +1,4 @@
-"""Takes readings of running containers, one after the other, at a pace that costs little."""
+"""Samples the statistics of running containers at a pace that costs little."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _logger = logging.getLogger(__package__)
-# The first readings come soon, that short runs have some; then they are as far apart as MLflow's
-# (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL), and further in long runs: some hundreds a run are enough.
+# The first readings are early, for short runs. Then the interval is that of MLflow
+# (MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL), and longer in long runs, for some hundred readings.
 _FIRST_SECONDS: Final = (0.5, 2.0, 5.0)
 _INTERVAL_SECONDS: Final = 10.0
 _SHARE_OF_AGE: Final = 1 / 360
-# How many readings are taken in a second, of all containers together; several at a time, because
-# engines answer at the next full second (20.10: 1.0 s each).
+# Readings per second of all containers together. Several at a time, because engines answer at the
+# next full second (20.10: 1.0 s each).
 _PER_SECOND: Final = 3.0
 _THREADS: Final = 3
-# What MLflow itself does in a program; two would be one too many.
+# With this variable, MLflow samples in the program itself.
 _OWN_VARIABLE: Final = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
 
@@ -57,23 +58,18 @@ class _Sampled:
 
 
 class Sampler:
-    """Appends readings to the files of those containers that it was told of."""
+    """Appends readings of containers to files, in threads."""
 
     def __init__(self) -> None:
-        """It has a thread of its own from the first container on."""
         self._engine: Engine | None = None
         self._sampled: dict[str, _Sampled] = {}
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.Condition()
         self._threads: list[threading.Thread] = []
 
     def begin(self, engine: Engine, container: RunContainer, file: Path) -> None:
-        """Begin with a container, where its program does not do that itself.
+        """Begin with a running container, unless its program samples itself.
 
-        Args:
-            engine: Where it is.
-            container: Which; running.
-            file: What the readings are appended to. Those in it are counted on.
+        Readings are appended to a file; their numbers continue those in the file.
         """
         if container.environment.get(_OWN_VARIABLE, "").lower() in {"true", "1"}:
             return
@@ -83,19 +79,16 @@ class Sampler:
             if container.id in self._sampled:
                 return
             sampled = _Sampled(container, file, now, now + _FIRST_SECONDS[0])
-            try:
+            with suppress(FileNotFoundError):
                 sampled.step = len(read_samples(file))
-            except FileNotFoundError:
-                sampled.step = 0
             self._sampled[container.id] = sampled
             if len(self._threads) < min(_THREADS, len(self._sampled)):
                 thread = threading.Thread(target=self._run, name="sampler", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify()
+            self._lock.notify()
 
     def end(self, container_id: str) -> None:
-        """No more of a container."""
         with self._lock:
             self._sampled.pop(container_id, None)
 
@@ -105,14 +98,14 @@ class Sampler:
             began = time.monotonic()
             try:
                 self._sample(sampled)
-            except Exception as error:  # noqa: BLE001 of one container: the others go on
+            except Exception as error:  # noqa: BLE001 one container fails: the others go on
                 _logger.debug("No reading of %s: %s", sampled.container.id, error)
             with self._lock:
                 sampled.due = sampled.next_due(time.monotonic())
             time.sleep(max(0.0, began + _THREADS / _PER_SECOND - time.monotonic()))
 
     def _next(self) -> _Sampled:
-        """The one that is due; waits until there is one. It is not due again before it is set so."""
+        """Wait for the container that is due first; it is not due again before its reading."""
         with self._lock:
             while True:
                 first = min(self._sampled.values(), key=lambda each: each.due, default=None)
@@ -120,11 +113,11 @@ class Sampler:
                 if first is not None and pause <= 0:
                     first.due = math.inf
                     return first
-                self._changed.wait(min(pause, _INTERVAL_SECONDS))
+                self._lock.wait(min(pause, _INTERVAL_SECONDS))
 
     def _sample(self, sampled: _Sampled) -> None:
         engine = self._engine
-        assert engine is not None  # noqa: S101 there is none to sample without
+        assert engine is not None  # noqa: S101 set with the first container
         reading = engine.containers.statistics(sampled.container.id)
         values = values_of(reading, sampled.before, cpus=sampled.container.cpus)
         if values and sampled.container.has_gpu:
@@ -137,7 +130,7 @@ class Sampler:
 
 
 def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
-    """What the GPUs of a container do, by the driver's tool, which its runtime puts into it."""
+    """Readings of the GPUs by the driver's tool, which the runtime adds to the container."""
     try:
         output = run_in(engine, container_id, NVIDIA_QUERY)
     except EngineError as error:
@@ -147,11 +140,7 @@ def _gpu(engine: Engine, container_id: str) -> dict[str, float]:
 
 
 def run_in(engine: Engine, container_id: str, command: Sequence[str]) -> bytes:
-    """What a program writes to its standard output that is run in a container beside its own.
-
-    Raises:
-        EngineError: There is no such container or program, or the engine went away.
-    """
+    """The standard output of a command that is run in a running container."""
     stream = engine.containers.execute(container_id, command)
     try:
         return b"".join(chunk.data for chunk in demultiplex(iter(stream.read, b"")))

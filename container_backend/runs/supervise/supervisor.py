@@ -1,8 +1,8 @@
-"""The supervisor: sees to it that every run of its user on an engine comes to its end.
+"""The supervisor finishes every run of its user on an engine.
 
-It watches all containers over one stream of events, without MLflow; processes that have MLflow write
-the ends of runs down (:mod:`container_backend.runs.supervise.finishers`). The run of a client that
-lives is the client's: it holds the lock of the run's entry in the ledger.
+It watches all containers by one stream of events, without MLflow. Processes with MLflow write the
+ends of runs (:mod:`container_backend.runs.supervise.finishers`). A run whose client lives is left
+to the client, which holds the lock of the run's ledger entry.
 """
 
 from __future__ import annotations
@@ -31,34 +31,27 @@ if TYPE_CHECKING:
     from container_backend.runs.ledger import Entry, Ledger
 
 _logger = logging.getLogger(__package__)
-# It ends after this time without any run.
+# The supervisor ends after this time without a run.
 _LINGER_SECONDS: Final = 10.0
-# It ends after the engine was away for this time. The next command for the engine starts another.
+# It ends if the engine is away for this time. The next command for the engine starts another.
 _PATIENCE_SECONDS: Final = 86_400.0
 _SCAN_SECONDS: Final = 2.0
-# Shared code that no run has used for some time is removed this often.
+# How often shared code is removed that was not used for a time.
 _TIDY_SECONDS: Final = 60.0
 _UNUSED_SECONDS: Final = 600.0
 
 
 class Supervisor:
-    """Watches one engine."""
-
     def __init__(self, host: EngineHost, ledger: Ledger, *, stays: bool = False) -> None:
-        """Nothing is watched yet.
-
-        Args:
-            host: The engine.
-            ledger: Of the runs on it.
-            stays: Go on without any run.
-        """
+        """``stays``: do not end without runs."""
         self._ledger = ledger
         self._stays = stays
         self._was_missed = False
         self._watched: dict[str, Watched] = {}
         self._inbox = Inbox()
         self._care = Caretaker(host, ledger, self._inbox.answered, self._forget)
-        self._reader = EventReader(host, f"{labels_and_tags.LABEL_OWNER}={owner_id()}", self._inbox)
+        self._label = f"{labels_and_tags.LABEL_OWNER}={owner_id()}"
+        self._reader = EventReader(host, self._label, self._inbox)
         self._idle_since = time.monotonic()
         self._scan_due = 0.0
         self._tidy_due = time.monotonic() + _TIDY_SECONDS
@@ -89,7 +82,7 @@ class Supervisor:
         return now - self._idle_since > _LINGER_SECONDS
 
     def _receive(self) -> None:
-        """Take all messages; wait for the first one until something is due."""
+        """Take all messages; wait for the first until something is due."""
         due = min([self._scan_due, *(each.next_due for each in self._watched.values())])
         for message in self._inbox.take(max(0.0, due - time.monotonic())):
             self._take(message)
@@ -108,9 +101,7 @@ class Supervisor:
             elif self._care.engine is None and not self._was_missed:
                 _logger.info("the engine does not answer yet: %s", message.error)
                 self._was_missed = True
-        except EngineError as error:
-            _logger.info("asking the engine failed: %s", error.message)
-        except Exception as error:  # noqa: BLE001 of one container: the others go on
+        except Exception as error:  # noqa: BLE001 one message fails: the others go on
             _left_out(f"a message ({type(message).__name__})", error)
 
     def _take_opened(self, message: Opened) -> None:
@@ -122,14 +113,13 @@ class Supervisor:
         for event in message.missed:
             if watched := self._watched_of(event.container_id, event.attributes):
                 watched.take(event)
-        label = f"{labels_and_tags.LABEL_OWNER}={owner_id()}"
-        found = message.engine.containers.find(label)
+        found = message.engine.containers.find(self._label)
         for container in found:
             try:
                 self._look(str(container["Id"]), container["Labels"])
             except EngineError:
                 raise
-            except Exception as error:  # noqa: BLE001 of one container: the others go on
+            except Exception as error:  # noqa: BLE001 one container fails: the others go on
                 _left_out(f"container {str(container['Id'])[:12]}", error)
         there = {str(container["Id"]) for container in found}
         for watched in list(self._watched.values()):
@@ -150,7 +140,9 @@ class Supervisor:
         watched = self._watched.get(answer.job.submission)
         if answer.job.kind == PROGRESS:
             if answer.state == AGAIN:
-                _logger.info("%s: not logged so far: %s", answer.job.run_id, answer.said)
+                _logger.info(
+                    "%s: output so far was not uploaded: %s", answer.job.run_id, answer.said
+                )
             return
         if watched is None:
             return
@@ -169,14 +161,8 @@ class Supervisor:
     def _look(
         self, container_id: str, labels: Mapping[str, str], passed: float | None = None
     ) -> None:
-        """Look at a container, and watch its run from now on.
-
-        Args:
-            container_id: The container.
-            labels: Its labels.
-            passed: Seconds since its program was started; None if not known.
-        """
-        assert self._care.engine is not None  # noqa: S101 it told of the container
+        """Inspect a container, whose program started ``passed`` seconds ago, and watch its run."""
+        assert self._care.engine is not None  # noqa: S101 the container is from it
         found = inspect_container(self._care.engine, container_id)
         watched = self._watched_of(container_id, labels)
         if found is None:
@@ -188,7 +174,7 @@ class Supervisor:
                 self._forget(watched)
             return
         watched = self._watched.get(found.submission) or self._watch(found)
-        # The labels of a container may name the entry of another run.
+        # A container may have the labels of another run.
         is_other = watched.container is not None and watched.container.id != found.id
         if watched.busy or is_other or watched.run_id not in {"", found.run_id}:
             return
@@ -223,7 +209,7 @@ class Supervisor:
         self._care.release(watched)
 
     def _scan(self) -> None:
-        """Take over entries that no process holds; keep the output of runs whose client is gone."""
+        """Take over entries that are not locked, and keep the output of their containers."""
         now = time.monotonic()
         if now < self._scan_due:
             return
@@ -235,7 +221,7 @@ class Supervisor:
                 continue
             if found is not None and self._care.keeper.is_reading(found.id):
                 continue
-            entry = self._ledger.entry(submission)  # to read hundreds of entries takes time
+            entry = self._ledger.entry(submission)  # after the checks that need no disk
             if not entry.is_there or not is_left(entry):
                 continue
             try:
@@ -243,7 +229,7 @@ class Supervisor:
                     self._take_over(entry)
                 else:
                     self._care.keeper.begin(found.id, entry.folder / FRAMES)
-            except Exception as error:  # noqa: BLE001 of one entry: the others go on
+            except Exception as error:  # noqa: BLE001 one entry fails: the others go on
                 _left_out(submission, error)
 
     def _take_over(self, entry: Entry) -> None:
@@ -252,13 +238,9 @@ class Supervisor:
         if note is None or self._care.away_since is not None or self._care.engine is None:
             return
         label = f"{labels_and_tags.LABEL_SUBMISSION}={entry.submission}"
-        try:
-            found = self._care.engine.containers.find(label)
-            if found:
-                self._look(str(found[0]["Id"]), dict(found[0]["Labels"]))
-                return
-        except EngineError as error:
-            _logger.info("asking the engine failed: %s", error.message)
+        found = self._care.engine.containers.find(label)
+        if found:
+            self._look(str(found[0]["Id"]), found[0]["Labels"])
             return
         now = time.monotonic()
         seen = Seen(note.run_id, is_gone=True, attempts=note.attempts, ended_at=now)
@@ -277,12 +259,12 @@ class Supervisor:
                     self._care.proceed(watched)
                 elif watched.progress_due <= now:
                     self._care.progress(watched)
-            except EngineError as error:
-                _logger.info("asking the engine failed: %s", error.message)
-                watched.due = now + PROBE_SECONDS
-            except Exception as error:  # noqa: BLE001 of one run: the others go on
-                watched.busy = False
-                watched.try_again(incomplete=False)
+            except Exception as error:  # noqa: BLE001 one run fails: the others go on
+                if isinstance(error, EngineError):
+                    watched.due = now + PROBE_SECONDS
+                else:
+                    watched.busy = False
+                    watched.try_again(incomplete=False)
                 _left_out(watched.run_id or watched.submission, error)
 
     def _tidy(self, unused_for: float) -> None:
@@ -291,14 +273,13 @@ class Supervisor:
             return
         try:
             remove_shared_code(self._care.engine, self._ledger.shared_code, unused_for)
-        except EngineError as error:
-            _logger.info("shared code stays on the engine: %s", error)
-        except Exception as error:  # noqa: BLE001 of one image: the runs go on
+        except Exception as error:  # noqa: BLE001 one image fails: the runs go on
             _left_out("shared code", error)
 
 
 def _left_out(what: str, error: Exception) -> None:
-    """Log an error in one line, also if its text has several."""
-    _logger.error(
-        "%s is left out: %s: %s", what, type(error).__name__, " ".join(str(error).split())
-    )
+    if isinstance(error, EngineError):
+        _logger.info("asking the engine failed: %s", error.message)
+        return
+    text = " ".join(str(error).split())  # in one line
+    _logger.error("%s is left out: %s: %s", what, type(error).__name__, text)

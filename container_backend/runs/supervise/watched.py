@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from container_backend.engine import Event
     from container_backend.runs.ending import Seen
 
-# Output and metrics of a running program are logged after this time, then after twice as long.
+# Output and metrics of a running program are uploaded after this time, then after twice as long.
 _FIRST_PROGRESS_SECONDS: Final = 60.0
 _LONGEST_PROGRESS_SECONDS: Final = 3600.0
-# After this many tries, about a day, the run is finished without the missing artifacts.
+# After this many tries, about a day, a run is finished without its missing artifacts.
 _MOST_INCOMPLETE: Final = 150
-# A store is asked often in the first minute, and then less often.
+# A store that fails is tried often in the first minute, then less often.
 _SHORT_PAUSE_SECONDS: Final = 2.0
 _SHORT_PAUSES: Final = 30
 _LONG_PAUSE_SECONDS: Final = 30.0
@@ -28,20 +28,17 @@ _LONGEST_PAUSE_SECONDS: Final = 600.0
 
 @dataclass
 class Watched:
-    """A run, and what the supervisor does about it when. Times are of the monotonic clock.
+    """A run of the supervisor. Times are of the monotonic clock.
 
     Attributes:
-        submission: The name of its entry in the ledger.
-        tracking_uri: Its store.
-        seen: What is known of its container.
-        experiment_id: Its experiment.
-        has_died: The last event said that its program ended.
-        due: When the next decision is taken.
-        progress_due: When its output and metrics so far are logged.
-        progress_pause: Seconds until the time after that.
-        busy: A finisher has it.
-        tries: How often its end was tried.
-        incomplete: How often of these only artifacts could not be written.
+        submission: The name of the ledger entry.
+        has_died: The last event said that the program ended.
+        due: When to decide next.
+        progress_due: When to upload the output and metrics so far.
+        progress_pause: Seconds until the upload after that.
+        busy: A finisher has the run.
+        tries: Number of failed tries to finish the run.
+        incomplete: Number of these in which only artifacts failed.
     """
 
     submission: str
@@ -58,42 +55,37 @@ class Watched:
 
     @property
     def run_id(self) -> str:
-        """Empty if not known."""
         return self.seen.run_id
 
     @property
     def container(self) -> RunContainer | None:
-        """As it was last."""
         return self.seen.container
 
     @property
     def insists(self) -> bool:
-        """True while the artifact store must take everything before the container goes."""
+        """True while the container is kept for artifacts that could not be uploaded."""
         return self.incomplete < _MOST_INCOMPLETE
 
     @property
     def next_due(self) -> float:
-        """When something is to be done, unless a finisher has it."""
+        """When something is due; never while a finisher has the run."""
         return math.inf if self.busy else min(self.due, self.progress_due)
 
     def take(self, event: Event) -> None:
-        """After an event."""
         self.seen = replace(self.seen, signs=with_event(self.seen.signs, event))
         if event.action in {"start", "die"}:
             self.has_died = event.action == "die"
 
     def engine_was_away(self) -> None:
-        """After the engine is back; it may have forgotten that it was to stop the program."""
+        """After the engine came back; an engine may forget that it is to stop a program."""
         signs = after_loss(self.seen.signs, has_died=self.has_died)
         self.seen = replace(self.seen, signs=signs, is_stopping=False)
 
     def runs(self, container: RunContainer, passed: float | None) -> None:
-        """After its program was seen to run.
+        """After the program was seen running; it started ``passed`` seconds ago.
 
-        Args:
-            container: As it is now.
-            passed: Seconds since its program started; None to take them from the clocks, which
-                may jump, unless its deadline is known.
+        Without ``passed``, a known deadline stays as it is. An unknown one is set by the clocks of
+        engine and machine, which may jump.
         """
         now = time.monotonic()
         if passed is None and self.seen.deadline is None:
@@ -105,21 +97,13 @@ class Watched:
             self.progress_due = now + self.progress_pause
 
     def ended(self, container: RunContainer | None) -> None:
-        """After its program was seen not to run.
-
-        Args:
-            container: As it is now; None if it is missing.
-        """
+        """After the program was seen to have ended; None if the container is missing."""
         self.due = now = time.monotonic()
         self.seen = self.seen.looked_at(container, self.seen.signs, now)
         self.progress_due = math.inf
 
     def try_again(self, *, incomplete: bool) -> float:
-        """After its end could not be written; gives the seconds until the next try.
-
-        Args:
-            incomplete: Only artifacts could not be written.
-        """
+        """After a try failed, or only its artifacts did. Returns the seconds until the next try."""
         self.tries += 1
         if incomplete:
             self.incomplete += 1
@@ -130,6 +114,6 @@ class Watched:
         return pause
 
     def made_progress(self) -> None:
-        """After its output and metrics so far were logged."""
+        """After the output and metrics so far were given to a finisher."""
         self.progress_pause = min(_LONGEST_PROGRESS_SECONDS, 2 * self.progress_pause)
         self.progress_due = time.monotonic() + self.progress_pause
