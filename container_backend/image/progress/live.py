@@ -1,4 +1,4 @@
-"""Live lines of a build on a terminal, one for each step."""
+"""The live lines of a build on a terminal, one for each step."""
 
 from __future__ import annotations
 
@@ -37,19 +37,16 @@ _ASCII_MARKS: Final = {DONE: "+", CACHED: "+", FAILED: "x", STOPPED: "-"}
 _STYLES: Final = {
     RUNNING: "cyan", DONE: "green", CACHED: "dim", FAILED: "bold red", STOPPED: "yellow"
 }  # fmt: skip
-# Two builds of one process, in threads: there is one terminal.
+# Two threads of one process may build, but there is one terminal.
 _terminal = threading.Lock()
 
 
 @contextmanager
 def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[StepEvent], None]]:
-    """A function that shows what it is told of, as long as the context lasts.
+    """Yield a function that shows events; yield ``otherwise`` if another build has the terminal.
 
-    ``otherwise`` takes the place of the lines where another build has the terminal.
-
-    Afterwards nothing of it is left, except of a build that failed. What others write to the
-    standard error meanwhile appears above it. SIGTERM and SIGHUP raise KeyboardInterrupt, so that
-    the terminal is left as it was.
+    At the end the lines disappear, except those of a failed build. Other output to standard error
+    appears above the lines. SIGTERM and SIGHUP raise KeyboardInterrupt, to restore the terminal.
     """
     if not _terminal.acquire(blocking=False):
         yield otherwise
@@ -65,33 +62,31 @@ def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[Ste
 def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
     live = Live(
         _Lines(view),
-        # Other lines are not cut, so that they can be copied.
+        # With soft_wrap, other output is not cut: people copy it.
         console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
         refresh_per_second=_PER_SECOND,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
     )
+
+    def show(event: StepEvent) -> None:
+        view.add(event, time.monotonic())
+
     with live:
         try:
-            yield lambda event: _add(view, event)
+            yield show
         except BaseException:
             view.stop(time.monotonic())
             live.transient = False
             raise
 
 
-def _add(view: BuildView, event: StepEvent) -> None:
-    view.add(event, time.monotonic())
-
-
 class _Lines:
-    """The lines of a build, as they are whenever they are drawn."""
-
     def __init__(self, view: BuildView) -> None:
         self._view = view
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As ``rich`` asks for them."""
+        """Draw the current state; ``rich`` calls this."""
         now = time.monotonic()
         steps = list(self._view)
         widths = (
