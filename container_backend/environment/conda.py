@@ -127,7 +127,7 @@ def _on_the_index(package: _Package) -> str | None:
 
 
 def _version(text: str) -> str | None:
-    """A version as pip writes it: ``=1.2`` and ``1.2.*`` → ``==1.2.*``; None for ``=1.2.3=build``."""
+    """A version in pip's syntax: ``=1.2`` or ``1.2.*`` → ``==1.2.*``; None for ``=1.2=build``."""
     if not text:
         return ""
     if exact := re.fullmatch(r"==\s*([\w.!+]+)", text):

@@ -193,8 +193,8 @@ def _pip_settings(environ: Mapping[str, str], home: Path) -> Indexes:
     for file in _pip_files(environ, home):
         parser = configparser.RawConfigParser()
         try:
-            parser.read(file, encoding="utf-8")
-        except (configparser.Error, OSError, UnicodeDecodeError) as error:
+            parser.read(file, encoding="utf-8")  # passes over a missing file
+        except (configparser.Error, UnicodeDecodeError) as error:
             raise InvalidConfig(f"pip's settings '{file}' cannot be read: {error}.") from error
         for section in ("global", "install"):
             if parser.has_section(section):
@@ -211,20 +211,20 @@ def _pip_settings(environ: Mapping[str, str], home: Path) -> Indexes:
 
 
 def _pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Least important first."""
+    """The settings files of pip, the least important first."""
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
         return []
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [
+    return [
         Path("/etc/xdg/pip/pip.conf"),
         Path("/etc/pip.conf"),
         home / ".pip/pip.conf",
         home / "Library/Application Support/pip/pip.conf",
         config / "pip/pip.conf",
         Path(sys.prefix) / "pip.conf",
+        *([Path(own)] if own else []),
     ]
-    return [file for file in [*files, *([Path(own)] if own else [])] if file.is_file()]
 
 
 def _uv_settings(environ: Mapping[str, str], home: Path) -> Indexes:

@@ -77,9 +77,7 @@ class Requirements:
 
 
 def read_requirements(
-    lines: Sequence[Line],
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
+    lines: Sequence[Line], root: Path, environ: Mapping[str, str] = os.environ
 ) -> Requirements:
     """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
 
@@ -114,20 +112,17 @@ def parse_requirement(line: str) -> Requirement | None:
 
 def lines_of(file: Path, text: str) -> Iterator[Line]:
     """The lines of a file: continuations are joined, comments and blank lines are left out."""
-    joined = ""
-    start = 0
-    for number, raw in enumerate(text.splitlines(), start=1):
+    joined, start = "", 0
+    # The empty line ends a continuation at the end of the text.
+    for number, raw in enumerate([*text.splitlines(), ""], start=1):
         start = start or number
         is_comment = raw.lstrip().startswith("#")
         if raw.endswith("\\") and not is_comment:
             joined += raw.rstrip("\\")
             continue
-        content = _COMMENT.sub("", joined + ("" if is_comment else raw)).strip()
-        if content:
+        if content := _COMMENT.sub("", joined + ("" if is_comment else raw)).strip():
             yield Line(content, file, start)
         joined, start = "", 0
-    if content := _COMMENT.sub("", joined).strip():
-        yield Line(content, file, start)
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,9 @@ class ImageFacts:
         id: ``sha256:…`` of the configuration.
         digest: The digest in a registry; empty for an image that was in none.
         kind: ``project`` or ``environment``.
-        project: The project's name; empty for an environment.
         mlproject: Name and entry points in the form of an MLproject file.
         environment_hash: Empty for an image that was not built from an environment.
-        python: The declared version; empty if unknown.
         packages: Number of packages; None if unknown.
-        base_image: The base of the environment.
         platform: ``os/architecture``.
         size: In bytes; None if only the registry was asked.
     """

@@ -62,9 +62,7 @@ class ImagePlan:
 
     Attributes:
         hash: The environment hash: 64 hex digits.
-        tag: The name of the image.
         context: Path → content of the build context, the Dockerfile included.
-        python: The declared Python version.
         platform: ``os/architecture``.
         is_locked: True if any package is declared: then the build makes a lock.
         indexes: For their logins, which are in none of the above.

@@ -31,10 +31,7 @@ class ListedImage:
     """An environment image on an engine.
 
     Attributes:
-        hash: The environment hash.
         id: ``sha256:…``.
-        names: Image references.
-        python: The declared version.
         size: In bytes.
         shared: Bytes in layers that other images have, too.
         created: In seconds since 1970.

@@ -84,8 +84,8 @@ def _transfer(
             )
         except EngineError as error:
             problem = error.message
-        end = "completed" if problem is None else "failed"
-        show(StepEvent(step, end, time.monotonic() - started, problem))
+        seconds = time.monotonic() - started
+        show(StepEvent(step, "completed" if problem is None else "failed", seconds, problem))
     if problem is not None:
         raise ImageUnavailable(
             f"The image '{reference}' cannot be {done}: {problem}",

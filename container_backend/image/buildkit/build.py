@@ -39,7 +39,7 @@ class BuildRequest:
     """The input of a build.
 
     Attributes:
-        context: Path → content, with a ``Dockerfile``. Files on disk are read while they are sent.
+        context: Path → content, with a ``Dockerfile``; files on disk are read late.
         build_args: ``ARG`` values; those of proxies stay out of the image and its history.
         secrets: Id → content; in no layer, history or cache key.
         credentials: Returns the login for a registry's host.

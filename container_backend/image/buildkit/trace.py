@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from container_backend.image.buildkit.protobuf import fields, text_of
 
@@ -23,13 +23,7 @@ _TOLD_PARTS: Final = 100
 _VERTEX, _STATUS, _LOG = 1, 2, 3
 _NANOSECONDS: Final = 1_000_000_000
 _NEGATIVE: Final = 1 << 63
-STARTED: Final = "started"
-OUTPUT: Final = "output"
-TRANSFER: Final = "transfer"
-EXTRACT: Final = "extract"
-COMPLETED: Final = "completed"
-CACHED: Final = "cached"
-FAILED: Final = "failed"
+_EXTRACT: Final = "extract"
 _Message: TypeAlias = "dict[int, int | bytes]"
 
 
@@ -38,7 +32,6 @@ class StepEvent(NamedTuple):
 
     Attributes:
         step: The name of the step: the Dockerfile's instruction.
-        kind: ``started``, ``output``, ``transfer``, ``completed``, ``cached`` or ``failed``.
         seconds: The duration of a step that has ended; a step may start again, then all of it.
         text: A line of output, an error, or ``extract`` once the transferred data is unpacked.
         current: Transferred bytes.
@@ -46,7 +39,7 @@ class StepEvent(NamedTuple):
     """
 
     step: str
-    kind: str
+    kind: Literal["started", "output", "transfer", "completed", "cached", "failed"]
     seconds: float | None = None
     text: str | None = None
     current: int = 0
@@ -69,7 +62,7 @@ class Step:
     extracting: bool = False
 
     def output(self) -> tuple[str, ...]:
-        """The last lines of output, in bounded number."""
+        """The last lines of output."""
         rest = self.unfinished.decode("utf-8", "replace").rstrip()
         return (*self.lines, rest) if rest else tuple(self.lines)
 
@@ -114,7 +107,7 @@ class BuildLog:
                 yield from self._add_output(step, part.get(4))
 
     def failed_step(self, message: str) -> Step | None:
-        """The step whose error is part of the build's; others were cancelled because of that step."""
+        """The step whose error is part of the build's; other errors are cancellations."""
         errors = [step for step in self._steps.values() if step.error]
         return next((step for step in errors if step.error in message), None)
 
@@ -125,15 +118,15 @@ class BuildLog:
         if begins and started not in (None, step.started):
             # BuildKit looks up a base image, and then downloads the image as the same step.
             step.started, step.completed = started, None
-            yield StepEvent(step.name, STARTED)
+            yield StepEvent(step.name, "started")
         if completed is None or step.completed is not None:
             return
         step.completed, step.error = completed, text_of(vertex.get(7))
         step.seconds += max(0.0, completed - (step.started or completed))
         if step.error:
-            yield StepEvent(step.name, FAILED, step.seconds, step.error)
+            yield StepEvent(step.name, "failed", step.seconds, step.error)
         else:
-            yield StepEvent(step.name, CACHED if vertex.get(4) else COMPLETED, step.seconds)
+            yield StepEvent(step.name, "cached" if vertex.get(4) else "completed", step.seconds)
 
     def _add_status(self, step: Step, status: _Message) -> Iterator[StepEvent]:
         """Yield the sum of a step's transfers once it has grown by a good part, or is complete."""
@@ -144,9 +137,9 @@ class BuildLog:
         )
         if not total:
             name = text_of(status.get(3))
-            if name.startswith(EXTRACT) and not step.extracting and step.transfers:
+            if name.startswith(_EXTRACT) and not step.extracting and step.transfers:
                 step.extracting = True
-                yield StepEvent(step.name, TRANSFER, None, EXTRACT, *step.told)
+                yield StepEvent(step.name, "transfer", None, _EXTRACT, *step.told)
             return
         if transfer in step.transfers or len(step.transfers) < _KEPT_TRANSFERS:
             step.transfers[transfer] = (min(current, total), total)
@@ -156,7 +149,7 @@ class BuildLog:
         part = (current - told) * _TOLD_PARTS >= total
         if (current, total) != step.told and (part or total != told_total or current == total):
             step.told = (current, total)
-            yield StepEvent(step.name, TRANSFER, current=current, total=total)
+            yield StepEvent(step.name, "transfer", current=current, total=total)
 
     def _add_output(self, step: Step, data: int | bytes | None) -> Iterator[StepEvent]:
         """Take in bytes, which may end within a line."""
@@ -167,4 +160,4 @@ class BuildLog:
             # As on a terminal, only the last state of a progress bar stays.
             line = raw.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
             step.lines.append(line)
-            yield StepEvent(step.name, OUTPUT, text=line)
+            yield StepEvent(step.name, "output", text=line)

@@ -53,13 +53,13 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"Hash mismatch for|hashes declared for",
-        "The index has another file under that name than the lock: the file was replaced, or the lock "
-        "was changed. If you trust the index, make the lock again.",
+        "The index has another file under that name than the lock: the file was replaced, or the "
+        "lock was changed. If you trust the index, make the lock again.",
     ),
     (
         r"toomanyrequests|429 Too Many Requests|pull rate limit",
-        "The registry or index limits downloads. Log in with `docker login`, which raises the limit, or "
-        "try again later.",
+        "The registry or index limits downloads. Log in with `docker login`, which raises the "
+        "limit, or try again later.",
     ),
     (
         r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused|TLS handshake)",
@@ -140,13 +140,14 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         r"dns error|Temporary failure (in name resolution|resolving)|failed to lookup address"
         r"|Name or service not known|Could not resolve host|Network is unreachable"
         r"|error sending request|Connection refused|timed out",
-        "The build does not reach the package index, or the server of a requirement. Behind a proxy, set "
-        "HTTP_PROXY and HTTPS_PROXY. Set an index of your own in pip.conf or UV_DEFAULT_INDEX.",
+        "The build does not reach the package index, or the server of a requirement. Behind a "
+        "proxy, set HTTP_PROXY and HTTPS_PROXY. Set an index of your own in pip.conf or "
+        "UV_DEFAULT_INDEX.",
     ),
     (
         r"No matching distribution found for uv",
-        "The installer, uv, comes from your package index. The index has no uv for this platform, or "
-        "refuses the login: check pip.conf, uv.toml or ~/.netrc.",
+        "The installer, uv, comes from your package index. The index has no uv for this platform, "
+        "or refuses the login: check pip.conf, uv.toml or ~/.netrc.",
     ),
 )
 

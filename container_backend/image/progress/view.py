@@ -142,7 +142,7 @@ class BuildView:
         return step
 
     def _name_cached(self, name: str, step: StepView, layer: str) -> None:
-        """Show cached layers of unknown content as one step: BuildKit does not repeat their output."""
+        """Show cached layers as one step if their output, which BuildKit omits, is unknown."""
         if layer in self._counts:
             step.detail = count_of(self._counts[layer])
             return
