@@ -21,6 +21,7 @@ from container_backend.environment.declared import (
     Line,
     Template,
     allowed_python,
+    is_list_of_texts,
     own_python,
     refuse_unknown_keys,
 )
@@ -91,9 +92,7 @@ def read_conda_env(file: Path, _root: Path) -> Declared:
 
 def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
     listed = content.get("channels") or ["conda-forge"]
-    if not isinstance(listed, list) or not all(
-        isinstance(item, str) and _CHANNEL.fullmatch(item) for item in listed
-    ):
+    if not is_list_of_texts(listed) or not all(map(_CHANNEL.fullmatch, listed)):
         raise InvalidEnvironment(f"{file}, key 'channels': a list of names or addresses is needed.")
     return tuple(listed)
 
@@ -101,7 +100,7 @@ def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
 def _pip_lines(item: object, line: Line) -> list[Line]:
     """``- pip: [requirement, …]``."""
     listed = item.get("pip") if isinstance(item, dict) and set(item) == {"pip"} else None
-    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+    if not is_list_of_texts(listed):
         raise InvalidEnvironment(
             f"{line.where}: a package is needed, or 'pip:' with a list of requirements."
         )
@@ -111,11 +110,10 @@ def _pip_lines(item: object, line: Line) -> list[Line]:
 
 
 def _package(line: Line) -> _Package:
-    match = _SPECIFICATION.fullmatch(line.text.strip())
-    if match is None:
-        raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
-    name, version = match["name"].lower(), match["version"].strip()
-    return _Package(line.text.strip(), name, version, line)
+    text = line.text.strip()
+    if match := _SPECIFICATION.fullmatch(text):
+        return _Package(text, match["name"].lower(), match["version"].strip(), line)
+    raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
 
 
 def _on_the_index(package: _Package) -> str | None:

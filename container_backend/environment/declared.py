@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from container_backend.errors import InvalidEnvironment
 
@@ -34,6 +34,10 @@ def allowed_python(allowed: SpecifierSet) -> str | None:
         if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
             return minor
     return None
+
+
+def is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def refuse_unknown_keys(where: object, keys: Iterable[object], known: Sequence[str]) -> None:

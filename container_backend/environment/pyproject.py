@@ -15,6 +15,7 @@ from container_backend.environment.declared import (
     Declared,
     Line,
     allowed_python,
+    is_list_of_texts,
     own_python,
 )
 from container_backend.environment.requirements import parse_requirement
@@ -118,7 +119,7 @@ def _is_package(content: Mapping[str, Any]) -> bool:
 
 def _dependencies(file: Path, project: Mapping[str, Any]) -> tuple[Line, ...]:
     listed = project.get("dependencies", [])
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+    if not is_list_of_texts(listed):
         raise InvalidEnvironment(f"{file}, key 'project.dependencies': a list is needed.")
     return tuple(Line(item, file, _line_of(file, item)) for item in listed)
 

@@ -13,6 +13,7 @@ from container_backend.environment.declared import (
     PYTHON_VERSION,
     Declared,
     Line,
+    is_list_of_texts,
     refuse_unknown_keys,
 )
 from container_backend.errors import InvalidEnvironment
@@ -36,7 +37,7 @@ def read_python_env(file: Path, _root: Path) -> Declared:
     lines: list[Line] = []
     for key in ("build_dependencies", "dependencies"):
         items = content.get(key) or []
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        if not is_list_of_texts(items):
             raise InvalidEnvironment(f"{file}, key '{key}': a list of requirements is needed.")
         lines += [
             Line(item, file, number)

@@ -90,10 +90,10 @@ class BuildLog:
         self._steps: dict[str, Step] = {}
 
     def add(self, message: bytes) -> Iterator[StepEvent]:
-        """Take in a ``StatusResponse``, and yield its news.
+        """Take in a ``StatusResponse``, and yield its new events.
 
         Raises:
-            ValueError: The message is none.
+            ValueError: The message is invalid.
         """
         for number, value in fields(message):
             if number not in {_VERTEX, _STATUS, _LOG} or not isinstance(value, bytes):

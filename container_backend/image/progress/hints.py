@@ -185,7 +185,7 @@ def describe_failure(error: BuildFailed) -> str:
 
 
 def _shown(output: Sequence[str]) -> Sequence[str]:
-    """The last lines, and more if an explanation of uv is longer."""
+    """The last lines, or more of them: an explanation of uv is shown from its beginning."""
     begin = next((place for place, line in enumerate(output) if _EXPLANATION in line), len(output))
     return output[min(begin, max(0, len(output) - _SHOWN_LINES)) :]
 

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -24,6 +24,8 @@ from container_backend.machine import termination_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rich.console import ConsoleOptions
 
     from container_backend.image.buildkit import StepEvent
     from container_backend.image.progress.view import StepView
@@ -60,10 +62,11 @@ def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[Ste
 
 @contextmanager
 def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
+    # With soft_wrap, other output is not cut: people copy it.
+    console = Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False)
     live = Live(
-        _Lines(view),
-        # With soft_wrap, other output is not cut: people copy it.
-        console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
+        console=console,
+        get_renderable=lambda: _lines(view, console.options),
         refresh_per_second=_PER_SECOND,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
@@ -81,20 +84,15 @@ def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
             raise
 
 
-class _Lines:
-    def __init__(self, view: BuildView) -> None:
-        self._view = view
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the current state; ``rich`` calls this."""
-        now = time.monotonic()
-        steps = list(self._view)
-        widths = (
-            max((len(step.words) for step in steps), default=0),
-            max((len(step.time(now)) for step in steps), default=0),
-        )
-        width = options.max_width - 1
-        yield Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
+def _lines(view: BuildView, options: ConsoleOptions) -> Group:
+    now = time.monotonic()
+    steps = list(view)
+    widths = (
+        max((len(step.words) for step in steps), default=0),
+        max((len(step.time(now)) for step in steps), default=0),
+    )
+    width = options.max_width - 1
+    return Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
 
 
 def _line(
