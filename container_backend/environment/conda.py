@@ -51,11 +51,7 @@ class _Package:
 
 
 def read_conda_env(file: Path, _root: Path) -> Declared:
-    """Read a conda environment file.
-
-    Raises:
-        InvalidEnvironment: A key or an entry is invalid; the message has the line.
-    """
+    """Read a conda environment file."""
     content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
     refuse_unknown_keys(file, content, _KEYS)
     items = content.get("dependencies") or []

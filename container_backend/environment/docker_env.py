@@ -20,14 +20,7 @@ _VARIABLE: Final = re.compile(r"[^=\0]+")
 
 
 def read_docker_env(where: str, value: object) -> DockerEnvironment:
-    """Read the value of the key ``docker_env``.
-
-    Args:
-        where: File and key, for messages.
-
-    Raises:
-        InvalidEnvironment: The value is not what MLflow describes.
-    """
+    """Read the value of the key ``docker_env``; ``where`` is file and key, for messages."""
     if not isinstance(value, Mapping):
         about = (
             "A Dockerfile is not built: build it yourself and name the image. "

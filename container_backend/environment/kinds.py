@@ -26,6 +26,7 @@ class FileKind:
     Attributes:
         file: The name to look for if MLproject names no environment.
         read: Takes the file and the project's folder; None if the file declares no environment.
+            Raises InvalidEnvironment with file and line.
         key: The key of MLproject that names such a file; empty for none.
     """
 

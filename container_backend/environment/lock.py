@@ -36,11 +36,7 @@ _LAYER: Final = re.compile(r"# layer: (\w+)")
 
 
 def find_lock(root: Path, named: str | None) -> Path | None:
-    """Find the lock of a project.
-
-    Args:
-        root: The project's folder.
-        named: The key ``lock`` of the backend config, relative to ``root``.
+    """Find the lock of a project; ``named`` is the key ``lock`` of the backend config.
 
     Raises:
         InvalidEnvironment: The named file is missing.

@@ -43,9 +43,6 @@ def licence_of(directory: Path) -> str:
     """The licence in a project's ``pyproject.toml`` (SPDX); empty for none.
 
     https://packaging.python.org/en/latest/specifications/pyproject-toml/#license
-
-    Raises:
-        InvalidEnvironment: The file cannot be read.
     """
     file = directory / PYPROJECT_FILE
     project = _load(file).get("project") if file.is_file() else None
@@ -62,9 +59,7 @@ def read_pyproject(file: Path, root: Path) -> Declared | None:
 
     A project with a build system is installed itself, editable: programs then import the code of
     the run. As with ``uv sync``, other projects are not installed. Groups and extras are left out.
-
-    Raises:
-        InvalidEnvironment: A file cannot be read, or the lock is older than the declaration.
+    A lock that is older than the declaration is refused.
     """
     content = _load(file)
     project = content.get("project")
@@ -94,11 +89,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def parse_toml(file: Path, text: str) -> dict[str, Any]:
-    """Parse the text of a file.
-
-    Raises:
-        InvalidEnvironment: The text is not TOML.
-    """
+    """Parse the text of a file; raises InvalidEnvironment if the text is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

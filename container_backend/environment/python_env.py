@@ -26,11 +26,7 @@ _KEYS: Final = ("python", "build_dependencies", "dependencies")
 
 
 def read_python_env(file: Path, _root: Path) -> Declared:
-    """Read a ``python_env.yaml``.
-
-    Raises:
-        InvalidEnvironment: A key is unknown, or a value is invalid; the message has the line.
-    """
+    """Read a ``python_env.yaml``."""
     content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
     refuse_unknown_keys(file, content, _KEYS)
     numbers = line_numbers(node)

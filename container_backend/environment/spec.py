@@ -70,11 +70,7 @@ class EnvironmentSpec:
 
 
 def spec_of(declared: Declared, root: Path) -> EnvironmentSpec:
-    """Read the included files and this machine's index settings, and :func:`specify`.
-
-    Raises:
-        InvalidEnvironment: A requirement is invalid, or a file is missing.
-    """
+    """Read the included files and this machine's index settings, and :func:`specify`."""
     requirements = read_requirements(declared.lines, root)
     files = project_files(root, requirements.local)
     return specify(declared, requirements, files, machine_indexes())

@@ -32,7 +32,6 @@ class EnvironmentImage:
         digest: The repository digest of an image from a registry, else the id.
         hash: The environment hash; empty for an image that was not built from one.
         repository_digest: ``NAME@DIGEST`` in a registry; empty for an image in none.
-        python_path: The variable PYTHONPATH; may be empty.
     """
 
     reference: str

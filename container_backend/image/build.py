@@ -155,11 +155,7 @@ def resolve(
 
 
 def lock_of(engine: Engine, reference: str) -> Lock | None:
-    """The lock in an environment image; None for an image without a lock.
-
-    Raises:
-        EngineError: The image is missing, or the engine does not answer.
-    """
+    """The lock in an environment image; None for an image without a lock."""
     return _read_lock(engine, reference, LOCK_IN_IMAGE)
 
 

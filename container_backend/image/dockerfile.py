@@ -47,7 +47,6 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
 
     Args:
         spec: Validated: no value can add an instruction.
-        base_image: The argument of ``FROM``.
         user: A template whose blocks replace ours.
 
     Raises:
@@ -133,7 +132,6 @@ def find_template(root: Path, named: str | None) -> UserTemplate | None:
     """Find the user's template: the one of the backend config, or the project's ``Dockerfile.j2``.
 
     Args:
-        root: The project's folder.
         named: The key ``template`` of the backend config, relative to ``root``.
 
     Raises:

@@ -207,10 +207,6 @@ def inspect_image(image: str) -> ImageFacts:
 
 
 def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
-    """The first of the paths that exists in an image; None for none.
-
-    Raises:
-        EngineError: The image is missing, or the engine does not answer.
-    """
+    """The first of the paths that exists in an image; None for none."""
     with container_to_read(engine, image) as container:
         return next((path for path in paths if engine.containers.has_path(container, path)), None)

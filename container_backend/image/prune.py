@@ -100,11 +100,7 @@ def _seconds(created: Any) -> float:  # noqa: ANN401 a number, or a date in newe
 
 
 def parse_age(text: str) -> float:
-    """``30d``, ``12h``, ``2w`` → seconds.
-
-    Raises:
-        InvalidConfig: The text is no age.
-    """
+    """``30d``, ``12h``, ``2w`` → seconds; raises InvalidConfig for any other text."""
     match = re.fullmatch(r"(\d+)([smhdw])", text)
     if match is None:
         raise InvalidConfig(f"'{text}' is not an age.", remedy="Write one like 30d, 12h or 2w.")

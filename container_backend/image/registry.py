@@ -125,11 +125,7 @@ _MOST_CHARACTERS: Final = 255
 
 
 def check_tag(text: str) -> str:
-    """Check the name for a new image, and return the name.
-
-    Raises:
-        InvalidConfig: The name is invalid, or reserved for environment images.
-    """
+    """Return a valid name for a new image; raise InvalidConfig for any other name."""
     if not is_image_reference(text) or "@" in text or len(repository_of(text)) > _MOST_CHARACTERS:
         raise InvalidConfig(
             f"'{text}' is not a name that an image can have.",
@@ -148,11 +144,7 @@ def is_image_address(uri: str) -> bool:
 
 
 def reference_of(uri: str) -> str:
-    """The image reference in ``docker://…``.
-
-    Raises:
-        InvalidProject: The address has no valid image reference.
-    """
+    """The image reference in ``docker://…``; raises InvalidProject if the reference is invalid."""
     reference = uri.removeprefix(IMAGE_SCHEME)
     if not is_image_reference(reference):
         raise InvalidProject(
@@ -176,11 +168,7 @@ def tag_of(reference: str) -> str:
 
 
 def registry_digest(reference: str, inspected: Mapping[str, Any]) -> str:
-    """The digest of an image in its own repository, else in any other; empty for none.
-
-    Args:
-        inspected: The engine's description of the image.
-    """
+    """The digest of an image in its own repository, else in any other; empty for none."""
     digests = [str(entry).partition("@")[2] for entry in inspected.get("RepoDigests") or []]
     return own_digest(reference, inspected) or next(iter(digests), "")
 

@@ -81,7 +81,7 @@ def bill_of_materials(plan: ImagePlan, lock: Lock | None, installed: Installed) 
 
 
 def packages_in(text: str) -> dict[str, str]:
-    """Name → version of the packages in a bill of materials; ``NAME (conda)``, ``NAME (Debian)``.
+    """Name → version of packages in a bill of materials; the name may be ``NAME (conda)``.
 
     Raises:
         ValueError: The text is no bill of materials.

@@ -67,20 +67,17 @@ class Step:
         return (*self.lines, rest) if rest else tuple(self.lines)
 
 
-def _size(value: int | bytes | None) -> int:
-    """An ``int64`` of bytes; 0 for a negative number, which means an unknown size."""
+def _number(value: int | bytes | None) -> int:
+    """An ``int64``; 0 for a negative number, which BuildKit uses for an unknown size."""
     return value if isinstance(value, int) and value < _NEGATIVE else 0
 
 
 def _time(value: int | bytes | None) -> float | None:
-    """A ``google.protobuf.Timestamp``: seconds and nanoseconds."""
+    """A ``google.protobuf.Timestamp`` in seconds since 1970."""
     if not isinstance(value, bytes):
         return None
     parts = dict(fields(value))
-    seconds, nanoseconds = parts.get(1, 0), parts.get(2, 0)
-    if not isinstance(seconds, int) or not isinstance(nanoseconds, int):
-        return None
-    return seconds + nanoseconds / _NANOSECONDS
+    return _number(parts.get(1)) + _number(parts.get(2)) / _NANOSECONDS
 
 
 class BuildLog:
@@ -132,8 +129,8 @@ class BuildLog:
         """Yield the sum of a step's transfers once it has grown by a good part, or is complete."""
         transfer, current, total = (
             text_of(status.get(1)),
-            _size(status.get(4)),
-            _size(status.get(5)),
+            _number(status.get(4)),
+            _number(status.get(5)),
         )
         if not total:
             name = text_of(status.get(3))
