@@ -127,11 +127,8 @@ class BuildLog:
 
     def _add_status(self, step: Step, status: _Message) -> Iterator[StepEvent]:
         """Yield the sum of a step's transfers once it has grown by a good part, or is complete."""
-        transfer, current, total = (
-            text_of(status.get(1)),
-            _number(status.get(4)),
-            _number(status.get(5)),
-        )
+        transfer = text_of(status.get(1))
+        current, total = _number(status.get(4)), _number(status.get(5))
         if not total:
             name = text_of(status.get(3))
             if name.startswith(_EXTRACT) and not step.extracting and step.transfers:
