@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NAME: Final = r"(?:docker\.io/)?(?:library/)?([^\s@]+)"
+_LAYER: Final = r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml"
 # Steps of the engine, not of BuildKit.
 PULLING: Final = "pulling the image"
 PUSHING: Final = "pushing the image"
@@ -17,7 +18,7 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
-    (r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml", "installing the {0} packages"),
+    (_LAYER, "installing the {0} packages"),
     (rf"load metadata for {_NAME}", "looking up {0}"),
     (rf"\] FROM {_NAME}", "getting {0}"),
     (r"^exporting to image", "writing the image"),
@@ -28,8 +29,6 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
 # A step of a user's own template.
 _INSTRUCTION: Final = re.compile(r"^\[(?!internal|auth)[^\]]+\] (.+)$", re.DOTALL)
 _MOUNT: Final = re.compile(r"--mount=\S+ ")
-_BASE: Final = re.compile(r"\] FROM ")
-_LAYER: Final = re.compile(r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml")
 _LONGEST: Final = 60
 
 
@@ -56,12 +55,12 @@ def instruction_of(name: str) -> str | None:
 
 def is_base(name: str) -> bool:
     """True for a step that pulls a base image."""
-    return _BASE.search(name) is not None
+    return "] FROM " in name
 
 
 def layer_of(name: str) -> str | None:
     """The layer of packages that a step installs; None for any other step."""
-    match = _LAYER.search(name)
+    match = re.search(_LAYER, name)
     return match[1] if match else None
 
 
@@ -117,10 +116,9 @@ class Installation:
         count = count_of(self.count)
         if len(self.sizes) >= self.count:
             count = f"{min(len(self.done), self.count)} of {count}"
-        told = sum(self.sizes.values())
         if not self.size:
             return count
-        if 2 * told < self.size:
+        if 2 * sum(self.sizes.values()) < self.size:
             return f"{count}, {size_of(self.size)}"
         current = min(self.size, sum(self.sizes.get(name, 0) for name in self.done))
         return f"{count}, {size_of(current, self.size)} of {size_of(self.size)}"

@@ -63,7 +63,7 @@ class StepView:
 
     @property
     def is_worth_saying(self) -> bool:
-        """False for a step that took no noticeable time."""
+        """False for a step that succeeded in no noticeable time."""
         return self.state != DONE or self.seconds >= _WORTH_SAYING_SECONDS
 
     def time(self, now: float) -> str:
