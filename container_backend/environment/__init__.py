@@ -1,8 +1,8 @@
-"""What a project declares that it needs: packages, a Python version, a ready image.
+"""The environment that a project declares: packages, a Python version, or a ready image.
 
-`kinds.py` has a row for each kind of file: its reader and its template. A reader gives back what
-is `Declared`; `specify` makes the `EnvironmentSpec` of it, which the hash is made of. This room
-reads files and never asks an engine or an index.
+`kinds.py` has a row for each kind of file: its reader and its template. A reader returns a
+`Declared`; `specify` turns it into the `EnvironmentSpec` that is hashed. This room reads files
+and never asks an engine or an index.
 """
 
 from __future__ import annotations

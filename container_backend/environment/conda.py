@@ -1,7 +1,7 @@
-"""``conda.yaml`` → a Python environment where everything in it is on the Python index, too.
+"""``conda.yaml`` → an environment without conda if the Python index has all of its packages.
 
 The format: https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html
-Specifications of packages:
+Match specifications of packages:
 https://docs.conda.io/projects/conda-build/en/stable/resources/package-spec.html#package-match-specifications
 """
 
@@ -20,7 +20,10 @@ from container_backend.environment.declared import (
     Declared,
     Line,
     Template,
+    allowed_python,
+    is_list_of_texts,
     own_python,
+    refuse_unknown_keys,
 )
 from container_backend.environment.python_env import line_numbers
 from container_backend.errors import InvalidEnvironment
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 CONDA_TEMPLATE: Final = Template("Dockerfile.conda.j2", base="conda_base_image")
 _KEYS: Final = ("name", "channels", "dependencies", "prefix", "platforms")
-_DEFAULT_CHANNELS: Final = ("conda-forge",)
 _SPECIFICATION: Final = re.compile(
     r"(?:(?P<channel>[\w./:-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<version>[^\[\]]*)"
 )
@@ -42,8 +44,6 @@ _CHANNEL: Final = re.compile(r"[\w.:/@%+~-]+")
 
 @dataclass(frozen=True)
 class _Package:
-    """A match specification."""
-
     text: str
     name: str
     version: str
@@ -51,16 +51,9 @@ class _Package:
 
 
 def read_conda_env(file: Path, _root: Path) -> Declared:
-    """Read a conda environment file.
-
-    Raises:
-        InvalidEnvironment: A key or an entry that cannot be read, with its line.
-    """
+    """Read a conda environment file."""
     content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
-    if unknown := [str(key) for key in content if key not in _KEYS]:
-        raise InvalidEnvironment(
-            f"{file}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(_KEYS)}."
-        )
+    refuse_unknown_keys(file, content, _KEYS)
     items = content.get("dependencies") or []
     if not isinstance(items, list):
         raise InvalidEnvironment(f"{file}, key 'dependencies': a list is needed.")
@@ -94,10 +87,8 @@ def read_conda_env(file: Path, _root: Path) -> Declared:
 
 
 def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
-    listed = content.get("channels") or list(_DEFAULT_CHANNELS)
-    if not isinstance(listed, list) or not all(
-        isinstance(item, str) and _CHANNEL.fullmatch(item) for item in listed
-    ):
+    listed = content.get("channels") or ["conda-forge"]
+    if not is_list_of_texts(listed) or not all(map(_CHANNEL.fullmatch, listed)):
         raise InvalidEnvironment(f"{file}, key 'channels': a list of names or addresses is needed.")
     return tuple(listed)
 
@@ -105,7 +96,7 @@ def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
 def _pip_lines(item: object, line: Line) -> list[Line]:
     """``- pip: [requirement, …]``."""
     listed = item.get("pip") if isinstance(item, dict) and set(item) == {"pip"} else None
-    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+    if not is_list_of_texts(listed):
         raise InvalidEnvironment(
             f"{line.where}: a package is needed, or 'pip:' with a list of requirements."
         )
@@ -115,15 +106,14 @@ def _pip_lines(item: object, line: Line) -> list[Line]:
 
 
 def _package(line: Line) -> _Package:
-    match = _SPECIFICATION.fullmatch(line.text.strip())
-    if match is None:
-        raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
-    name, version = match["name"].lower(), match["version"].strip()
-    return _Package(line.text.strip(), name, version, line)
+    text = line.text.strip()
+    if match := _SPECIFICATION.fullmatch(text):
+        return _Package(text, match["name"].lower(), match["version"].strip(), line)
+    raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
 
 
 def _on_the_index(package: _Package) -> str | None:
-    """The same as a requirement; None where it is not known to be the same."""
+    """The package as a requirement; None if the Python index may have another under that name."""
     if package.name not in SAME_ON_THE_INDEX:
         return None
     version = _version(package.version)
@@ -131,14 +121,12 @@ def _on_the_index(package: _Package) -> str | None:
 
 
 def _version(text: str) -> str | None:
-    """``=1.2`` → ``==1.2.*``, ``=1.2.3=build`` → None, ``1.2.*`` → ``==1.2.*``, ``>=1,<2`` as it is."""
+    """A version in pip's syntax: ``=1.2`` or ``1.2.*`` → ``==1.2.*``; None for ``=1.2=build``."""
     if not text:
         return ""
-    exact = re.fullmatch(r"==\s*([\w.!+]+)", text)
-    if exact:
+    if exact := re.fullmatch(r"==\s*([\w.!+]+)", text):
         return f"=={exact[1]}"
-    fuzzy = re.fullmatch(r"=?\s*([\w.!+]+?)(\.?\*)?", text)
-    if fuzzy:
+    if fuzzy := re.fullmatch(r"=?\s*([\w.!+]+?)(\.?\*)?", text):
         return f"=={fuzzy[1]}.*"
     try:
         return str(SpecifierSet(text.replace(" ", "")))
@@ -147,11 +135,10 @@ def _version(text: str) -> str | None:
 
 
 def _python_version(package: _Package | None) -> str | None:
-    """``3.11`` or ``3.11.7`` where that is said; for a range, this interpreter's if it is in it."""
+    """``3.11`` or ``3.11.7`` if the package names it, else a version of its range."""
     if package is None or not package.version:
         return None
-    match = re.fullmatch(r"={0,2}\s*(3\.\d+(?:\.\d+)?)(\.?\*)?(=.*)?", package.version)
-    if match:
+    if match := re.fullmatch(r"={0,2}\s*(3\.\d+(?:\.\d+)?)(\.?\*)?(=.*)?", package.version):
         return match[1]
     try:
         allowed = SpecifierSet(package.version.replace(" ", ""))
@@ -160,10 +147,10 @@ def _python_version(package: _Package | None) -> str | None:
             f"{package.line.where}: '{package.text}' is not a version of Python.",
             remedy="Write one like 'python=3.11'.",
         ) from error
-    for minor in (own_python(), *(f"3.{number}" for number in range(14, 7, -1))):
-        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
-            return minor
-    raise InvalidEnvironment(f"{package.line.where}: no version of Python is '{package.text}'.")
+    minor = allowed_python(allowed)
+    if minor is None:
+        raise InvalidEnvironment(f"{package.line.where}: no version of Python is '{package.text}'.")
+    return minor
 
 
 SAME_ON_THE_INDEX: Final = frozenset(

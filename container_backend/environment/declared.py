@@ -1,29 +1,57 @@
-"""What the file of an environment says, as its reader gives it back."""
+"""The content of an environment file, as its reader returns it."""
 
 from __future__ import annotations
 
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from container_backend.errors import InvalidEnvironment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from packaging.specifiers import SpecifierSet
 
     from container_backend.machine import Content
 
 PYTHON_VERSION: Final = re.compile(r"3(\.\d+){0,2}")
+# The versions to choose from if the launcher's own is not allowed, newest first.
+KNOWN_PYTHONS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
 
 
 def own_python() -> str:
-    """The minor version of the Python that runs this."""
+    """The minor version of the launcher's Python, like ``3.11``."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def allowed_python(allowed: SpecifierSet) -> str | None:
+    """The launcher's minor version if it is allowed, else the newest allowed one."""
+    # "3.11" means its newest patch release: ">=3.11.4" allows it, and "==3.11.*" too.
+    for minor in (own_python(), *KNOWN_PYTHONS):
+        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
+            return minor
+    return None
+
+
+def is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def refuse_unknown_keys(where: object, keys: Iterable[object], known: Sequence[str]) -> None:
+    """Raise InvalidEnvironment for the first key that is not a known one."""
+    for key in keys:
+        if key not in known:
+            raise InvalidEnvironment(
+                f"{where}: unknown key '{key}'.", remedy=f"Known keys: {', '.join(known)}."
+            )
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a requirements file and where it stands, for messages."""
+    """A line of a requirements file, with its place for messages."""
 
     text: str
     file: Path
@@ -37,11 +65,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Template:
-    """A Dockerfile of ``templates/`` that makes environments.
+    """A Dockerfile template in ``templates/``.
 
     Attributes:
-        name: The file. Every other one than ``Dockerfile.python.j2`` extends that one.
-        base: The key of the backend config that names the image to build on.
+        name: The file. All others extend ``Dockerfile.python.j2``.
+        base: The key of the backend config that names the base image.
     """
 
     name: str
@@ -53,7 +81,7 @@ PYTHON_TEMPLATE: Final = Template("Dockerfile.python.j2")
 
 @dataclass(frozen=True)
 class CondaPackages:
-    """What conda installs: channels in their order of precedence, and match specifications."""
+    """Channels in their order of precedence, and match specifications."""
 
     channels: tuple[str, ...]
     packages: tuple[str, ...]
@@ -61,16 +89,15 @@ class CondaPackages:
 
 @dataclass(frozen=True)
 class Declared:
-    """What one file declares. It holds all that its reader read, but not the files it includes.
+    """The content of one environment file, without the files that it includes.
 
     Attributes:
-        lines: As of a requirements file.
-        python: The version wanted: ``3.11`` or ``3.11.7``; None for this interpreter's.
-        source: The file that names the version, for messages.
-        conda: What conda installs beneath.
-        files: Path in the project → content, for the steps of the build: in ``project/`` there.
-        lock: The name of a lock among the files that replaces the lines; empty for none.
-        template: For a file that needs other steps than its kind; None for those of its kind.
+        lines: The syntax is that of a requirements file.
+        python: ``3.11`` or ``3.11.7``; None for the launcher's version.
+        source: The file that names the Python version, for messages.
+        files: Path in the project → content; build steps find the files in ``project/``.
+        lock: The name of the lock among ``files`` that replaces ``lines``; empty for none.
+        template: None for the template of the file's kind.
     """
 
     lines: tuple[Line, ...] = ()
@@ -87,9 +114,8 @@ class DockerEnvironment:
     """A ready image that the project names.
 
     Attributes:
-        image: Its reference.
         where: File and key, for messages.
-        volumes: As for ``docker run --volume``.
+        volumes: The syntax is that of ``docker run --volume``.
         variables: ``NAME=value``, or ``NAME`` for the launcher's own value.
     """
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from container_backend.config import is_image_reference
-from container_backend.environment.declared import DockerEnvironment
+from container_backend.environment.declared import DockerEnvironment, refuse_unknown_keys
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import kind_of
 
@@ -20,32 +20,18 @@ _VARIABLE: Final = re.compile(r"[^=\0]+")
 
 
 def read_docker_env(where: str, value: object) -> DockerEnvironment:
-    """Read the value of the key ``docker_env``.
-
-    Args:
-        where: File and key, for messages.
-        value: As YAML gives it.
-
-    Raises:
-        InvalidEnvironment: It is not what MLflow describes.
-    """
-    if isinstance(value, str):
+    """Read the value of the key ``docker_env``; ``where`` is file and key, for messages."""
+    if not isinstance(value, Mapping):
         about = (
             "A Dockerfile is not built: build it yourself and name the image. "
-            if "dockerfile" in value.lower()
+            if "dockerfile" in str(value).lower()
             else ""
         )
         raise InvalidEnvironment(
-            f"{where}: a mapping with 'image' is needed, not '{value}'.", remedy=about + _EXAMPLE
+            f"{where}: a mapping with 'image' is needed, not {kind_of(value)}.",
+            remedy=about + _EXAMPLE,
         )
-    if not isinstance(value, Mapping):
-        raise InvalidEnvironment(
-            f"{where}: a mapping with 'image' is needed, not {kind_of(value)}.", remedy=_EXAMPLE
-        )
-    if unknown := [str(key) for key in value if key not in _KEYS]:
-        raise InvalidEnvironment(
-            f"{where}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(_KEYS)}."
-        )
+    refuse_unknown_keys(where, value, _KEYS)
     image = value.get("image")
     if not isinstance(image, str) or not is_image_reference(image):
         raise InvalidEnvironment(
@@ -54,14 +40,13 @@ def read_docker_env(where: str, value: object) -> DockerEnvironment:
     return DockerEnvironment(
         image,
         where,
-        tuple(_volume(where, item) for item in _list(where, "volumes", value.get("volumes"))),
-        tuple(
-            _variable(where, item) for item in _list(where, "environment", value.get("environment"))
-        ),
+        tuple(_volume(where, item) for item in _list(where, value, "volumes")),
+        tuple(_variable(where, item) for item in _list(where, value, "environment")),
     )
 
 
-def _list(where: str, key: str, value: object) -> list[object]:
+def _list(where: str, mapping: Mapping[Any, object], key: str) -> list[object]:
+    value = mapping.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
@@ -78,16 +63,11 @@ def _volume(where: str, item: object) -> str:
 
 
 def _variable(where: str, item: object) -> str:
-    """A name, or a pair: ``["NAME", "value"]``."""
-    if isinstance(item, str) and _VARIABLE.fullmatch(item):
-        return item
-    if (
-        isinstance(item, list)
-        and len(item) == 2  # noqa: PLR2004 a pair
-        and isinstance(item[0], str)
-        and _VARIABLE.fullmatch(item[0])
-    ):
-        return f"{item[0]}={item[1]}"
+    match item:
+        case str(name) if _VARIABLE.fullmatch(name):
+            return name
+        case [str(name), value] if _VARIABLE.fullmatch(name):
+            return f"{name}={value}"
     raise InvalidEnvironment(
         f'{where}, key \'environment\': {kind_of(item)} is not "NAME" or ["NAME", "value"].'
     )

@@ -1,7 +1,7 @@
-"""Where packages come from: the index settings of this machine and of the project.
+"""Package indexes: the settings of this machine and of the project.
 
-Addresses are part of an environment; user names and passwords are not. They are taken out of
-the addresses here, and travel as a secret (a netrc file) that no layer, hash or message sees.
+Addresses are part of an environment, credentials are not. This module separates them. Builds get
+the credentials as a secret (a netrc file), which is in no layer, hash or message.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ _logger = logging.getLogger(__package__)
 
 @dataclass(frozen=True)
 class Login:
-    """A user name and a password for a host."""
-
     host: str
     user: str
     password: str = field(repr=False)
@@ -46,11 +44,11 @@ class Indexes:
     """Index addresses without credentials, and the credentials beside them.
 
     Attributes:
-        default: The index instead of the public one, or None.
-        extra: Further indexes, all searched for the best version, as pip does.
-        find_links: Pages with links to packages.
+        default: None for the public index.
+        extra: All indexes are searched for the best version, as by pip.
+        find_links: Addresses of pages with links to packages, or folders of the project.
         trusted_hosts: Hosts whose certificates are not checked.
-        logins: For the hosts above; never part of a hash, a file of a context or a message.
+        logins: Never in a hash, a build context or a message.
     """
 
     default: str | None = None
@@ -60,18 +58,18 @@ class Indexes:
     logins: tuple[Login, ...] = field(default=(), repr=False)
 
     def hosts(self) -> set[str]:
-        """The hosts that are asked for packages."""
+        """The hosts of all addresses."""
         urls = [self.default or "", *self.extra, *self.find_links]
         return {host for url in urls if (host := urlsplit(url).hostname)}
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
-    """An address without its credentials, and the credentials."""
+    """Split an address from its credentials."""
     parts = urlsplit(url)
     if parts.hostname is None or (parts.username is None and parts.password is None):
         return url, None
     host = parts.netloc.rpartition("@")[2]
-    # `git+ssh://git@host` names an account, not a secret: it stays.
+    # `git+ssh://git@host` has the name of an account, which is no secret.
     if parts.scheme.endswith("ssh") and parts.password is None:
         return url, None
     login = Login(parts.hostname, unquote(parts.username or ""), unquote(parts.password or ""))
@@ -79,13 +77,12 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
 
 
 def machine_indexes(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Indexes:
-    """What this machine's uv and pip are set to use: variables before files, uv before pip.
+    """The index settings of this machine's uv and pip: variables before files, uv before pip.
 
     Addresses on this machine's disk are left out: a build cannot reach them.
 
     Args:
-        environ: ``UV_*``, ``PIP_*`` and ``PIP_CONFIG_FILE`` are read from it.
-        home: The home directory.
+        environ: Only ``UV_*``, ``PIP_*`` and ``XDG_CONFIG_HOME`` have an effect.
 
     Raises:
         InvalidConfig: A settings file cannot be read.
@@ -93,22 +90,26 @@ def machine_indexes(environ: Mapping[str, str] = os.environ, home: Path | None =
     home = home or Path.home()
     pip = _pip_settings(environ, home)
     uv = _uv_settings(environ, home)
-    # pip joins its variables with its files key by key; so does this.
+    # pip, too, prefers variables to files key by key.
     return _clean(
-        default=uv.default or pip.default,
-        extra=uv.extra or pip.extra,
-        find_links=uv.find_links or pip.find_links,
-        trusted_hosts=uv.trusted_hosts or pip.trusted_hosts,
+        Indexes(
+            default=uv.default or pip.default,
+            extra=uv.extra or pip.extra,
+            find_links=uv.find_links or pip.find_links,
+            trusted_hosts=uv.trusted_hosts or pip.trusted_hosts,
+        )
     )
 
 
 def project_indexes(machine: Indexes, requirements: Requirements) -> Indexes:
-    """The machine's indexes, with what a project's requirements files say put over them."""
+    """The machine's indexes and those of a project's requirements files; the latter win."""
     own = _clean(
-        default=requirements.index_url,
-        extra=requirements.extra_index_urls,
-        find_links=requirements.find_links,
-        trusted_hosts=requirements.trusted_hosts,
+        Indexes(
+            default=requirements.index_url,
+            extra=tuple(requirements.extra_index_urls),
+            find_links=tuple(requirements.find_links),
+            trusted_hosts=tuple(requirements.trusted_hosts),
+        )
     )
     return Indexes(
         default=own.default or machine.default,
@@ -120,7 +121,7 @@ def project_indexes(machine: Indexes, requirements: Requirements) -> Indexes:
 
 
 def with_netrc(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> Indexes:
-    """Add the logins that the user's netrc file has for these indexes; no others."""
+    """Add the logins of the user's netrc file, but only those for hosts of these indexes."""
     file = Path(environ.get("NETRC") or Path.home() / ".netrc")
     try:
         entries = netrc.netrc(str(file))
@@ -139,7 +140,7 @@ def with_netrc(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> Ind
 
 
 def netrc_file(logins: Sequence[Login]) -> bytes:
-    """Logins as a netrc file; the first of a host counts."""
+    """Logins as a netrc file; for each host, the first login counts."""
     lines = [
         f"machine {login.host} login {_quote(login.user)} password {_quote(login.password)}\n"
         for login in logins
@@ -153,13 +154,8 @@ def _quote(text: str) -> str:
     return text
 
 
-def _clean(
-    *,
-    default: str | None,
-    extra: Sequence[str],
-    find_links: Sequence[str],
-    trusted_hosts: Sequence[str],
-) -> Indexes:
+def _clean(raw: Indexes) -> Indexes:
+    """Move the credentials of addresses to ``logins``; leave out what a build cannot reach."""
     logins: list[Login] = []
 
     def reachable(urls: Sequence[str]) -> tuple[str, ...]:
@@ -169,7 +165,7 @@ def _clean(
             in_project = address.startswith(CODE_DIRECTORY)
             if urlsplit(address).scheme not in {"http", "https"} and not in_project:
                 _logger.debug(
-                    "Left out for builds, on this machine's disk: %s",
+                    "Not used in builds, because it is on this machine's disk: %s",
                     without_credentials(address),
                 )
                 continue
@@ -178,12 +174,11 @@ def _clean(
                 logins.append(login)
         return _unique(kept)
 
-    defaults = reachable([default] if default else [])
     return Indexes(
-        default=defaults[0] if defaults else None,
-        extra=reachable(extra),
-        find_links=reachable(find_links),
-        trusted_hosts=_unique(trusted_hosts),
+        default=next(iter(reachable([raw.default] if raw.default else [])), None),
+        extra=reachable(raw.extra),
+        find_links=reachable(raw.find_links),
+        trusted_hosts=_unique(raw.trusted_hosts),
         logins=tuple(logins),
     )
 
@@ -192,22 +187,14 @@ def _unique(items: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-@dataclass(frozen=True)
-class _Settings:
-    default: str | None = None
-    extra: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
-    trusted_hosts: tuple[str, ...] = ()
-
-
-def _pip_settings(environ: Mapping[str, str], home: Path) -> _Settings:
+def _pip_settings(environ: Mapping[str, str], home: Path) -> Indexes:
     """pip's configuration: https://pip.pypa.io/en/stable/topics/configuration/."""
     values: dict[str, str] = {}
     for file in _pip_files(environ, home):
         parser = configparser.RawConfigParser()
         try:
-            parser.read(file, encoding="utf-8")
-        except (configparser.Error, OSError, UnicodeDecodeError) as error:
+            parser.read(file, encoding="utf-8")  # passes over a missing file
+        except (configparser.Error, UnicodeDecodeError) as error:
             raise InvalidConfig(f"pip's settings '{file}' cannot be read: {error}.") from error
         for section in ("global", "install"):
             if parser.has_section(section):
@@ -215,7 +202,7 @@ def _pip_settings(environ: Mapping[str, str], home: Path) -> _Settings:
     for key in ("index-url", "extra-index-url", "find-links", "trusted-host"):
         if value := environ.get("PIP_" + key.upper().replace("-", "_")):
             values[key] = value
-    return _Settings(
+    return Indexes(
         default=values.get("index-url"),
         extra=tuple(values.get("extra-index-url", "").split()),
         find_links=tuple(values.get("find-links", "").split()),
@@ -224,23 +211,23 @@ def _pip_settings(environ: Mapping[str, str], home: Path) -> _Settings:
 
 
 def _pip_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Least important first."""
+    """The settings files of pip, the least important first."""
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
         return []
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [
+    return [
         Path("/etc/xdg/pip/pip.conf"),
         Path("/etc/pip.conf"),
         home / ".pip/pip.conf",
         home / "Library/Application Support/pip/pip.conf",
         config / "pip/pip.conf",
         Path(sys.prefix) / "pip.conf",
+        *([Path(own)] if own else []),
     ]
-    return [file for file in [*files, *([Path(own)] if own else [])] if file.is_file()]
 
 
-def _uv_settings(environ: Mapping[str, str], home: Path) -> _Settings:
+def _uv_settings(environ: Mapping[str, str], home: Path) -> Indexes:
     """uv's configuration: https://docs.astral.sh/uv/concepts/configuration-files/."""
     content: dict[str, Any] = {}
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -257,7 +244,7 @@ def _uv_settings(environ: Mapping[str, str], home: Path) -> _Settings:
     named = [index for index in content.get("index", []) if "url" in index]
     default = next((str(index["url"]) for index in named if index.get("default")), None)
     extra = [str(index["url"]) for index in named if not index.get("default")]
-    return _Settings(
+    return Indexes(
         default=environ.get("UV_DEFAULT_INDEX")
         or environ.get("UV_INDEX_URL")
         or default

@@ -1,4 +1,4 @@
-"""The table of kinds of environment: which file or key of MLproject has which reader and template."""
+"""The table of environment kinds: the reader and the template of each file or MLproject key."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class FileKind:
     """A kind of file that an image is built from.
 
     Attributes:
-        file: The name that counts where MLproject names no environment.
-        read: The file and the project's folder → what it declares; None for nothing.
-        template: The steps of the build.
+        file: The name to look for if MLproject names no environment.
+        read: Takes the file and the project's folder; None if the file declares no environment.
+            Raises InvalidEnvironment with file and line.
         key: The key of MLproject that names such a file; empty for none.
     """
 
@@ -38,14 +38,14 @@ class FileKind:
 
 @dataclass(frozen=True)
 class ImageKind:
-    """A key of MLproject for an image that exists; ``read`` takes file and key, and the value."""
+    """A key of MLproject for a ready image; ``read`` takes file and key, and the value."""
 
     key: str
     read: Callable[[str, object], DockerEnvironment]
 
 
-# Where MLproject names no environment, the first file of this order counts: MLflow's order, then
-# the files that MLflow does not read.
+# If MLproject names no environment, the first existing file of this table counts: MLflow's order,
+# then the files that MLflow does not read.
 KINDS: Final[tuple[FileKind | ImageKind, ...]] = (
     FileKind("python_env.yaml", read_python_env, key="python_env"),
     FileKind("conda.yaml", read_conda_env, CONDA_TEMPLATE, key="conda_env"),

@@ -1,4 +1,4 @@
-"""Packages that are files of the project: where they are here, and where in the container."""
+"""Packages that are files of the project: their paths on this machine and in the container."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from container_backend.machine import hash_file
 from container_backend.project import included_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from container_backend.machine import Content
 
@@ -22,11 +22,11 @@ _ARCHIVES: Final = (".whl", ".tar.gz", ".zip")
 
 
 def is_local(requirement: str, *folders: Path) -> bool:
-    """Whether a requirement is the path of a package, as pip tells.
+    """True for the path of a package, by pip's rules.
 
     Args:
-        requirement: As written, without options.
-        folders: What the path may be relative to.
+        requirement: The text without options.
+        folders: The path may be relative to any of them.
     """
     if requirement.startswith((".", "/", "~", "file:")):
         return True
@@ -37,17 +37,15 @@ def is_local(requirement: str, *folders: Path) -> bool:
 
 
 def path_in_project(value: str, root: Path, beside: Path, *, where: str) -> str:
-    """The path of a file or folder relative to the project's folder; ``.`` for that one.
+    """The path of a file or folder relative to the project's folder; ``.`` for that folder.
 
     Args:
-        value: A path or a ``file:`` address, relative to the project's folder, where pip would
-            run, or to the folder of the file that names it.
-        root: The project's folder.
-        beside: The folder of the file that names it.
-        where: That file and the line, for messages.
+        value: A path or a ``file:`` address, relative to ``root`` (where pip would run) or to
+            ``beside`` (the folder of the file that names it).
+        where: File and line, for messages.
 
     Raises:
-        InvalidEnvironment: It is not there, or not in the project.
+        InvalidEnvironment: The path does not exist, or is outside of the project.
     """
     root = root.resolve()
     named = Path(unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value)
@@ -64,31 +62,29 @@ def path_in_project(value: str, root: Path, beside: Path, *, where: str) -> str:
 
 
 def path_in_container(relative: str) -> str:
-    """Where a file or folder of the project is in a build, and in a run."""
+    """The path of a project's file or folder in builds and in runs."""
     return CODE_DIRECTORY if relative == "." else f"{CODE_DIRECTORY}/{relative}"
 
 
 def address_in_container(relative: str) -> str:
-    """The same as a ``file:`` address."""
+    """:func:`path_in_container` as a ``file:`` address."""
     return f"file://{quote(path_in_container(relative))}"
 
 
-def project_files(root: Path, wanted: Iterable[str]) -> dict[str, Content]:
-    """The content of files of a project, and of all files in folders of it.
+def project_files(root: Path, wanted: Sequence[str]) -> dict[str, Content]:
+    """The content of files and folders of a project, without what ``.dockerignore`` leaves out.
 
     Args:
-        root: The project's folder.
-        wanted: Paths in it; ``.`` for everything. What ``.dockerignore`` leaves out is left out.
+        wanted: Paths relative to ``root``; ``.`` for everything.
 
     Raises:
-        InvalidEnvironment: A file cannot be read, or is left out.
+        InvalidEnvironment: A file cannot be read, or ``.dockerignore`` leaves out a wanted path.
     """
-    names = list(wanted)
-    if not names:
+    if not wanted:
         return {}
     included = [path for path in included_files(root) if (root / path).is_file()]
     found: dict[str, Content] = {}
-    for name in names:
+    for name in wanted:
         inside = [path for path in included if name in {".", path} or path.startswith(f"{name}/")]
         if not inside:
             raise InvalidEnvironment(

@@ -1,13 +1,12 @@
-"""A lock that a project brings along: ``requirements.lock`` or ``pylock.toml``, used as it is.
+"""The lock of a project (``requirements.lock`` or ``pylock.toml``), and the lock of an image.
 
-``pylock.toml`` is described at https://packaging.python.org/en/latest/specifications/pylock-toml/.
+``pylock.toml``: https://packaging.python.org/en/latest/specifications/pylock-toml/
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from container_backend.environment.declared import Declared
+from container_backend.environment.pyproject import MOST_LOCK_BYTES, parse_toml
 from container_backend.environment.requirements import lines_of, parse_requirement
 from container_backend.environment.spec import spec_of
 from container_backend.errors import InvalidEnvironment
@@ -26,24 +26,20 @@ if TYPE_CHECKING:
 
     from container_backend.environment.spec import EnvironmentSpec
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+LOCK: Final = "requirements.lock"
 PYLOCK: Final = "pylock.toml"
-# A lock of a thousand packages has three megabytes.
-_MOST_BYTES: Final = 32 * 1024 * 1024
+# The path in an environment image, and in the build stage that makes the lock.
+LOCK_IN_IMAGE: Final = f"{ENVIRONMENT_DIRECTORY}/{LOCK}"
+LOCK_IN_STAGE: Final = f"/lock/{LOCK}"
+LOCK_STAGE: Final = "lock"
+_LAYER: Final = re.compile(r"# layer: (\w+)")
 
 
 def find_lock(root: Path, named: str | None) -> Path | None:
-    """The lock of a project: the one that the backend config names, or the one that lies there.
-
-    Args:
-        root: The project's folder; names are relative to it.
-        named: The key ``lock`` of the backend config.
+    """Find the lock of a project; ``named`` is the key ``lock`` of the backend config.
 
     Raises:
-        InvalidEnvironment: The one that is named is not there.
+        InvalidEnvironment: The named file is missing.
     """
     if named:
         file = (root / named).resolve()
@@ -54,12 +50,12 @@ def find_lock(root: Path, named: str | None) -> Path | None:
 
 
 def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
-    """The environment with what a lock says instead of what is declared.
+    """Replace the declared requirements of an environment by those of a lock.
 
     Raises:
-        InvalidEnvironment: The lock cannot be read, or something that is declared is not in it.
+        InvalidEnvironment: The lock cannot be read, or lacks a declared requirement.
     """
-    text = read_text(file, InvalidEnvironment, _MOST_BYTES)
+    text = read_text(file, InvalidEnvironment, MOST_LOCK_BYTES)
     if file.suffix == ".toml":
         _refuse_missing(file, spec, _versions_of_pylock(file, text))
         return replace(
@@ -87,11 +83,11 @@ def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
 
 
 def _versions_of_pylock(file: Path, text: str) -> dict[str, str | None]:
-    """Name → version; None where it has none, as a folder has not."""
+    """Name → version; None for a package without a version, such as a folder."""
+    packages = parse_toml(file, text).get("packages", [])
     try:
-        packages = tomllib.loads(text).get("packages", [])
         return {canonicalize_name(package["name"]): package.get("version") for package in packages}
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InvalidEnvironment(f"{file}: not a pylock.toml: {error}.") from error
 
 
@@ -107,11 +103,11 @@ def _versions(lines: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def _refuse_missing(file: Path, spec: EnvironmentSpec, locked: dict[str, str | None]) -> None:
-    """What was declared after the lock was made would be left out without a word."""
+    """Raise for a requirement that is newer than the lock: it would silently be left out."""
     for line in spec.requirements:
         wanted = parse_requirement(line)
         if wanted is None or wanted.marker is not None:
-            continue  # the build finds out whether a marker holds
+            continue  # only the build can evaluate a marker
         name = canonicalize_name(wanted.name)
         version = locked.get(name)
         try:
@@ -128,17 +124,9 @@ def _refuse_missing(file: Path, spec: EnvironmentSpec, locked: dict[str, str | N
             )
 
 
-LOCK: Final = "requirements.lock"
-# Where it is in an environment image, and in the stage of the Dockerfile that makes it.
-LOCK_IN_IMAGE: Final = f"{ENVIRONMENT_DIRECTORY}/{LOCK}"
-LOCK_IN_STAGE: Final = f"/lock/{LOCK}"
-LOCK_STAGE: Final = "lock"
-_LAYER: Final = re.compile(r"# layer: (\w+)")
-
-
 @dataclass(frozen=True)
 class Lock:
-    """What exactly is installed.
+    """The exact content of an environment.
 
     Attributes:
         text: A requirements file with hashes.
@@ -155,12 +143,12 @@ class Lock:
 
     @property
     def packages(self) -> list[str]:
-        """All of them, layer by layer."""
+        """The packages of all layers."""
         return [package for packages in self.layers.values() for package in packages]
 
 
 def read_lock(text: str) -> Lock:
-    """Read a lock that an image has. One of an older version names no layers."""
+    """Read the lock of an image; a lock of an older version names no layers."""
     layers: dict[str, list[str]] = {}
     layer = ""
     for line in text.splitlines():

@@ -1,4 +1,4 @@
-"""``pyproject.toml``, with or without ``uv.lock``, where nothing else says what to install."""
+"""``pyproject.toml``, with or without ``uv.lock`` → an environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from container_backend.environment.declared import PYTHON_VERSION, Declared, Line, own_python
+from container_backend.environment.declared import (
+    KNOWN_PYTHONS,
+    PYTHON_VERSION,
+    Declared,
+    Line,
+    allowed_python,
+    is_list_of_texts,
+    own_python,
+)
 from container_backend.environment.requirements import parse_requirement
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import read_text
@@ -25,26 +33,21 @@ else:
 PYPROJECT_FILE: Final = "pyproject.toml"
 LOCK_FILE: Final = "uv.lock"
 _VERSION_FILE: Final = ".python-version"
-# Versions to choose from where the launcher's own is not allowed: the newest that is.
-_KNOWN_MINORS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
-# Longer than any name; some write the whole text.
+# Longer than any name of a licence; some projects have its whole text here.
 _MOST_LICENCE_CHARACTERS: Final = 100
 # A lock of a thousand packages has three megabytes.
-_MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
+MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
 
 
 def licence_of(directory: Path) -> str:
-    """The licence that a project's ``pyproject.toml`` names (SPDX); empty for none.
+    """The licence in a project's ``pyproject.toml`` (SPDX); empty for none.
 
     https://packaging.python.org/en/latest/specifications/pyproject-toml/#license
-
-    Raises:
-        InvalidEnvironment: The file cannot be read.
     """
     file = directory / PYPROJECT_FILE
     project = _load(file).get("project") if file.is_file() else None
     licence = project.get("license") if isinstance(project, dict) else None
-    if isinstance(licence, dict):  # as it was written before there was a standard for it
+    if isinstance(licence, dict):  # the form before PEP 639
         licence = licence.get("text")
     if not isinstance(licence, str) or len(licence) > _MOST_LICENCE_CHARACTERS:
         return ""
@@ -52,13 +55,11 @@ def licence_of(directory: Path) -> str:
 
 
 def read_pyproject(file: Path, root: Path) -> Declared | None:
-    """Read a ``pyproject.toml``; None for one without a project, which only sets up tools.
+    """Read a ``pyproject.toml``; None for one with settings of tools only.
 
-    A project with a build system is installed itself, editable, so that what is imported is the
-    code of the run; one without is not, as with ``uv sync``. Groups and extras are left out.
-
-    Raises:
-        InvalidEnvironment: A file cannot be read, or the lock is older than the declaration.
+    A project with a build system is installed itself, editable: programs then import the code of
+    the run. As with ``uv sync``, other projects are not installed. Groups and extras are left out.
+    A lock that is older than the declaration is refused.
     """
     content = _load(file)
     project = content.get("project")
@@ -75,7 +76,7 @@ def read_pyproject(file: Path, root: Path) -> Declared | None:
                 remedy="Run `uv lock`.",
             )
         return declared
-    text = read_text(lock, InvalidEnvironment, _MOST_LOCK_BYTES)
+    text = read_text(lock, InvalidEnvironment, MOST_LOCK_BYTES)
     _refuse_old_lock(lock, text, file, project)
     files = {LOCK_FILE: text.encode()}
     if not is_package:
@@ -84,8 +85,13 @@ def read_pyproject(file: Path, root: Path) -> Declared | None:
 
 
 def _load(file: Path) -> dict[str, Any]:
+    return parse_toml(file, read_text(file, InvalidEnvironment))
+
+
+def parse_toml(file: Path, text: str) -> dict[str, Any]:
+    """Parse the text of a file; raises InvalidEnvironment if the text is not TOML."""
     try:
-        return tomllib.loads(read_text(file, InvalidEnvironment))
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidEnvironment(f"{file}: not TOML: {error}.") from error
 
@@ -104,7 +110,7 @@ def _is_package(content: Mapping[str, Any]) -> bool:
 
 def _dependencies(file: Path, project: Mapping[str, Any]) -> tuple[Line, ...]:
     listed = project.get("dependencies", [])
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+    if not is_list_of_texts(listed):
         raise InvalidEnvironment(f"{file}, key 'project.dependencies': a list is needed.")
     return tuple(Line(item, file, _line_of(file, item)) for item in listed)
 
@@ -130,34 +136,28 @@ def _python(root: Path, file: Path, project: Mapping[str, Any]) -> tuple[str | N
         raise InvalidEnvironment(
             f"{file}, key 'project.requires-python': '{declared}' is not a version specifier."
         ) from error
-    # "3.11" stands for its newest patch release, which ">=3.11.4" allows and "==3.11.*" too.
-    for minor in (own_python(), *_KNOWN_MINORS):
-        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
-            return (None, "") if minor == own_python() else (minor, str(file))
-    raise InvalidEnvironment(
-        f"{file}, key 'project.requires-python': '{declared}' allows none of "
-        f"{', '.join(_KNOWN_MINORS)}."
-    )
+    minor = allowed_python(allowed)
+    if minor is None:
+        raise InvalidEnvironment(
+            f"{file}, key 'project.requires-python': '{declared}' allows none of "
+            f"{', '.join(KNOWN_PYTHONS)}."
+        )
+    return (None, "") if minor == own_python() else (minor, str(file))
 
 
 def _refuse_old_lock(file: Path, text: str, declaration: Path, project: Mapping[str, Any]) -> None:
-    """A dependency that was added since the lock was made would be left out without a word."""
-    try:
-        packages = tomllib.loads(text).get("package", [])
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidEnvironment(f"{file}: not TOML: {error}.") from error
+    """Raise for a dependency that is newer than the lock: it would silently be left out."""
     own = [
         package
-        for package in packages
+        for package in parse_toml(file, text).get("package", [])
         if {"virtual", "editable", "directory"} & set(package.get("source", {}))
         and next(iter(package["source"].values())) == "."
     ]
     if not own:
         raise InvalidEnvironment(f"{file}: this project is not in it.", remedy="Run `uv lock`.")
-    listed = own[0].get("metadata", {}).get("requires-dist", [])
     locked = {
         (canonicalize_name(entry["name"]), SpecifierSet(entry.get("specifier", "")))
-        for entry in listed
+        for entry in own[0].get("metadata", {}).get("requires-dist", [])
     }
     for line in project.get("dependencies", []):
         wanted = parse_requirement(line)

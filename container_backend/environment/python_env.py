@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from container_backend.environment.declared import PYTHON_VERSION, Declared, Line
+from container_backend.environment.declared import (
+    PYTHON_VERSION,
+    Declared,
+    Line,
+    is_list_of_texts,
+    refuse_unknown_keys,
+)
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import load_mapping
 
@@ -20,21 +26,14 @@ _KEYS: Final = ("python", "build_dependencies", "dependencies")
 
 
 def read_python_env(file: Path, _root: Path) -> Declared:
-    """Read a ``python_env.yaml``.
-
-    Raises:
-        InvalidEnvironment: An unknown key, or a value that cannot be read, with its line.
-    """
+    """Read a ``python_env.yaml``."""
     content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
-    if unknown := [str(key) for key in content if key not in _KEYS]:
-        raise InvalidEnvironment(
-            f"{file}: unknown key '{unknown[0]}'.", remedy=f"Known keys: {', '.join(_KEYS)}."
-        )
+    refuse_unknown_keys(file, content, _KEYS)
     numbers = line_numbers(node)
-    lines = []
+    lines: list[Line] = []
     for key in ("build_dependencies", "dependencies"):
         items = content.get(key) or []
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        if not is_list_of_texts(items):
             raise InvalidEnvironment(f"{file}, key '{key}': a list of requirements is needed.")
         lines += [
             Line(item, file, number)
@@ -50,7 +49,7 @@ def read_python_env(file: Path, _root: Path) -> Declared:
 
 
 def line_numbers(node: yaml.MappingNode | None) -> dict[str, list[int]]:
-    """Key → the line of each item of its list."""
+    """Key → the line number of each item of its list."""
     if node is None:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""The environment of an entry point: which file declares it, and what a lock or the config adds."""
+"""The environment of an entry point: its file, and the additions of a lock and the config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from container_backend.project import EntryPoint, Project
 
 APT_FILE: Final = "apt.txt"
-_MINOR: Final = "minor"
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, and apt's `name=version`.
 _SYSTEM_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 
@@ -34,27 +33,24 @@ def read_environment(
 ) -> EnvironmentSpec | DockerEnvironment:
     """Read the environment of an entry point.
 
-    The nearest one counts: what the entry point names, what the project names, the first file of
-    ``KINDS`` that exists, nothing. A lock replaces what is declared.
+    The nearest one counts: the entry point's, the project's, the first existing file of ``KINDS``.
 
     Args:
-        project: The project.
-        entry_point: One of its entry points; None for the project's own environment.
-        config: ``system_packages``, ``python_match`` and ``lock`` are taken from it.
-        locked: False to read what is declared, even beside a lock.
+        entry_point: None for the project's own environment.
+        config: Only ``system_packages``, ``python_match`` and ``lock`` have an effect.
+        locked: False to ignore locks.
 
     Raises:
-        InvalidEnvironment: A file is missing, or says something it may not.
+        InvalidEnvironment: A file is missing or invalid.
     """
     found = _read(project, entry_point)
     if isinstance(found, DockerEnvironment):
         return found
     spec = spec_of(found, project.directory)
-    if config.python_match == _MINOR:
+    if config.python_match == "minor":
         spec = replace(spec, python=".".join(spec.python.split(".")[:2]))
-    if locked and not spec.lock:
-        lock = find_lock(project.directory, config.lock)
-        spec = with_lock(spec, lock, project.directory) if lock else spec
+    if locked and not spec.lock and (lock := find_lock(project.directory, config.lock)):
+        spec = with_lock(spec, lock, project.directory)
     return replace(spec, system_packages=_system_packages(project, config))
 
 
@@ -75,16 +71,10 @@ def _read(project: Project, entry_point: EntryPoint | None) -> Declared | Docker
             return kind.read(where, value)
         file = _named_file(project.directory, where, value)
         return _by(kind, file, project.directory) or Declared()
-    return _read_unnamed(project.directory)
-
-
-def _read_unnamed(root: Path) -> Declared:
-    for kind in KINDS:
-        if isinstance(kind, FileKind) and (root / kind.file).is_file():
-            found = _by(kind, root / kind.file, root)
-            if found is not None:
-                return found
-    return Declared()
+    root = project.directory
+    files = [kind for kind in KINDS if isinstance(kind, FileKind)]
+    found = (_by(kind, root / kind.file, root) for kind in files if (root / kind.file).is_file())
+    return next(filter(None, found), Declared())
 
 
 def _by(kind: FileKind, file: Path, root: Path) -> Declared | None:
@@ -106,7 +96,7 @@ def _named_file(root: Path, where: str, value: object) -> Path:
 
 
 def _system_packages(project: Project, config: BackendConfig) -> tuple[str, ...]:
-    """Those of the backend config and of ``apt.txt``, a name a line, ``#`` for comments."""
+    """The packages of the backend config and of ``apt.txt`` (``#`` begins a comment)."""
     named = [(name, "the backend config, key 'system_packages'") for name in config.system_packages]
     file = project.directory / APT_FILE
     if file.is_file():

@@ -1,6 +1,6 @@
-"""Requirements files, as pip reads them: includes, constraints, options, one requirement a line.
+"""Requirements files by pip's rules: includes, constraints, options, one requirement a line.
 
-The format is described at https://pip.pypa.io/en/stable/reference/requirements-file-format/.
+The format: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -32,18 +32,19 @@ _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
 _CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
-# Options that say how to install, and that uv reads from a requirements file as pip does.
+# Installer options that uv reads from a requirements file as pip does.
 _PASSED_ON = frozenset(
     {"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"}
 )
-# Options that may be given more than once, and where their values go.
+# Options that may be repeated → the attribute of `Requirements` that collects their values.
 _COLLECTED = {
     "--extra-index-url": "extra_index_urls",
     "-f": "find_links",
     "--find-links": "find_links",
     "--trusted-host": "trusted_hosts",
 }
-_INCLUDES = frozenset({"-r", "--requirement", "-c", "--constraint"})
+_CONSTRAINTS = frozenset({"-c", "--constraint"})
+_INCLUDES = _CONSTRAINTS | {"-r", "--requirement"}
 _INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
 _EDITABLE = frozenset({"-e", "--editable"})
 _FIND_LINKS = frozenset({"-f", "--find-links"})
@@ -53,17 +54,17 @@ _IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
 @dataclass
 class Requirements:
-    """What requirements files say, includes resolved. Filled while reading, then only read.
+    """The content of requirements files, with the files that they include.
 
     Attributes:
-        requirements: What to install: one requirement a line, or an option on how to.
-        constraints: Versions for whatever gets installed.
+        requirements: One requirement or installer option a line.
+        constraints: Versions for packages that other requirements need.
         index_url: The index instead of the default one; may contain credentials.
-        extra_index_urls: Further indexes; may contain credentials.
-        find_links: Pages with links to packages, or folders of the project, as paths in the
-            container.
+        extra_index_urls: May contain credentials.
+        find_links: Addresses of pages with links to packages, or paths in the container of
+            folders of the project.
         trusted_hosts: Hosts whose certificates are not checked.
-        local: Packages, and folders of packages, of the project: their paths, relative to it.
+        local: Paths in the project of packages and of folders of packages.
     """
 
     requirements: list[Line] = field(default_factory=list)
@@ -76,35 +77,33 @@ class Requirements:
 
 
 def read_requirements(
-    lines: Sequence[Line],
-    root: Path,
-    environ: Mapping[str, str] = os.environ,
+    lines: Sequence[Line], root: Path, environ: Mapping[str, str] = os.environ
 ) -> Requirements:
     """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
 
     Args:
-        lines: The lines, comments and all.
-        root: The project's folder; files outside of it are not read.
+        root: The project's folder; files outside of it are refused.
         environ: For ``${NAME}``, which pip expands.
 
     Raises:
-        InvalidEnvironment: A file that is not there, a line that is not a requirement, an option
-            that is not known, or two pins that contradict each other.
+        InvalidEnvironment: A file is missing, a line or an option is invalid, or two pins
+            contradict each other.
     """
     found = Requirements()
+    reader = _Reader(root, environ, found)
     for line in lines:
-        _read_line(line, found, root, environ, seen=(), into=found.requirements)
+        reader.read_line(line, (), found.requirements)
     _refuse_contradictions(found.requirements)
     return found
 
 
 def read_requirements_file(file: Path, root: Path) -> Declared:
-    """A requirements file that declares an environment by itself."""
+    """Read a requirements file that is a whole environment."""
     return Declared((Line(f"-r {file.name}", root / "(project)", 1),))
 
 
 def parse_requirement(line: str) -> Requirement | None:
-    """A line without its options; None for an option, a path or an address without a name."""
+    """The requirement of a line; None for an option, a path or an address without a name."""
     try:
         return Requirement(line.split(" --", maxsplit=1)[0])
     except InvalidRequirement:
@@ -112,57 +111,107 @@ def parse_requirement(line: str) -> Requirement | None:
 
 
 def lines_of(file: Path, text: str) -> Iterator[Line]:
-    """The logical lines of a file: continuations joined, comments and blank lines left out."""
-    joined = ""
-    start = 0
-    for number, raw in enumerate(text.splitlines(), start=1):
+    """The lines of a file: continuations are joined, comments and blank lines are left out."""
+    joined, start = "", 0
+    # The empty line ends a continuation at the end of the text.
+    for number, raw in enumerate([*text.splitlines(), ""], start=1):
         start = start or number
         is_comment = raw.lstrip().startswith("#")
         if raw.endswith("\\") and not is_comment:
             joined += raw.rstrip("\\")
             continue
-        content = _COMMENT.sub("", joined + ("" if is_comment else raw)).strip()
-        if content:
+        if content := _COMMENT.sub("", joined + ("" if is_comment else raw)).strip():
             yield Line(content, file, start)
         joined, start = "", 0
-    if content := _COMMENT.sub("", joined).strip():
-        yield Line(content, file, start)
 
 
-def _read_line(
-    line: Line,
-    found: Requirements,
-    root: Path,
-    environ: Mapping[str, str],
-    *,
-    seen: tuple[Path, ...],
-    into: list[Line],
-) -> None:
-    text = _expand(_COMMENT.sub("", line.text).strip(), environ)
-    if not text:
-        return
-    if not text.startswith("-"):
-        into.append(Line(_requirement(text, line, found, root), line.file, line.number))
-        return
-    option, value = _split_option(text, line)
-    if option in _INCLUDES:
-        target = found.constraints if option in {"-c", "--constraint"} else into
-        _read_file(_included(value, line, root), line, found, root, environ, seen=seen, into=target)
-    elif option in _INDEX:
-        found.index_url = value
-    elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
-        found.find_links.append(path_in_container(_local(value, line, found, root)))
-    elif option in _COLLECTED:
-        getattr(found, _COLLECTED[option]).append(value)
-    elif option in _PASSED_ON:
-        into.append(Line(f"{option} {value}".strip(), line.file, line.number))
-    elif option in _EDITABLE:
-        editable = _local_requirement(value, line, found, root)
-        into.append(Line(f"--editable {editable}", line.file, line.number))
-    elif option not in _IGNORED:
-        raise InvalidEnvironment(
-            f"{line.where}: the option '{option}' is not supported in a requirements file."
-        )
+@dataclass(frozen=True)
+class _Reader:
+    root: Path
+    environ: Mapping[str, str]
+    found: Requirements
+
+    def read_line(self, line: Line, including: tuple[Path, ...], into: list[Line]) -> None:
+        """Add the content of a line to ``found``; requirements go ``into`` one of its lists.
+
+        Args:
+            including: The files that include this line, outermost first.
+        """
+        text = _COMMENT.sub("", line.text).strip()
+        # pip leaves unset variables as they are, too.
+        text = _VARIABLE.sub(lambda match: self.environ.get(match[1], match[0]), text)
+        if not text:
+            return
+        if not text.startswith("-"):
+            into.append(replace(line, text=self._requirement(text, line)))
+            return
+        option, value = _split_option(text, line)
+        if option in _INCLUDES:
+            target = self.found.constraints if option in _CONSTRAINTS else into
+            self._read_file(_included(value, line, self.root), line, including, target)
+        elif option in _INDEX:
+            self.found.index_url = value
+        elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
+            self.found.find_links.append(path_in_container(self._local(value, line)))
+        elif option in _COLLECTED:
+            getattr(self.found, _COLLECTED[option]).append(value)
+        elif option in _PASSED_ON:
+            into.append(replace(line, text=f"{option} {value}".strip()))
+        elif option in _EDITABLE:
+            into.append(replace(line, text=f"--editable {self._local_requirement(value, line)}"))
+        elif option not in _IGNORED:
+            raise InvalidEnvironment(
+                f"{line.where}: the option '{option}' is not supported in a requirements file."
+            )
+
+    def _read_file(
+        self, file: Path, line: Line, including: tuple[Path, ...], into: list[Line]
+    ) -> None:
+        including = (*including, file)
+        if file in including[:-1]:
+            circle = " → ".join(path.name for path in including)
+            raise InvalidEnvironment(f"{line.where}: the files include each other: {circle}.")
+        if not file.is_file():
+            raise InvalidEnvironment(
+                f"{line.where}: there is no file '{file}'.",
+                remedy="Correct the name, or add the file to the project.",
+            )
+        for inner in lines_of(file, read_text(file, InvalidEnvironment)):
+            self.read_line(inner, including, into)
+
+    def _requirement(self, text: str, line: Line) -> str:
+        """The requirement in one canonical spelling, so that spelling does not change the hash."""
+        requirement, *options = re.split(r"\s+(?=--)", text)
+        if is_local(requirement, self.root, line.file.parent):
+            return self._local_requirement(requirement, line)
+        if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
+            return text
+        try:
+            parsed = Requirement(requirement)
+        except InvalidRequirement as error:
+            remedy = None
+            if _CONDA_PIN.match(requirement):
+                remedy = f"That is conda's way; write '{requirement.replace('=', '==', 1)}'."
+            first = str(error).splitlines()[0]
+            raise InvalidEnvironment(
+                f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
+            ) from error
+        if parsed.url and parsed.url.startswith("file:"):
+            parsed.url = address_in_container(self._local(parsed.url, line))
+        return " ".join([_spell(parsed), *(option.strip() for option in options)])
+
+    def _local_requirement(self, value: str, line: Line) -> str:
+        """``./package[extra] ; marker`` → the same with the address in the container."""
+        requirement, semicolon, marker = value.partition(";")
+        path, bracket, extras = requirement.strip().partition("[")
+        address = address_in_container(self._local(path, line))
+        return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
+
+    def _local(self, value: str, line: Line) -> str:
+        """The path in the project; the path becomes part of the environment."""
+        relative = path_in_project(value, self.root, line.file.parent, where=line.where)
+        self.found.local.append(relative)
+        return relative
 
 
 def _split_option(text: str, line: Line) -> tuple[str, str]:
@@ -185,10 +234,10 @@ def _split_option(text: str, line: Line) -> tuple[str, str]:
 
 
 def _included(value: str, line: Line, root: Path) -> Path:
-    """The file that a line includes: relative to its own file, as pip reads it.
+    """The file that a line includes; the path is relative to the line's own file, as for pip.
 
-    MLflow writes the lines of an environment file into a requirements file in the project's folder:
-    there, that one comes first (``mlflow.utils.virtualenv._create_virtualenv``).
+    In a YAML file, the project's folder comes first: MLflow writes these lines into a
+    requirements file there (``mlflow.utils.virtualenv._create_virtualenv``).
     """
     if "://" in value:
         raise InvalidEnvironment(
@@ -206,58 +255,8 @@ def _included(value: str, line: Line, root: Path) -> Path:
     return next((file for file in inside if file.is_file()), inside[0])
 
 
-def _read_file(
-    file: Path,
-    line: Line,
-    found: Requirements,
-    root: Path,
-    environ: Mapping[str, str],
-    *,
-    seen: tuple[Path, ...],
-    into: list[Line],
-) -> None:
-    if file in seen:
-        circle = " → ".join(path.name for path in (*seen, file))
-        raise InvalidEnvironment(f"{line.where}: the files include each other: {circle}.")
-    if not file.is_file():
-        raise InvalidEnvironment(
-            f"{line.where}: there is no file '{file}'.",
-            remedy="Correct the name, or add the file to the project.",
-        )
-    text = read_text(file, InvalidEnvironment)
-    for inner in lines_of(file, text):
-        _read_line(inner, found, root, environ, seen=(*seen, file), into=into)
-
-
-def _expand(text: str, environ: Mapping[str, str]) -> str:
-    """``${NAME}`` → the variable's value; unset ones stay, as with pip."""
-    return _VARIABLE.sub(lambda match: environ.get(match.group(1), match.group(0)), text)
-
-
-def _requirement(text: str, line: Line, found: Requirements, root: Path) -> str:
-    """The requirement in one canonical spelling, so that spelling does not change the hash."""
-    requirement, *options = re.split(r"\s+(?=--)", text)
-    if is_local(requirement, root, line.file.parent):
-        return _local_requirement(requirement, line, found, root)
-    if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
-        return text
-    try:
-        parsed = Requirement(requirement)
-    except InvalidRequirement as error:
-        remedy = None
-        if _CONDA_PIN.match(requirement):
-            remedy = f"That is conda's way; write '{requirement.replace('=', '==', 1)}'."
-        first = str(error).splitlines()[0]
-        raise InvalidEnvironment(
-            f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
-        ) from error
-    if parsed.url and parsed.url.startswith("file:"):
-        parsed.url = address_in_container(_local(parsed.url, line, found, root))
-    return " ".join([_spell(parsed), *(option.strip() for option in options)])
-
-
 def _spell(parsed: Requirement) -> str:
-    """Ours, not ``str(parsed)``: that one changed between versions of ``packaging``."""
+    """Our own spelling: ``str(parsed)`` changed between versions of ``packaging``."""
     spelled: str = canonicalize_name(parsed.name)
     if parsed.extras:
         spelled += f"[{','.join(sorted(parsed.extras))}]"
@@ -267,23 +266,8 @@ def _spell(parsed: Requirement) -> str:
     return f"{spelled} ; {parsed.marker}" if parsed.marker else spelled
 
 
-def _local_requirement(value: str, line: Line, found: Requirements, root: Path) -> str:
-    """``./package[extra] ; marker`` → the same, where it will be in the container."""
-    requirement, semicolon, marker = value.partition(";")
-    path, bracket, extras = requirement.strip().partition("[")
-    address = address_in_container(_local(path, line, found, root))
-    return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
-
-
-def _local(value: str, line: Line, found: Requirements, root: Path) -> str:
-    """The path in the project; written down as part of the environment."""
-    relative = path_in_project(value, root, line.file.parent, where=line.where)
-    found.local.append(relative)
-    return relative
-
-
 def _refuse_contradictions(lines: Sequence[Line]) -> None:
-    """Two exact and different pins of one package, neither of them conditional."""
+    """Refuse two different pins of one package, if neither has a marker."""
     pins: dict[str, tuple[str, Line]] = {}
     for line in lines:
         parsed = parse_requirement(line.text)

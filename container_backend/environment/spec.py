@@ -1,4 +1,4 @@
-"""The specification of an environment that is built, whatever file declares it."""
+"""The specification of an environment that is built; the same for every kind of file."""
 
 from __future__ import annotations
 
@@ -33,26 +33,25 @@ _URL: Final = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """All that is declared about an environment that is built, and nothing else.
+    """The whole declaration of an environment that is built; hashed unless an attribute says not.
 
     Attributes:
-        python: The version wanted: ``3.11``, or exactly ``3.11.7``.
-        python_source: The file that names the version, for messages; not part of the environment.
+        python: ``3.11``, or exactly ``3.11.7``.
+        python_source: The file that names the version, for messages; not hashed.
         requirements: Sorted lines for the installer.
         constraints: Sorted lines for the installer.
-        indexes: Where packages come from: this machine's settings and the project's.
-        installer_indexes: Where the installer itself comes from: this machine's settings alone.
-            Not part of the environment.
-        conda: What conda installs beneath; None for an environment of Python packages alone.
+        indexes: The indexes of this machine's settings and of the project; only addresses are
+            hashed.
+        installer_indexes: Where the installer comes from: this machine's settings alone. Not
+            hashed.
         system_packages: Names of Debian packages, sorted.
-        files: Path in the project → content, of what is installed from the project itself; as
-            it was when it was hashed.
-        lock: The kind of lock: ``requirements.lock`` (its lines are the requirements),
-            ``pylock.toml`` or ``uv.lock`` (among the files); empty for none.
-        lock_text: Of a ``pylock.toml``.
-        direct: Names of the packages that the project names itself; the others are there because
-            of these. Part of the environment only by way of the requirements.
-        template: The steps of the build; part of the environment by the text of its file.
+        files: Path in the project → content, for packages that are installed from the project.
+        lock: ``requirements.lock`` (its lines are the requirements), ``pylock.toml`` or
+            ``uv.lock`` (one of the files); empty for none.
+        lock_text: The text of a ``pylock.toml``.
+        direct: Canonical names of the packages that the project names; the others are their
+            dependencies. Not hashed.
+        template: Hashed by its text.
     """
 
     python: str
@@ -71,11 +70,7 @@ class EnvironmentSpec:
 
 
 def spec_of(declared: Declared, root: Path) -> EnvironmentSpec:
-    """The specification with what the lines include, and this machine's indexes.
-
-    Raises:
-        InvalidEnvironment: A requirement cannot be read, or a file is missing.
-    """
+    """Read the included files and this machine's index settings, and :func:`specify`."""
     requirements = read_requirements(declared.lines, root)
     files = project_files(root, requirements.local)
     return specify(declared, requirements, files, machine_indexes())
@@ -87,13 +82,12 @@ def specify(
     local: Mapping[str, Content],
     machine: Indexes,
 ) -> EnvironmentSpec:
-    """The one way from what is declared to a specification. Pure.
+    """The only way to make an environment's specification. Pure.
 
     Args:
-        declared: What a reader gave.
-        requirements: Its lines, with what they include.
-        local: Path → content of the project's own packages among the requirements.
-        machine: The indexes that this machine is set to use.
+        requirements: The declared lines, with the included files.
+        local: Path → content of the requirements that are packages in the project.
+        machine: The indexes of this machine's settings.
     """
     logins: list[Login] = []
     wanted = _without_logins(requirements.requirements, logins)
@@ -115,13 +109,13 @@ def specify(
 
 
 def _names(requirements: Sequence[str]) -> tuple[str, ...]:
-    """The names in some lines; options and addresses have none."""
+    """Canonical names; options and addresses have none."""
     parsed = map(parse_requirement, requirements)
     return tuple(sorted({canonicalize_name(each.name) for each in parsed if each is not None}))
 
 
 def _without_logins(lines: Sequence[Line], logins: list[Login]) -> tuple[str, ...]:
-    """The lines sorted, each once, and the credentials of their addresses apart."""
+    """Sorted lines without duplicates; credentials in addresses are moved to ``logins``."""
 
     def apart(match: re.Match[str]) -> str:
         address, login = split_credentials(match.group())

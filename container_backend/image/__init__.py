@@ -1,8 +1,8 @@
-"""The environment image: its hash, its Dockerfile, found, built, pulled, listed, removed.
+"""Environment images: hashed, rendered as a Dockerfile, found, built, pulled, listed, removed.
 
-From an `EnvironmentSpec` to an image that is on the engine. `hash.py` decides what makes two
-environments the same; `find.py` decides where an image comes from. Progress and BuildKit have
-rooms of their own inside. This room never starts a container of a run.
+An `EnvironmentSpec` becomes an image on the engine. `hash.py` decides which environments are the
+same; `find.py` decides on the source of an image. `progress` and `buildkit` are rooms of their
+own. This room never starts a container.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The base image of an environment, and the description of an image that was found."""
+"""The base image of an environment, and the description of a found environment image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from container_backend.engine import variables_in
 from container_backend.errors import ImageUnavailable, NotThere, Refused
 from container_backend.image.hash import BaseImage
-from container_backend.image.registry import login_for, repository_of
+from container_backend.image.registry import login_for, own_digest
 from container_backend.labels_and_tags import LABEL_BASE_IMAGE
 from container_backend.machine import base_digest_in
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-# When the registry of a base is asked.
+# When to ask an image's registry: the values of `pull` in the backend config.
 MISSING: Final = "missing"
 ALWAYS: Final = "always"
 NEVER: Final = "never"
@@ -28,13 +28,10 @@ class EnvironmentImage:
     """An environment image on an engine.
 
     Attributes:
-        reference: Its name.
-        id: ``sha256:…``; what a container is created from, so that a moved name cannot matter.
-        digest: The repository digest where it came from a registry, else the id.
-        hash: The environment hash.
-        repository_digest: ``NAME@DIGEST`` by which a registry has it; empty where none has.
-        python_path: Its PYTHONPATH; empty where it has none.
-        entrypoint: What starts its programs; empty where it has none.
+        id: ``sha256:…``; containers are created from the id, because a name may move.
+        digest: The repository digest of an image from a registry, else the id.
+        hash: The environment hash; empty for an image that was not built from one.
+        repository_digest: ``NAME@DIGEST`` in a registry; empty for an image in none.
     """
 
     reference: str
@@ -53,18 +50,15 @@ def resolve_base(
     *,
     pull: str = MISSING,
 ) -> BaseImage:
-    """Find out which image a base's name stands for, without downloading it.
+    """Find the digest of a base image, without a download.
 
-    The one of the digest in the name; the one on the engine if there is one; the registry's.
+    The digest in the name counts, else the engine's image, else the registry's.
 
     Args:
-        engine: Where it will be built on.
-        reference: The name.
-        docker_auth: A login for its registry.
-        pull: ``missing``; ``always`` to ask the registry first, ``never`` not to ask it at all.
+        pull: ``missing``; ``always`` to ask the registry first; ``never`` to ask no registry.
 
     Raises:
-        ImageUnavailable: Neither has it, or the registry cannot be asked.
+        ImageUnavailable: Neither has the image, or the registry does not answer.
     """
     _, _, digest = reference.partition("@")
     if digest:
@@ -90,20 +84,16 @@ def resolve_base(
 
 
 def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:
-    """Pinned by its repository digest; an image made on this engine has none, just a name."""
-    repository = repository_of(reference)
-    for entry in inspected.get("RepoDigests") or []:
-        name, _, digest = str(entry).partition("@")
-        if repository_of(name) == repository:
-            return BaseImage(reference, digest, f"{reference}@{digest}")
+    """Pin an image by its repository digest; an image that was made on this engine has none."""
+    if digest := own_digest(reference, inspected):
+        return BaseImage(reference, digest, f"{reference}@{digest}")
     return BaseImage(reference, str(inspected["Id"]), reference)
 
 
 def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
-    """What a name stood for when the environment images of an engine were built, the newest first.
+    """The bases of that name in the labels of an engine's environment images, newest first.
 
-    An image that came in a file, or from a registry, knows what it was built on; the engine that
-    has it need not have its base.
+    An image from a file or a registry has these labels, even if the engine does not have the base.
     """
     listed = engine.images.find(f"{LABEL_BASE_IMAGE}={reference}")
     digests = [
@@ -117,5 +107,5 @@ def bases_of_images(engine: Engine, reference: str) -> list[BaseImage]:
 
 
 def python_path_of(inspected: Mapping[str, Any]) -> str:
-    """The PYTHONPATH of an image, as the engine describes it; empty where it has none."""
+    """The PYTHONPATH of an image; empty for none."""
     return variables_in(inspected).get("PYTHONPATH", "")

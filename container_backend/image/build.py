@@ -1,4 +1,4 @@
-"""A plan → its image: built, and then named and labelled by what was installed."""
+"""Builds the image of a plan, and then adds its name, its labels and its bill of materials."""
 
 from __future__ import annotations
 
@@ -49,17 +49,16 @@ if TYPE_CHECKING:
     from container_backend.image.buildkit import StepEvent
     from container_backend.image.hash import ImagePlan
 
-# Where this machine's certificates may be, in the order in which tools look.
+# Variables that name a file with certificates, the most important first.
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# What a proxy is told by; BuildKit gives these to every step and keeps them out of the image.
+# BuildKit gives these to every step, and keeps them out of the image.
 # https://docs.docker.com/reference/dockerfile/#predefined-args
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-# How many times a build is begun, at the most, where others take its image away.
+# How often a build is started, if other processes keep removing its image.
 _MOST_ROUNDS = 10
 T = TypeVar("T")
-# Where an image says what is installed in it: templates/describe_packages.py, dpkg, os-release(5).
-PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
-_CONDA = "conda"
+# The files that list an image's packages: templates/describe_packages.py, dpkg, os-release(5).
+_PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
 _DPKG = "/var/lib/dpkg/status"
 _OS_RELEASE = "/usr/lib/os-release"
 
@@ -72,13 +71,10 @@ def build(
     no_cache: bool = False,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> Lock | None:
-    """Build the image of a plan. It has its name and its hash only when all of it is there.
+    """Build the image of a plan; returns its lock, None if no package is declared.
 
-    The digest of the lock is known when everything is built, and so is the bill of materials: they
-    are put into the built image by a second build, which takes a tenth of a second.
-
-    Returns:
-        What was installed; None where nothing is locked.
+    A second build of a tenth of a second adds the name, the labels and the bill of materials,
+    because the lock is known only after the first one. So an image with a name is complete.
 
     Raises:
         BuildError: The build failed; the message has the step, its output and a hint.
@@ -89,10 +85,10 @@ def build(
 
 
 def _in_rounds(work: Callable[[], T]) -> T:
-    """Again where an image is gone: others that build the same have the same image, and remove it.
+    """Repeat the work if another process removes its image meanwhile.
 
-    Processes of one user wait for each other (:mod:`container_backend.image.prune`), those of
-    several do not. The second time, the engine knows all steps.
+    Equal builds make the same image. Only processes of one user wait for each other
+    (:mod:`container_backend.image.prune`). The next round uses the engine's cache.
     """
     for _ in range(_MOST_ROUNDS - 1):
         try:
@@ -111,11 +107,6 @@ def _build_once(
     request: BuildRequest,
     on_progress: Callable[[StepEvent], None] | None,
 ) -> Lock | None:
-    """Build, and give it its name.
-
-    Raises:
-        NotThere: Another process built the same at the same time, and removed what both had.
-    """
     image_id = build_image(engine, request, on_progress=on_progress)
     try:
         lock, installed = _read_installed(engine, image_id)
@@ -135,25 +126,19 @@ def resolve(
     anew: bool = False,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> Lock | None:
-    """What would be installed; no image is left.
+    """Resolve the requirements of a plan, and keep no image; None if no package is declared.
 
     Args:
-        plan: Which environment.
-        docker_auth: A login for the base's registry.
-        anew: Whether the indexes are asked although the engine knows an answer of before.
-        on_progress: Told of each step.
-
-    Returns:
-        The lock; None where nothing is declared.
+        anew: Ask the indexes again, even if the engine has the answer in its cache.
 
     Raises:
-        BuildError: The requirements cannot be met, or the engine cannot find out.
+        BuildError: The requirements cannot be met, or the build failed otherwise.
     """
     if not plan.is_locked:
         return None
     request = _request(engine, plan, docker_auth, target=LOCK_STAGE)
     if anew:
-        # Only the step that resolves sees this file.
+        # A new file in this folder invalidates the cache of the step that resolves.
         now = {"declared/asked-at": str(time.time_ns()).encode()}
         request = replace(request, context={**request.context, **now})
 
@@ -170,45 +155,46 @@ def resolve(
 
 
 def lock_of(engine: Engine, reference: str) -> Lock | None:
-    """The lock in an environment image; None where it has none.
-
-    Raises:
-        EngineError: The image is missing, or the engine does not answer.
-    """
+    """The lock in an environment image; None for an image without a lock."""
     return _read_lock(engine, reference, LOCK_IN_IMAGE)
 
 
-def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
-    """Files of an image are read by way of a container, which is never started."""
+@contextmanager
+def container_to_read(engine: Engine, image: str) -> Iterator[str]:
+    """A container that is never started: an engine has no other access to an image's files."""
     container = engine.containers.create(image, command=["true"], labels=NO_LABELS)
     try:
-        content = engine.containers.read_file(container, path)
+        yield container
     finally:
         engine.containers.remove(container)
+
+
+def _read_lock(engine: Engine, image: str, path: str) -> Lock | None:
+    with container_to_read(engine, image) as container:
+        content = engine.containers.read_file(container, path)
     return None if content is None else read_lock(content.decode())
 
 
 def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]:
     containers = engine.containers
-    container = containers.create(image, command=["true"], labels=NO_LABELS)
-    try:
+    with (
+        container_to_read(engine, image) as container,
+        tempfile.TemporaryDirectory(prefix="container-backend-") as temporary,
+    ):
         lock = containers.read_file(container, LOCK_IN_IMAGE)
-        with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
-            folder = Path(temporary)
-            containers.copy_folder(container, PACKAGES_IN_IMAGE, folder)
-            told = {file.stem: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
+        folder = Path(temporary)
+        containers.copy_folder(container, _PACKAGES_IN_IMAGE, folder)
+        lists = {file.stem: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
         dpkg = containers.read_file(container, _DPKG) or b""
         os_release = containers.read_file(container, _OS_RELEASE) or b""
-    finally:
-        containers.remove(container)
-    conda = told.pop(_CONDA, [])
-    python = [package for packages in told.values() for package in packages]
+    conda = lists.pop("conda", [])
+    python = [package for packages in lists.values() for package in packages]
     installed = Installed(python, conda, dpkg.decode(), os_release.decode())
     return (None if lock is None else read_lock(lock.decode())), installed
 
 
 def _discard(engine: Engine, image_id: str) -> None:
-    """Remove an image without a name, which would only fill the disk."""
+    """Remove the image unless it has a name."""
     with suppress(EngineError):
         if not engine.images.inspect(image_id)["RepoTags"]:
             engine.images.remove(image_id, prune=False)
@@ -234,7 +220,10 @@ def _request(
 
 
 def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, bill: bytes) -> None:
-    """Bill of materials and labels, and with them the name. BuildKit builds on names only: it has one for so long."""
+    """Add the bill of materials, the labels and the name.
+
+    BuildKit takes only a name for a base, so the image has a temporary name meanwhile.
+    """
     labels = {
         LABEL_ENVIRONMENT_HASH: plan.hash,
         LABEL_BASE_IMAGE: plan.base.reference,
@@ -258,29 +247,26 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
         )
         build_image(engine, request)
     except BuildFailed:
-        engine.images.inspect(unfinished)  # where that is gone, it says so instead
+        engine.images.inspect(unfinished)  # raises NotThere if another process removed the image
         raise
     finally:
-        # The same image of another process goes with the last of its names, and with it this one;
-        # by force, for that process may have a container of it in order to read what is in it.
+        # By force: another process that builds the same may have a container of the image.
         with suppress(NotThere):
             engine.images.remove(unfinished, force=True, prune=False)
 
 
 @contextmanager
 def _build_errors() -> Iterator[None]:
-    """What goes wrong while the engine builds, as an error of ours."""
+    """Raise BuildError for every failure of a build."""
     try:
         yield
-    except BuildFailed as error:
-        raise BuildError(describe_failure(error), remedy=hint_for(error)) from error
-    except Refused as error:
-        refused = BuildFailed(error.message)
-        raise BuildError(describe_failure(refused), remedy=hint_for(refused)) from error
+    except (BuildFailed, Refused) as error:
+        failure = error if isinstance(error, BuildFailed) else BuildFailed(error.message)
+        raise BuildError(describe_failure(failure), remedy=hint_for(failure)) from error
     except EngineError as error:
         raise BuildError(
             f"The engine went away while the environment image was built: {error.message}",
-            remedy="See whether it runs (`docker info`) and try again.",
+            remedy="Check that the engine runs (`docker info`), and try again.",
         ) from error
     except OSError as error:
         raise BuildError(
@@ -289,12 +275,7 @@ def _build_errors() -> Iterator[None]:
 
 
 def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
-    """What a build needs to reach packages and must not keep: certificates and logins.
-
-    Args:
-        indexes: Whose logins; the user's netrc file is asked for the rest.
-        environ: Where the certificates' file is named.
-    """
+    """The secrets for the access to packages: certificates and logins; also those of netrc."""
     secrets = {}
     if (bundle := _ca_bundle(environ)) is not None:
         secrets["ca-bundle"] = bundle

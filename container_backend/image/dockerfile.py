@@ -1,4 +1,4 @@
-"""An environment → its Dockerfile, by the templates."""
+"""The Dockerfile of an environment, rendered from templates."""
 
 from __future__ import annotations
 
@@ -20,38 +20,37 @@ if TYPE_CHECKING:
 
     from container_backend.environment import EnvironmentSpec
 
-# What a template can be wrong by; the last one where it includes itself.
+# The errors of a wrong template; RecursionError if the template includes itself.
 _MISTAKES: Final = (
     jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError,
 )  # fmt: skip
-# Where each package is put is decided by templates/split_lock.py.
+# templates/split_lock.py decides on the layer of each package.
 LAYERS: Final = ("heavy", "medium", "light", "direct")
-# What is installed from the project's own files, after everything else.
+# The last layer: packages that are files of the project.
 LOCAL_LAYER: Final = "local"
 _USER: Final = "user"
 
 
 def template_texts(spec: EnvironmentSpec, user: UserTemplate | None) -> dict[str, str]:
-    """Name → text of the templates that make an environment's Dockerfile."""
+    """Name → text of the templates of an environment's Dockerfile."""
     names = {spec.template.name, PYTHON_TEMPLATE.name}
     return {name: read_template(name) for name in names} | ({_USER: user.text} if user else {})
 
 
 def has_packages(spec: EnvironmentSpec) -> bool:
-    """Whether Python packages are to be installed, and so a lock is made."""
+    """True if Python packages are declared; then the build makes a lock."""
     return bool(spec.requirements or spec.lock)
 
 
 def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = None) -> str:
-    """The Dockerfile of an environment.
+    """Render the Dockerfile of an environment.
 
     Args:
-        spec: What is declared, validated: nothing of it can add an instruction.
-        base_image: What ``FROM`` says.
-        user: A template whose blocks take the place of ours.
+        spec: Validated: no value can add an instruction.
+        user: A template whose blocks replace ours.
 
     Raises:
-        InvalidConfig: The user's template is wrong; with file and line.
+        InvalidConfig: The user's template is wrong; the message has file and line.
     """
     try:
         return (
@@ -78,12 +77,12 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
 
 @functools.lru_cache(maxsize=16)
 def _environment(user: UserTemplate | None) -> SandboxedEnvironment:
-    """Jinja's, with its compiled templates: to make one takes longer than to render."""
+    """A cached environment of Jinja: to compile its templates takes longer than to render them."""
 
     def load(name: str) -> tuple[str, str, None] | str | None:
         if user is not None and name == _USER:
             return user.source, str(user.file), None
-        # Any other name would be a path, and a template is the project's.
+        # A project's template must not read any other file.
         return read_template(name) if name in TEMPLATES else None
 
     return SandboxedEnvironment(
@@ -104,7 +103,7 @@ def _said_of(error: Exception) -> str:
 
 
 def _where(user: UserTemplate, error: Exception) -> str:
-    """``FILE, line N``: of a syntax error, or of the last line of the file that was rendered."""
+    """``FILE, line N`` of a syntax error, or of the last rendered line."""
     lines = [error.lineno] if isinstance(error, jinja2.TemplateSyntaxError) else []
     frames = traceback.extract_tb(error.__traceback__)
     lines += [frame.lineno for frame in frames if frame.filename == str(user.file) and frame.lineno]
@@ -118,26 +117,25 @@ _EXTENDS: Final = "{% extends " + BASE_TEMPLATE_VARIABLE + " %}"
 
 @dataclass(frozen=True)
 class UserTemplate:
-    """The file and what it says."""
+    """A template of the user."""
 
     file: Path
     text: str
 
     @property
     def source(self) -> str:
-        """What Jinja is given: it extends ours, whether the file says so or not."""
+        """The text for Jinja, which always extends our template."""
         return self.text if "{% extends" in self.text else _EXTENDS + self.text
 
 
 def find_template(root: Path, named: str | None) -> UserTemplate | None:
-    """The template that the backend config names, or the project's ``Dockerfile.j2``.
+    """Find the user's template: the one of the backend config, or the project's ``Dockerfile.j2``.
 
     Args:
-        root: The project's folder.
-        named: The key ``template`` of the backend config, relative to the project's folder.
+        named: The key ``template`` of the backend config, relative to ``root``.
 
     Raises:
-        InvalidConfig: It is not there, or not text.
+        InvalidConfig: The file is missing, or not text.
     """
     file = (root / (named or PROJECT_TEMPLATE)).resolve()
     if not file.is_file():

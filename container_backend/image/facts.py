@@ -1,4 +1,4 @@
-"""What an image's labels say of it. Pure: the engine, or a registry, was asked before."""
+"""The facts about an image of this package, from its labels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from container_backend.config import is_image_reference
 from container_backend.engine import connect
 from container_backend.environment import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
-from container_backend.image.build import lock_of
+from container_backend.image.build import container_to_read, lock_of
 from container_backend.image.ready import have
 from container_backend.image.registry import IMAGE_SCHEME, registry_digest
-from container_backend.labels_and_tags import NO_LABELS, RUNNER_PROGRAM
+from container_backend.labels_and_tags import RUNNER_PROGRAM
 from container_backend.machine import count_of, human_size
 from container_backend.project import Project, entry_point_lines, parse_project
 
@@ -37,24 +37,18 @@ _RUNNER_WORDS: Final = 4
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of an image of ours.
+    """The facts about an image that this package made.
 
     Attributes:
-        image: Its name, as asked for.
-        id: ``sha256:…`` of its configuration.
-        digest: That of its repository in a registry; empty where it was never in one.
+        image: The name that the caller used.
+        id: ``sha256:…`` of the configuration.
+        digest: The digest in a registry; empty for an image that was in none.
         kind: ``project`` or ``environment``.
-        project: Name of the project; empty for an environment.
-        mlproject: Name and entry points, as an MLproject file would say them.
-        environment_hash: Of its environment; empty for an image that was not built from one.
-        python: The version that was asked for; empty where that is not known.
-        packages: How many there are in it; None where that is not known.
-        base_image: What the environment was built on.
-        base_digest: Of that.
+        mlproject: Name and entry points in the form of an MLproject file.
+        environment_hash: Empty for an image that was not built from an environment.
+        packages: Number of packages; None if unknown.
         platform: ``os/architecture``.
-        size: In bytes; None where only the registry was asked.
-        labels: All of them.
-        entrypoint: Its entry point, as the engine says it.
+        size: In bytes; None if only the registry was asked.
     """
 
     image: str
@@ -75,26 +69,26 @@ class ImageFacts:
 
     @property
     def base_entrypoint(self) -> tuple[str, ...]:
-        """The words of the entry point that come before the runner's."""
+        """The words of the entry point before those of the runner."""
         is_ours = len(self.entrypoint) >= _RUNNER_WORDS and self.entrypoint[-1] == _RUNNER
         return self.entrypoint[:-_RUNNER_WORDS] if is_ours else self.entrypoint
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The output of ``--json``."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """For people."""
-        label = self.labels.get
+        """A table for people."""
+        label = (self.labels if self.kind == PROJECT else {}).get
         rows = [
             ("image", self.image),
             ("kind", self.kind),
             ("project", self.project),
-            ("version", label(f"{OCI}version") if self.kind == PROJECT else ""),
-            ("revision", label(f"{OCI}revision") if self.kind == PROJECT else ""),
-            ("source", label(f"{OCI}source") if self.kind == PROJECT else ""),
-            ("licences", label(f"{OCI}licenses") if self.kind == PROJECT else ""),
-            ("created", label(f"{OCI}created") if self.kind == PROJECT else ""),
+            ("version", label(f"{OCI}version")),
+            ("revision", label(f"{OCI}revision")),
+            ("source", label(f"{OCI}source")),
+            ("licences", label(f"{OCI}licenses")),
+            ("created", label(f"{OCI}created")),
             ("digest", self.digest),
             ("platform", self.platform),
             ("size", "" if self.size is None else human_size(self.size)),
@@ -111,10 +105,10 @@ class ImageFacts:
 
 
 def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
-    """Read what the engine says of an image.
+    """Read the engine's description of an image.
 
     Raises:
-        InvalidInput: It is none of ours, or its labels cannot be read.
+        InvalidInput: This package did not make the image, or its labels are invalid.
     """
     config = inspected.get("Config") or {}
     labels = {str(name): str(value) for name, value in (config.get("Labels") or {}).items()}
@@ -148,22 +142,22 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
 
 
 def kind_of_image(labels: Mapping[str, str]) -> str:
-    """``project`` or ``environment``; empty for an image that is none of ours."""
+    """``project`` or ``environment``; empty for an image that this package did not make."""
     if labels.get(labels_and_tags.LABEL_MLPROJECT):
         return PROJECT
     return ENVIRONMENT if labels.get(labels_and_tags.LABEL_ENVIRONMENT_HASH) else ""
 
 
 def project_of(facts: ImageFacts, directory: Path) -> Project:
-    """The project that an image says it is, with an empty folder in place of its files.
+    """The project in an image; ``directory`` is an empty folder instead of the project's.
 
     Raises:
-        InvalidProject: It is an environment's image, or says what an MLproject file may not.
+        InvalidProject: The image is an environment, or its labels are no valid MLproject file.
     """
     if facts.kind != PROJECT:
         raise InvalidProject(
             f"The image '{facts.image}' is an environment; there is no project in it.",
-            remedy="Make one that has it with `container-backend build URI -t NAME`.",
+            remedy="Make the image of a project with `container-backend build URI -t NAME`.",
         )
     return _project(facts.mlproject, directory, f"docker://{facts.image}")
 
@@ -179,7 +173,7 @@ def _mlproject(image: str, labels: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidProject(
             f"The image '{image}', label '{labels_and_tags.LABEL_MLPROJECT}': an object is needed."
         )
-    _project(content, _NOWHERE, f"docker://{image}")  # raises as it would for a file
+    _project(content, _NOWHERE, f"docker://{image}")  # raises if the content is invalid
     return content
 
 
@@ -188,15 +182,15 @@ def _project(content: Mapping[str, Any], directory: Path, address: str) -> Proje
 
 
 def inspect_image(image: str) -> ImageFacts:
-    """What is known of an image of ours; one that is not on the engine is pulled.
+    """The facts about an image; an image that is not on the engine is pulled.
 
     Args:
-        image: Its name, or ``docker://`` and its name.
+        image: An image reference, with or without ``docker://``.
 
     Raises:
-        InvalidConfig: That is not a name.
-        InvalidInput: The image was not made by this package.
-        ImageUnavailable: It is nowhere to be had.
+        InvalidConfig: The reference is invalid.
+        InvalidInput: This package did not make the image.
+        ImageUnavailable: The image cannot be pulled.
     """
     reference = image.removeprefix(IMAGE_SCHEME)
     if not is_image_reference(reference):
@@ -213,13 +207,6 @@ def inspect_image(image: str) -> ImageFacts:
 
 
 def find_file(engine: Engine, image: str, paths: Sequence[str]) -> str | None:
-    """The first of some paths that is there in an image; None for none.
-
-    Raises:
-        EngineError: The image is missing, or the engine does not answer.
-    """
-    container = engine.containers.create(image, command=["true"], labels=NO_LABELS)
-    try:
+    """The first of the paths that exists in an image; None for none."""
+    with container_to_read(engine, image) as container:
         return next((path for path in paths if engine.containers.has_path(container, path)), None)
-    finally:
-        engine.containers.remove(container)

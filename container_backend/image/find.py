@@ -1,4 +1,4 @@
-"""Environment images: find the one of a hash, or build it."""
+"""The environment image of a plan: found on the engine, pulled, or built."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__package__)
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
-    """The image of a plan's hash on the engine, whatever it is called there."""
+    """The engine's image of a plan, by the image's name or by its labels."""
     try:
         inspected = engine.images.inspect(plan.exact or plan.tag)
     except NotThere:
@@ -55,12 +55,12 @@ def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> Environ
 
 
 def entrypoint_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
-    """The entry point of an image, as the engine describes it; empty where it has none."""
+    """The entry point of an image; empty for none."""
     return tuple((inspected.get("Config") or {}).get("Entrypoint") or ())
 
 
 def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:
-    """Whether an image is of a plan's hash, and of its lock where it has one."""
+    """True for an image with the plan's hash and, if the plan names a lock, with that lock."""
     labels = (inspected.get("Config") or {}).get("Labels") or {}
     lock = labels.get(LABEL_LOCK_DIGEST)
     return labels.get(LABEL_ENVIRONMENT_HASH) == plan.hash and plan.lock_digest in {"", lock}
@@ -77,19 +77,18 @@ def find_or_build(
     docker_auth: Mapping[str, Any] | None = None,
     before_making: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
-    """The image of a plan: of the engine, else of a registry, else built.
+    """The image of a plan: the engine's, else the registry's, else built.
 
     Args:
-        lock: Of that image; shared when this returns, so that no process removes the image before it
-            is used.
-        docker_auth: A login for the base's registry.
-        rebuild: Whether it is built although it is there, without any step of before.
-        repository: Where it is looked for in a registry.
-        push: Whether it is pushed there when it was built.
-        before_making: Called where it is not on the engine, before anything else is tried.
+        lock: The image's lock; shared on return, so that no process removes the image before its
+            use.
+        rebuild: Build the image even if it exists, without the engine's cache.
+        repository: The place of environment images in a registry.
+        push: Push an image that was built.
+        before_making: Called if the engine does not have the image.
 
     Raises:
-        ImageUnavailable: The base cannot be had.
+        ImageUnavailable: The registry does not have the one image of the plan.
         BuildError: The build failed; the message has the step, its output and a hint.
     """
     lock.share()
@@ -129,11 +128,7 @@ def find_or_build(
 def _exact(
     engine: Engine, plan: ImagePlan, docker_auth: Mapping[str, Any] | None
 ) -> EnvironmentImage:
-    """The one image of its registry; it gets its name here where that is free.
-
-    Raises:
-        ImageUnavailable: The registry does not have it any more, refuses, or went away.
-    """
+    """Pull the one image of the plan, and give the image the plan's name if that is free."""
     _logger.info("=== Pulling environment image %s ===", plan.exact)
     pull_image(engine, plan.exact, docker_auth)
     if not engine.images.has(plan.tag):
@@ -142,14 +137,14 @@ def _exact(
 
 
 def _remote(plan: ImagePlan, repository: str) -> str:
-    """The name in the registry: the whole hash, so that no two environments ever meet."""
+    """The name in the registry, with the whole hash: no two environments share a name."""
     return f"{repository}:{plan.hash}"
 
 
 def _pulled(
     engine: Engine, plan: ImagePlan, repository: str, docker_auth: Mapping[str, Any] | None
 ) -> EnvironmentImage | None:
-    """The image out of the registry; None where it is not there, or cannot be had."""
+    """Pull the image; None if the registry does not have the image, or fails."""
     reference = _remote(plan, repository)
     if not is_there(engine, reference, docker_auth):
         return None
@@ -161,7 +156,7 @@ def _pulled(
         return None
     inspected = engine.images.inspect(reference)
     if not _is_of(plan, inspected):
-        _logger.warning("The image %s is not of the environment that it is named after", reference)
+        _logger.warning("The image %s has another environment than its name says", reference)
         return None
     engine.images.tag(reference, plan.tag)
     return _environment_image(plan, engine.images.inspect(plan.tag))

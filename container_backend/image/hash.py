@@ -1,4 +1,4 @@
-"""EnvironmentSpec + templates → Dockerfile, build context and environment hash. All of it pure."""
+"""EnvironmentSpec + templates → Dockerfile, build context and environment hash. Pure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from container_backend.image.dockerfile import UserTemplate
     from container_backend.machine import Content
 
-# Change it when the same declaration shall make another image than before.
+# Raise it when the same declaration shall make another image than before.
 SCHEMA_VERSION: Final = 1
 _PUBLIC_INDEX: Final = "https://pypi.org/simple"
-# A file is asked for by its hash; not every index says that it need not be fetched again.
+# uv asks for files by their hash, but not every index lets uv cache them.
 # https://docs.astral.sh/uv/concepts/indexes/#customizing-cache-control-headers
 _FILES_NEVER_CHANGE: Final = 'cache-control = { files = "max-age=365000000, immutable" }\n'
-# The scripts that the template's steps run; they never land in the image.
+# The scripts of the template's steps; they are not in the image.
 _SCRIPTS: Final = (
     "access.sh",
     "check_python.py",
@@ -46,10 +46,9 @@ class BaseImage:
     """An image to build on.
 
     Attributes:
-        reference: Its name, as set.
-        digest: ``sha256:…`` of its content: the registry's digest where it came from one, its
-            id where it was made on this engine.
-        pinned: What ``FROM`` says.
+        reference: The name in the backend config.
+        digest: ``sha256:…``: the registry's digest, or the id of an image made on this engine.
+        pinned: The argument of ``FROM``.
     """
 
     reference: str
@@ -59,21 +58,17 @@ class BaseImage:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """An image that may or may not exist yet.
+    """An environment image, before anything asks if the image exists.
 
     Attributes:
-        hash: The environment hash: 64 hex digits over all that is declared.
-        tag: The name of the image.
-        dockerfile: Its Dockerfile.
+        hash: The environment hash: 64 hex digits.
         context: Path → content of the build context, the Dockerfile included.
-        base: What it is built on.
-        python: The Python version wanted.
-        platform: ``os/architecture`` that it is for.
-        is_locked: Whether the build makes a lock: whether any package is declared.
-        indexes: Whose logins the build needs; they are in none of the above.
-        secrets: Further ones, by id.
-        lock_digest: Of the lock that the image must have; empty for any.
-        exact: The id, or ``NAME@DIGEST``, of the one image that will do; empty for any of the hash.
+        platform: ``os/architecture``.
+        is_locked: True if any package is declared: then the build makes a lock.
+        indexes: For their logins, which are in none of the above.
+        secrets: Id → content of further secrets.
+        lock_digest: The image must have this lock; empty for any.
+        exact: The id or ``NAME@DIGEST`` of the only right image; empty for any of the hash.
     """
 
     hash: str
@@ -98,14 +93,12 @@ def plan_image(
     template: UserTemplate | None = None,
     secrets: Mapping[str, bytes] | None = None,
 ) -> ImagePlan:
-    """Say which image an environment needs.
+    """Plan the image of an environment.
 
     Args:
-        spec: The environment.
-        base: The image to build on.
-        platform: ``os/architecture`` that it is for.
-        template: The user's own, over ours.
-        secrets: Id → content, for the steps of that template; part of no hash.
+        platform: ``os/architecture``.
+        template: The user's template, whose blocks replace ours.
+        secrets: Id → content, for the steps of that template; not hashed.
 
     Raises:
         InvalidConfig: The user's template is wrong.
@@ -147,16 +140,14 @@ def plan_image(
 def environment_hash(
     spec: EnvironmentSpec, base_digest: str, platform: str, templates: Mapping[str, str]
 ) -> str:
-    """sha256 over the canonical JSON of all that is declared, in hex.
+    """The sha256 of the canonical JSON of everything that makes the image, in hex.
 
-    In: the specification, the template and its scripts, the base's digest, the platform. Out:
-    names, project code (unless it is installed as a package), registries, times, users, secrets.
+    In: the specification, the templates and scripts, the base's digest, the platform. Out: names,
+    project code (unless it is installed as a package), registries, times, users, secrets.
 
     Args:
-        spec: What is declared.
-        base_digest: Of the image that is built on.
         platform: ``os/architecture``.
-        templates: Name → text of all that takes part in the build.
+        templates: Name → text of templates and scripts.
     """
     declared = {
         "schema": SCHEMA_VERSION,
@@ -180,7 +171,7 @@ def environment_hash(
 
 
 def uv_settings(indexes: Indexes) -> str:
-    """Indexes as a ``uv.toml``. JSON's texts and lists are TOML's, too."""
+    """The ``uv.toml`` of a build. Texts and lists of JSON are valid TOML."""
     settings = {
         "find-links": list(indexes.find_links),
         "allow-insecure-host": list(indexes.trusted_hosts),
@@ -192,13 +183,13 @@ def uv_settings(indexes: Indexes) -> str:
 
 
 def conda_settings(conda: CondaPackages) -> str:
-    """Channels and packages as an environment file. JSON is YAML, too."""
+    """The conda environment file of a build. JSON is valid YAML."""
     content = {"channels": conda.channels, "dependencies": conda.packages}
     return json.dumps(content, indent=2) + "\n"
 
 
 def pip_settings(indexes: Indexes) -> str:
-    """Indexes as a ``pip.conf``, for fetching the installer itself."""
+    """The ``pip.conf`` that fetches the installer."""
     settings = {
         "index-url": [indexes.default] if indexes.default else [],
         "extra-index-url": indexes.extra,

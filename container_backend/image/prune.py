@@ -1,4 +1,4 @@
-"""The environment images of an engine: which there are, and which can go."""
+"""The environment images of an engine: listed, chosen, removed; and the record of their use."""
 
 from __future__ import annotations
 
@@ -31,16 +31,13 @@ class ListedImage:
     """An environment image on an engine.
 
     Attributes:
-        hash: The environment hash.
         id: ``sha256:…``.
-        names: Its references.
-        python: The version that was asked for.
         size: In bytes.
-        shared: Of these, in layers that other images have too.
+        shared: Bytes in layers that other images have, too.
         created: In seconds since 1970.
         last_used: By a run of this user, in seconds since 1970; None for never.
-        projects: Names of the projects that used it.
-        containers: How many there are of it, running or not, with shared code or without.
+        projects: Names of the projects whose runs used the image.
+        containers: Number of all containers, also of stopped ones and of those with shared code.
     """
 
     hash: str
@@ -56,12 +53,12 @@ class ListedImage:
 
     @property
     def age_counts_from(self) -> float:
-        """Its last use, or its creation where it was never used."""
+        """The last use, or the creation of an image that was never used."""
         return max(self.created, self.last_used or 0)
 
 
 def list_images(engine: Engine) -> list[ListedImage]:
-    """The environment images of an engine, the one used last first."""
+    """The environment images of an engine, the last used first."""
     found = []
     images = engine.images.disk_usage()
     sharing = Counter[str]()
@@ -103,11 +100,7 @@ def _seconds(created: Any) -> float:  # noqa: ANN401 a number, or a date in newe
 
 
 def parse_age(text: str) -> float:
-    """``30d``, ``12h``, ``2w`` → seconds.
-
-    Raises:
-        InvalidConfig: It is none of these.
-    """
+    """``30d``, ``12h``, ``2w`` → seconds; raises InvalidConfig for any other text."""
     match = re.fullmatch(r"(\d+)([smhdw])", text)
     if match is None:
         raise InvalidConfig(f"'{text}' is not an age.", remedy="Write one like 30d, 12h or 2w.")
@@ -121,12 +114,11 @@ def choose_unused(
     keep_last: int = 0,
     now: float | None = None,
 ) -> list[ListedImage]:
-    """Which images can go. Pure.
+    """Choose images to remove: none that has a container. Pure.
 
     Args:
-        images: Those that there are.
-        older_than: Only those that were not used for so many seconds.
-        keep_last: So many of those used last are kept, whatever their age.
+        older_than: Seconds since the last use.
+        keep_last: Keep the N images used last, at any age.
         now: Seconds since 1970.
     """
     now = time.time() if now is None else now
@@ -139,11 +131,7 @@ def choose_unused(
 
 
 def remove_image(engine: Engine, image: ListedImage) -> str | None:
-    """Remove an image, unless a run needs it: then say why not.
-
-    Returns:
-        None when it is gone, otherwise the reason why it stays.
-    """
+    """Remove an image unless a run needs the image; returns the reason why the image stays."""
     with image_lock(engine.host, image.hash) as lock:
         if not lock.try_to_own():
             return "a run is about to use it"
@@ -151,7 +139,7 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
             _remove_shared_code_of(engine, image.hash)
             for reference in image.names or (image.id,):
                 engine.images.remove(reference)
-        except NotThere:  # another process was quicker
+        except NotThere:  # another process removed it
             return None
         except Refused as error:
             return error.message
@@ -167,12 +155,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{1,64}")
 
 @dataclass(frozen=True)
 class Use:
-    """What is known of the use of an image.
-
-    Attributes:
-        projects: Names of the projects whose runs used it.
-        last: When, in seconds since 1970; None for never.
-    """
+    """The record of an image's use; ``last`` is in seconds since 1970, None for never."""
 
     projects: tuple[str, ...] = ()
     last: float | None = None
@@ -180,17 +163,14 @@ class Use:
 
 @contextmanager
 def image_lock(host: EngineHost, environment_hash: str) -> Iterator[FileLock]:
-    """The lock of an image: shared by those who use it, alone for who builds or removes it.
-
-    Not held yet; released at the end.
-    """
+    """The lock of an image, not yet held: users share it, a builder or remover owns it."""
     file = _folder(host, environment_hash) / _LOCK
     with FileLock(file, "another process that builds or uses this image") as lock:
         yield lock
 
 
 def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
-    """Write down that a project uses an image, now."""
+    """Record that a project uses an image now."""
     file = _folder(host, environment_hash) / _PROJECTS / _file_name(project)
     try:
         make_private(file.parent)
@@ -200,12 +180,12 @@ def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
 
 
 def _file_name(project: str) -> str:
-    """A name from outside as that of a file, which is no way to another folder."""
+    """A file name for a project's name, which may have slashes and dots to reach other folders."""
     return re.sub(r"^\.", "%2E", quote(project, safe=" "))
 
 
 def use_of(host: EngineHost, environment_hash: str) -> Use:
-    """What is known of the use of an image by this user."""
+    """The record of an image's use by this user."""
     try:
         files = sorted((_folder(host, environment_hash) / _PROJECTS).iterdir())
         last = max((file.stat().st_mtime for file in files), default=None)
@@ -215,7 +195,7 @@ def use_of(host: EngineHost, environment_hash: str) -> Use:
 
 
 def forget_use(host: EngineHost, environment_hash: str) -> None:
-    """Forget the image. The file of its lock stays: another process may wait for the lock."""
+    """Remove the record of use. The lock file stays: another process may wait for the lock."""
     folder = _folder(host, environment_hash) / _PROJECTS
     try:
         for file in folder.iterdir():
@@ -225,21 +205,21 @@ def forget_use(host: EngineHost, environment_hash: str) -> None:
 
 
 def _folder(host: EngineHost, environment_hash: str) -> Path:
-    if not _HASH.fullmatch(environment_hash):  # it came out of a label, or a tag
+    if not _HASH.fullmatch(environment_hash):  # labels and tags may have any text
         raise ValueError(f"this is no environment hash: {environment_hash!r}")
     engine = hashlib.sha256(host.url.encode()).hexdigest()[:12]
     return state_folder() / "images" / engine / environment_hash
 
 
 def _remove_shared_code_of(engine: Engine, environment_hash: str) -> None:
-    """Remove the images with shared code on top of an environment image, unless in use."""
+    """Remove the images with shared code of an environment, except those in use."""
     of_environment = f"{LABEL_OF_ENVIRONMENT}={environment_hash}"
     for image in engine.images.find(LABEL_SHARED_CODE, of_environment):
         remove_unless_in_use(engine, image["Id"], prune=False)
 
 
 def remove_unless_in_use(engine: Engine, image: str, *, prune: bool = True) -> None:
-    """Remove an image, unless it is gone or a container needs it."""
+    """Remove an image unless a container needs the image."""
     try:
         engine.images.remove(image, prune=prune)
     except NotThere:

@@ -1,4 +1,4 @@
-"""Images in registries: whether they are there, pulled, pushed."""
+"""Images in registries: asked for, pulled, pushed; their names and logins."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _logger = logging.getLogger(__package__)
-# What the engine says of a layer of which bytes move.
+# The engine's words for a layer in transfer.
 _MOVING: Final = frozenset({"Downloading", "Pushing"})
 
 
 def is_there(
     engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
 ) -> bool | None:
-    """Whether a registry has an image; None where it does not tell, which is logged."""
+    """True if a registry has an image; None, and a warning, if the registry does not tell."""
     try:
         engine.images.registry_digest(reference, login_for(reference, docker_auth))
     except NotThere:
@@ -48,35 +48,23 @@ def is_there(
 def pull_image(
     engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
 ) -> None:
-    """Pull an image, and show how far it is.
+    """Pull an image, and show the progress.
 
     Raises:
-        ImageUnavailable: The registry does not have it, refuses, or went away.
+        ImageUnavailable: The registry does not have the image, refuses, or went away.
     """
-    problem = _transfer(engine.images.pull, reference, docker_auth, PULLING)
-    if problem is not None:
-        raise ImageUnavailable(
-            f"The image '{reference}' cannot be pulled: {problem}",
-            remedy="Check the name and the login (`docker login`).",
-        )
+    _transfer(engine.images.pull, reference, docker_auth, PULLING, "pulled")
 
 
 def push_image(
     engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
 ) -> None:
-    """Push an image, and show how far it is.
-
-    A registry shows it under its name only when all of it is there.
+    """Push an image, and show the progress; its name appears in the registry at the very end.
 
     Raises:
         ImageUnavailable: The registry refuses, or went away.
     """
-    problem = _transfer(engine.images.push, reference, docker_auth, PUSHING)
-    if problem is not None:
-        raise ImageUnavailable(
-            f"The image '{reference}' cannot be pushed: {problem}",
-            remedy="Check the name and the login (`docker login`).",
-        )
+    _transfer(engine.images.push, reference, docker_auth, PUSHING, "pushed")
 
 
 def _transfer(
@@ -84,8 +72,8 @@ def _transfer(
     reference: str,
     docker_auth: Mapping[str, Any] | None,
     step: str,
-) -> str | None:
-    """What went wrong; None for nothing."""
+    done: str,
+) -> None:
     login = login_for(reference, docker_auth)
     started = time.monotonic()
     with shown_steps() as show:
@@ -96,15 +84,19 @@ def _transfer(
             )
         except EngineError as error:
             problem = error.message
-        end = "completed" if problem is None else "failed"
-        show(StepEvent(step, end, time.monotonic() - started, problem))
-    return problem
+        seconds = time.monotonic() - started
+        show(StepEvent(step, "completed" if problem is None else "failed", seconds, problem))
+    if problem is not None:
+        raise ImageUnavailable(
+            f"The image '{reference}' cannot be {done}: {problem}",
+            remedy="Check the name and the login (`docker login`).",
+        )
 
 
 def _follow(
     answers: Iterable[Mapping[str, Any]], reference: str, show: Callable[[StepEvent], None]
 ) -> str | None:
-    """The error among the engine's answers. Each is of a layer: how far it is, or that it waits."""
+    """Show the engine's answers, each about a layer; returns the error among them."""
     layers: dict[str, tuple[int, int]] = {}
     waits = False
     for answer in answers:
@@ -125,19 +117,15 @@ def _follow(
     return None
 
 
-# What an image is called where a project's address is asked for.
+# The scheme of a project's address that is an image.
 IMAGE_SCHEME: Final = "docker://"
 _OURS: Final = IMAGE_REPOSITORY.partition("/")[0] + "/"
-# https://github.com/distribution/reference: without the tag.
+# Without the tag: https://github.com/distribution/reference
 _MOST_CHARACTERS: Final = 255
 
 
 def check_tag(text: str) -> str:
-    """The name that an image is to have.
-
-    Raises:
-        InvalidConfig: It is not a name, or one that environments have.
-    """
+    """Return a valid name for a new image; raise InvalidConfig for any other name."""
     if not is_image_reference(text) or "@" in text or len(repository_of(text)) > _MOST_CHARACTERS:
         raise InvalidConfig(
             f"'{text}' is not a name that an image can have.",
@@ -146,23 +134,18 @@ def check_tag(text: str) -> str:
     if text.startswith(_OURS):
         raise InvalidConfig(
             f"'{text}': names that begin with '{_OURS}' are those of environment images.",
-            remedy="Choose another one.",
+            remedy="Choose another name.",
         )
     return text
 
 
 def is_image_address(uri: str) -> bool:
-    """Whether a project's address is that of an image."""
     return uri.startswith(IMAGE_SCHEME)
 
 
 def reference_of(uri: str) -> str:
-    """The image that ``docker://…`` names.
-
-    Raises:
-        InvalidProject: It is not the name of an image.
-    """
-    reference = uri[len(IMAGE_SCHEME) :]
+    """The image reference in ``docker://…``; raises InvalidProject if the reference is invalid."""
+    reference = uri.removeprefix(IMAGE_SCHEME)
     if not is_image_reference(reference):
         raise InvalidProject(
             f"'{uri}' is not the address of an image.",
@@ -172,7 +155,7 @@ def reference_of(uri: str) -> str:
 
 
 def repository_of(reference: str) -> str:
-    """The name without tag and digest, and without what stands for Docker Hub."""
+    """The name without tag, digest, and the prefixes of Docker Hub."""
     name = reference.partition("@")[0]
     head, slash, tail = name.rpartition("/")
     name = head + slash + tail.partition(":")[0]
@@ -180,30 +163,32 @@ def repository_of(reference: str) -> str:
 
 
 def tag_of(reference: str) -> str:
-    """The tag; empty for none."""
+    """The tag of an image reference; empty for none."""
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
 def registry_digest(reference: str, inspected: Mapping[str, Any]) -> str:
-    """The digest of an image in a registry, that of its own repository first; empty for none.
+    """The digest of an image in its own repository, else in any other; empty for none."""
+    digests = [str(entry).partition("@")[2] for entry in inspected.get("RepoDigests") or []]
+    return own_digest(reference, inspected) or next(iter(digests), "")
 
-    Args:
-        reference: What it is called.
-        inspected: What the engine says of it.
-    """
-    found = [str(entry).partition("@") for entry in inspected.get("RepoDigests") or []]
-    for repository, _, digest in found:
-        if repository_of(repository) == repository_of(reference):
+
+def own_digest(reference: str, inspected: Mapping[str, Any]) -> str:
+    """The digest of an image in its own repository; empty for none."""
+    repository = repository_of(reference)
+    for entry in inspected.get("RepoDigests") or []:
+        name, _, digest = str(entry).partition("@")
+        if repository_of(name) == repository:
             return digest
-    return found[0][2] if found else ""
+    return ""
 
 
 def logins_of(docker_auth: Mapping[str, Any] | None = None) -> Callable[[str], Login | None]:
-    """A function that knows the login of a registry's host, or None.
+    """A function from a registry's host to the login.
 
     Args:
-        docker_auth: What ``mlflow.projects.run(docker_auth=…)`` was given: ``username``,
-            ``password`` and ``registry``, as for ``docker login``. The saved logins have the rest.
+        docker_auth: The argument of ``mlflow.projects.run``: ``username``, ``password`` and
+            ``registry``, as for ``docker login``. Other registries use the saved logins.
     """
     saved = saved_logins()
     if not docker_auth or not docker_auth.get("username"):
@@ -220,5 +205,4 @@ def logins_of(docker_auth: Mapping[str, Any] | None = None) -> Callable[[str], L
 
 
 def login_for(reference: str, docker_auth: Mapping[str, Any] | None) -> Login | None:
-    """The login for an image's registry."""
     return logins_of(docker_auth)(registry_of(reference))

@@ -1,4 +1,4 @@
-"""A software bill of materials of an environment image, in CycloneDX. Pure: the same image, the same bytes.
+"""The bill of materials of an environment image, in CycloneDX. Pure: equal images, equal bytes.
 
 https://cyclonedx.org/docs/1.6/json/
 """
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cyclonedx.model.component import Component
     from cyclonedx.model.license import License
-    from packageurl import PackageURL
 
     from container_backend.environment import Lock
     from container_backend.image.hash import BaseImage, ImagePlan
@@ -27,20 +26,22 @@ SBOM: Final = "sbom.cdx.json"
 SBOM_IN_IMAGE: Final = f"/mlflow/{SBOM}"
 _NAMESPACE: Final = uuid.UUID("6f0c8d1e-6a0f-5b7e-9d51-6f1d6a3c2b10")
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-# Kinds of package URLs → what is added to names of theirs.
+# Type of package URL → the suffix of a name in `packages_in`.
 _PACKAGES: Final = {"pypi": "", "conda": " (conda)", "deb": " (Debian)"}
+# Key of a conda package → the algorithm's name in CycloneDX.
+_CONDA_HASHES: Final = {"sha256": "SHA-256", "md5": "MD5"}
 _INSTALLED: Final = "install ok installed"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What is in an image, as it says itself.
+    """The content of an image, by its own files.
 
     Attributes:
         python: Packages, each with ``name``, ``version`` and ``licence``.
-        conda: Packages, each with what conda wrote down of it.
-        dpkg: Debian's list of what is installed; empty where there is none.
-        os_release: What system it is; empty where it does not say.
+        conda: Packages, each with conda's own record of the package.
+        dpkg: The text of Debian's ``status`` file; empty for other systems.
+        os_release: The text of ``os-release``.
     """
 
     python: Sequence[Mapping[str, str]] = ()
@@ -50,14 +51,8 @@ class Installed:
 
 
 def bill_of_materials(plan: ImagePlan, lock: Lock | None, installed: Installed) -> bytes:
-    """The bill of materials of an image.
-
-    Args:
-        plan: Of the image.
-        lock: What was locked; None where nothing was.
-        installed: What is there.
-    """
-    # It takes a third of a second to import, and is wanted only where something is built.
+    """Write the bill of materials of an image."""
+    # The imports of this module's functions take a third of a second: only builds need them.
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
@@ -68,9 +63,8 @@ def bill_of_materials(plan: ImagePlan, lock: Lock | None, installed: Installed) 
         type=ComponentType.CONTAINER,
         bom_ref="image",
     )
-    base = _base(plan.base)
     parts = [
-        base,
+        _base(plan.base),
         *_python(installed.python, lock),
         *(_conda(package) for package in installed.conda),
         *_debian(installed.dpkg, installed.os_release),
@@ -80,17 +74,17 @@ def bill_of_materials(plan: ImagePlan, lock: Lock | None, installed: Installed) 
     bom.register_dependency(image, parts)
     identity = f"{plan.hash} {lock.digest if lock else ''} {installed}"
     bom.serial_number = uuid.uuid5(_NAMESPACE, identity)
-    told = json.loads(JsonV1Dot6(bom).output_as_string())
-    # The time of its making is nothing that the image has.
-    told["metadata"].pop("timestamp", None)
-    return f"{json.dumps(told, indent=1, sort_keys=True)}\n".encode()
+    content = json.loads(JsonV1Dot6(bom).output_as_string())
+    # A time would make two bills of one image different.
+    content["metadata"].pop("timestamp", None)
+    return f"{json.dumps(content, indent=1, sort_keys=True)}\n".encode()
 
 
 def packages_in(text: str) -> dict[str, str]:
-    """Name → version of the packages in a bill of materials; names say which are not Python's.
+    """Name → version of packages in a bill of materials; the name may be ``NAME (conda)``.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no bill of materials.
     """
     found = {}
     for component in json.loads(text).get("components", []):
@@ -101,46 +95,63 @@ def packages_in(text: str) -> dict[str, str]:
 
 
 def _base(base: BaseImage) -> Component:
+    """https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md."""
     from cyclonedx.model.component import Component, ComponentType
+    from packageurl import PackageURL
 
     name = base.reference.partition("@")[0]
+    head, slash, tail = name.rpartition("/")
+    last, _, tag = tail.partition(":")
+    qualifiers = {"repository_url": f"{head}{slash}{last}"} if head else {}
+    qualifiers |= {"tag": tag} if tag else {}
+    is_in_registry = "@" in base.pinned
     return Component(
         name=name,
         version=base.digest,
         type=ComponentType.CONTAINER,
         bom_ref="base-image",
-        purl=_image_url(name, base.digest) if "@" in base.pinned else None,
+        purl=PackageURL("oci", None, last, base.digest, qualifiers) if is_in_registry else None,
     )
 
 
-def _image_url(name: str, digest: str) -> PackageURL:
-    """https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md."""
-    from packageurl import PackageURL
-
-    head, slash, tail = name.rpartition("/")
-    last, _, tag = tail.partition(":")
-    qualifiers = {"repository_url": f"{head}{slash}{last}"} if head else {}
-    return PackageURL("oci", None, last, digest, {**qualifiers, **({"tag": tag} if tag else {})})
-
-
-def _python(packages: Iterable[Mapping[str, str]], lock: Lock | None) -> list[Component]:
+def _package(
+    kind: str,
+    name: str,
+    version: str,
+    namespace: str | None = None,
+    qualifiers: dict[str, str] | None = None,
+    *,
+    reference: str = "",
+    hashes: Iterable[tuple[str, str]] = (),
+    licence: str = "",
+) -> Component:
+    """A package; ``kind`` is the type of its URL, ``hashes`` are pairs of algorithm and hash."""
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    hashes = _hashes(lock) if lock is not None else {}
+    return Component(
+        name=name,
+        version=version,
+        type=ComponentType.LIBRARY,
+        bom_ref=reference or f"{kind}:{name}",
+        purl=PackageURL(kind, namespace, name, version, qualifiers),
+        hashes=[HashType(alg=HashAlgorithm(alg), content=content) for alg, content in hashes],
+        licenses=_licences(licence),
+    )
+
+
+def _python(packages: Iterable[Mapping[str, str]], lock: Lock | None) -> list[Component]:
+    allowed = _hashes(lock) if lock is not None else {}
     return [
-        Component(
-            name=package["name"],
-            version=package["version"],
-            type=ComponentType.LIBRARY,
-            bom_ref=f"pypi:{package['name']}",
-            purl=PackageURL("pypi", None, package["name"], package["version"]),
+        _package(
+            "pypi",
+            package["name"],
+            package["version"],
             hashes=[
-                HashType(alg=HashAlgorithm.SHA_256, content=content)
-                for content in hashes.get(canonicalize_name(package["name"]), ())
+                ("SHA-256", each) for each in allowed.get(canonicalize_name(package["name"]), ())
             ],
-            licenses=_licences(package["licence"]),
+            licence=package["licence"],
         )
         for package in packages
     ]
@@ -158,7 +169,6 @@ def _hashes(lock: Lock) -> dict[str, list[str]]:
 
 
 def _licences(text: str) -> list[License]:
-    """An SPDX identifier or expression where it is one, else a name."""
     from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
     from cyclonedx.spdx import is_expression, is_supported_id
 
@@ -170,53 +180,34 @@ def _licences(text: str) -> list[License]:
 
 
 def _conda(package: Mapping[str, str]) -> Component:
-    from cyclonedx.model import HashAlgorithm, HashType
-    from cyclonedx.model.component import Component, ComponentType
-    from packageurl import PackageURL
-
-    told = {key: package[key] for key in ("build", "channel", "subdir") if package[key]}
-    algorithms = {"sha256": HashAlgorithm.SHA_256, "md5": HashAlgorithm.MD5}
-    return Component(
-        name=package["name"],
-        version=package["version"],
-        type=ComponentType.LIBRARY,
-        bom_ref=f"conda:{package['name']}",
-        purl=PackageURL("conda", None, package["name"], package["version"], told),
-        hashes=[
-            HashType(alg=algorithm, content=package[key])
-            for key, algorithm in algorithms.items()
-            if package[key]
-        ],
-        licenses=_licences(package["license"]),
+    return _package(
+        "conda",
+        package["name"],
+        package["version"],
+        qualifiers={key: package[key] for key in ("build", "channel", "subdir") if package[key]},
+        hashes=[(name, package[key]) for key, name in _CONDA_HASHES.items() if package[key]],
+        licence=package["license"],
     )
 
 
-def _debian(dpkg: str, os_release: str) -> list[Component]:
+def _debian(dpkg: str, os_release: str) -> Iterator[Component]:
     """https://www.debian.org/doc/debian-policy/ch-controlfields.html."""
-    from cyclonedx.model.component import Component, ComponentType
-    from packageurl import PackageURL
-
     system = dict(line.partition("=")[::2] for line in os_release.splitlines())
-    namespace = system.get("ID", "debian").strip('"')
     codename = system.get("VERSION_CODENAME", "").strip('"')
-    found = []
     for paragraph in dpkg.split("\n\n"):
-        told = dict(
+        fields = dict(
             line.partition(": ")[::2]
             for line in paragraph.splitlines()
             if line[:1] not in {"", " "}
         )
-        if told.get("Status") != _INSTALLED:
+        if fields.get("Status") != _INSTALLED:
             continue
-        name, version, architecture = told["Package"], told["Version"], told["Architecture"]
-        qualifiers = {"arch": architecture, **({"distro": codename} if codename else {})}
-        found.append(
-            Component(
-                name=name,
-                version=version,
-                type=ComponentType.LIBRARY,
-                bom_ref=f"deb:{name}:{architecture}",
-                purl=PackageURL("deb", namespace, name, version, qualifiers),
-            )
+        name, architecture = fields["Package"], fields["Architecture"]
+        yield _package(
+            "deb",
+            name,
+            fields["Version"],
+            system.get("ID", "debian").strip('"'),
+            {"arch": architecture, **({"distro": codename} if codename else {})},
+            reference=f"deb:{name}:{architecture}",
         )
-    return found

@@ -1,7 +1,7 @@
 """BuildKit over the Engine API: a build request, its session and its trace.
 
-Speaks HTTP/2 with the engine for secrets and registry logins, and decodes the trace of a build.
-It knows nothing about environments, and depends on nothing else in this package but files.
+The session gives the engine secrets and registry logins over HTTP/2; the trace is decoded from
+protocol buffers. This room knows nothing about environments.
 """
 
 from __future__ import annotations

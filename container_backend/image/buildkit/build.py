@@ -1,4 +1,4 @@
-"""Building an image with BuildKit over the Engine API; no docker command is needed.
+"""Builds with BuildKit over the Engine API, without the docker command.
 
 ``POST /build?version=2``:
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import EngineError, Refused
 from container_backend.image.buildkit.context import packed
-from container_backend.image.buildkit.errors import BuildFailed, SessionRefused
+from container_backend.image.buildkit.errors import BuildFailed
 from container_backend.image.buildkit.session import BuildSession
 from container_backend.image.buildkit.trace import BuildLog, StepEvent
 from container_backend.machine import FileChanged
@@ -30,24 +30,21 @@ _logger = logging.getLogger(__package__)
 _BUILDKIT: Final = "2"
 _TRACE: Final = "moby.buildkit.trace"
 _IMAGE_ID: Final = "moby.image.id"
-# Shorter pieces of a secret would hide too much of a message to be worth hiding.
+# To mask shorter words of a secret would make messages unreadable.
 _MASKED_LENGTH: Final = 8
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build.
+    """The input of a build.
 
     Attributes:
-        context: Path → content, with a ``Dockerfile``. Files on disk are read when they are sent.
-        tags: Names for the image.
-        labels: For the image.
+        context: Path → content, with a ``Dockerfile``; files on disk are read late.
         build_args: ``ARG`` values; those of proxies stay out of the image and its history.
         secrets: Id → content; in no layer, history or cache key.
-        credentials: Knows the login for a registry's host, or None.
-        target: The stage to build; the last one by default.
-        platform: ``os/architecture``, or the engine's own.
-        no_cache: Whether steps are run again that were run before.
+        credentials: Returns the login for a registry's host.
+        target: The stage to build; None for the last one.
+        platform: ``os/architecture``; None for the engine's own.
     """
 
     context: Mapping[str, Content] = field(repr=False)
@@ -67,14 +64,10 @@ def build_image(
     *,
     on_progress: Callable[[StepEvent], None] | None = None,
 ) -> str:
-    """Build an image.
+    """Build an image; returns its id, ``sha256:…``.
 
     Args:
-        request: What to build.
-        on_progress: Told of each step. What it raises ends the build.
-
-    Returns:
-        The image's id, ``sha256:…``.
+        on_progress: Called for each event; an exception from it cancels the build.
 
     Raises:
         BuildFailed: The engine refused, a step failed, or the engine went away.
@@ -93,8 +86,6 @@ def build_image(
                 raise
     except FileChanged as error:
         raise BuildFailed(f"The files for the build could not be sent: {error}") from error
-    except SessionRefused as error:
-        raise BuildFailed(f"The engine does not open a build session: {error}") from error
     except (EngineError, OSError) as error:
         raise BuildFailed(f"The engine went away during the build: {error}") from error
 
@@ -106,16 +97,7 @@ def _build(
     build_id: str,
     on_progress: Callable[[StepEvent], None] | None,
 ) -> str:
-    parameters = _parameters(request, session_id, build_id)
-    try:
-        with engine.images.build(packed(request.context), **parameters) as answers:
-            return _read(answers, request, on_progress)
-    except Refused as error:
-        raise BuildFailed(_mask(error.message, request)) from error
-
-
-def _parameters(request: BuildRequest, session_id: str, build_id: str) -> dict[str, Any]:
-    parameters: dict[str, Any] = {
+    parameters = {
         "version": _BUILDKIT,
         "session": session_id,
         "buildid": build_id,
@@ -123,14 +105,16 @@ def _parameters(request: BuildRequest, session_id: str, build_id: str) -> dict[s
         "labels": json.dumps(dict(request.labels)),
         "buildargs": json.dumps(dict(request.build_args)),
         "rm": "1",
+        # A parameter of None is not sent.
+        "target": request.target or None,
+        "platform": request.platform or None,
+        "nocache": "1" if request.no_cache else None,
     }
-    if request.target:
-        parameters["target"] = request.target
-    if request.platform:
-        parameters["platform"] = request.platform
-    if request.no_cache:
-        parameters["nocache"] = "1"
-    return parameters
+    try:
+        with engine.images.build(packed(request.context), **parameters) as answers:
+            return _read(answers, request, on_progress)
+    except Refused as error:
+        raise BuildFailed(_mask(error.message, request)) from error
 
 
 def _read(
@@ -155,7 +139,7 @@ def _read(
 
 
 def _lines(answers: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """Lines of JSON as they come; one may be spread over several chunks, and end with none."""
+    """Decode lines of JSON; a line may span several chunks, and the last has no line end."""
     rest = b""
     for chunk in answers:
         *complete, rest = (rest + chunk).split(b"\n")
@@ -180,7 +164,7 @@ def _masked(event: StepEvent, request: BuildRequest) -> StepEvent:
 
 
 def _mask(text: str, request: BuildRequest) -> str:
-    """The text without any longer word of a secret."""
+    """Replace the longer words of all secrets."""
     for secret in request.secrets.values():
         for word in secret.decode("utf-8", "ignore").split():
             if len(word) >= _MASKED_LENGTH and word in text:

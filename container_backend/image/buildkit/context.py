@@ -13,22 +13,17 @@ if TYPE_CHECKING:
     from container_backend.machine import Content
 
 DOCKERFILE: Final = "Dockerfile"
-_MODE: Final = 0o644
-# What is sent at once.
-_CHUNK: Final = 256 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
 
 
 def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
-    """A tar of some files, the Dockerfile first, piece by piece: it is never in memory whole.
+    """A tar of files in pieces, the Dockerfile first.
 
-    The first header must be a plain one: an extended (PAX) header there makes the engine read
-    the whole tar as a Dockerfile.
-
-    Args:
-        files: Path → content.
+    The first header must be a plain one: with an extended (PAX) header, the engine takes the
+    whole tar for a Dockerfile.
 
     Raises:
-        ValueError: There is no Dockerfile.
+        ValueError: ``files`` has no Dockerfile.
         FileChanged: A file has changed since it was hashed.
     """
     if DOCKERFILE not in files:
@@ -39,7 +34,7 @@ def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
 def _pieces(files: Mapping[str, Content]) -> Iterator[bytes]:
     for path in sorted(files, key=lambda path: (path != DOCKERFILE, path)):
         entry = tarfile.TarInfo(path)
-        entry.size, entry.mode, entry.mtime = size_of(files[path]), _MODE, 0
+        entry.size, entry.mode, entry.mtime = size_of(files[path]), 0o644, 0
         yield entry.tobuf(tarfile.PAX_FORMAT)
         yield from chunks(files[path])
         yield b"\0" * (-entry.size % tarfile.BLOCKSIZE)
@@ -47,11 +42,11 @@ def _pieces(files: Mapping[str, Content]) -> Iterator[bytes]:
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer pieces: each is a write to the engine's socket."""
+    """The same bytes in fewer pieces: each piece is a write to the engine's socket."""
     waiting = bytearray()
     for piece in pieces:
         waiting += piece
-        if len(waiting) >= _CHUNK:
+        if len(waiting) >= _CHUNK_BYTES:
             yield bytes(waiting)
             waiting.clear()
     yield bytes(waiting)

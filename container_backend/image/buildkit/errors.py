@@ -1,4 +1,4 @@
-"""What may go wrong with a build."""
+"""The error of a build."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class BuildFailed(Exception):
     """The engine could not build an image.
 
     Attributes:
-        message: What the engine said; no secret is in it.
-        step: The name of the step that failed, where it was one.
-        output: The last lines that the step printed; no secret is in them.
+        message: The engine's words, without secrets.
+        step: The name of the failed step; None if the build failed outside of a step.
+        output: The last lines of that step, without secrets.
     """
 
     message: str
@@ -20,9 +20,4 @@ class BuildFailed(Exception):
     output: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The message alone."""
         return self.message
-
-
-class SessionRefused(Exception):
-    """The engine does not open a build session."""

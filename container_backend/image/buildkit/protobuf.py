@@ -1,4 +1,4 @@
-"""As much of the protocol buffers' wire format as BuildKit's few messages need.
+"""The part of the protocol buffers' wire format that BuildKit's messages need.
 
 https://protobuf.dev/programming-guides/encoding/
 """
@@ -11,14 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _VARINT: Final = 0
-_FIXED64: Final = 1
 _BYTES: Final = 2
-_FIXED32: Final = 5
-_FIXED_LENGTHS: Final = {_FIXED64: 8, _FIXED32: 4}
+# Wire type of fixed-length values → bytes.
+_FIXED_LENGTHS: Final = {1: 8, 5: 4}
 
 
 def encode_varint(value: int) -> bytes:
-    """A non-negative number, seven bits a byte, the least first."""
+    """A non-negative number, seven bits a byte, little-endian."""
     encoded = bytearray()
     while value > 0x7F:  # noqa: PLR2004 what fits into seven bits
         encoded.append(value & 0x7F | 0x80)
@@ -28,7 +27,7 @@ def encode_varint(value: int) -> bytes:
 
 
 def encode_bytes(field: int, value: bytes) -> bytes:
-    """A field of bytes, a text or a message."""
+    """A field with bytes, a text or a message."""
     return encode_varint(field << 3 | _BYTES) + encode_varint(len(value)) + value
 
 
@@ -38,10 +37,10 @@ def encode_number(field: int, value: int) -> bytes:
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message in their order: number and value.
+    """Number and value of each field of a message.
 
     Raises:
-        ValueError: The message is cut off, or not one.
+        ValueError: The message is cut off, or is no message.
     """
     position = 0
     while position < len(message):
@@ -63,12 +62,9 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         position += length
 
 
-def first_text(message: bytes, field: int) -> str:
-    """The first value of a text field; empty where there is none."""
-    for number, value in fields(message):
-        if number == field and isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-    return ""
+def text_of(value: int | bytes | None) -> str:
+    """The value of a text field; empty for a missing field."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
@@ -77,7 +73,7 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 the sign that more follows
+        if byte < 0x80:  # noqa: PLR2004 the high bit says that more bytes follow
             return value, position
         shift += 7
     raise ValueError("the message is cut off")

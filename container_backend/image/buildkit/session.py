@@ -1,8 +1,8 @@
-"""A BuildKit session: what an engine asks its client for while it builds, answered.
+"""A BuildKit session: the client's answers to an engine's questions during a build.
 
-The client opens ``POST /session``, and from then on the engine is the one who asks, with gRPC
-over HTTP/2 on the same connection: for secrets, for logins of registries, and whether we are
-still there. Protocol: ``session/session.go`` and ``session/secrets``, ``session/auth`` of
+The client opens ``POST /session``. Then the engine sends gRPC calls over HTTP/2 on the same
+connection: for secrets, for logins of registries, and for the client's health. Protocol:
+``session/session.go``, ``session/secrets`` and ``session/auth`` of
 https://github.com/moby/buildkit, and the Engine API's ``/session``.
 """
 
@@ -22,12 +22,11 @@ import h2.events
 import h2.exceptions
 
 from container_backend.engine import Login, dial
-from container_backend.image.buildkit.errors import SessionRefused
-from container_backend.image.buildkit.protobuf import encode_bytes, encode_number, first_text
+from container_backend.image.buildkit.errors import BuildFailed
+from container_backend.image.buildkit.protobuf import encode_bytes, encode_number, fields, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -45,7 +44,7 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class BuildSession:
-    """An open session, while the context lasts. Builds name it by its ``id``."""
+    """A context manager that holds a session open; builds name the session by its ``id``."""
 
     def __init__(
         self,
@@ -54,27 +53,24 @@ class BuildSession:
         secrets: Mapping[str, bytes] | None = None,
         credentials: Callable[[str], Login | None] | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Prepare a session.
 
         Args:
-            host: The engine.
             secrets: Id → content, for ``RUN --mount=type=secret,id=…``.
-            credentials: Knows the login for a registry's host, or None for none.
+            credentials: Returns the login for a registry's host.
         """
         self.id = str(uuid.uuid4())
         self._host = host
         self._secrets = dict(secrets or {})
         self._credentials = credentials or (lambda _host: None)
-        self._socket: socket.socket | None = None
-        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Open it.
+        """Open the session.
 
         Raises:
             EngineUnavailable: The engine cannot be reached.
             OSError: The connection broke.
-            SessionRefused: The engine does not open sessions.
+            BuildFailed: The engine refuses to open a session.
         """
         self._socket = dial(self._host)
         try:
@@ -89,24 +85,17 @@ class BuildSession:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close it; the engine forgets it at once."""
-        if self._socket is not None:
-            try:
-                self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                _logger.debug("The engine had closed the session %s", self.id)
-            self._socket.close()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
+    def __exit__(self, *_: object) -> None:
+        """Close the session; the engine forgets the secrets at once."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            _logger.debug("The engine had closed the session %s", self.id)
+        self._socket.close()
+        self._thread.join(timeout=10)
 
     def _upgrade(self, connection: socket.socket) -> bytes:
-        """Ask for HTTP/2; what arrives together with the answer is HTTP/2 already."""
+        """Ask for HTTP/2; returns the HTTP/2 bytes that came with the answer."""
         headers = [
             "POST /session HTTP/1.1",
             "Host: docker",
@@ -122,13 +111,13 @@ class BuildSession:
         while b"\r\n\r\n" not in answer:
             data = connection.recv(_READ_BYTES)
             if not data:
-                raise SessionRefused("the engine closed the connection")
+                raise _refused("the engine closed the connection")
             answer += data
         head, _, early = answer.partition(b"\r\n\r\n")
         status = head.split(b" ", 2)[1:2]
         if status != [_SWITCHING_PROTOCOLS]:
             first = head.splitlines()[0].decode("latin-1")
-            raise SessionRefused(f"the engine answered '{first}'")
+            raise _refused(f"the engine answered '{first}'")
         return early
 
     def _serve(self, connection: socket.socket, early: bytes) -> None:
@@ -136,13 +125,13 @@ class BuildSession:
         try:
             server.run(early)
         except (OSError, h2.exceptions.ProtocolError) as error:
-            # Closed by us or by the engine; a build that still needs it says so itself.
+            # A build that still needs the session fails by itself.
             _logger.debug("The session %s ended: %s", self.id, error)
 
     def _answer(self, method: str, message: bytes) -> bytes | _Refusal:
         if method == _HEALTH:
             return encode_number(1, 1)  # SERVING
-        asked = first_text(message, 1)
+        asked = text_of(dict(fields(message)).get(1))
         if method == _GET_SECRET:
             if asked not in self._secrets:
                 return _Refusal(_NOT_FOUND, f"secret {asked} not found")
@@ -155,9 +144,13 @@ class BuildSession:
         return _Refusal(_UNIMPLEMENTED, f"unknown method {method}")
 
 
+def _refused(reason: str) -> BuildFailed:
+    return BuildFailed(f"The engine does not open a build session: {reason}")
+
+
 @dataclass(frozen=True)
 class _Refusal:
-    """An error in gRPC's terms."""
+    """A gRPC error."""
 
     code: int
     message: str
@@ -165,7 +158,7 @@ class _Refusal:
 
 @dataclass
 class _Call:
-    """A request that is being received, and then the rest of its answer."""
+    """A request, as far as it is received, and the unsent part of its answer."""
 
     method: str
     received: bytearray = field(default_factory=bytearray)
@@ -187,7 +180,7 @@ class _Server:
         )
 
     def run(self, early: bytes) -> None:
-        """Serve until the other side closes the connection."""
+        """Serve until the engine closes the connection."""
         self._h2.initiate_connection()
         self._flush()
         data = early or self._socket.recv(_READ_BYTES)
@@ -218,7 +211,7 @@ class _Server:
 
     def _reply(self, stream_id: int) -> None:
         call = self._calls[stream_id]
-        # A message is preceded by a byte (compressed or not) and its length.
+        # Five bytes precede a message: a compression flag and its length.
         answer = self._ask(call.method, bytes(call.received[5:]))
         self._h2.send_headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
         if isinstance(answer, _Refusal):
@@ -234,11 +227,11 @@ class _Server:
     def _ask(self, method: str, message: bytes) -> bytes | _Refusal:
         try:
             return self._answer(method, message)
-        except Exception as error:  # noqa: BLE001 the engine is told, and the build says it
+        except Exception as error:  # noqa: BLE001 the engine reports the error as the build's
             return _Refusal(_UNKNOWN, f"{type(error).__name__}: {error}".replace("\n", " "))
 
     def _send(self, stream_id: int) -> None:
-        """As much of the answer as the engine's windows allow; the rest when they open."""
+        """Send as much of the answer as the engine's flow control allows."""
         call = self._calls.get(stream_id)
         if call is None or call.trailers is None:
             return

@@ -1,96 +1,59 @@
-"""BuildKit's account of a build: which steps there are, what they print, how they end. Pure.
+"""BuildKit's trace of a build → events of its steps: their output, transfers and end. Pure.
 
-Messages: ``moby.buildkit.v1.StatusResponse`` in ``api/services/control/control.proto`` of
-https://github.com/moby/buildkit; the engine sends them base64-encoded in a line of JSON each.
+The messages are ``moby.buildkit.v1.StatusResponse`` of ``api/services/control/control.proto`` in
+https://github.com/moby/buildkit; the numbers below are the field numbers there.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
-from container_backend.image.buildkit.protobuf import fields
+from container_backend.image.buildkit.protobuf import fields, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A compiler's complaints begin with the package's name.
+# Enough for the whole output of a compiler: the package's name is at its beginning.
 _KEPT_LINES: Final = 400
 _KEPT_TRANSFERS: Final = 200
-# How much further a transfer must be for it to be told: so there are not many more events than this.
+# A transfer of a step makes about so many events.
 _TOLD_PARTS: Final = 100
+_VERTEX, _STATUS, _LOG = 1, 2, 3
 _NANOSECONDS: Final = 1_000_000_000
 _NEGATIVE: Final = 1 << 63
-STARTED: Final = "started"
-OUTPUT: Final = "output"
-TRANSFER: Final = "transfer"
-EXTRACT: Final = "extract"
-COMPLETED: Final = "completed"
-CACHED: Final = "cached"
-FAILED: Final = "failed"
+_EXTRACT: Final = "extract"
+_Message: TypeAlias = "dict[int, int | bytes]"
 
 
 class StepEvent(NamedTuple):
-    """Something happened to a step.
+    """An event of a step.
 
     Attributes:
-        step: Its name: the Dockerfile's instruction.
-        kind: ``started``, ``output``, ``transfer``, ``completed``, ``cached`` or ``failed``.
-        seconds: How long it took, when it is over. It may begin again: then, in all.
-        text: A line that it printed, its error, or what it does with what it has transferred.
-        current: Bytes that it has transferred so far.
-        total: Bytes that it will have, as far as is known yet.
+        step: The name of the step: the Dockerfile's instruction.
+        seconds: The duration of a step that has ended; a step may start again, then all of it.
+        text: A line of output, an error, or ``extract`` once the transferred data is unpacked.
+        current: Transferred bytes.
+        total: Bytes to transfer, as far as BuildKit knows.
     """
 
     step: str
-    kind: str
+    kind: Literal["started", "output", "transfer", "completed", "cached", "failed"]
     seconds: float | None = None
     text: str | None = None
     current: int = 0
     total: int = 0
 
 
-@dataclass(frozen=True)
-class Vertex:
-    """A step, as far as one message tells of it. Times in seconds since 1970."""
-
-    digest: str
-    name: str
-    cached: bool
-    started: float | None
-    completed: float | None
-    error: str
-
-
-@dataclass(frozen=True)
-class VertexLog:
-    """Some bytes that a step printed; they may end within a line."""
-
-    vertex: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class VertexStatus:
-    """How far something is that a step does, such as the download of a layer; mostly in bytes."""
-
-    vertex: str
-    id: str
-    name: str
-    current: int
-    total: int
-
-
 @dataclass
 class Step:
-    """A step, as far as all messages told of it."""
+    """The state of a step after all messages so far; times in seconds since 1970."""
 
     name: str
     started: float | None = None
     completed: float | None = None
     seconds: float = 0.0
-    cached: bool = False
     error: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     unfinished: bytes = b""
@@ -99,139 +62,96 @@ class Step:
     extracting: bool = False
 
     def output(self) -> tuple[str, ...]:
-        """The last lines that it printed."""
+        """The last lines of output."""
         rest = self.unfinished.decode("utf-8", "replace").rstrip()
         return (*self.lines, rest) if rest else tuple(self.lines)
 
 
-def decode(message: bytes) -> Iterator[Vertex | VertexStatus | VertexLog]:
-    """The steps, transfers and outputs that a ``StatusResponse`` tells of.
-
-    Raises:
-        ValueError: It is not one.
-    """
-    for number, value in fields(message):
-        if number == 1 and isinstance(value, bytes):
-            yield _vertex(value)
-        elif number == 2 and isinstance(value, bytes):  # noqa: PLR2004 statuses
-            yield _status(value)
-        elif number == 3 and isinstance(value, bytes):  # noqa: PLR2004 logs
-            yield _log(value)
-
-
-def _vertex(message: bytes) -> Vertex:
-    values = dict(fields(message))
-    return Vertex(
-        digest=_text(values.get(1)),
-        name=_text(values.get(3)),
-        cached=bool(values.get(4)),
-        started=_time(values.get(5)),
-        completed=_time(values.get(6)),
-        error=_text(values.get(7)),
-    )
-
-
-def _status(message: bytes) -> VertexStatus:
-    values = dict(fields(message))
-    return VertexStatus(
-        vertex=_text(values.get(2)),
-        id=_text(values.get(1)),
-        name=_text(values.get(3)),
-        current=_size(values.get(4)),
-        total=_size(values.get(5)),
-    )
-
-
-def _log(message: bytes) -> VertexLog:
-    values = dict(fields(message))
-    data = values.get(4, b"")
-    return VertexLog(_text(values.get(1)), data if isinstance(data, bytes) else b"")
-
-
-def _text(value: int | bytes | None) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
-
-
-def _size(value: int | bytes | None) -> int:
-    """An ``int64`` of bytes; a negative one, which stands for an unknown one, is none."""
+def _number(value: int | bytes | None) -> int:
+    """An ``int64``; 0 for a negative number, which BuildKit uses for an unknown size."""
     return value if isinstance(value, int) and value < _NEGATIVE else 0
 
 
 def _time(value: int | bytes | None) -> float | None:
-    """A ``google.protobuf.Timestamp``: seconds and nanoseconds."""
+    """A ``google.protobuf.Timestamp`` in seconds since 1970."""
     if not isinstance(value, bytes):
         return None
     parts = dict(fields(value))
-    seconds, nanoseconds = parts.get(1, 0), parts.get(2, 0)
-    if not isinstance(seconds, int) or not isinstance(nanoseconds, int):
-        return None
-    return seconds + nanoseconds / _NANOSECONDS
+    return _number(parts.get(1)) + _number(parts.get(2)) / _NANOSECONDS
 
 
 class BuildLog:
-    """All that was told of a build so far, in bounded memory."""
+    """The steps of a build so far, in bounded memory."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
         self._steps: dict[str, Step] = {}
 
     def add(self, message: bytes) -> Iterator[StepEvent]:
-        """Take in a ``StatusResponse``; yields what is new in it."""
-        for item in decode(message):
-            if isinstance(item, Vertex):
-                yield from self._add_vertex(item)
-            elif item.vertex not in self._steps:
+        """Take in a ``StatusResponse``, and yield its new events.
+
+        Raises:
+            ValueError: The message is invalid.
+        """
+        for number, value in fields(message):
+            if number not in {_VERTEX, _STATUS, _LOG} or not isinstance(value, bytes):
                 continue
-            elif isinstance(item, VertexStatus):
-                yield from self._add_status(self._steps[item.vertex], item)
-            else:
-                yield from self._add_output(self._steps[item.vertex], item.data)
+            part = dict(fields(value))
+            if number == _VERTEX:
+                yield from self._add_vertex(part)
+            elif number == _STATUS and (step := self._steps.get(text_of(part.get(2)))):
+                yield from self._add_status(step, part)
+            elif number == _LOG and (step := self._steps.get(text_of(part.get(1)))):
+                yield from self._add_output(step, part.get(4))
 
     def failed_step(self, message: str) -> Step | None:
-        """The step that ended the build: whose error is contained in the final one.
-
-        Others may have errors, too: they were cancelled because of it.
-        """
+        """The step whose error is part of the build's; other errors are cancellations."""
         errors = [step for step in self._steps.values() if step.error]
         return next((step for step in errors if step.error in message), None)
 
-    def _add_vertex(self, vertex: Vertex) -> Iterator[StepEvent]:
-        step = self._steps.setdefault(vertex.digest, Step(vertex.name))
+    def _add_vertex(self, vertex: _Message) -> Iterator[StepEvent]:
+        step = self._steps.setdefault(text_of(vertex.get(1)), Step(text_of(vertex.get(3))))
+        started, completed = _time(vertex.get(5)), _time(vertex.get(6))
         begins = step.started is None or step.completed is not None
-        if begins and vertex.started not in (None, step.started):
-            # A base image is looked up, and then, as the same step, downloaded.
-            step.started, step.completed = vertex.started, None
-            yield StepEvent(step.name, STARTED)
-        if vertex.completed is None or step.completed is not None:
+        if begins and started not in (None, step.started):
+            # BuildKit looks up a base image, and then downloads the image as the same step.
+            step.started, step.completed = started, None
+            yield StepEvent(step.name, "started")
+        if completed is None or step.completed is not None:
             return
-        step.completed, step.cached, step.error = vertex.completed, vertex.cached, vertex.error
-        step.seconds += max(0.0, vertex.completed - (step.started or vertex.completed))
+        step.completed, step.error = completed, text_of(vertex.get(7))
+        step.seconds += max(0.0, completed - (step.started or completed))
         if step.error:
-            yield StepEvent(step.name, FAILED, step.seconds, step.error)
+            yield StepEvent(step.name, "failed", step.seconds, step.error)
         else:
-            yield StepEvent(step.name, CACHED if step.cached else COMPLETED, step.seconds)
+            yield StepEvent(step.name, "cached" if vertex.get(4) else "completed", step.seconds)
 
-    def _add_status(self, step: Step, status: VertexStatus) -> Iterator[StepEvent]:
-        """The sum of a step's transfers, whenever it is a good part further or complete."""
-        if not status.total:
-            if status.name.startswith(EXTRACT) and not step.extracting and step.transfers:
+    def _add_status(self, step: Step, status: _Message) -> Iterator[StepEvent]:
+        """Yield the sum of a step's transfers once it has grown by a good part, or is complete."""
+        transfer = text_of(status.get(1))
+        current, total = _number(status.get(4)), _number(status.get(5))
+        if not total:
+            name = text_of(status.get(3))
+            if name.startswith(_EXTRACT) and not step.extracting and step.transfers:
                 step.extracting = True
-                yield StepEvent(step.name, TRANSFER, None, EXTRACT, *step.told)
+                yield StepEvent(step.name, "transfer", None, _EXTRACT, *step.told)
             return
-        if status.id in step.transfers or len(step.transfers) < _KEPT_TRANSFERS:
-            step.transfers[status.id] = (min(status.current, status.total), status.total)
+        if transfer in step.transfers or len(step.transfers) < _KEPT_TRANSFERS:
+            step.transfers[transfer] = (min(current, total), total)
         current = sum(done for done, _ in step.transfers.values())
         total = sum(size for _, size in step.transfers.values())
         told, told_total = step.told
         part = (current - told) * _TOLD_PARTS >= total
         if (current, total) != step.told and (part or total != told_total or current == total):
             step.told = (current, total)
-            yield StepEvent(step.name, TRANSFER, current=current, total=total)
+            yield StepEvent(step.name, "transfer", current=current, total=total)
 
-    def _add_output(self, step: Step, data: bytes) -> Iterator[StepEvent]:
+    def _add_output(self, step: Step, data: int | bytes | None) -> Iterator[StepEvent]:
+        """Take in bytes, which may end within a line."""
+        if not isinstance(data, bytes):
+            return
         *complete, step.unfinished = (step.unfinished + data).split(b"\n")
         for raw in complete:
-            # What a progress bar wrote over is gone on a terminal, too.
+            # As on a terminal, only the last state of a progress bar stays.
             line = raw.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
             step.lines.append(line)
-            yield StepEvent(step.name, OUTPUT, text=line)
+            yield StepEvent(step.name, "output", text=line)

@@ -1,7 +1,7 @@
-"""A build as people see it: steps, packages, sizes, and what to do when it fails.
+"""The display of a build: steps, packages, sizes, and hints for a failed build.
 
-Turns the trace of a build into lines on a terminal or in a log, and the output of a failed step
-into a hint. It never changes what is built.
+The events of a build become lines on a terminal or in a log, and the output of a failed step
+becomes a hint. This room never changes what is built.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What usually helps, by what a failed build said last."""
+"""Hints for failed builds, by their output."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from container_backend.image.progress.steps import describe_step, instruction_of
 from container_backend.image.progress.view import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from container_backend.image.buildkit import BuildFailed
 
 _MAKE_ROOM: Final = (
     "`docker system df` shows what takes the space; "
     "`container-backend prune` removes environments that no run needs, "
-    "`docker builder prune` what builds have kept."
+    "`docker builder prune` removes the cache of builds."
 )
 _FULL_DISK: Final = (
     r"no space left on device",
     f"The engine's disk is full. {_MAKE_ROOM}",
 )
-# What overlay2 says of a folder of its own that it could not make a moment before.
+# overlay2 fails to make its own folder, and then misses the folder.
 _BROKEN_STORAGE: Final = (
     r"/overlay2/\S+: no such file or directory",
-    f"The engine misses files of its own: most likely its disk is full. {_MAKE_ROOM}",
+    f"The engine lacks files of its own: most likely its disk is full. {_MAKE_ROOM}",
 )
-# Another process may remove an image after it was found and before it is used.
+# Another process removed the image between its discovery and its use.
 _VANISHED: Final = (
     r"no such image",
-    "The image was removed meanwhile. Start the run once more: it is built or pulled again.",
+    "The image was removed meanwhile. Start the run again: then the image is built or pulled.",
 )
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
 
 def _missing(*programs: str) -> str:
-    """What Python or a shell says of a program that is not there, whatever stands before its name."""
+    """A pattern for the words of Python or a shell about a missing program, prefixed or not."""
     names = "|".join(map(re.escape, programs))
     return (
         rf"No such file or directory: '[\w-]*({names})'"
@@ -44,7 +44,7 @@ def _missing(*programs: str) -> str:
     )
 
 
-# First match wins. The left side is what uv, pip, apt-get, the compiler, git or the engine prints;
+# The first match counts. The patterns match output of uv, pip, apt-get, compilers, git and engines;
 # tests/unit/image/progress/failures has whole outputs.
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
@@ -53,13 +53,13 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"Hash mismatch for|hashes declared for",
-        "What the index has under that name is not the one that was locked: the file was replaced, or "
-        "the lock was changed. If you trust the index, make the lock again.",
+        "The index has another file under that name than the lock: the file was replaced, or the "
+        "lock was changed. If you trust the index, make the lock again.",
     ),
     (
         r"toomanyrequests|429 Too Many Requests|pull rate limit",
-        "The registry or index limits downloads. Log in with `docker login`, which raises the limit, or "
-        "try again later.",
+        "The registry or index limits downloads. Log in with `docker login`, which raises the "
+        "limit, or try again later.",
     ),
     (
         r"load metadata for .*(dial tcp|no such host|i/o timeout|connection refused|TLS handshake)",
@@ -73,18 +73,18 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"engine went away during the build",
-        "See whether it runs (`docker info`) and why it ended (its log), and try again.",
+        "Check that the engine runs (`docker info`), read its log, and try again.",
     ),
     _FULL_DISK,
     _BROKEN_STORAGE,
     (
         r"current Python version \(\S+\) does not satisfy",
-        "A version that is wanted needs another Python: choose another version, or another Python "
-        "in the environment file.",
+        "A required version needs another Python. Choose another version, or another Python in the "
+        "environment file.",
     ),
     (
         r"has no wheels with a matching|we only found wheels for|has no usable wheels",
-        "There is no wheel for this Python or platform: choose another version of the package, or "
+        "There is no wheel for this Python or platform. Choose another version of the package, or "
         "another Python in the environment file.",
     ),
     (
@@ -94,7 +94,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"No solution found|ResolutionImpossible|unsatisfiable",
-        "The requirements cannot all be met at once: the lines above say which.",
+        "The requirements cannot all be met at once. The lines above name them.",
     ),
     (
         r"401 Unauthorized|403 Forbidden|status code 401|status code 403",
@@ -107,7 +107,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "the image with a template of your own (docs/builds.md).",
     ),
     (
-        rf"{_missing('g++', 'c++', 'clang++')}",
+        _missing("g++", "c++", "clang++"),
         f"{_NO_WHEEL}. Choose a version that has wheels, or set system_packages in the backend "
         'config: ["g++", "libc6-dev", "python3-dev"].',
     ),
@@ -118,7 +118,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"fatal error: \S+: No such file|pg_config executable not found",
-        f"{_NO_WHEEL}, with a library that the base image does not have. Choose a version that "
+        f"{_NO_WHEEL}, with a library that the base image lacks. Choose a version that "
         "has wheels, or add the library's Debian package (its name ends in -dev) to "
         "system_packages in the backend config.",
     ),
@@ -128,49 +128,48 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"No such file or directory: 'git'|Git executable not found",
-        "A requirement comes from git, and the base image has none. Set system_packages in the "
+        "A requirement comes from git, but the base image has no git. Set system_packages in the "
         'backend config: ["git"].',
     ),
     (
         r"not a trusted or secure host",
-        "pip, which fetches the installer, takes nothing from an index over HTTP. Use HTTPS, or "
-        "set trusted-host in pip.conf.",
+        "pip fetches the installer, and does not use an index over HTTP. Use HTTPS, or set "
+        "trusted-host in pip.conf.",
     ),
     (
         r"dns error|Temporary failure (in name resolution|resolving)|failed to lookup address"
         r"|Name or service not known|Could not resolve host|Network is unreachable"
         r"|error sending request|Connection refused|timed out",
-        "The build does not reach the package index, or the server of a requirement. Behind a proxy, set HTTP_PROXY and "
-        "HTTPS_PROXY; with an index of your own, set it in pip.conf or UV_DEFAULT_INDEX.",
+        "The build does not reach the package index, or the server of a requirement. Behind a "
+        "proxy, set HTTP_PROXY and HTTPS_PROXY. Set an index of your own in pip.conf or "
+        "UV_DEFAULT_INDEX.",
     ),
     (
         r"No matching distribution found for uv",
-        "The installer, uv, comes from the index that packages come from. It has no uv for this "
-        "platform, or refuses the login: check pip.conf, uv.toml or ~/.netrc.",
+        "The installer, uv, comes from your package index. The index has no uv for this platform, "
+        "or refuses the login: check pip.conf, uv.toml or ~/.netrc.",
     ),
 )
 
 
 def hint_for(error: BuildFailed) -> str | None:
-    """What to do about a failed build, where that is known."""
-    text = "\n".join([error.step or "", error.message, *error.output])
-    for pattern, hint in _HINTS:
-        if re.search(pattern, text, re.IGNORECASE | re.DOTALL | re.MULTILINE):
-            return hint
-    return None
+    """Advice for a failed build; None for an unknown cause."""
+    return _first_hint(_HINTS, "\n".join([error.step or "", error.message, *error.output]))
 
 
 def hint_for_refusal(said: str) -> str | None:
-    """What to do about an engine that refuses something other than a build, where that is known."""
-    for pattern, hint in (_FULL_DISK, _BROKEN_STORAGE, _VANISHED):
-        if re.search(pattern, said, re.IGNORECASE):
-            return hint
-    return None
+    """Advice for an engine's refusal outside of builds; None for an unknown cause."""
+    return _first_hint((_FULL_DISK, _BROKEN_STORAGE, _VANISHED), said)
+
+
+def _first_hint(hints: Iterable[tuple[str, str]], text: str) -> str | None:
+    flags = re.IGNORECASE | re.DOTALL | re.MULTILINE
+    return next((hint for pattern, hint in hints if re.search(pattern, text, flags)), None)
 
 
 _SHOWN_LINES: Final = 80
 _EXPLANATION: Final = "No solution found"
-# What engines say of a program that failed, around the whole command line: 20.10, and newer ones.
+# A failed program in the words of engine 20.10, and of newer engines.
 _EXITED: Final = re.compile(
     r"(?:executor failed running \[.*\]:|process \".*\" did not complete successfully:) "
     r"exit code: (\d+)$",
@@ -179,14 +178,14 @@ _EXITED: Final = re.compile(
 
 
 def describe_failure(error: BuildFailed) -> str:
-    """What failed, and the last lines of its output, indented."""
+    """The failed step, and the last lines of its output, indented."""
     return "\n".join(
         [_summary(error), *(f"    {plain_text(line)}" for line in _shown(error.output))]
     )
 
 
 def _shown(output: Sequence[str]) -> Sequence[str]:
-    """The last lines, but an explanation of uv's from its beginning."""
+    """The last lines, or more of them: an explanation of uv is shown from its beginning."""
     begin = next((place for place, line in enumerate(output) if _EXPLANATION in line), len(output))
     return output[min(begin, max(0, len(output) - _SHOWN_LINES)) :]
 
@@ -199,5 +198,5 @@ def _summary(error: BuildFailed) -> str:
     exited = _EXITED.search(error.message)
     if exited is None:
         return f"{start}.\nFailed step: {step}\n    {error.message}"
-    # The instruction of a user's own template is shown whole.
+    # An instruction of a user's template is shown whole.
     return f"{start}.\nFailed step: {instruction_of(error.step) or step} (exit code {exited[1]})"

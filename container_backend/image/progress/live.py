@@ -1,4 +1,4 @@
-"""Live lines of a build on a terminal, one for each step."""
+"""The live lines of a build on a terminal, one for each step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -25,6 +25,8 @@ from container_backend.machine import termination_interrupts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import ConsoleOptions
+
     from container_backend.image.buildkit import StepEvent
     from container_backend.image.progress.view import StepView
 
@@ -37,19 +39,16 @@ _ASCII_MARKS: Final = {DONE: "+", CACHED: "+", FAILED: "x", STOPPED: "-"}
 _STYLES: Final = {
     RUNNING: "cyan", DONE: "green", CACHED: "dim", FAILED: "bold red", STOPPED: "yellow"
 }  # fmt: skip
-# Two builds of one process, in threads: there is one terminal.
+# Two threads of one process may build, but there is one terminal.
 _terminal = threading.Lock()
 
 
 @contextmanager
 def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[StepEvent], None]]:
-    """A function that shows what it is told of, as long as the context lasts.
+    """Yield a function that shows events; yield ``otherwise`` if another build has the terminal.
 
-    ``otherwise`` takes the place of the lines where another build has the terminal.
-
-    Afterwards nothing of it is left, except of a build that failed. What others write to the
-    standard error meanwhile appears above it. SIGTERM and SIGHUP raise KeyboardInterrupt, so that
-    the terminal is left as it was.
+    At the end the lines disappear, except those of a failed build. Other output to standard error
+    appears above the lines. SIGTERM and SIGHUP raise KeyboardInterrupt, to restore the terminal.
     """
     if not _terminal.acquire(blocking=False):
         yield otherwise
@@ -63,43 +62,37 @@ def live_steps(otherwise: Callable[[StepEvent], None]) -> Iterator[Callable[[Ste
 
 @contextmanager
 def _live(view: BuildView) -> Iterator[Callable[[StepEvent], None]]:
+    # With soft_wrap, other output is not cut: people copy it.
+    console = Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False)
     live = Live(
-        _Lines(view),
-        # Other lines are not cut, so that they can be copied.
-        console=Console(stderr=True, force_terminal=True, soft_wrap=True, highlight=False),
+        console=console,
+        get_renderable=lambda: _lines(view, console.options),
         refresh_per_second=_PER_SECOND,
         transient=True,
         redirect_stdout=sys.stdout.isatty(),
     )
+
+    def show(event: StepEvent) -> None:
+        view.add(event, time.monotonic())
+
     with live:
         try:
-            yield lambda event: _add(view, event)
+            yield show
         except BaseException:
             view.stop(time.monotonic())
             live.transient = False
             raise
 
 
-def _add(view: BuildView, event: StepEvent) -> None:
-    view.add(event, time.monotonic())
-
-
-class _Lines:
-    """The lines of a build, as they are whenever they are drawn."""
-
-    def __init__(self, view: BuildView) -> None:
-        self._view = view
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As ``rich`` asks for them."""
-        now = time.monotonic()
-        steps = list(self._view)
-        widths = (
-            max((len(step.words) for step in steps), default=0),
-            max((len(step.time(now)) for step in steps), default=0),
-        )
-        width = options.max_width - 1
-        yield Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
+def _lines(view: BuildView, options: ConsoleOptions) -> Group:
+    now = time.monotonic()
+    steps = list(view)
+    widths = (
+        max((len(step.words) for step in steps), default=0),
+        max((len(step.time(now)) for step in steps), default=0),
+    )
+    width = options.max_width - 1
+    return Group(*(_line(step, now, widths, width, options.ascii_only) for step in steps))
 
 
 def _line(

@@ -1,4 +1,4 @@
-"""What is shown of a build: live lines on a terminal, log lines otherwise."""
+"""The display of a build: live lines on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from container_backend.image.progress.steps import count_of
-from container_backend.image.progress.view import (
-    CACHED,
-    DONE,
-    FAILED,
-    BuildView,
-    duration,
-)
+from container_backend.image.progress.view import CACHED, DONE, FAILED, BuildView, duration
 from container_backend.machine import is_shown
 
 if TYPE_CHECKING:
@@ -30,11 +24,11 @@ _logger = logging.getLogger(__package__)
 
 @contextmanager
 def shown_steps() -> Iterator[Callable[[StepEvent], None]]:
-    """A function that shows what it is told of a build, which lasts as long as the context."""
+    """Yield a function that shows the events of a build."""
     if not (is_terminal(sys.stderr) and is_shown(_logger)):
         yield log_steps()
         return
-    # Only here: a run that finds its image does not wait for the import.
+    # The import of rich is slow: a run that finds its image does without.
     from container_backend.image.progress.live import live_steps
 
     with live_steps(log_steps()) as show:
@@ -42,14 +36,14 @@ def shown_steps() -> Iterator[Callable[[StepEvent], None]]:
 
 
 def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether lines can be written over there; not in a CI's log, whatever it pretends to be."""
+    """True if lines can be overwritten; a CI's log may pretend to be a terminal."""
     return (
         stream.isatty() and environ.get("TERM") not in ("dumb", "unknown") and not environ.get("CI")
     )
 
 
 def log_steps() -> Callable[[StepEvent], None]:
-    """A function that logs a line for each step that matters, when it is done."""
+    """A function that takes events, and logs a line for each step that ends."""
     view = BuildView()
     said: set[str] = set()
 
@@ -59,7 +53,7 @@ def log_steps() -> Callable[[StepEvent], None]:
             return
         end = duration(step.seconds) if step.state == DONE else step.state
         line = f"    {step.words}: {end}"
-        # BuildKit repeats itself.
+        # BuildKit repeats events.
         if line not in said:
             said.add(line)
             _logger.info("%s", line)
@@ -68,14 +62,6 @@ def log_steps() -> Callable[[StepEvent], None]:
 
 
 def built_line(reference: str, packages: int | None, seconds: float) -> str:
-    """What is left of a build to say, as a log line.
-
-    Args:
-        reference: Of the image.
-        packages: How many of the Python index are in it, where that is known.
-        seconds: How long it took.
-    """
-    took = f"{seconds:.0f} s"
-    if packages is None:
-        return f"=== Built {reference} in {took} ==="
-    return f"=== Built {reference}: {count_of(packages)} in {took} ==="
+    """The log line of a finished build; ``packages`` counts those of the Python index, if known."""
+    counted = "" if packages is None else f": {count_of(packages)}"
+    return f"=== Built {reference}{counted} in {seconds:.0f} s ==="

@@ -1,4 +1,4 @@
-"""The steps of a build in words, for people who do not read Dockerfiles. Pure."""
+"""The steps of a build in plain words, and the progress of installations. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NAME: Final = r"(?:docker\.io/)?(?:library/)?([^\s@]+)"
-# Steps that are the engine's, not BuildKit's.
+_LAYER: Final = r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml"
+# Steps of the engine, not of BuildKit.
 PULLING: Final = "pulling the image"
 PUSHING: Final = "pushing the image"
 _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
@@ -17,27 +18,25 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
-    (r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml", "installing the {0} packages"),
+    (_LAYER, "installing the {0} packages"),
     (rf"load metadata for {_NAME}", "looking up {0}"),
     (rf"\] FROM {_NAME}", "getting {0}"),
     (r"^exporting to image", "writing the image"),
     (rf"^({PULLING}|{PUSHING})$", "{0}"),
-    # Done at once; of no interest.
+    # These steps take no time.
     (r"\] WORKDIR /mlflow/|\] USER ", None),
 )
 # A step of a user's own template.
 _INSTRUCTION: Final = re.compile(r"^\[(?!internal|auth)[^\]]+\] (.+)$", re.DOTALL)
 _MOUNT: Final = re.compile(r"--mount=\S+ ")
-_BASE: Final = re.compile(r"\] FROM ")
-_LAYER: Final = re.compile(r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml")
 _LONGEST: Final = 60
 
 
 def describe_step(name: str) -> str | None:
-    """What a step does, in words; None for one that is not shown.
+    """A step in words; None for a step that is not shown.
 
     Args:
-        name: As BuildKit calls it: ``[stage 2/5] RUN …``.
+        name: BuildKit's name: ``[stage 2/5] RUN …``.
     """
     for pattern, words in _STEPS:
         if match := re.search(pattern, name):
@@ -55,21 +54,21 @@ def instruction_of(name: str) -> str | None:
 
 
 def is_base(name: str) -> bool:
-    """Whether a step gets a base image."""
-    return _BASE.search(name) is not None
+    """True for a step that pulls a base image."""
+    return "] FROM " in name
 
 
 def layer_of(name: str) -> str | None:
     """The layer of packages that a step installs; None for any other step."""
-    match = _LAYER.search(name)
+    match = re.search(_LAYER, name)
     return match[1] if match else None
 
 
 _MEGABYTE: Final = 1_000_000
 _UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-# templates/count_packages.py prints it; megabytes are left out where the index tells no sizes.
+# A line of templates/count_packages.py, without megabytes if the index does not tell sizes.
 _ALL: Final = re.compile(r"^(\d+) packages?(?:, ([\d.]+) MB)?$")
-# uv speaks of packages of a megabyte or more only.
+# uv prints this for packages of a megabyte or more only.
 _DOWNLOADING: Final = re.compile(r"^Downloading (\S+) \(([\d.]+)(\w+)\)$")
 _DOWNLOADED: Final = re.compile(r"^Downloaded (\S+)$")
 _DOING: Final = re.compile(r"^(Building \S+|compiling$)")
@@ -79,13 +78,13 @@ _OVER: Final = re.compile(r"^compiled \d+ ")
 
 @dataclass
 class Installation:
-    """What an installation has said so far.
+    """The progress of an installation, by its output so far.
 
     Attributes:
-        count: How many packages there are.
-        size: Of all of them, in bytes; 0 where it is not known.
-        sizes: Name → bytes, of those that are or were downloaded.
-        done: Those that were.
+        count: Number of packages.
+        size: Bytes of all packages; 0 if unknown.
+        sizes: Name → bytes of packages whose download has begun.
+        done: Names of downloaded packages.
     """
 
     count: int = 0
@@ -94,7 +93,7 @@ class Installation:
     done: set[str] = field(default_factory=set)
 
     def add(self, line: str) -> str:
-        """Take in a line; gives what it amounts to: ``2 of 3 packages, 50 of 62 MB``."""
+        """Take in a line of output, and return the progress: ``2 of 3 packages, 50 of 62 MB``."""
         if match := _ALL.match(line):
             self.count, self.size = int(match[1]), int(float(match[2] or 0) * _MEGABYTE)
         elif match := _DOWNLOADING.match(line):
@@ -110,19 +109,16 @@ class Installation:
         return self._so_far() if self.done else self._all()
 
     def _all(self) -> str:
-        return (
-            f"{count_of(self.count)}, {size_of(self.size)}" if self.size else count_of(self.count)
-        )
+        return count_of(self.count) + (f", {size_of(self.size)}" if self.size else "")
 
     def _so_far(self) -> str:
-        """As far as uv tells: where most packages are small, that would look like next to none."""
+        """The progress as far as uv tells; without bytes if uv tells of less than half of them."""
         count = count_of(self.count)
         if len(self.sizes) >= self.count:
             count = f"{min(len(self.done), self.count)} of {count}"
-        told = sum(self.sizes.values())
         if not self.size:
             return count
-        if 2 * told < self.size:
+        if 2 * sum(self.sizes.values()) < self.size:
             return f"{count}, {size_of(self.size)}"
         current = min(self.size, sum(self.sizes.get(name, 0) for name in self.done))
         return f"{count}, {size_of(current, self.size)} of {size_of(self.size)}"
@@ -134,11 +130,10 @@ def count_of(count: int) -> str:
 
 
 def size_of(size: int, scale: int | None = None) -> str:
-    """Bytes in megabytes: ``62 MB``, ``0.3 MB``; a bare number, to be followed by ``of …``.
+    """Bytes in megabytes: ``62 MB``, ``0.3 MB``.
 
     Args:
-        size: Bytes.
-        scale: The bytes that it is a part of, whose unit then follows.
+        scale: The total, in bytes, if ``of TOTAL MB`` follows: then the unit is left out.
     """
     digits = 1 if (scale or size) < 10 * _MEGABYTE else 0
     return f"{size / _MEGABYTE:.{digits}f}{'' if scale is not None else ' MB'}"

@@ -1,4 +1,4 @@
-"""A build as people see it: its events, folded to a line for each step. Pure."""
+"""The events of a build, folded to a line for each step. Pure."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ STOPPED: Final = "stopped"
 _ENDS: Final = {"completed": DONE, "cached": CACHED, "failed": FAILED}
 _WORTH_SAYING_SECONDS: Final = 0.1
 _MINUTE: Final = 60
-# The engine tells of an image's description before it tells of its layers.
+# Smaller transfers are the manifest of an image, not its layers.
 _LEAST_SIZE: Final = 100_000
-# What templates/split_lock.py and templates/install.sh print.
+# Lines of templates/split_lock.py and templates/install.sh.
 _COUNT: Final = re.compile(r"^(\w+): (\d+) packages$")
 _NOTHING: Final = "nothing in this layer"
-# BuildKit's error of a step that was ended because another one failed.
+# BuildKit's error of a step that was stopped because another step failed.
 _CANCELED: Final = "context canceled"
-# What would move the cursor, or more, if a step's output was shown as it is.
+# Escape sequences and control characters, which would move the cursor.
 _CONTROL: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x1f\x7f-\x9f]"
 )
@@ -46,12 +46,11 @@ class StepView:
     """A step.
 
     Attributes:
-        words: What it does.
-        started: When, in seconds of the clock that the view is given.
-        state: ``running``, ``done``, ``cached``, ``failed``, or ``stopped`` because of another.
-        seconds: How long it took, when it is over.
-        detail: How far it is, or what it printed last.
-        size: How much it transfers, in bytes; 0 if nothing.
+        started: Seconds of the clock that the view is given.
+        state: ``running``, ``done``, ``cached``, ``failed``, or ``stopped`` after another failed.
+        seconds: The duration of a step that has ended.
+        detail: The progress, or the last line of output.
+        size: Bytes to transfer; 0 for none.
     """
 
     words: str
@@ -64,43 +63,38 @@ class StepView:
 
     @property
     def is_worth_saying(self) -> bool:
-        """Whether there was anything to wait for, or to be glad about."""
+        """False for a step that succeeded in no noticeable time."""
         return self.state != DONE or self.seconds >= _WORTH_SAYING_SECONDS
 
     def time(self, now: float) -> str:
-        """How long it takes or took, or why it took no time."""
+        """The duration so far, or ``cached``."""
         if self.state == RUNNING:
             return duration(max(0.0, now - self.started))
         return CACHED if self.state == CACHED else duration(self.seconds)
 
 
 class BuildView:
-    """The steps of a build so far, in the order in which they began."""
+    """The steps of a build so far, in the order of their start."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
         self._steps: dict[str, StepView] = {}
         self._counts: dict[str, int] = {}
         self._hidden: set[str] = set()
 
     def __iter__(self) -> Iterator[StepView]:
-        """The steps that are worth a line; may be asked for while another thread adds to them."""
+        """The steps that are worth a line; another thread may add events meanwhile."""
         shown: dict[str, StepView] = {}
         for name, step in list(self._steps.items()):
             if name not in self._hidden and step.is_worth_saying:
-                # Steps of one name are one to the reader; the last to begin is it.
+                # Of several steps with the same words, only the last is shown.
                 shown[step.words] = step
         return iter(shown.values())
 
     def add(self, event: StepEvent, now: float) -> StepView | None:
-        """Take in an event.
+        """Take in an event, and return its step; None for a step that is not shown.
 
         Args:
-            event: What happened.
-            now: When, in seconds of any clock.
-
-        Returns:
-            The step as it is now; None if nothing of it is to be said.
+            now: Seconds of any clock.
         """
         step = self._step(event, now)
         if step is None:
@@ -123,13 +117,13 @@ class BuildView:
         return None if event.step in self._hidden else step
 
     def stop(self, now: float) -> None:
-        """Nothing will happen any more: the build failed, or was interrupted."""
+        """Mark running steps as stopped: the build failed, or was interrupted."""
         for step in self._steps.values():
             if step.state == RUNNING:
                 step.state, step.seconds = STOPPED, now - step.started
 
     def _step(self, event: StepEvent, now: float) -> StepView | None:
-        """The step of an event; None where it has no line of its own."""
+        """The step of an event; None for a step that is never shown."""
         words = describe_step(event.step)
         if words is None:
             return None
@@ -144,11 +138,11 @@ class BuildView:
         if event.kind == "cached" and layer is not None:
             self._name_cached(event.step, step, layer)
         if event.kind == "cached" and is_base(event.step):
-            self._hidden.add(event.step)  # it is on the engine, and need not be got
+            self._hidden.add(event.step)  # the engine had the image
         return step
 
     def _name_cached(self, name: str, step: StepView, layer: str) -> None:
-        """BuildKit does not repeat what a cached step printed: a layer may have been empty."""
+        """Show cached layers as one step if their output, which BuildKit omits, is unknown."""
         if layer in self._counts:
             step.detail = count_of(self._counts[layer])
             return
@@ -170,7 +164,7 @@ class BuildView:
 
 
 def plain_text(line: str) -> str:
-    """A line that a step printed, without what would do something to a terminal."""
+    """A line of output without control characters."""
     return _CONTROL.sub("", line.replace("\t", " "))
 
 
