@@ -1,4 +1,4 @@
-"""What the docker command reads, read in its way: sizes, and patterns of ``.dockerignore``."""
+"""The docker command's syntax of sizes and of ``.dockerignore`` patterns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
     """``512m`` → bytes.
 
     Raises:
-        ValueError: It is no size.
+        ValueError: The text is not a size.
     """
     try:
         return int(parse_bytes(text))
@@ -26,7 +26,7 @@ def parse_size(text: str) -> int:
 
 
 def not_ignored(folder: Path, patterns: Sequence[str]) -> Iterator[str]:
-    """Paths in a folder that patterns do not exclude, relative to it: files, links and folders.
+    """Relative paths of files, links and folders that no pattern excludes.
 
     https://docs.docker.com/build/concepts/context/#dockerignore-files
 
