@@ -51,8 +51,6 @@ SecretId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 
 class SecretSource(BaseModel):
-    """The source of a secret: a variable of this process or a file of this machine."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     env: str | None = None
@@ -65,11 +63,7 @@ class SecretSource(BaseModel):
         return self
 
     def read(self, name: str, environ: Mapping[str, str] = os.environ) -> bytes:
-        """Read the secret.
-
-        Raises:
-            InvalidConfig: The variable is not set, or the file cannot be read.
-        """
+        """Raises InvalidConfig if the variable is not set or the file cannot be read."""
         where = f"The backend config, key 'build_secrets.{name}'"
         if self.env is not None:
             if self.env not in environ:
@@ -186,23 +180,18 @@ def is_image_reference(text: str) -> bool:
 
 
 def parse_config(
-    values: Mapping[str, Any],
-    *,
-    source: str = "the backend config",
-    environ: Mapping[str, str] = os.environ,
+    values: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ
 ) -> BackendConfig:
-    """Validate a backend config, with defaults from environment variables.
-
-    Args:
-        source: Where the values came from, for messages.
+    """Validate a backend config, with a default base image from the environment.
 
     Raises:
         InvalidConfig: The message names all unknown keys and wrong values.
     """
     merged = dict(values)
+    source = "the backend config"
     if (base_image := environ.get(ENV_BASE_IMAGE)) and "base_image" not in merged:
         merged["base_image"] = base_image
-        source = f"{source} (base_image from the variable {ENV_BASE_IMAGE})"
+        source += f" (base_image from the variable {ENV_BASE_IMAGE})"
     try:
         return BackendConfig.model_validate(merged)
     except ValidationError as error:
@@ -214,27 +203,20 @@ def parse_config(
 
 
 def read_config(text: str) -> dict[str, Any]:
-    """Read the value of ``-c``: the name of a JSON file, or JSON.
-
-    Raises:
-        InvalidConfig: The file is missing, or the content is not a JSON object.
-    """
-    if text.lstrip().startswith("{"):
-        return _parse_json(text, "the backend config on the command line")
+    """Read the value of ``-c``: a JSON object, or the name of a file that contains one."""
+    source, content = "the backend config on the command line", text
+    if not text.lstrip().startswith("{"):
+        source = f"the backend config '{text}'"
+        try:
+            content = Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise InvalidConfig(
+                f"The backend config '{text}' cannot be read: {reason}.",
+                remedy="Give the name of a JSON file, or a JSON object.",
+            ) from error
     try:
-        content = Path(text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InvalidConfig(
-            f"The backend config '{text}' cannot be read: {reason}.",
-            remedy="Give the name of a JSON file, or a JSON object.",
-        ) from error
-    return _parse_json(content, f"the backend config '{text}'")
-
-
-def _parse_json(text: str, source: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
+        values = json.loads(content)
     except ValueError as error:
         raise InvalidConfig(f"In {source}: not JSON: {error}.") from error
     if not isinstance(values, dict):

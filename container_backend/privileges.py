@@ -153,11 +153,7 @@ class Permissions:
 
 
 def check_volumes(where: str, volumes: Iterable[str], permissions: Permissions) -> None:
-    """Refuse the volumes (``source:target``) of a ``docker_env`` that is not trusted.
-
-    Raises:
-        InvalidProject: A volume is refused.
-    """
+    """Raise InvalidProject for volumes (``source:target``) of a project that is not trusted."""
     named = [volume.partition(":")[0] for volume in volumes]
     if named and not permissions.trusted:
         raise InvalidProject(
@@ -170,15 +166,12 @@ def check_volumes(where: str, volumes: Iterable[str], permissions: Permissions) 
 def check_variables(
     where: str, variables: Iterable[str], given: Container[str], permissions: Permissions
 ) -> None:
-    """Refuse variables of a ``docker_env`` that is not trusted and asks for the user's values.
+    """Raise InvalidProject if a project that is not trusted asks for values of the user's variables.
 
     Args:
         where: File and key, for messages.
         variables: ``NAME=VALUE``, or ``NAME`` for the user's value.
         given: Names that the user passes to the program anyway.
-
-    Raises:
-        InvalidProject: A variable is refused.
     """
     named = [name for name in variables if "=" not in name and name not in given]
     if named and not permissions.trusted:
@@ -191,11 +184,7 @@ def check_variables(
 
 
 def check_special_files(where: str, paths: Iterable[Path]) -> None:
-    """Refuse paths and links to sockets, pipes and devices.
-
-    Raises:
-        InvalidProject: A path is refused.
-    """
+    """Raise InvalidProject for sockets, pipes, devices and links to them."""
     for path in paths:
         kind = _SPECIAL_FILES.get(stat.S_IFMT(path.stat().st_mode)) if path.exists() else None
         if kind:
@@ -212,11 +201,7 @@ def engine_sockets(url: str) -> tuple[Path, ...]:
 
 
 def check_engine(where: str, paths: Iterable[Path], sockets: Iterable[Path]) -> None:
-    """Refuse the sockets of engines and the folders that contain one.
-
-    Raises:
-        InvalidProject: A path is refused.
-    """
+    """Raise InvalidProject for sockets of engines and for folders that contain one."""
     for socket in sockets:
         places = {place for form in (socket, socket.resolve()) for place in (form, *form.parents)}
         for path in paths:
@@ -251,12 +236,7 @@ def user_of_program(*, writes: bool, uid: int | None = None) -> tuple[int, int]:
 
 
 def network_of_program(typed: str | None, *, only_here: bool) -> str | None:
-    """The name of the program's network; None for the engine's default.
-
-    Args:
-        typed: The network that the user named.
-        only_here: The tracking server listens on this machine only.
-    """
+    """The network that the user named, or this machine's if the tracking server is ``only_here``."""
     return typed or ("host" if only_here else None)
 
 
@@ -269,15 +249,12 @@ def groups_of_user(sockets: Iterable[Path]) -> list[int]:
 def check_record(
     where: str, docker_args: Mapping[str, Sequence[object]], config: Mapping[str, object]
 ) -> None:
-    """Refuse the parts of a run's record that reach into this machine.
+    """Raise InvalidConfig if a run's record reaches into this machine.
 
     Args:
         where: The run, for messages.
         docker_args: Long name → values, without those that the user typed again.
         config: Backend config of the record.
-
-    Raises:
-        InvalidConfig: A part is refused.
     """
     variables = [str(each) for each in docker_args.get("env", ()) if "=" not in str(each)]
     reaching = [f"docker argument '{name}'" for name in docker_args if name not in CONTAINED_ARGS]

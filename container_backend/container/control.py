@@ -19,11 +19,7 @@ _RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
 
 
 def check_run_id(prefix: str) -> str:
-    """Normalize a run's id, or the beginning of an id.
-
-    Raises:
-        InvalidInput: The text is not hexadecimal, or too long.
-    """
+    """Normalize a run's id or the beginning of an id; raises InvalidInput for another text."""
     text = prefix.strip().lower()
     if not _RUN_ID.fullmatch(text):
         raise InvalidInput(

@@ -36,15 +36,12 @@ def create_container(
     created: Callable[[str], None],
     shared: SharedCode | None = None,
 ) -> str:
-    """Create a container with the project's code; on an error, remove the container.
+    """Create a container with the project's code and return its id; on an error, remove it again.
 
     Args:
         code: The archive from :func:`container_backend.project.archive.archive_code`.
         created: Called with the container's id, in another thread while the code is sent.
         shared: An image that may contain the code already.
-
-    Returns:
-        The container's id.
 
     Raises:
         ContainerError: The engine refuses or does not answer, or a store's folder cannot be created.
@@ -104,7 +101,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         "name": spec.name,
         "environment": {**spec.environment, "PYTHONPATH": _python_path(spec)},
         "labels": dict(spec.labels),
-        "user": spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
+        "user": spec.user,
         "host_config": options,
         "platform": spec.args.platform,
         "stop_signal": spec.stop_signal,
@@ -121,11 +118,7 @@ def _python_path(spec: ContainerSpec) -> str:
 
 
 def start_container(engine: Engine, container_id: str) -> None:
-    """Start a container.
-
-    Raises:
-        ContainerError: The engine refuses: no such command, device, port or mount.
-    """
+    """Raises ContainerError if the engine refuses: no such command, device, port or mount."""
     try:
         engine.containers.start(container_id)
     except Refused as error:

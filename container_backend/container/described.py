@@ -81,7 +81,6 @@ class RunContainer:
 
     @property
     def secrets(self) -> frozenset[bytes]:
-        """The values to mask in the program's output."""
         return secrets_in(self.environment)
 
     @property
@@ -127,9 +126,9 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
 
 def _has_gpu(host: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
     """True for ``--gpus``, and for the older runtime and variable of NVIDIA."""
-    for request in host.get("DeviceRequests") or []:
-        if any("gpu" in kinds for kinds in request.get("Capabilities") or []):
-            return True
+    requests = host.get("DeviceRequests") or []
+    if any("gpu" in kinds for each in requests for kinds in each.get("Capabilities") or []):
+        return True
     visible = environment.get("NVIDIA_VISIBLE_DEVICES", "")
     return host.get("Runtime") == "nvidia" and visible not in {"", "void", "none"}
 

@@ -59,6 +59,7 @@ class DockerArgs:
 
 
 _Parser = Callable[[DockerArgs, Sequence[Any], Mapping[str, str]], None]
+_Reader = Callable[[Sequence[Any]], Any]
 
 
 def is_platform(text: str) -> bool:
@@ -75,14 +76,11 @@ def long_name(name: str) -> str:
 def parse_docker_args(
     given: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> DockerArgs:
-    """Parse docker arguments.
+    """Parse docker arguments; raises InvalidConfig for an unknown or refused name or a bad value.
 
     Args:
         given: Name → value; True for a flag, a list for a repeated flag.
         environ: Values for ``env`` and ``env-file`` entries without a value.
-
-    Raises:
-        InvalidConfig: A name is unknown or refused, or a value is invalid.
     """
     args = DockerArgs()
     for raw, value in given.items():
@@ -225,11 +223,11 @@ def _cpus(value: object) -> int:
     return int(float(_text(value)) * 1_000_000_000)
 
 
-def _list(kind: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]:
+def _list(kind: Callable[[Any], Any]) -> _Reader:
     return lambda values: [kind(value) for value in values]
 
 
-def _last(kind: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
+def _last(kind: Callable[[Any], Any]) -> _Reader:
     return lambda values: kind(values[-1])
 
 
@@ -237,7 +235,7 @@ def _colon_pairs(values: Sequence[Any]) -> dict[str, str]:
     return dict(_text(value).partition(":")[::2] for value in values)
 
 
-def _host(key: str, read: Callable[[Sequence[Any]], Any]) -> _Parser:
+def _host(key: str, read: _Reader) -> _Parser:
     def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
         args.host_config[key] = read(values)
 
@@ -251,7 +249,7 @@ def _container(key: str) -> _Parser:
     return parse
 
 
-def _field(name: str, read: Callable[[Sequence[Any]], Any]) -> _Parser:
+def _field(name: str, read: _Reader) -> _Parser:
     def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
         setattr(args, name, read(values))
 

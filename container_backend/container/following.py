@@ -69,7 +69,6 @@ class Followed:
         self._happened.clear()
 
     def wait_for_death(self, seconds: float) -> None:
-        """Wait for the end of the program."""
         self._died.wait(seconds)
 
     def is_alive(self) -> None:
@@ -78,7 +77,6 @@ class Followed:
             self.signs = replace(self.signs, engine_lost=False)
 
     def take(self, event: Event) -> None:
-        """Note an event."""
         self.signs = with_event(self.signs, event)
         if event.action == "start":
             self._died.clear()
@@ -125,7 +123,6 @@ class Follower:
         return followed
 
     def leave(self, followed: Followed) -> None:
-        """Stop following a container."""
         with self._lock:
             others = self._followed.get(followed.container_id, [])
             if followed in others:

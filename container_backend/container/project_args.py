@@ -20,14 +20,11 @@ if TYPE_CHECKING:
 def asked_args(
     given: DockerArgs, environment: DockerEnvironment, directory: Path, permissions: Permissions
 ) -> DockerArgs:
-    """The docker arguments of the project's ``docker_env``.
+    """The docker arguments of a ``docker_env``; raises InvalidInput if one is invalid or refused.
 
     Args:
         given: The caller's docker arguments.
         directory: The project's folder; volumes are relative to this folder.
-
-    Raises:
-        InvalidInput: The project may not ask for an argument, or an argument is invalid.
     """
     check_volumes(environment.where, environment.volumes, permissions)
     check_variables(environment.where, environment.variables, given.environment, permissions)
@@ -48,11 +45,7 @@ def beneath(asked: DockerArgs, given: DockerArgs) -> DockerArgs:
 
 
 def with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
-    """The arguments with the engine's socket, so that the program can start containers.
-
-    Raises:
-        InvalidConfig: The engine has no socket on this machine.
-    """
+    """Add the engine's socket; raises InvalidConfig if the engine has none on this machine."""
     url = connected.host.url
     if not connected.host.is_socket:
         raise InvalidConfig(

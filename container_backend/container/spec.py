@@ -25,7 +25,7 @@ class ContainerSpec:
     Attributes:
         name: Known before the creation: the container can be found if the engine's answer is lost.
         image: Reference or id.
-        command: For a shell in the container.
+        command: Command line for a shell.
         environment: Variables; may contain credentials.
         labels: The facts that another process needs to finish the run.
         mounts: Folders of this machine, at the same paths.
@@ -34,7 +34,6 @@ class ContainerSpec:
         groups: Supplementary groups of the user.
         args: Other docker arguments of the caller.
         entrypoint: Replaces the image's entry point; None for the image's own.
-        stop_signal: The signal that asks the program to stop.
         stop_seconds: Seconds before SIGKILL, also for other clients of the engine.
         python_path: The image's PYTHONPATH.
         leaves_mark: The shell creates ``labels_and_tags.REACHED`` to show that it was started.
@@ -56,11 +55,16 @@ class ContainerSpec:
     python_path: str = ""
     leaves_mark: bool = False
 
+    @property
+    def user(self) -> str:
+        """``user[:group]`` of the program."""
+        return self.args.user or f"{self.owner.uid}:{self.owner.gid}"
+
     def describe(self) -> str:
         """The most similar ``docker run`` command, for people; secrets are masked."""
         secrets = secrets_in(self.environment)
         words = ["docker", "run", "--rm", "--init", "--name", self.name]
-        words += ["--user", self.args.user or f"{self.owner.uid}:{self.owner.gid}"]
+        words += ["--user", self.user]
         words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
         if self.network:
             words += ["--network", self.network]
@@ -68,7 +72,7 @@ class ContainerSpec:
             words += ["--group-add", str(group)]
         for name, value in self.args.typed:
             words.append(
-                f"--{name}" if value is True else f"--{name}={_shown_argument(name, value)}"
+                f"--{name}" + ("" if value is True else f"={_shown_argument(name, value)}")
             )
         for mount in self.mounts:
             words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
@@ -90,7 +94,6 @@ def _shown(name: str, value: str) -> str:
 
 
 def choose_owner(access: TrackingAccess) -> Owner:
-    """The user who runs the program and owns the code."""
     writes = any(not mount.read_only for mount in access.mounts)
     return Owner(*user_of_program(writes=writes))
 

@@ -61,7 +61,6 @@ class Sample:
     Attributes:
         at: In seconds since 1970.
         step: The number of the sample in the run.
-        values: Metric name → value.
     """
 
     at: float
@@ -108,8 +107,7 @@ def usage_of(raw: Mapping[str, Any], before: Mapping[str, Any] | None) -> Usage:
 def gpu_values(output: str) -> dict[str, float]:
     """The system metrics in the output of :data:`NVIDIA_QUERY`, which has one line for each GPU.
 
-    Missing values (``[N/A]``, ``[Not Supported]``) and other lines, such as errors, are left out. The
-    GPUs have the numbers of the machine or container that ran the query.
+    Missing values (``[N/A]``, ``[Not Supported]``) and other lines, such as errors, are left out.
     """
     values: dict[str, float | None] = {}
     for line in output.splitlines():
@@ -128,11 +126,7 @@ def gpu_values(output: str) -> dict[str, float]:
 
 
 def append_sample(file: Path, sample: Sample) -> None:
-    """Append a sample to a file, in one write, so that a kill cannot leave half a line.
-
-    Raises:
-        OSError: The line could not be written completely.
-    """
+    """Append a sample to a file, in one write, so that a kill cannot leave half a line."""
     values = {"at": sample.at, "step": sample.step, "values": dict(sample.values)}
     line = json.dumps(values).encode() + b"\n"
     with open_private(file, "ab", buffering=0) as samples:
@@ -141,11 +135,7 @@ def append_sample(file: Path, sample: Sample) -> None:
 
 
 def read_samples(file: Path) -> list[Sample]:
-    """The samples of a file without its invalid lines; a missing file has no samples.
-
-    Raises:
-        OSError: The file exists and cannot be read.
-    """
+    """The samples of a file without its invalid lines; a missing file has no samples."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -121,14 +121,11 @@ def plan_access(
     engine: Engine,
     environ: Mapping[str, str] = os.environ,
 ) -> TrackingAccess:
-    """Plan how a container on an engine reaches the stores.
+    """Plan how a container reaches the stores; raises TrackingUnreachable if it cannot.
 
     Args:
         tracking_uri: Absolute (see :func:`absolute_uri`).
         artifact_location: Of the experiment; None if unknown.
-
-    Raises:
-        TrackingUnreachable: The container cannot reach a store.
     """
     mounts: list[Mount] = []
     store = local_path(tracking_uri)
@@ -146,7 +143,9 @@ def plan_access(
         # <root>/<experiment id>: a run may also read models of other experiments.
         mounts.append(Mount(artifacts.parent if artifacts.name.isdigit() else artifacts))
     named = {name: Path(environ[name]).absolute() for name in _FILE_VARIABLES if environ.get(name)}
-    environment = _client_environment(environ, artifact_location)
+    scheme = urlsplit(artifact_location or "").scheme
+    names = (*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(scheme, ()))
+    environment = {name: environ[name] for name in names if environ.get(name)}
     environment |= {name: str(file) for name, file in named.items()}
     facts = engine.facts
     if (store or artifacts) and not facts.is_local:
@@ -186,11 +185,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def without_nested(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """The mounts without duplicates and without folders inside a writable mount.
-
-    Raises:
-        TrackingUnreachable: A mount would hide a folder of the image.
-    """
+    """The mounts without duplicates and without folders inside a writable mount."""
     kept: dict[Path, Mount] = {}
     for mount in sorted(mounts, key=lambda mount: (mount.path, mount.read_only)):
         _refuse_taken(mount.path)
@@ -208,14 +203,6 @@ def _refuse_taken(path: Path) -> None:
             f"The folder '{path}' cannot be mounted: it would hide the container's own folder.",
             remedy="Move the tracking store into a folder of its own.",
         )
-
-
-def _client_environment(
-    environ: Mapping[str, str], artifact_location: str | None
-) -> dict[str, str]:
-    scheme = urlsplit(artifact_location or "").scheme
-    names = (*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(scheme, ()))
-    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _desktop_address(uri: str) -> str:

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from container_backend.engine.host import EngineHost
 
+    Query = Mapping[str, object]
+
 # API 1.39 introduced BuildKit: `POST /build?version=2` and sessions.
 # https://docs.docker.com/reference/api/engine/version-history/#v139-api-changes
-MINIMUM_API_VERSION: Final = (1, 39)
+MINIMUM_API_VERSION: Final = "1.39"
 REQUEST_TIMEOUT_SECONDS: Final = 120
 _TAR: Final = "application/x-tar"
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -126,18 +128,13 @@ class Connection:
     """
 
     def __init__(self, host: EngineHost) -> None:
-        """Send no request yet.
-
-        Raises:
-            DockerException: The address or its certificates cannot be used.
-        """
+        """Raises DockerException if the address or its certificates are invalid."""
         self.host = host
         self.questions: Any = _client(host, REQUEST_TIMEOUT_SECONDS)
         self.streams: Any = _client(host, None)
 
     @property
     def api_version(self) -> str:
-        """The API version of requests."""
         return str(self.questions._version)
 
     def speak(self, api_version: str) -> None:
@@ -153,7 +150,7 @@ class Connection:
         response = _checked(api, api._get(api._url("/_ping", versioned_api=False)))
         return tuple(response.headers.get(name, "") for name in _GREETING)
 
-    def get(self, path: str, *words: str, query: Mapping[str, object]) -> Any:  # noqa: ANN401 JSON
+    def get(self, path: str, *words: str, query: Query) -> Any:  # noqa: ANN401 JSON
         """Send a ``GET`` request.
 
         Args:
@@ -164,17 +161,13 @@ class Connection:
         api = self.questions
         return api._result(api._get(api._url(path, *words), params=query), json=True)
 
-    def has(self, path: str, *words: str, query: Mapping[str, object]) -> bool:
+    def has(self, path: str, *words: str, query: Query) -> bool:
         """True if a ``HEAD`` request succeeds; see :meth:`get`."""
         api = self.questions
         return bool(api.head(api._url(path, *words), params=query, timeout=api.timeout).ok)
 
     def get_stream(
-        self,
-        path: str,
-        *words: str,
-        query: Mapping[str, object],
-        timeout: tuple[float, float] | None = None,
+        self, path: str, *words: str, query: Query, timeout: tuple[float, float] | None = None
     ) -> requests.Response:
         """Send a ``GET`` request and stream the answer; see :meth:`get`.
 
@@ -185,15 +178,13 @@ class Connection:
         response = api._get(api._url(path, *words), params=query, stream=True, timeout=timeout)
         return _checked(api, response)
 
-    def post_tar(
-        self, path: str, content: Iterable[bytes], query: Mapping[str, object]
-    ) -> requests.Response:
+    def post_tar(self, path: str, content: Iterable[bytes], query: Query) -> requests.Response:
         """Send a tar in pieces and stream the answer; see :meth:`get`."""
         api, url, headers = self.streams, self.streams._url(path), {"Content-Type": _TAR}
         response = api._post(url, data=content, params=query, headers=headers, stream=True)
         return _checked(api, response)
 
-    def post(self, path: str, query: Mapping[str, object], timeout: float) -> None:
+    def post(self, path: str, query: Query, timeout: float) -> None:
         """Send a request without content and ignore the answer; see :meth:`get`."""
         api = self.questions
         api._post(api._url(path), params=query, timeout=timeout)
@@ -213,7 +204,7 @@ def _client(host: EngineHost, timeout: int | None) -> docker.APIClient:
         base_url=host.url,
         tls=host.tls or False,
         timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"
-        version=".".join(map(str, MINIMUM_API_VERSION)),
+        version=MINIMUM_API_VERSION,
         use_ssh_client=host.url.startswith("ssh://"),
     )
     if host.tls is not None or host.is_socket:

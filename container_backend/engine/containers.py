@@ -67,25 +67,19 @@ class Containers:
 
     def rename(self, container: str, name: str) -> bool:
         """Rename a container; False if it is missing, True if it has the name already."""
-        try:
-            with asking():
-                self._api.rename(container, name)
+        with suppress(Refused), asking():
+            self._api.rename(container, name)
+            return True
+        try:  # another process may have renamed the container
+            return str(self.inspect(container)["Name"]) == f"/{name}"
         except NotThere:
             return False
-        except Refused:
-            try:  # another process may have renamed the container
-                return str(self.inspect(container)["Name"]) == f"/{name}"
-            except NotThere:
-                return False
-        return True
 
     def remove(self, container: str) -> None:
         """Remove a container, running or not; a missing container is fine."""
         try:
-            with asking():
+            with suppress(NotThere), asking():
                 self._api.remove_container(container, force=True, v=True)
-        except NotThere:
-            return
         except Refused as error:
             if not error.is_conflict:  # another process is removing the container
                 raise
@@ -119,17 +113,11 @@ class Containers:
             return None
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             member = archive.next()
-            file = archive.extractfile(member) if member is not None else None
-            return file.read() if file is not None else None
+            file = archive.extractfile(member) if member else None
+            return file.read() if file else None
 
     def copy_folder(self, container: str, path: str, target: Path) -> None:
-        """Copy the files of a container's folder, without links, to a folder of this machine.
-
-        A missing folder is fine, and so is a container that is not running.
-
-        Raises:
-            OSError: A file of this machine cannot be written.
-        """
+        """Copy the files of a container's folder, if it exists, to a folder of this machine."""
         with tempfile.TemporaryFile() as packed:
             for chunk in self._archive(container, path):
                 packed.write(chunk)
@@ -141,12 +129,9 @@ class Containers:
 
     def _archive(self, container: str, path: str) -> Iterator[bytes]:
         """The tar of a path in pieces; no piece if the path is missing."""
-        try:
-            with asking():
-                chunks, _ = self._api.get_archive(container, path)
-                yield from chunks
-        except NotThere:
-            return
+        with suppress(NotThere), asking():
+            chunks, _ = self._api.get_archive(container, path)
+            yield from chunks
 
     @asking()
     def has_path(self, container: str, path: str) -> bool:
@@ -154,11 +139,7 @@ class Containers:
         return self._connection.has("/containers/{0}/archive", container, query={"path": path})
 
     def put_archive(self, container: str, path: str, packed: IO[bytes]) -> None:
-        """Unpack a tar in a folder of a container.
-
-        Raises:
-            OSError: The tar cannot be read.
-        """
+        """Unpack a tar in a folder of a container; raises OSError if the tar cannot be read."""
         with sending(packed) as file:
             self._api.put_archive(container, path, file)
 
@@ -170,22 +151,16 @@ class Containers:
     def logs(self, container: str, **parameters: str | int | None) -> Iterator[bytes]:
         """The log of a container without a terminal, in frames, cut anywhere.
 
-        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerLogs
-
         Args:
-            parameters: ``follow``, ``timestamps``, ``since``, ``tail``.
-
-        Raises:
-            NotThere: The container is missing, or its removal is in progress.
+            parameters: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerLogs
         """
         query: dict[str, object] = {"stdout": 1, "stderr": 1, **parameters}
+        path = "/containers/{0}/logs"
         try:
             with asking():
-                response = self._connection.get_stream(
-                    "/containers/{0}/logs", container, query=query
-                )
+                response = self._connection.get_stream(path, container, query=query)
         except Refused as error:
-            if error.is_conflict:
+            if error.is_conflict:  # the removal of the container is in progress
                 raise NotThere(error.message, error.status) from error
             raise
         with asking(), response:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from docker.utils import version_lt
+
 from container_backend.engine.api import MINIMUM_API_VERSION
 from container_backend.errors import EngineUnavailable
 
@@ -92,26 +94,18 @@ def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, An
         cgroup_version=str(info.get("CgroupVersion", "")),
         cgroup_driver=str(info.get("CgroupDriver", "")),
         limits=frozenset(name for name, key in _LIMITS.items() if info.get(key)),
-        has_buildkit=not is_podman and _numbers(api_version) >= MINIMUM_API_VERSION,
+        has_buildkit=not is_podman and not version_lt(api_version, MINIMUM_API_VERSION),
     )
 
 
 def require_api(host: EngineHost, facts: EngineFacts) -> None:
-    """Refuse an engine without BuildKit.
-
-    Raises:
-        EngineUnavailable: The engine is too old.
-    """
-    if _numbers(facts.api_version) < MINIMUM_API_VERSION:
+    """Raise EngineUnavailable if the engine is too old for BuildKit."""
+    if version_lt(facts.api_version, MINIMUM_API_VERSION):
         raise EngineUnavailable(
             f"The Docker engine at {host.url} is too old: version {facts.version} "
             f"(API {facts.api_version}) has no BuildKit.",
             remedy="Docker Engine 18.09 (API 1.39) or newer is needed; install a current one.",
         )
-
-
-def _numbers(api_version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in api_version.split("."))
 
 
 def _is_this_machine(host: EngineHost, engine_name: str) -> bool:

@@ -40,11 +40,7 @@ class EngineHost:
 
 
 def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
-    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context.
-
-    Raises:
-        EngineUnavailable: The context does not exist, or certificates are missing.
-    """
+    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context."""
     if url := environ.get("DOCKER_HOST"):
         return EngineHost(url.removeprefix(_SDK_PREFIX), _tls_from_environment(environ))
     name = environ.get("DOCKER_CONTEXT")
@@ -55,12 +51,12 @@ def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
             f"The Docker context cannot be read: {error}",
             remedy="List the contexts with `docker context ls`, or set DOCKER_HOST.",
         ) from error
+    if context is None and name:
+        raise EngineUnavailable(
+            f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
+            remedy="List the contexts with `docker context ls`.",
+        )
     if context is None:
-        if name:
-            raise EngineUnavailable(
-                f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
-                remedy="List the contexts with `docker context ls`.",
-            )
         return EngineHost(DEFAULT_HOST)
     url = (context.Host or DEFAULT_HOST).removeprefix(_SDK_PREFIX)
     return EngineHost(url, context.TLSConfig or None)

@@ -52,7 +52,6 @@ class Images:
 
     @asking()
     def tag(self, image: str, reference: str) -> None:
-        """Add a name to an image."""
         self._api.tag(image, *_split(reference))
 
     @asking()
@@ -95,11 +94,7 @@ class Images:
                 yield from response.iter_content(_CHUNK_BYTES)
 
     def load(self, packed: IO[bytes]) -> Iterator[dict[str, Any]]:
-        """Load the images of a tar; yields the engine's messages, also its errors.
-
-        Raises:
-            OSError: The tar cannot be read.
-        """
+        """Load the images of a tar; yields the engine's messages, also its errors."""
         with sending(packed) as file:
             yield from self._connection.streams.load_image(file)
 

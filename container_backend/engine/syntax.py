@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def parse_size(text: str) -> int:
-    """``512m`` → bytes.
-
-    Raises:
-        ValueError: The text is not a size.
-    """
+    """``512m`` → bytes; raises ValueError for an invalid size."""
     try:
         return int(parse_bytes(text))
     except DockerException as error:
@@ -29,8 +25,5 @@ def not_ignored(folder: Path, patterns: Sequence[str]) -> Iterator[str]:
     """Relative paths of files, links and folders that no pattern excludes.
 
     https://docs.docker.com/build/concepts/context/#dockerignore-files
-
-    Raises:
-        OSError: A folder cannot be read.
     """
     yield from PatternMatcher(patterns).walk(str(folder))

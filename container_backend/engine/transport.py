@@ -27,12 +27,7 @@ _PLAIN_PORT = 2375
 
 @asking()
 def dial(host: EngineHost) -> socket.socket:
-    """Connect to an engine.
-
-    Raises:
-        EngineUnavailable: The engine does not answer, its certificate is not trusted, or the scheme
-            of its address is unknown.
-    """
+    """Raises EngineUnavailable also for an untrusted certificate or an unknown scheme."""
     parts = urlsplit(host.url)
     if parts.scheme == "unix":
         return _dial_unix(parts.path or parts.netloc)

@@ -57,11 +57,7 @@ def digest_of(content: Content) -> str:
 
 
 def chunks(content: Content) -> Iterator[bytes]:
-    """Read the content in pieces.
-
-    Raises:
-        FileChanged: The file has changed since it was hashed, or cannot be read.
-    """
+    """Read the content in pieces; raises FileChanged if the file is not as it was hashed."""
     if isinstance(content, bytes):
         yield content
         return

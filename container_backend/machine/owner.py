@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _logger = logging.getLogger(__package__)
-_FILE = "owner"
 
 
 def owner_id(environ: Mapping[str, str] = os.environ) -> str:
@@ -25,14 +24,14 @@ def owner_id(environ: Mapping[str, str] = os.environ) -> str:
     """
     if inherited := environ.get(ENV_OWNER):
         return inherited
-    file = state_folder(environ) / _FILE
+    file = state_folder(environ) / "owner"
     with suppress(OSError):
         if found := file.read_text(encoding="ascii").strip():
             return found
     made = uuid.uuid4().hex
     try:
         make_private(file.parent)
-        whole = file.with_name(f"{_FILE}.{made}")
+        whole = file.with_name(f"{file.name}.{made}")
         write_whole(whole, made)
         try:
             os.link(whole, file)  # fails if another process was first

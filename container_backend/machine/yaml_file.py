@@ -27,14 +27,11 @@ def load_mapping(
     """Read a file that contains a mapping; an empty file is an empty mapping.
 
     Args:
-        error: The class of the error to raise.
+        error: Raised with the file, the line and the reason.
         texts_only: Read every scalar as text: ``3.10`` is a version, not the number 3.1.
 
     Returns:
         The content, and its YAML node, which has the line numbers.
-
-    Raises:
-        InvalidInput: An instance of ``error``, with the file, the line and the reason.
     """
     text = read_text(file, error)
     try:
@@ -58,11 +55,7 @@ def load_mapping(
 
 
 def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYTES) -> str:
-    """Read a UTF-8 text file of limited size.
-
-    Raises:
-        InvalidInput: An instance of ``error``: the file is too big, not UTF-8, or cannot be read.
-    """
+    """Read a UTF-8 file; raises ``error`` if the file is too big, not UTF-8, or cannot be read."""
     try:
         size = file.stat().st_size
         if size > most_bytes:
