@@ -86,7 +86,6 @@ class BackendConfig(BaseModel):
             ``never``.
         image_repository: Look here for an environment image before building it, e.g.
             ``registry.example/team/environments``.
-        push: Push built images to ``image_repository``.
         rebuild: Build the environment image even if it exists.
         python_match: A patch version in an environment file must match (``exact``), or only its
             minor version (``minor``).
@@ -95,12 +94,10 @@ class BackendConfig(BaseModel):
         template: A Jinja template that replaces blocks of the Dockerfile; relative to the
             project's folder, by default its ``Dockerfile.j2``.
         build_secrets: Id → ``{"env": NAME}`` or ``{"file": PATH}``, for the steps of a template.
-        system_packages: Debian packages for the environment image.
         docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list for a
             repeated flag.
         detach: Return when the container has started.
         timeout: Seconds before the program is stopped and the run fails.
-        stop_signal: The signal that asks the program to stop.
         grace: Seconds between ``stop_signal`` and SIGKILL.
         retries: How often to retry after the engine or a registry failed.
         retry_program: Retry also after the program failed.

@@ -59,7 +59,7 @@ TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
 TAG_CAUSE: Final = TAG_PREFIX + "cause"
 TAG_ATTEMPTS: Final = TAG_PREFIX + "attempts"
 TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
-# For a rerun: NAME@DIGEST of the image in a registry, the digest of the sent code, the repeated run.
+# For a rerun: the image in a registry (NAME@DIGEST), the digest of the code, the repeated run.
 TAG_REPOSITORY_DIGEST: Final = TAG_PREFIX + "repository_digest"
 TAG_BASE_DIGEST: Final = TAG_PREFIX + "base_digest"
 TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"

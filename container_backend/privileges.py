@@ -1,7 +1,7 @@
 """The privileges of a program outside its container, and who may ask for them.
 
-A project in the user's own folder may ask for everything: the user can read the project and chose to
-run it. A project that was fetched, is an image or comes from a run's record belongs to another
+A project in the user's own folder may ask for everything: the user can read the project and chose
+to run it. A project that was fetched, is an image or comes from a run's record belongs to another
 person: it may ask for its own files and for addresses only, unless the user trusts it.
 """
 
@@ -166,7 +166,7 @@ def check_volumes(where: str, volumes: Iterable[str], permissions: Permissions) 
 def check_variables(
     where: str, variables: Iterable[str], given: Container[str], permissions: Permissions
 ) -> None:
-    """Raise InvalidProject if a project that is not trusted asks for values of the user's variables.
+    """Raise InvalidProject if a project that is not trusted asks for the user's variables.
 
     Args:
         where: File and key, for messages.
@@ -236,7 +236,7 @@ def user_of_program(*, writes: bool, uid: int | None = None) -> tuple[int, int]:
 
 
 def network_of_program(typed: str | None, *, only_here: bool) -> str | None:
-    """The network that the user named, or this machine's if the tracking server is ``only_here``."""
+    """The user's network, or this machine's for a tracking server that listens only here."""
     return typed or ("host" if only_here else None)
 
 

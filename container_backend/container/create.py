@@ -44,7 +44,7 @@ def create_container(
         shared: An image that may contain the code already.
 
     Raises:
-        ContainerError: The engine refuses or does not answer, or a store's folder cannot be created.
+        ContainerError: The engine refuses or is away, or a store's folder cannot be created.
     """
     for mount in spec.mounts:
         _ensure_folder(mount)

@@ -1,4 +1,4 @@
-"""``--docker-args name=value`` → arguments of the Engine API. The names are those of ``docker run``.
+"""``--docker-args name=value`` → arguments of the Engine API, with the names of ``docker run``.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """

@@ -39,13 +39,11 @@ def with_event(signs: Signs, event: Event) -> Signs:
     if event.action == "oom":
         return replace(signs, out_of_memory=True)
     if event.action == "kill":
-        number = event.attributes.get("signal", "")
-        return replace(signs, signal=exit_code_of(number) or 0)
+        return replace(signs, signal=exit_code_of(event.attributes.get("signal")) or 0)
     if event.action == "start":
         return Signs()
-    code = event.attributes.get("exitCode", "")
-    if event.action == "die" and code.isdigit():
-        return replace(signs, exit_code=int(code))
+    if event.action == "die":
+        return replace(signs, exit_code=exit_code_of(event.attributes.get("exitCode")))
     return signs
 
 
@@ -77,6 +75,9 @@ class Followed:
             self.signs = replace(self.signs, engine_lost=False)
 
     def take(self, event: Event) -> None:
+        """Note an event of the container; ignore events of others."""
+        if event.container_id != self.container_id:
+            return
         self.signs = with_event(self.signs, event)
         if event.action == "start":
             self._died.clear()
@@ -95,8 +96,7 @@ class Followed:
         if was_away:
             self.signs = after_loss(self.signs, has_died=self._died.is_set())
         for event in missed:
-            if event.container_id == self.container_id:
-                self.take(event)
+            self.take(event)
         self.is_lost = False
         self._happened.set()
 
@@ -105,7 +105,7 @@ class Follower:
     """Passes one stream of an engine's events on to all followed containers."""
 
     def __init__(self, host: EngineHost) -> None:
-        self._followed: dict[str, list[Followed]] = {}
+        self._followed: tuple[Followed, ...] = ()  # replaced, never changed
         self._lock = threading.Lock()
         self._open = threading.Event()
         self._reader: EventReader | None = None
@@ -115,7 +115,7 @@ class Follower:
         """Follow a container; no later event is missed."""
         followed = Followed(container_id)
         with self._lock:
-            self._followed.setdefault(container_id, []).append(followed)
+            self._followed += (followed,)
             if self._reader is None:
                 self._reader = EventReader(self._host, labels_and_tags.LABEL_RUN_ID, self)
                 self._reader.start()
@@ -124,33 +124,23 @@ class Follower:
 
     def leave(self, followed: Followed) -> None:
         with self._lock:
-            others = self._followed.get(followed.container_id, [])
-            if followed in others:
-                others.remove(followed)
-            if not others:
-                self._followed.pop(followed.container_id, None)
+            self._followed = tuple(each for each in self._followed if each is not followed)
 
     def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
         del engine
         if self._open.is_set():
-            for each in self._all():
+            for each in self._followed:
                 each.find(missed, was_away=was_away)
         self._open.set()
 
     def happened(self, event: Event) -> None:
-        with self._lock:
-            followed = list(self._followed.get(event.container_id, ()))
-        for each in followed:
+        for each in self._followed:
             each.take(event)
 
     def lost(self, error: BaseException) -> None:
         _logger.debug("The engine's events ended: %s", error)
-        for each in self._all():
+        for each in self._followed:
             each.lose()
-
-    def _all(self) -> list[Followed]:
-        with self._lock:
-            return [each for group in self._followed.values() for each in group]
 
 
 _FOLLOWERS: dict[str, Follower] = {}

@@ -1,7 +1,7 @@
 """Marks of a run: cancelled, timed out, or container kept.
 
-Every process that may finish the run must see a mark at any time, also on other machines. So the mark
-must be changeable while the program runs, the engine must list it, and a change must be an event that
+Every process that may finish the run must see a mark at any time, also on other machines. So a mark
+can be changed while the program runs, the engine lists the mark, and its change is an event that
 wakes the processes that watch. Labels of a container cannot be changed, and a file in a container is
 not listed and makes no event; so the mark is part of the container's name. (A service of a cluster
 cannot be renamed, but its labels can be changed.) Only this module knows where the mark is: other

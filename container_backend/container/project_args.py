@@ -1,4 +1,4 @@
-"""Docker arguments of a run from the project's ``docker_env`` and from the setting ``allow_engine``."""
+"""Docker arguments from the project's ``docker_env`` and from the setting ``allow_engine``."""
 
 from __future__ import annotations
 

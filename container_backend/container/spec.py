@@ -24,7 +24,6 @@ class ContainerSpec:
 
     Attributes:
         name: Known before the creation: the container can be found if the engine's answer is lost.
-        image: Reference or id.
         command: Command line for a shell.
         environment: Variables; may contain credentials.
         labels: The facts that another process needs to finish the run.
@@ -32,7 +31,6 @@ class ContainerSpec:
         owner: The user who runs the program and owns the code.
         network: None for the engine's default.
         groups: Supplementary groups of the user.
-        args: Other docker arguments of the caller.
         entrypoint: Replaces the image's entry point; None for the image's own.
         stop_seconds: Seconds before SIGKILL, also for other clients of the engine.
         python_path: The image's PYTHONPATH.

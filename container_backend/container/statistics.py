@@ -1,13 +1,9 @@
 """Converts an engine's statistics of a container to MLflow's system metrics and to table cells.
 
-Names, units and meaning are those of MLflow's own monitors (``mlflow/system_metrics/metrics/``).
-MLflow's monitors run inside a program and measure its machine; these measure its container. MLflow
-shows metrics that begin with ``system/`` on its tab of system metrics.
-
-``system/disk_usage_megabytes``, ``…_percentage`` and ``system/disk_available_megabytes`` are missing,
-because a container has no disk of its own. The engine counts read and written bytes instead:
-``system/disk_read_megabytes`` and ``system/disk_write_megabytes``. Disk and network metrics count from
-the start of the container; MLflow's network metrics count from the start of its monitoring.
+Names and units are those of MLflow's monitors (``mlflow/system_metrics/metrics/``), which measure the
+machine of a program. MLflow shows metrics that begin with ``system/`` on a tab. A container has no
+disk of its own, so ``disk_read_megabytes`` and ``disk_write_megabytes`` replace MLflow's metrics of
+disk usage. Disk and network metrics count from the start of the container.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerStats
 """
@@ -170,8 +166,7 @@ def _grown(raw: Mapping[str, Any], before: Mapping[str, Any] | None, *path: str)
 def _memory_used(raw: Mapping[str, Any]) -> int | None:
     """In bytes, by the rule of ``docker stats``: calculateMemUsageUnixNoCache of Docker's client.
 
-    The first name is that of cgroup v1, the second that of v2. A value of 0 means that the container
-    has ended.
+    The first name is that of cgroup v1, the second that of v2. An ended container uses 0.
     """
     used = _number(raw, "memory_stats", "usage")
     for name in ("total_inactive_file", "inactive_file"):

@@ -44,7 +44,7 @@ _CLIENT_VARIABLES: Final = (
     "DATABRICKS_HOST",
     "DATABRICKS_TOKEN",
 )
-# Scheme of the artifact store → variables that are passed to the program, as in MLflow's docker runs.
+# Scheme of the artifact store → variables that are passed too, as in MLflow's docker runs.
 _STORE_VARIABLES: Final = {
     "s3": (
         "AWS_ACCESS_KEY_ID",

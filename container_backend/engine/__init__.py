@@ -1,8 +1,8 @@
 """The engine: its address, its facts and all requests to it.
 
 `connect` returns an `Engine` with `facts` and with verbs for `containers` and `images`. The verbs
-return plain data and raise `EngineError`. Only this room imports the Docker SDK. It knows no runs and
-no projects.
+return plain data and raise `EngineError`. Only this room imports the Docker SDK. This room knows no
+runs and no projects.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def time_in_log(seconds: float) -> str:
 
 
 def exact_seconds(time: str) -> str:
-    """The time of a log entry as seconds since 1970, with nanoseconds, for a request to the engine."""
+    """The time of a log entry as seconds since 1970, with nanoseconds, for a request."""
     date, _, fraction = time.removesuffix("Z").partition(".")
     moment = datetime.fromisoformat(date).replace(tzinfo=timezone.utc)
     return f"{int(moment.timestamp())}.{fraction or 0}"

@@ -73,7 +73,7 @@ class EngineFacts:
 
 
 def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineFacts:
-    """The facts in an engine's answers to ``GET /version`` and ``GET /info``."""
+    """The facts in the answers to ``GET /version`` and ``GET /info``."""
     is_desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     is_podman = any(part.get("Name") == _PODMAN for part in version.get("Components") or ())
     security = {part for option in info.get("SecurityOptions") or () for part in option.split(",")}

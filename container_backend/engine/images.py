@@ -23,7 +23,7 @@ _CANCEL_SECONDS: Final = 10
 
 
 class Images:
-    """The images of an engine, by id or name; the methods raise the errors of :class:`Containers`."""
+    """The images of an engine, by id or name; methods raise the errors of :class:`Containers`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,8 +1,8 @@
 """Requests (attach, exec) whose answer is a stream until the connection closes.
 
 The answer has no length and no chunks, so ``http.client`` closes the socket after the headers. A
-real socket stays open through its file object. The SDK's socket over ssh does not: ``close`` ends the
-ssh process, and the output is lost. So this module opens its own connection.
+real socket stays open through its file object. The SDK's socket over ssh does not: ``close`` ends
+the ssh process, and the output is lost. So this module opens its own connection.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
 """

@@ -65,8 +65,8 @@ class Interrupts:
 def termination_interrupts() -> Iterator[Interrupts]:
     """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
 
-    No effect outside the main thread, where Python handles no signals, for a signal that the process
-    ignores (``nohup``), and for Ctrl-C if the application has its own handler.
+    No effect outside the main thread, where Python handles no signals, for a signal that the
+    process ignores (``nohup``), and for Ctrl-C if the application has its own handler.
     """
     interrupts = Interrupts()
     if threading.current_thread() is threading.main_thread():

@@ -35,7 +35,7 @@ class MaskedFormatter(logging.Formatter):
 
 
 def is_shown(logger: logging.Logger) -> bool:
-    """True if INFO lines go to this package's console handler and to no handler of the application."""
+    """True if INFO lines go to this package's handler and to no handler of the application."""
     package = logging.getLogger("container_backend")
     ours = [handler for handler in package.handlers if _is_ours(handler)]
     return bool(ours) and len(ours) == len(package.handlers) and logger.isEnabledFor(logging.INFO)

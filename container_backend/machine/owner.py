@@ -18,9 +18,9 @@ _logger = logging.getLogger(__package__)
 
 
 def owner_id(environ: Mapping[str, str] = os.environ) -> str:
-    """The id of this user on this machine, generated once; in a container, the id of the host's user.
+    """The id of this user on this machine, generated once; in a container, that of the host's user.
 
-    It labels containers, because several users and machines may share an engine.
+    The id labels containers, because several users and machines may share an engine.
     """
     if inherited := environ.get(ENV_OWNER):
         return inherited
