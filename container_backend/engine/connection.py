@@ -40,7 +40,7 @@ class Engine:
 
     @asking()
     def clock(self) -> float | None:
-        """Seconds since 1970 by the engine's clock; None if the engine does not tell the time."""
+        """Seconds since 1970 by the engine's clock, which may differ from this machine's."""
         return parse_time(str(self.connection.questions.info().get("SystemTime", "")))
 
     def events(self, label: str, since: str | None = None, until: str | None = None) -> EventStream:
@@ -48,7 +48,7 @@ class Engine:
 
         Args:
             label: ``name`` or ``name=value`` of the containers.
-            since: The ``position`` of an earlier stream; later events come first.
+            since: The ``position`` of an earlier stream; begin with the events after it.
             until: Seconds since 1970 when the stream ends; None for never.
         """
         return EventStream(self.connection, label, since, until)

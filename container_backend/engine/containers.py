@@ -117,7 +117,7 @@ class Containers:
             return file.read() if file else None
 
     def copy_folder(self, container: str, path: str, target: Path) -> None:
-        """Copy the files of a container's folder, if it exists, to a folder of this machine."""
+        """Copy the files, but no links, of a container's folder; a missing folder is fine."""
         with tempfile.TemporaryFile() as packed:
             for chunk in self._archive(container, path):
                 packed.write(chunk)

@@ -45,13 +45,12 @@ def saved_logins() -> Callable[[str], Login | None]:
             # The registry may need no login.
             _logger.warning("The Docker config has no login for %s: %s", host, error)
             return None
-        if not known:
-            return None
-        if token := known.get("IdentityToken") or known.get("identitytoken"):
+        # The keys of helpers begin with a capital letter, those of the config file do not.
+        found = {key.lower(): value for key, value in (known or {}).items()}
+        if token := found.get("identitytoken"):
             return Login("", str(token))
-        username = known.get("Username") or known.get("username")
-        password = known.get("Password") or known.get("password")
-        return Login(str(username), str(password)) if username else None
+        username = found.get("username")
+        return Login(str(username), str(found.get("password"))) if username else None
 
     return lookup
 

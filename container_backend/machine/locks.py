@@ -35,7 +35,7 @@ class FileLock:
             make_private(file.parent)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            _logger.debug("No lock on %s: %s", file, error)
+            _logger.debug("The file %s cannot be locked: %s", file, error)
 
     def share(self) -> None:
         """Wait for the shared lock."""

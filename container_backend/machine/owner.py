@@ -40,5 +40,5 @@ def owner_id(environ: Mapping[str, str] = os.environ) -> str:
     except FileExistsError:
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
-        _logger.debug("No owner on record: %s", error)
+        _logger.debug("The id of the owner cannot be stored: %s", error)
     return made
