@@ -1,4 +1,4 @@
-"""``python -m container_backend``: the command where its script is not on the path."""
+"""``python -m container_backend``: the command ``container-backend`` without its script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may set for a run: the backend config, validated; unknown keys are refused."""
+"""The backend config: the settings of a run, validated. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_IMAGE = "python:{version}-slim"
 DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
-# Those that a program can take to mean that it is to stop.
+# Signals that a program can understand as a request to stop.
 SIGNALS = (
     "SIGTERM",
     "SIGINT",
@@ -39,7 +39,7 @@ SIGNALS = (
     "SIGALRM",
     "SIGKILL",
 )
-# The grammar of image references, with the digest; `name` may start with a registry's host.
+# The grammar of image references: `[host/]name[:tag][@digest]`.
 # https://pkg.go.dev/github.com/distribution/reference#pkg-overview
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
@@ -51,8 +51,6 @@ SecretId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 
 class SecretSource(BaseModel):
-    """Where a secret comes from: a variable of this process, or a file of this machine."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     env: str | None = None
@@ -65,11 +63,7 @@ class SecretSource(BaseModel):
         return self
 
     def read(self, name: str, environ: Mapping[str, str] = os.environ) -> bytes:
-        """The secret.
-
-        Raises:
-            InvalidConfig: There is no such variable, or the file cannot be read.
-        """
+        """Raises InvalidConfig if the variable is not set or the file cannot be read."""
         where = f"The backend config, key 'build_secrets.{name}'"
         if self.env is not None:
             if self.env not in environ:
@@ -85,40 +79,35 @@ class BackendConfig(BaseModel):
     """The backend config: ``-c FILE`` or JSON on the command line, ``backend_config`` in Python.
 
     Attributes:
-        base_image: What environment images are built on; ``{version}`` is replaced by the
-            Python version of the project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or
-            ``python:{version}-slim``.
-        conda_base_image: The same for environments of conda packages; it needs ``micromamba``.
-        pull: When the base image's registry is asked for it: when it is ``missing`` on the
-            engine, ``always`` or ``never``.
-        image_repository: Where environment images are looked for before they are built, e.g.
+        base_image: The base of environment images; ``{version}`` is the Python version of the
+            project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or ``python:{version}-slim``.
+        conda_base_image: The same for environments of conda packages; needs ``micromamba``.
+        pull: Pull the base image if the engine does not have it (``missing``), ``always`` or
+            ``never``.
+        image_repository: Look here for an environment image before building it, e.g.
             ``registry.example/team/environments``.
-        push: Whether images that were built are pushed there.
-        rebuild: Whether the environment image is built although it is there.
-        python_match: Whether a patch version in an environment file must match (``exact``), or
-            its minor version is enough (``minor``).
-        lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving what is
-            declared; relative to the project's folder.
-        template: A Jinja template whose blocks take the place of ours; relative to the project's
-            folder, by default its ``Dockerfile.j2``.
+        rebuild: Build the environment image even if it exists.
+        python_match: A patch version in an environment file must match (``exact``), or only its
+            minor version (``minor``).
+        lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving the
+            declared packages; relative to the project's folder.
+        template: A Jinja template that replaces blocks of the Dockerfile; relative to the
+            project's folder, by default its ``Dockerfile.j2``.
         build_secrets: Id → ``{"env": NAME}`` or ``{"file": PATH}``, for the steps of a template.
-        system_packages: Debian packages that are installed into the environment image.
-        docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list where
-            a flag is to be repeated.
-        detach: Whether the call returns when the container has started.
-        timeout: Seconds that the program may take; then it is stopped, and the run has failed.
-        stop_signal: What a program is sent that is to stop.
-        grace: Seconds that it has then, before SIGKILL.
-        retries: How many times more it is tried when the engine or a registry fails.
-        retry_program: Whether that is so, too, when the program itself fails.
-        keep: Whether the container stays when the run has ended: ``never``, ``on-failure`` or
-            ``always``.
-        record_code: Whether the code goes to the run's artifacts: where no commit has it
-            (``dirty``), ``always`` or ``never``.
-        storage_dir: Where files of parameters of type ``path`` are downloaded to; a temporary
-            folder by default, which goes with the run.
+        docker_args: Arguments of ``docker run``, as ``--docker-args`` takes them; a list for a
+            repeated flag.
+        detach: Return when the container has started.
+        timeout: Seconds before the program is stopped and the run fails.
+        grace: Seconds between ``stop_signal`` and SIGKILL.
+        retries: How often to retry after the engine or a registry failed.
+        retry_program: Retry also after the program failed.
+        keep: Keep the container after the run: ``never``, ``on-failure`` or ``always``.
+        record_code: Store the code in the run's artifacts if no commit has it (``dirty``),
+            ``always`` or ``never``.
+        storage_dir: Folder for the downloads of ``path`` parameters; by default a temporary
+            folder that is removed with the run.
         trust_project: A fetched project may name folders, files and variables of this machine.
-        allow_engine: Whether the program may use the Docker engine, which is as good as root.
+        allow_engine: The program may use the Docker engine, which is as good as root.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -178,35 +167,28 @@ class BackendConfig(BaseModel):
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text is the name of a repository: a reference without tag and digest."""
+    """True for an image reference without tag and digest."""
     return is_image_reference(text) and "@" not in text and ":" not in text.rpartition("/")[2]
 
 
 def is_image_reference(text: str) -> bool:
-    """Whether a text is a well-formed image reference (``[host/]name[:tag][@digest]``)."""
+    """True for ``[host/]name[:tag][@digest]``."""
     return _REFERENCE.fullmatch(text) is not None
 
 
 def parse_config(
-    values: Mapping[str, Any],
-    *,
-    source: str = "the backend config",
-    environ: Mapping[str, str] = os.environ,
+    values: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ
 ) -> BackendConfig:
-    """Validate the keys and values of a backend config.
-
-    Args:
-        values: The keys as given; the caller's mapping is not changed.
-        source: Where they came from, for messages.
-        environ: Where defaults are looked up.
+    """Validate a backend config, with a default base image from the environment.
 
     Raises:
-        InvalidConfig: An unknown key or a wrong value; all of them are named.
+        InvalidConfig: The message names all unknown keys and wrong values.
     """
     merged = dict(values)
+    source = "the backend config"
     if (base_image := environ.get(ENV_BASE_IMAGE)) and "base_image" not in merged:
         merged["base_image"] = base_image
-        source = f"{source} (base_image from the variable {ENV_BASE_IMAGE})"
+        source += f" (base_image from the variable {ENV_BASE_IMAGE})"
     try:
         return BackendConfig.model_validate(merged)
     except ValidationError as error:
@@ -218,26 +200,20 @@ def parse_config(
 
 
 def read_config(text: str) -> dict[str, Any]:
-    """Read what ``-c`` was given: the name of a JSON file, or JSON itself.
-
-    Raises:
-        InvalidConfig: No such file, not JSON, or not an object.
-    """
-    if text.lstrip().startswith("{"):
-        return _parse_json(text, "the backend config on the command line")
+    """Read the value of ``-c``: a JSON object, or the name of a file that contains one."""
+    source, content = "the backend config on the command line", text
+    if not text.lstrip().startswith("{"):
+        source = f"the backend config '{text}'"
+        try:
+            content = Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise InvalidConfig(
+                f"The backend config '{text}' cannot be read: {reason}.",
+                remedy="Give the name of a JSON file, or a JSON object.",
+            ) from error
     try:
-        content = Path(text).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(
-            f"The backend config '{text}' cannot be read: {_os_reason(error)}.",
-            remedy="Give the name of a JSON file, or a JSON object.",
-        ) from error
-    return _parse_json(content, f"the backend config '{text}'")
-
-
-def _parse_json(text: str, source: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
+        values = json.loads(content)
     except ValueError as error:
         raise InvalidConfig(f"In {source}: not JSON: {error}.") from error
     if not isinstance(values, dict):
@@ -247,12 +223,8 @@ def _parse_json(text: str, source: str) -> dict[str, Any]:
     return values
 
 
-def _os_reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"
-
-
 def _problem(detail: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "(the whole)"
+    key = ".".join(str(part) for part in detail["loc"]) or "(all)"
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, BackendConfig.model_fields, n=1)
         return f"unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else "")

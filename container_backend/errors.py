@@ -7,16 +7,16 @@
     │   ├── InvalidConfig            2   the backend config or a command line option
     │   ├── InvalidProject           2   the MLproject file, an entry point, a parameter
     │   ├── InvalidEnvironment       2   python_env.yaml, requirements.txt
-    │   └── NotRepeatable            2   something of a run that is to be repeated is gone
-    ├── EngineError                  1   an engine did not do what it was asked for
+    │   └── NotRepeatable            2   a part of the run to repeat is gone or has changed
+    ├── EngineError                  1   the engine did not fulfil a request
     │   ├── EngineUnavailable        3   no engine answers, it went away, or it is too old
-    │   └── Refused                  1   the engine answered, and its answer is an error
+    │   └── Refused                  1   the engine answered with an error
     │       └── NotThere             1   the engine has no such container or image
     ├── TrackingUnreachable          4   the container could not reach the tracking store
-    ├── ImageUnavailable             5   a base image that is neither here nor in its registry
+    ├── ImageUnavailable             5   neither the engine nor the registry has the base image
     ├── BuildError                   6   the environment image could not be built
     ├── ContainerError               7   the container could not be created, filled or started
-    └── RunFailed                    1   the program ended, and not well
+    └── RunFailed                    1   the program failed
         └── RunKilled              130   the run was cancelled
 
 The number is the exit code of the command ``container-backend``.
@@ -24,6 +24,7 @@ The number is the exit code of the command ``container-backend``.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
 from container_backend.masking import without_credentials
@@ -37,20 +38,20 @@ class ContainerBackendError(Exception):
 
     Args:
         message: What happened and where (file, key, line).
-        remedy: What to do about it; a sentence, or several lines.
+        remedy: What the user can do; one or more sentences.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        # What a store, an index or git said may have an address in it, and that a password.
+        # Messages of a store, an index or git may contain addresses with passwords.
         self.message = message = without_credentials(message)
         self.remedy = remedy = None if remedy is None else without_credentials(remedy)
         super().__init__(message if remedy is None else f"{message}\n{remedy}")
 
 
 class InvalidInput(ContainerBackendError):
-    """Something the caller gave is wrong. No run was created, nothing was built."""
+    """The caller's input is wrong; no run was created and no image was built."""
 
     exit_code = 2
 
@@ -68,25 +69,25 @@ class InvalidEnvironment(InvalidInput):
 
 
 class NotRepeatable(InvalidInput):
-    """What a run was made of cannot be had any more, or is not what it was."""
+    """A part of the run to repeat is gone or has changed."""
 
 
 class EngineError(ContainerBackendError):
-    """An engine did not do what it was asked for."""
+    """The engine did not fulfil a request."""
 
 
 class EngineUnavailable(EngineError):
-    """No engine answers, it went away, or it cannot do what every run needs."""
+    """No engine answers, the engine went away, or the engine is too old."""
 
     exit_code = 3
 
 
 class Refused(EngineError):
-    """The engine answered, and its answer is an error.
+    """The engine answered with an error.
 
     Args:
-        message: What the engine said.
-        status: Of HTTP; 0 for a request that the engine's version of the API does not know.
+        message: The engine's message.
+        status: HTTP status; 0 if the engine's API version does not know the request.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -95,8 +96,8 @@ class Refused(EngineError):
 
     @property
     def is_conflict(self) -> bool:
-        """True where something is in use, or its removal is in progress."""
-        return self.status == 409  # noqa: PLR2004 of HTTP
+        """True if the object is in use, or its removal is in progress."""
+        return self.status == HTTPStatus.CONFLICT
 
 
 class NotThere(Refused):
@@ -110,7 +111,7 @@ class TrackingUnreachable(ContainerBackendError):
 
 
 class ImageUnavailable(ContainerBackendError):
-    """A base image is neither on the engine nor to be had from its registry."""
+    """Neither the engine nor the registry has the base image."""
 
     exit_code = 5
 
@@ -128,12 +129,10 @@ class ContainerError(ContainerBackendError):
 
 
 class RunFailed(ContainerBackendError):
-    """The program in the container failed. Its exit code is in the message and the run's tags.
+    """The program failed; the message and the run's tags show the exit code.
 
     Args:
-        message: Which run, and why.
-        last_lines: Of the program's output.
-        run_id: Of the run.
+        last_lines: The last lines of the program's output.
     """
 
     def __init__(self, message: str, *, last_lines: Sequence[str] = (), run_id: str = "") -> None:

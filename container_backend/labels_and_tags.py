@@ -1,13 +1,13 @@
-"""Names that are written down outside this process: labels, tags, environment variables, paths.
+"""Labels, tags, environment variables and paths: names that other processes and versions read.
 
-They are an interface: other processes and other versions read them. Change none without need.
+The names are an interface: do not change one without need.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-# Labels of images and containers. All of ours start alike; a project may not set them.
+# Labels of images and containers. A project may not set labels with this prefix.
 LABEL_PREFIX: Final = "container-backend."
 LABEL_ENVIRONMENT_HASH: Final = LABEL_PREFIX + "environment-hash"
 LABEL_BASE_IMAGE: Final = LABEL_PREFIX + "base-image"
@@ -16,7 +16,7 @@ LABEL_CODE_DIGEST: Final = LABEL_PREFIX + "code-digest"
 LABEL_LOCK_DIGEST: Final = LABEL_PREFIX + "lock-digest"
 LABEL_PYTHON: Final = LABEL_PREFIX + "python"
 LABEL_VERSION: Final = LABEL_PREFIX + "version"
-# Of project images. Their environment's hash has a label of its own: they are not that environment.
+# Labels of project images. LABEL_ENVIRONMENT_HASH would make one count as an environment image.
 LABEL_MLPROJECT: Final = LABEL_PREFIX + "mlproject"
 LABEL_OF_ENVIRONMENT: Final = LABEL_PREFIX + "of-environment"
 LABEL_PACKAGES: Final = LABEL_PREFIX + "packages"
@@ -27,19 +27,20 @@ LABEL_PROJECT: Final = LABEL_PREFIX + "project"
 LABEL_ENTRY_POINT: Final = LABEL_PREFIX + "entry-point"
 LABEL_IMAGE: Final = LABEL_PREFIX + "image"
 LABEL_EXPERIMENT: Final = LABEL_PREFIX + "experiment"
-# What is written down of the run (see runs/record.py), for the process that finishes it.
+# The run's record (see runs/record.py), for the process that finishes the run.
 LABEL_RECORD: Final = LABEL_PREFIX + "record"
-# Whose supervisor finishes the run (see machine/owner.py), and where its notes are (see runs/ledger).
+# The user whose supervisor finishes the run (see machine/owner.py).
 LABEL_OWNER: Final = LABEL_PREFIX + "owner"
+# The run's entry in the ledger (see runs/ledger).
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
-# Whose supervisor removes an image that shares code (see container/shared_code.py).
+# The user whose supervisor removes an image of shared code (see container/shared_code.py).
 LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
-# What is to be done with the container: see BackendConfig.
+# Settings of the run: see BackendConfig.
 LABEL_KEEP: Final = LABEL_PREFIX + "keep"
 LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
 LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
 LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
-# All of them, and nothing in them: for containers, which inherit the labels of their image.
+# Every label, empty: a container would otherwise inherit these labels from its image.
 NO_LABELS: Final[dict[str, str]] = {
     str(value): ""
     for name, value in list(globals().items())
@@ -58,13 +59,12 @@ TAG_OUT_OF_MEMORY: Final = TAG_PREFIX + "out_of_memory"
 TAG_CAUSE: Final = TAG_PREFIX + "cause"
 TAG_ATTEMPTS: Final = TAG_PREFIX + "attempts"
 TAG_SUBMISSION: Final = TAG_PREFIX + "submission"
-# What a run can be repeated from: NAME@DIGEST of its image, where a registry has it; what was sent of
-# its code; and the run that it repeats.
+# For a rerun: the image in a registry (NAME@DIGEST), the digest of the code, the repeated run.
 TAG_REPOSITORY_DIGEST: Final = TAG_PREFIX + "repository_digest"
 TAG_BASE_DIGEST: Final = TAG_PREFIX + "base_digest"
 TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"
 TAG_RERUN_OF: Final = TAG_PREFIX + "rerun_of"
-# MLflow's own tags (mlflow.utils.mlflow_tags), which stored runs have.
+# MLflow's own tags (mlflow.utils.mlflow_tags).
 MLFLOW_USER: Final = "mlflow.user"
 MLFLOW_NOTE: Final = "mlflow.note.content"
 MLFLOW_PARENT_RUN: Final = "mlflow.parentRunId"
@@ -78,32 +78,31 @@ MLFLOW_ENVIRONMENT: Final = "mlflow.project.env"
 MLFLOW_BACKEND: Final = "mlflow.project.backend"
 MLFLOW_IMAGE_NAME: Final = "mlflow.docker.image.uri"
 MLFLOW_IMAGE_ID: Final = "mlflow.docker.image.id"
-# Settings from the environment.
+# Environment variables.
 ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
-# In a container that may use the engine: who started it, and finishes what it starts.
+# In a container that may use the engine: the owner whose supervisor finishes the runs it starts.
 ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
-# Where things are in a container.
+# Paths in a container.
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
 HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
-# What goes to the run's artifacts as it is, by the process that finishes the run.
+# The process that finishes the run copies these files to the run's artifacts.
 RECORD_DIRECTORY: Final = "/mlflow/record"
-# Where the shell leaves a mark, whichever user it runs as, when an image's own entry point has come
-# to it.
+# The shell creates this file, as any user, to show that the image's entry point has started it.
 MARK_DIRECTORY: Final = "/mlflow/mark"
 REACHED: Final = MARK_DIRECTORY + "/reached"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
-# And in project images.
+# Paths in a project image.
 RUNNER_DIRECTORY: Final = "/mlflow/runner"
 RESULTS_DIRECTORY: Final = "/mlflow/results"
-# What the folders among the temporary files begin with that are made for a run.
+# The prefix of a run's temporary folders on this machine.
 TEMPORARY_PREFIX: Final = "container-backend-"
 # The repository of environment images on an engine; the tag is the hash's first digits.
 IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12
-# What an image is called for a moment, before it has its labels and its name.
+# The name of an image until it has its labels.
 UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
-# The repository of images that share code, and what the containers are called that they are made of.
+# The repository of images of shared code, and the prefix of the containers they are made from.
 CODE_REPOSITORY: Final = "container-backend/code"
 CODE_CONTAINER: Final = "mlflow-code-"
 RUNNER_PROGRAM: Final = "runner.py"

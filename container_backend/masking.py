@@ -1,4 +1,4 @@
-"""Secrets that a program was handed, left out of what it writes."""
+"""Masks secrets in a program's output, in messages and in addresses."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MASK: Final = b"***"
-# Parts of the names of variables that hold secrets.
+# Parts of the names of variables with secret values.
 _SECRET_WORDS: Final = ("PASSWORD", "TOKEN", "SECRET", "KEY", "CREDENTIAL", "CONNECTION_STRING")
 _SECRET_PARAMETERS: Final = frozenset({"pwd", "passwd", "sig", "x-amz-signature"})
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
-# `user:password@` of an address. It ends before the path; the passwords of databases may have a slash
-# (https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls), which no port has.
+# `user:password@` of an address. A database's password may contain a slash, a port may not.
+# https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls
 _USER: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://"
     r"((?:[^\s/?#]*)(?=@)|[^\s:/?#@\[]*:(?!\d*(?:[/?#\s]|$))[^\s@]*(?=@))@"
 )
 _PARAMETER: Final = re.compile(r"(?<=[?&;])([A-Za-z0-9_.-]+)=([^&;#\s'\"<>]+)")
-# Shorter ones are found everywhere, and their mask would tell more than it hides.
+# Shorter secrets occur in ordinary text: masking them would reveal them.
 _SHORTEST: Final = 4
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable's name says that its value is not for everybody."""
+    """True if a variable's name shows that its value is a secret."""
     return any(word in name.upper() for word in _SECRET_WORDS)
 
 
 def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> frozenset[bytes]:
-    """The values of a container's variables that are not for everybody.
-
-    Those of variables whose names say so, and the passwords in addresses.
+    """The values of variables with secret names, and the passwords in addresses.
 
     Args:
-        environment: Name → value.
-        shortest: Characters; what is shorter is left out.
+        shortest: Leave out secrets with fewer characters.
     """
     found = set()
     for name, value in environment.items():
@@ -49,17 +46,16 @@ def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> 
 
 
 def masked(text: str, secrets: Iterable[bytes]) -> str:
-    """A whole text without secrets."""
     masker = Masker(secrets)
     data = masker.mask(text.encode("utf-8", "surrogateescape")) + masker.rest()
     return data.decode("utf-8", "surrogateescape")
 
 
 def without_credentials(text: str) -> str:
-    """A text, or an address, in which no address has a password, nor a user beside an account.
+    """Remove users and passwords from all addresses in a text.
 
-    The user of ``ssh`` is an account, without which the address is of no use; what is before the
-    digest of an image is none.
+    The user of an ``ssh`` address stays, because the address is useless without it. An image's
+    ``name@digest`` has no user.
     """
     text = _USER.sub(_without_user, text)
     return _ADDRESS.sub(lambda found: _PARAMETER.sub(_without_value, found[0]), text)
@@ -82,7 +78,6 @@ def _is_secret_parameter(name: str) -> bool:
 
 
 def _passwords(text: str) -> Iterator[str]:
-    """The passwords in the addresses of a text."""
     if "://" not in text:
         return
     for found in _USER.finditer(text):
@@ -95,26 +90,16 @@ def _passwords(text: str) -> Iterator[str]:
 
 
 class Masker:
-    """Masks secrets in a stream of bytes that comes in pieces.
-
-    What may be the beginning of a secret is held back until it is known; nothing else is.
-    """
+    """Masks secrets in a stream of bytes; holds back only bytes that may begin a secret."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
-        """Nothing has come yet.
-
-        Args:
-            secrets: What must not be seen.
-        """
         self._secrets = sorted(secrets, key=len, reverse=True)
-        self._pattern = (
-            re.compile(b"|".join(map(re.escape, self._secrets))) if self._secrets else None
-        )
+        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets)))
         self._held = b""
 
     def mask(self, data: bytes) -> bytes:
-        """What may be passed on of it, and of what was held back."""
-        if self._pattern is None:
+        """Earlier and new data, masked, up to the first byte that may begin a secret."""
+        if not self._secrets:
             return data
         data = self._held + data
         cut = self._cut(data)
@@ -122,15 +107,13 @@ class Masker:
         return self._pattern.sub(MASK, data[:cut])
 
     def rest(self) -> bytes:
-        """What was held back; nothing more will come."""
+        """The data held back at the end of the stream, masked."""
         rest, self._held = self._held, b""
-        return self._pattern.sub(MASK, rest) if self._pattern is not None else rest
+        return self._pattern.sub(MASK, rest) if rest else b""
 
     def _cut(self, data: bytes) -> int:
-        """Where that begins which may become a secret; never inside of one."""
-        if self._pattern is None:
-            return len(data)
-        longest = min(len(data), max(map(len, self._secrets)) - 1)
+        """The index of the first byte that may begin a secret; never inside a whole secret."""
+        longest = min(len(data), len(self._secrets[0]) - 1)
         for cut in range(len(data) - longest, len(data)):
             end = data[cut:]
             if any(len(end) < len(secret) and secret.startswith(end) for secret in self._secrets):

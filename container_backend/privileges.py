@@ -1,8 +1,8 @@
-"""What a program is given beyond a container of its own, and who may ask for it.
+"""The privileges of a program outside its container, and who may ask for them.
 
-A project in a folder of the user's own may ask for everything: the user can read it, and runs it on
-purpose. One that was fetched, is an image or comes out of a run's record is another person's: it
-may ask for its own files and for addresses, unless the user trusts it.
+A project in the user's own folder may ask for everything: the user can read the project and chose
+to run it. A project that was fetched, is an image or comes from a run's record belongs to another
+person: it may ask for its own files and for addresses only, unless the user trusts it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Privilege:
-    """A kind of privilege: what asks for it, and who may.
-
-    The user may type all of them but the refused ones.
+    """A kind of privilege; the user may ask for everything that is not ``refused``.
 
     Attributes:
-        kind: Its name.
-        contained: Docker arguments that a record may name, too: they stay inside of the container.
-        reaching: Docker arguments that reach this machine: a record may name them if it is trusted.
-        project: Keys of MLproject that ask for it. A project in the user's own folder may; any
-            other needs the switch.
-        switch: What the user types to allow it to a project that is another person's.
+        contained: Docker arguments that stay inside the container: a record may name them.
+        reaching: Docker arguments that reach this machine: only a trusted record may name them.
+        project: Keys of MLproject that ask for the privilege. A project that is not in the user's
+            own folder needs the switch.
+        switch: The setting that allows the privilege to another person's project.
         record_settings: Keys of the backend config that a record may have.
-        user_settings: Keys of the backend config that a record may have if it is trusted.
-        refused: Docker arguments that are refused to the user, too → why.
+        user_settings: Keys of the backend config that only a trusted record may have.
+        refused: Docker arguments that are refused to every user → the reason.
     """
 
     kind: str
@@ -47,8 +44,8 @@ class Privilege:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-# What is in no row is refused to a record. `env` is contained with a value; a name alone
-# asks for a variable of the user.
+# A record may not ask for anything outside this table. `env` is contained if it has a value; a
+# name alone asks for a variable of the user.
 PRIVILEGES: Final = (
     Privilege("user", reaching=("user",)),
     Privilege("groups", reaching=("group-add",)),
@@ -91,8 +88,8 @@ PRIVILEGES: Final = (
             *("python_match", "rebuild", "system_packages", "template"),
         ),
         refused={
-            "entrypoint": "the command is the entry point's of the project",
-            "pull": "images are pulled where they are missing",
+            "entrypoint": "the command is that of the project's entry point",
+            "pull": "missing images are pulled",
         },
     ),
     Privilege(
@@ -111,18 +108,18 @@ PRIVILEGES: Final = (
 CONTAINED_ARGS: Final = frozenset(name for row in PRIVILEGES for name in row.contained)
 RECORD_SETTINGS: Final = frozenset(name for row in PRIVILEGES for name in row.record_settings)
 REFUSED_ARGS: Final = {name: why for row in PRIVILEGES for name, why in row.refused.items()}
-# Unless the user types `privileged`, or security options of their own.
+# The default, unless the user types `privileged` or other security options.
 SECURITY_OPTIONS: Final = ("no-new-privileges",)
-# Who programs are where nothing needs the user's number: no person has this one on most systems.
+# User and group of a program that root starts and that does not need root.
 _UNPRIVILEGED: Final = (1000, 1000)
-# A mount of these reaches what is behind them, read-only or not.
+# A mount of such a file reaches the service or device behind it, even read-only.
 _SPECIAL_FILES: Final = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a pipe",
     stat.S_IFBLK: "a device",
     stat.S_IFCHR: "a device",
 }
-# Who may write to one of these is root. Engines listen there, whichever one is used for the run.
+# Sockets of engines, also of engines that do not run this program. A user of such a socket is root.
 _ENGINE_SOCKETS: Final = (
     Path("/var/run/docker.sock"),
     Path("/run/containerd/containerd.sock"),
@@ -132,11 +129,11 @@ _ENGINE_SOCKETS: Final = (
 
 @dataclass(frozen=True)
 class Permissions:
-    """What the user lets one project ask for.
+    """What one project may ask for.
 
     Attributes:
-        trusted: Everything but the engine.
-        is_repeated: The project comes out of a run's record.
+        trusted: The project may ask for everything except the engine.
+        is_repeated: The project comes from a run's record.
     """
 
     trusted: bool
@@ -145,23 +142,18 @@ class Permissions:
     @property
     def reason(self) -> str:
         """Why a project is not trusted."""
-        return "this project " + (
-            "comes from a run's record" if self.is_repeated else "was fetched"
-        )
+        origin = "comes from a run's record" if self.is_repeated else "was fetched"
+        return f"this project {origin}"
 
     @property
     def remedy(self) -> str:
-        """How the user trusts it."""
+        """How the user can trust the project."""
         option = "--trust" if self.is_repeated else "-c '{\"trust_project\": true}'"
         return f"If you trust it, allow it: {option}."
 
 
 def check_volumes(where: str, volumes: Iterable[str], permissions: Permissions) -> None:
-    """Refuse volumes of a ``docker_env``, each ``folder here:folder there``.
-
-    Raises:
-        InvalidProject: The project is not trusted, and has some.
-    """
+    """Raise InvalidProject for volumes (``source:target``) of a project that is not trusted."""
     named = [volume.partition(":")[0] for volume in volumes]
     if named and not permissions.trusted:
         raise InvalidProject(
@@ -174,16 +166,12 @@ def check_volumes(where: str, volumes: Iterable[str], permissions: Permissions) 
 def check_variables(
     where: str, variables: Iterable[str], given: Container[str], permissions: Permissions
 ) -> None:
-    """Refuse variables of a ``docker_env`` whose values would be the user's.
+    """Raise InvalidProject if a project that is not trusted asks for the user's variables.
 
     Args:
         where: File and key, for messages.
         variables: ``NAME=VALUE``, or ``NAME`` for the user's value.
-        given: Names that the user gives the program anyway.
-        permissions: Of the project.
-
-    Raises:
-        InvalidProject: The project is not trusted, and names some.
+        given: Names that the user passes to the program anyway.
     """
     named = [name for name in variables if "=" not in name and name not in given]
     if named and not permissions.trusted:
@@ -191,37 +179,29 @@ def check_variables(
         raise InvalidProject(
             f"{where}, key 'environment': {permissions.reason}, and wants the values of "
             f"{', '.join(named)} of your environment.",
-            remedy=f"Give those that it needs: {typed}. {permissions.remedy}",
+            remedy=f"Pass the values that it needs: {typed}. {permissions.remedy}",
         )
 
 
 def check_special_files(where: str, paths: Iterable[Path]) -> None:
-    """Refuse paths that are, or lead to, neither a file nor a folder.
-
-    Raises:
-        InvalidProject: One is a socket, a pipe or a device.
-    """
+    """Raise InvalidProject for sockets, pipes, devices and links to them."""
     for path in paths:
         kind = _SPECIAL_FILES.get(stat.S_IFMT(path.stat().st_mode)) if path.exists() else None
         if kind:
             raise InvalidProject(
-                f"{where}: the path '{path}' is {kind}; a program is handed files and folders only."
+                f"{where}: the path '{path}' is {kind}; a program gets files and folders only."
             )
 
 
 def engine_sockets(url: str) -> tuple[Path, ...]:
-    """Where engines listen on this machine; ``url`` is the address of the one that is used."""
+    """The sockets of engines on this machine, with the one at the address in use."""
     if url.startswith("unix://"):
         return (Path(url.removeprefix("unix://")), *_ENGINE_SOCKETS)
     return _ENGINE_SOCKETS
 
 
 def check_engine(where: str, paths: Iterable[Path], sockets: Iterable[Path]) -> None:
-    """Refuse the socket of an engine, and folders that have one in them.
-
-    Raises:
-        InvalidProject: A path is or contains one.
-    """
+    """Raise InvalidProject for sockets of engines and for folders that contain one."""
     for socket in sockets:
         places = {place for form in (socket, socket.resolve()) for place in (form, *form.parents)}
         for path in paths:
@@ -229,12 +209,12 @@ def check_engine(where: str, paths: Iterable[Path], sockets: Iterable[Path]) -> 
                 raise InvalidProject(
                     f"{where}: with '{path}', the program could use the engine at '{socket}', "
                     "which is as good as root.",
-                    remedy="Allow it, if it must: -c '{\"allow_engine\": true}'.",
+                    remedy="To allow it: -c '{\"allow_engine\": true}'.",
                 )
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """True for another mount of the same folder, too."""
+    """True also for another mount of the same folder."""
     try:
         return path.samefile(other)
     except OSError:
@@ -244,33 +224,24 @@ def _is_same(path: Path, other: Path) -> bool:
 def user_of_program(*, writes: bool, uid: int | None = None) -> tuple[int, int]:
     """The user and the group that a program runs as.
 
-    They are the invoking user's, so that what it writes to a folder of this machine belongs to
-    them. Root is given only where root writes to such a folder.
+    A program runs as the user who starts it, so that this user owns the files it writes. It runs
+    as root only if root starts it and it writes to a folder of this machine.
 
     Args:
-        writes: The program is given a folder that it may write to.
-        uid: Instead of this process's user, for tests.
+        writes: The program gets a folder that it may write to.
+        uid: Replaces this process's user in tests.
     """
-    if not hasattr(os, "getuid"):
-        return _UNPRIVILEGED
     uid = os.getuid() if uid is None else uid
     return _UNPRIVILEGED if uid == 0 and not writes else (uid, os.getgid())
 
 
 def network_of_program(typed: str | None, *, only_here: bool) -> str | None:
-    """The network of the user's choice, or this machine's; None for the engine's default.
-
-    Args:
-        typed: What the user types.
-        only_here: The tracking server listens on this machine alone.
-    """
+    """The user's network, or this machine's for a tracking server that listens only here."""
     return typed or ("host" if only_here else None)
 
 
 def groups_of_user(sockets: Iterable[Path]) -> list[int]:
-    """The groups of this process but for those that the sockets of engines belong to."""
-    if not hasattr(os, "getgroups"):
-        return []
+    """The groups of this process without the groups that own sockets of engines."""
     of_engines = {socket.stat().st_gid for socket in sockets if socket.exists()}
     return [group for group in os.getgroups() if group not in of_engines]
 
@@ -278,15 +249,12 @@ def groups_of_user(sockets: Iterable[Path]) -> list[int]:
 def check_record(
     where: str, docker_args: Mapping[str, Sequence[object]], config: Mapping[str, object]
 ) -> None:
-    """Refuse what lets a run of a record reach into this machine.
+    """Raise InvalidConfig if a run's record reaches into this machine.
 
     Args:
-        where: Which run, for messages.
-        docker_args: Long name → values, of those that the user did not type anew.
+        where: The run, for messages.
+        docker_args: Long name → values, without those that the user typed again.
         config: Backend config of the record.
-
-    Raises:
-        InvalidConfig: Something does.
     """
     variables = [str(each) for each in docker_args.get("env", ()) if "=" not in str(each)]
     reaching = [f"docker argument '{name}'" for name in docker_args if name not in CONTAINED_ARGS]
@@ -301,6 +269,6 @@ def check_record(
         typed = " ".join(f"-A env={name}" for name in variables)
         raise InvalidConfig(
             f"{where} was allowed to reach into its machine: {', '.join(reaching)}.",
-            remedy=(f"Give the variables that it needs anew: {typed}. " if variables else "")
-            + "If you trust it, allow it the same on yours: --trust.",
+            remedy=(f"Pass the variables that it needs again: {typed}. " if variables else "")
+            + "If you trust it, allow the same on this machine: --trust.",
         )

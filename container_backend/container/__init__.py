@@ -1,8 +1,8 @@
-"""The container of a run: what it is made of, how it is made, what became of it.
+"""The container of a run: its specification, creation, state and end.
 
-`ContainerSpec` says what to make, `create_container` makes it, `RunContainer` is the engine's
-description of it, `Outcome` is what its end means for the run. This room talks to the engine
-and never to the tracking store.
+`create_container` creates a container from a `ContainerSpec`. `RunContainer` is an inspected
+container. `Outcome` is the status and the reason of an ended run. This room talks to the engine and
+never to the tracking store.
 """
 
 from __future__ import annotations

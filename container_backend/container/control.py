@@ -1,4 +1,4 @@
-"""What may be done to the container of a run from anywhere: found, read, cancelled. Without MLflow."""
+"""Finds the container of a run and cancels its program, without MLflow."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ _RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
 
 
 def check_run_id(prefix: str) -> str:
-    """A run's id, or the beginning of one.
-
-    Raises:
-        InvalidInput: It cannot be one.
-    """
+    """Normalize a run's id or the beginning of an id; raises InvalidInput for another text."""
     text = prefix.strip().lower()
     if not _RUN_ID.fullmatch(text):
         raise InvalidInput(
@@ -34,17 +30,10 @@ def check_run_id(prefix: str) -> str:
 
 
 def find_container(engine: Engine, prefix: str) -> RunContainer | None:
-    """The container of a run.
-
-    Args:
-        engine: Where to look.
-        prefix: The beginning of the run's id.
-
-    Returns:
-        None where there is none.
+    """The container of the run whose id begins with a prefix; None if missing.
 
     Raises:
-        InvalidInput: There are several runs whose ids begin like that.
+        InvalidInput: The ids of several runs begin with the prefix.
     """
     found = {
         run_id_in(each["Labels"]): str(each["Id"])
@@ -58,7 +47,7 @@ def find_container(engine: Engine, prefix: str) -> RunContainer | None:
 
 
 def ambiguous(prefix: str, run_ids: list[str]) -> InvalidInput:
-    """What is raised where several runs begin alike."""
+    """The error for a prefix of several run ids."""
     shown = ", ".join(run_ids[:5]) + (", …" if len(run_ids) > 5 else "")  # noqa: PLR2004
     return InvalidInput(
         f"{len(run_ids)} runs begin with '{prefix}': {shown}.", remedy="Give more of its id."
@@ -66,12 +55,10 @@ def ambiguous(prefix: str, run_ids: list[str]) -> InvalidInput:
 
 
 def cancel_program(engine: Engine, container_id: str, grace: float | None = None) -> bool:
-    """Stop a program and mark its run as cancelled. False if no program was running.
+    """Stop a program and mark its run as cancelled; False if no program was running.
 
     Args:
-        engine: Where the container is.
-        container_id: The program's container.
-        grace: Seconds until SIGKILL; those of the backend config by default.
+        grace: Seconds before SIGKILL; by default those of the backend config.
     """
     found = inspect_container(engine, container_id)
     if found is None or found.has_ended:

@@ -1,11 +1,11 @@
-"""What to run → a created and filled container, ready to start."""
+"""Creates a container with the project's code, and starts it."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from container_backend.errors import ContainerError, EngineError
+from container_backend.errors import ContainerError, EngineError, Refused
 from container_backend.image import hint_for_refusal
 from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 from container_backend.privileges import SECURITY_OPTIONS
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from container_backend.container.store_access import Mount
     from container_backend.engine import Engine
 
-# The command is for a shell in the container: bash, as in MLflow, or sh where there is none.
+# A shell in the container runs the command: bash, as in MLflow, or sh if the image has no bash.
 _SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')
-# The same, after a mark that whatever started the shell has come to it. No mark can be left on a root
-# that is read-only; that is no reason not to run.
+# The same shell, after it has created a file to show that the image's entry point started it. On a
+# read-only root it cannot create the file, and runs the command all the same.
 _MARKING_SHELL: Final = (*_SHELL[:2], f"{{ true >{REACHED}; }} 2>/dev/null; {_SHELL[2]}")
-# The drivers that throw away the beginning of a long log, where the engine's settings say so, and a
-# size that no log reaches: they take no word for "all" in the place of a number.
+# Log drivers that may delete the beginning of a long log, and a size that no log reaches: these
+# drivers have no value for "unlimited".
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
 _UNLIMITED: Final = "1000t"
 
@@ -36,18 +36,15 @@ def create_container(
     created: Callable[[str], None],
     shared: SharedCode | None = None,
 ) -> str:
-    """Create a container with the project's code in it.
+    """Create a container with the project's code and return its id; on an error, remove it again.
 
     Args:
-        code: An archive of what goes in; see :func:`container_backend.project.archive.archive_code`.
-        created: Is given the container's id, in another thread while the code is on its way.
-        shared: Where the code may be found instead of being sent.
-
-    Returns:
-        The container's id. On any error no container stays behind.
+        code: The archive from :func:`container_backend.project.archive.archive_code`.
+        created: Called with the container's id, in another thread while the code is sent.
+        shared: An image that may contain the code already.
 
     Raises:
-        ContainerError: The engine refuses.
+        ContainerError: The engine refuses or is away, or a store's folder cannot be created.
     """
     for mount in spec.mounts:
         _ensure_folder(mount)
@@ -72,7 +69,7 @@ def create_container(
 
 
 def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
-    """What the engine is told of a container, but for its image."""
+    """The arguments of :meth:`Containers.create`, without the image."""
     binds = [
         f"{mount.path}:{mount.path}:{'ro' if mount.read_only else 'rw'}" for mount in spec.mounts
     ]
@@ -82,8 +79,12 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }
-    if engine.facts.log_driver in _ROTATING_DRIVERS:
-        options.setdefault("log_config", _whole_log(engine.facts.log_driver))
+    driver = engine.facts.log_driver
+    if driver in _ROTATING_DRIVERS:
+        # The output of a run is read from this log.
+        # https://docs.docker.com/engine/logging/drivers/json-file/#options
+        log_config = {"Type": driver, "Config": {"max-size": _UNLIMITED}}
+        options.setdefault("log_config", log_config)
     if spec.args.host_config.get("privileged"):
         options.pop("security_opt")
     if spec.groups:
@@ -92,7 +93,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         options["network_mode"] = spec.network
     words = [*(_MARKING_SHELL if spec.leaves_mark else _SHELL), spec.command]
     entrypoint = None
-    if spec.entrypoint is not None:  # the engine takes none at all for the image's own
+    if spec.entrypoint is not None:  # None stands for the image's own entry point
         entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]
     return {
         "command": words,
@@ -100,7 +101,7 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         "name": spec.name,
         "environment": {**spec.environment, "PYTHONPATH": _python_path(spec)},
         "labels": dict(spec.labels),
-        "user": spec.args.user or f"{spec.owner.uid}:{spec.owner.gid}",
+        "user": spec.user,
         "host_config": options,
         "platform": spec.args.platform,
         "stop_signal": spec.stop_signal,
@@ -110,29 +111,17 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _whole_log(driver: str) -> dict[str, Any]:
-    """The output of a run is read from the engine's log: no part of the log may be rotated away.
-
-    https://docs.docker.com/engine/logging/drivers/json-file/#options
-    """
-    return {"Type": driver, "Config": {"max-size": _UNLIMITED}}
-
-
 def _python_path(spec: ContainerSpec) -> str:
-    """The launcher, before what the caller or else the image has on the path."""
+    """The launcher's folder, then the caller's PYTHONPATH or else the image's."""
     own = spec.environment.get("PYTHONPATH") or spec.python_path
     return f"{LAUNCHER_DIRECTORY}:{own}" if own else LAUNCHER_DIRECTORY
 
 
 def start_container(engine: Engine, container_id: str) -> None:
-    """Start a container.
-
-    Raises:
-        ContainerError: The engine refuses: no such command, device, port or mount.
-    """
+    """Raises ContainerError if the engine refuses: no such command, device, port or mount."""
     try:
         engine.containers.start(container_id)
-    except EngineError as error:
+    except Refused as error:
         raise _refusal("started", error) from error
 
 
@@ -144,12 +133,12 @@ def _refusal(what: str, error: EngineError) -> ContainerError:
 
 
 def _ensure_folder(mount: Mount) -> None:
-    """A folder that is not there would be made by the engine, as root's."""
+    """Create a missing folder; otherwise the engine would, and root would own it."""
     if mount.read_only or mount.path.exists():
         return
     try:
         mount.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ContainerError(
-            f"The store's folder '{mount.path}' cannot be made: {error.strerror}."
+            f"The store's folder '{mount.path}' cannot be created: {error.strerror}."
         ) from error

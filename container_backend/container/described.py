@@ -1,4 +1,4 @@
-"""A container of a run, as the engine describes it: all that is needed to finish the run."""
+"""An inspected container of a run, with all facts that are needed to finish the run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ from container_backend.masking import secrets_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A timer takes no more than some hundred years; the engine takes any number.
+# The engine accepts any number; longer times overflow timers.
 _LONGEST_GRACE_SECONDS: Final = 10**9
 
 
 @dataclass(frozen=True)
 class RunContainer:
-    """What ``GET /containers/ID/json`` says of a container of ours.
+    """A container of a run, from ``GET /containers/ID/json``.
 
     Attributes:
-        id: Of the container.
-        name: Its name now.
-        labels: See :mod:`container_backend.labels_and_tags`.
-        state: Its ``State``.
-        environment: Of the program; may hold credentials.
-        command: The program's, for a shell.
-        has_gpu: Whether it was given one of NVIDIA's.
-        cpus: How many CPUs it may use; None for all.
-        grace: Seconds that its program has when it is to stop.
-        entrypoint: The image's own, as JSON, where it must show by a mark that it runs the command;
-            else empty.
+        state: ``State`` of the answer.
+        environment: Variables of the program; may contain credentials.
+        command: The program's command line, for a shell.
+        has_gpu: The container has an NVIDIA GPU.
+        cpus: The number of CPUs that the container may use; None for all.
+        grace: Seconds between the stop signal and SIGKILL.
+        entrypoint: The image's own entry point, as JSON, if the shell must show that the entry
+            point started it; else empty.
     """
 
     id: str
@@ -50,52 +47,50 @@ class RunContainer:
 
     @property
     def run_id(self) -> str:
-        """Of the MLflow run; empty where the container is of none."""
+        """Empty if the container has no run."""
         return run_id_in(self.labels)
 
     @property
     def submission(self) -> str:
-        """The name of its run's entry in the ledger; empty where it is not a run's."""
+        """The name of the run's entry in the ledger; empty if the container has no run."""
         return submission_in(self.labels)
 
     @property
     def tracking_uri(self) -> str:
-        """Of the run's store, without credentials."""
+        """The address of the run's store, without credentials."""
         return self.labels.get(labels_and_tags.LABEL_TRACKING_URI, "")
 
     @property
     def ending(self) -> str:
-        """The mark of its run, empty for none; see :mod:`container_backend.container.marks`."""
+        """The mark of the run, empty for none; see :mod:`container_backend.container.marks`."""
         return mark_of(self.name)
 
     @property
     def is_ours_to_finish(self) -> bool:
-        """False for a container of no run, and for one whose run is finished."""
+        """False if the container has no run, or its run is finished."""
         return bool(self.submission) and self.ending != KEPT
 
     @property
     def has_ended(self) -> bool:
-        """Whether its program will not go on: it ended, or was never started."""
+        """True if the program has ended or was never started."""
         return self.state.get("Status") in {"exited", "dead", "created", "removing"}
 
     @property
     def was_started(self) -> bool:
-        """Whether its program ever ran."""
         return self.started_at is not None
 
     @property
     def secrets(self) -> frozenset[bytes]:
-        """What must not be seen in its output."""
         return secrets_in(self.environment)
 
     @property
     def timeout(self) -> float | None:
-        """Seconds that its program may take."""
+        """In seconds."""
         return seconds_of(self.labels.get(labels_and_tags.LABEL_TIMEOUT))
 
     @property
     def retries(self) -> int:
-        """How many times more its program may be started."""
+        """How often to start the program again."""
         return count_of(self.labels.get(labels_and_tags.LABEL_RETRIES)) or 0
 
     @property
@@ -110,7 +105,6 @@ class RunContainer:
 
 
 def read_container(inspected: Mapping[str, Any]) -> RunContainer:
-    """Read the engine's description of a container."""
     config = inspected["Config"]
     host = inspected.get("HostConfig") or {}
     environment = variables_in(inspected)
@@ -131,10 +125,10 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
 
 
 def _has_gpu(host: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Asked for (``--gpus``), or by the older way of a runtime and a variable."""
-    for request in host.get("DeviceRequests") or []:
-        if any("gpu" in kinds for kinds in request.get("Capabilities") or []):
-            return True
+    """True for ``--gpus``, and for the older runtime and variable of NVIDIA."""
+    requests = host.get("DeviceRequests") or []
+    if any("gpu" in kinds for each in requests for kinds in each.get("Capabilities") or []):
+        return True
     visible = environment.get("NVIDIA_VISIBLE_DEVICES", "")
     return host.get("Runtime") == "nvidia" and visible not in {"", "void", "none"}
 

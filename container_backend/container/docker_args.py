@@ -1,4 +1,4 @@
-"""``--docker-args name=value`` → what the Engine API is told. The names are ``docker run``'s.
+"""``--docker-args name=value`` → arguments of the Engine API, with the names of ``docker run``.
 
 https://docs.docker.com/reference/cli/docker/container/run/
 """
@@ -8,25 +8,23 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from container_backend.engine import parse_size
 from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import LABEL_PREFIX
 from container_backend.privileges import REFUSED_ARGS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
 _SHORT: Final = {"c": "cpu-shares", "e": "env", "h": "hostname", "l": "label", "m": "memory",
                  "u": "user", "v": "volume", "w": "workdir", "net": "network"}  # fmt: skip
-# Names of `docker run` that say what every run here does anyway, or that are ours to choose.
+# Options of `docker run` that apply to every run anyway, and names that this package chooses.
 _IMPLIED: Final = frozenset(
     {"rm", "init", "d", "detach", "i", "interactive", "t", "tty", "a", "attach", "name"}
 )
-# Names whose values are among the fields of a container's specification.
+# Names whose values become fields of a ContainerSpec.
 _IN_FIELDS: Final = frozenset(
     {"env", "env-file", "group-add", "network", "user", "volume", "workdir"}
 )
@@ -35,20 +33,17 @@ _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 @dataclass
 class DockerArgs:
-    """Docker arguments as the Engine API takes them. Filled while parsing, then only read.
+    """Docker arguments in the format of the Engine API; not changed after parsing.
 
     Attributes:
-        environment: Variables for the program.
-        labels: For the container.
         binds: ``host:container[:options]``.
-        host_config: For :meth:`Containers.create`, as its ``host_config``.
-        container: For :meth:`Containers.create`, as its options.
-        network: Name of a network, or None.
-        user: ``user[:group]``, or None for the default.
-        groups: Further groups of the user.
-        platform: ``os/architecture[/variant]`` of image and container, or None for the engine's.
-        typed: Long name and value, as given, of each that a container's specification shows as a
-            docker argument.
+        host_config: ``host_config`` of :meth:`Containers.create`.
+        container: Options of :meth:`Containers.create`.
+        user: ``user[:group]``; None for the default.
+        groups: Supplementary groups of the user.
+        platform: ``os/architecture[/variant]`` of image and container; None for the engine's.
+        typed: Long name and given value of each argument that does not become a field of a
+            ContainerSpec.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
@@ -63,13 +58,17 @@ class DockerArgs:
     typed: list[tuple[str, Any]] = field(default_factory=list)
 
 
+_Parser = Callable[[DockerArgs, Sequence[Any], Mapping[str, str]], None]
+_Reader = Callable[[Sequence[Any]], Any]
+
+
 def is_platform(text: str) -> bool:
-    """Whether a text is the name of a platform: ``os/architecture[/variant]``."""
+    """True for ``os/architecture[/variant]``."""
     return _PLATFORM.fullmatch(text) is not None
 
 
 def long_name(name: str) -> str:
-    """The name of an argument, of all that are written for it: ``-v``, ``--volume``."""
+    """``-v``, ``--volume`` → ``volume``."""
     bare = name.lstrip("-")
     return _SHORT.get(bare, bare)
 
@@ -77,14 +76,11 @@ def long_name(name: str) -> str:
 def parse_docker_args(
     given: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> DockerArgs:
-    """Read docker arguments.
+    """Parse docker arguments; raises InvalidConfig for an unknown or refused name or a bad value.
 
     Args:
-        given: Name → value; True for a flag, a list for a flag given more than once.
-        environ: For ``env`` and ``env-file`` entries without a value.
-
-    Raises:
-        InvalidConfig: A name that is not known or a value that cannot be read.
+        given: Name → value; True for a flag, a list for a repeated flag.
+        environ: Values for ``env`` and ``env-file`` entries without a value.
     """
     args = DockerArgs()
     for raw, value in given.items():
@@ -101,8 +97,6 @@ def parse_docker_args(
             args.typed += [(name, each) for each in values]
         try:
             parser(args, values, environ)
-        except InvalidConfig:
-            raise
         except (ValueError, OSError) as error:
             shown = value if name not in {"env", "e"} else "…"
             raise InvalidConfig(
@@ -136,8 +130,16 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _int(value: object) -> int:
+    return int(_text(value))
+
+
+def _size(value: object) -> int:
+    return parse_size(_text(value))
+
+
 def _pair(text: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """``NAME=value``, or ``NAME`` for this process's value; None where it has none."""
+    """``NAME=value``, or ``NAME`` for this process's value; None if it has none."""
     name, equals, value = text.partition("=")
     if not name:
         raise ValueError("a name is needed, as in NAME=value")
@@ -175,8 +177,8 @@ def _volume(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
         args.binds.append(f"{source}:{target}")
 
 
-def _mounts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    """``type=bind,source=/here,target=/there,readonly``, as the docker command reads it."""
+def _mounts(values: Sequence[Any]) -> list[dict[str, Any]]:
+    """``type=bind,source=/here,target=/there,readonly``, with the docker command's synonyms."""
     mounts = []
     for value in values:
         options = dict(part.partition("=")[::2] for part in _text(value).split(","))
@@ -191,117 +193,100 @@ def _mounts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]
         if kind == "bind":
             source = str(Path(source or "").expanduser().absolute())
         mounts.append({"Target": target, "Source": source, "Type": kind, "ReadOnly": read_only})
-    args.host_config["mounts"] = mounts
+    return mounts
 
 
-def _platform(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    platform = _text(values[-1])
+def _platform(value: object) -> str:
+    platform = _text(value)
     if not is_platform(platform):
         raise ValueError("write it as os/architecture, e.g. linux/arm64")
-    args.platform = platform
+    return platform
 
 
-def _groups(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.groups = [_text(value) for value in values]
-
-
-def _gpus(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
+def _gpus(value: object) -> list[dict[str, Any]]:
     """``all``, a number, or ``device=0,1``."""
-    text = _text(values[-1]).strip("\"'")
+    text = _text(value).strip("\"'")
     if text.startswith("device="):
         which: dict[str, Any] = {"DeviceIDs": text.removeprefix("device=").split(",")}
     else:
         which = {"Count": -1 if text == "all" else int(text)}
-    args.host_config["device_requests"] = [{**which, "Capabilities": [["gpu"]]}]
+    return [{**which, "Capabilities": [["gpu"]]}]
 
 
-def _ulimit(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    limits = []
-    for value in values:
-        name, _, numbers = _text(value).partition("=")
-        soft, _, hard = numbers.partition(":")
-        limits.append({"Name": name, "Soft": int(soft), "Hard": int(hard or soft)})
-    args.host_config["ulimits"] = limits
+def _ulimit(value: object) -> dict[str, Any]:
+    name, _, numbers = _text(value).partition("=")
+    soft, _, hard = numbers.partition(":")
+    return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
 
 
-def _tmpfs(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.host_config["tmpfs"] = dict(_text(value).partition(":")[::2] for value in values)
+def _cpus(value: object) -> int:
+    return int(float(_text(value)) * 1_000_000_000)
 
 
-def _hosts(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.host_config["extra_hosts"] = dict(_text(value).partition(":")[::2] for value in values)
+def _list(kind: Callable[[Any], Any]) -> _Reader:
+    return lambda values: [kind(value) for value in values]
 
 
-def _cpus(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.host_config["nano_cpus"] = int(float(_text(values[-1])) * 1_000_000_000)
+def _last(kind: Callable[[Any], Any]) -> _Reader:
+    return lambda values: kind(values[-1])
 
 
-def _network(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.network = _text(values[-1])
+def _colon_pairs(values: Sequence[Any]) -> dict[str, str]:
+    return dict(_text(value).partition(":")[::2] for value in values)
 
 
-def _user(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-    args.user = _text(values[-1])
-
-
-def _host(key: str, kind: Callable[[Any], Any]) -> Callable[[DockerArgs, Sequence[Any], Any], None]:
-    """A parser for one value that goes to the host config."""
-
+def _host(key: str, read: _Reader) -> _Parser:
     def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-        args.host_config[key] = kind(values[-1])
+        args.host_config[key] = read(values)
 
     return parse
 
 
-def _host_list(key: str) -> Callable[[DockerArgs, Sequence[Any], Any], None]:
-    def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
-        args.host_config[key] = [_text(value) for value in values]
-
-    return parse
-
-
-def _container(key: str) -> Callable[[DockerArgs, Sequence[Any], Any], None]:
+def _container(key: str) -> _Parser:
     def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
         args.container[key] = _text(values[-1])
 
     return parse
 
 
-def _size(value: object) -> int:
-    return parse_size(_text(value))
+def _field(name: str, read: _Reader) -> _Parser:
+    def parse(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:
+        setattr(args, name, read(values))
+
+    return parse
 
 
-_PARSERS: Final[dict[str, Callable[[DockerArgs, Sequence[Any], Any], None]]] = {
-    "add-host": _hosts,
-    "cap-add": _host_list("cap_add"),
-    "cap-drop": _host_list("cap_drop"),
-    "cpu-shares": _host("cpu_shares", lambda value: int(_text(value))),
-    "cpus": _cpus,
-    "cpuset-cpus": _host("cpuset_cpus", _text),
-    "device": _host_list("devices"),
-    "dns": _host_list("dns"),
+_PARSERS: Final[dict[str, _Parser]] = {
+    "add-host": _host("extra_hosts", _colon_pairs),
+    "cap-add": _host("cap_add", _list(_text)),
+    "cap-drop": _host("cap_drop", _list(_text)),
+    "cpu-shares": _host("cpu_shares", _last(_int)),
+    "cpus": _host("nano_cpus", _last(_cpus)),
+    "cpuset-cpus": _host("cpuset_cpus", _last(_text)),
+    "device": _host("devices", _list(_text)),
+    "dns": _host("dns", _list(_text)),
     "env": _env,
     "env-file": _env_file,
-    "gpus": _gpus,
-    "group-add": _groups,
+    "gpus": _host("device_requests", _last(_gpus)),
+    "group-add": _field("groups", _list(_text)),
     "hostname": _container("hostname"),
-    "ipc": _host("ipc_mode", _text),
+    "ipc": _host("ipc_mode", _last(_text)),
     "label": _label,
-    "memory": _host("mem_limit", _size),
-    "memory-swap": _host("memswap_limit", _size),
-    "mount": _mounts,
-    "network": _network,
-    "pid": _host("pid_mode", _text),
-    "pids-limit": _host("pids_limit", lambda value: int(_text(value))),
-    "platform": _platform,
-    "privileged": _host("privileged", _flag),
-    "read-only": _host("read_only", _flag),
-    "runtime": _host("runtime", _text),
-    "security-opt": _host_list("security_opt"),
-    "shm-size": _host("shm_size", _size),
-    "tmpfs": _tmpfs,
-    "ulimit": _ulimit,
-    "user": _user,
+    "memory": _host("mem_limit", _last(_size)),
+    "memory-swap": _host("memswap_limit", _last(_size)),
+    "mount": _host("mounts", _mounts),
+    "network": _field("network", _last(_text)),
+    "pid": _host("pid_mode", _last(_text)),
+    "pids-limit": _host("pids_limit", _last(_int)),
+    "platform": _field("platform", _last(_platform)),
+    "privileged": _host("privileged", _last(_flag)),
+    "read-only": _host("read_only", _last(_flag)),
+    "runtime": _host("runtime", _last(_text)),
+    "security-opt": _host("security_opt", _list(_text)),
+    "shm-size": _host("shm_size", _last(_size)),
+    "tmpfs": _host("tmpfs", _colon_pairs),
+    "ulimit": _host("ulimits", _list(_ulimit)),
+    "user": _field("user", _last(_text)),
     "volume": _volume,
     "workdir": _container("working_dir"),
 }

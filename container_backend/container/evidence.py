@@ -1,4 +1,4 @@
-"""What only the engine can say of a container that has ended, asked where it decides how a run ended."""
+"""Asks the engine for the facts about an ended container that decide how the run ended."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ if TYPE_CHECKING:
 
 
 def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
-    """What is known of a container, with what the engine still has to say of its end.
+    """The signs of a container, with the engine's facts about its end.
 
     Args:
-        engine: Where the container is.
-        found: The container; None for one that is gone.
-        signs: What was known before.
-
-    Raises:
-        EngineError: The engine does not answer, or refuses.
+        found: None for a container that is gone.
+        signs: The signs so far.
     """
     if found is None or not found.has_ended or found.started_at is None:
         return signs
@@ -36,9 +32,10 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
 
 
 def _with_exit(engine: Engine, found: RunContainer, since: float, signs: Signs) -> Signs:
-    """An engine tells of each end that it sees, and remembers it as long as it is up.
+    """The signs with the ``die`` event of the program.
 
-    A container that it lost has an exit code all the same.
+    The engine sends such an event for each program whose end it sees, but not for a container that
+    it lost, which has an exit code all the same.
     """
     label = f"{labels_and_tags.LABEL_RUN_ID}={found.run_id}"
     told, _ = engine.missed_events(label, f"{since:.6f}")

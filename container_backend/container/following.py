@@ -1,4 +1,4 @@
-"""What happens to containers that this process waits for: one stream of events for all of them."""
+"""Follows the containers that this process waits for, with one stream of events for all."""
 
 from __future__ import annotations
 
@@ -24,68 +24,60 @@ _logger = logging.getLogger(__package__)
 
 
 def after_loss(signs: Signs, *, has_died: bool) -> Signs:
-    """What is known of a container when the engine was away.
+    """The signs of a container after the engine was away.
 
-    An engine that is ended in good order ends its containers first, with signals.
+    An engine that shuts down sends signals to its containers: such a signal is no sign.
 
     Args:
-        signs: What was known before.
-        has_died: Whether its program had ended by then.
+        has_died: The program had ended before the engine went away.
     """
     return replace(signs, engine_lost=True, signal=signs.signal if has_died else 0)
 
 
 def with_event(signs: Signs, event: Event) -> Signs:
-    """What is known of a container after an event."""
+    """The signs of a container after an event."""
     if event.action == "oom":
         return replace(signs, out_of_memory=True)
     if event.action == "kill":
-        number = event.attributes.get("signal", "")
-        return replace(signs, signal=exit_code_of(number) or 0)
+        return replace(signs, signal=exit_code_of(event.attributes.get("signal")) or 0)
     if event.action == "start":
         return Signs()
-    code = event.attributes.get("exitCode", "")
-    if event.action == "die" and code.isdigit():
-        return replace(signs, exit_code=int(code))
+    if event.action == "die":
+        return replace(signs, exit_code=exit_code_of(event.attributes.get("exitCode")))
     return signs
 
 
 class Followed:
-    """A container that a thread waits for."""
+    """A container that a thread waits for.
+
+    Attributes:
+        is_lost: The engine is away, or its events are not read yet.
+    """
 
     def __init__(self, container_id: str) -> None:
-        """Nothing has happened yet."""
         self.container_id = container_id
         self.signs = Signs()
+        self.is_lost = False
         self._died = threading.Event()
         self._happened = threading.Event()
-        self._lost = threading.Event()
 
     def wait(self, seconds: float) -> None:
-        """Until something happened that may be the end, or the time is over."""
+        """Wait for an event that may be the end of the run."""
         self._happened.wait(seconds)
         self._happened.clear()
 
     def wait_for_death(self, seconds: float) -> None:
-        """Until the program has ended, or the time is over."""
         self._died.wait(seconds)
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the engine is away, as far as it is known."""
-        return self._lost.is_set()
-
-    def wait_for_loss(self, seconds: float) -> bool:
-        """Whether the engine goes away in that time."""
-        return self._lost.wait(seconds)
-
     def is_alive(self) -> None:
-        """It was seen running: whatever happened to the engine has not ended it."""
+        """Note that the container runs: the loss of the engine did not end the program."""
         if self.signs.engine_lost:
             self.signs = replace(self.signs, engine_lost=False)
 
     def take(self, event: Event) -> None:
-        """Take note of an event."""
+        """Note an event of the container; ignore events of others."""
+        if event.container_id != self.container_id:
+            return
         self.signs = with_event(self.signs, event)
         if event.action == "start":
             self._died.clear()
@@ -95,37 +87,35 @@ class Followed:
             self._happened.set()
 
     def lose(self) -> None:
-        """The engine went away."""
-        self._lost.set()
+        """Note that the engine went away."""
+        self.is_lost = True
         self._happened.set()
 
     def find(self, missed: Sequence[Event], *, was_away: bool) -> None:
-        """The engine is heard again; see :class:`Listener`."""
+        """Note that the engine's events are read again; see :class:`Listener`."""
         if was_away:
             self.signs = after_loss(self.signs, has_died=self._died.is_set())
         for event in missed:
-            if event.container_id == self.container_id:
-                self.take(event)
-        self._lost.clear()
+            self.take(event)
+        self.is_lost = False
         self._happened.set()
 
 
 class Follower:
-    """Tells those who wait for containers of an engine what happened to them: one stream for all."""
+    """Passes one stream of an engine's events on to all followed containers."""
 
     def __init__(self, host: EngineHost) -> None:
-        """Nothing is followed yet."""
-        self._followed: dict[str, list[Followed]] = {}
+        self._followed: tuple[Followed, ...] = ()  # replaced, never changed
         self._lock = threading.Lock()
         self._open = threading.Event()
         self._reader: EventReader | None = None
         self._host = host
 
     def follow(self, container_id: str) -> Followed:
-        """Begin to follow a container. What happens to it from now on is not missed."""
+        """Follow a container; no later event is missed."""
         followed = Followed(container_id)
         with self._lock:
-            self._followed.setdefault(container_id, []).append(followed)
+            self._followed += (followed,)
             if self._reader is None:
                 self._reader = EventReader(self._host, labels_and_tags.LABEL_RUN_ID, self)
                 self._reader.start()
@@ -133,38 +123,24 @@ class Follower:
         return followed
 
     def leave(self, followed: Followed) -> None:
-        """No longer follow it."""
         with self._lock:
-            others = self._followed.get(followed.container_id, [])
-            if followed in others:
-                others.remove(followed)
-            if not others:
-                self._followed.pop(followed.container_id, None)
+            self._followed = tuple(each for each in self._followed if each is not followed)
 
     def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
-        """See :class:`Listener`."""
         del engine
         if self._open.is_set():
-            for each in self._all():
+            for each in self._followed:
                 each.find(missed, was_away=was_away)
         self._open.set()
 
     def happened(self, event: Event) -> None:
-        """See :class:`Listener`."""
-        with self._lock:
-            followed = list(self._followed.get(event.container_id, ()))
-        for each in followed:
+        for each in self._followed:
             each.take(event)
 
     def lost(self, error: BaseException) -> None:
-        """See :class:`Listener`."""
         _logger.debug("The engine's events ended: %s", error)
-        for each in self._all():
+        for each in self._followed:
             each.lose()
-
-    def _all(self) -> list[Followed]:
-        with self._lock:
-            return [each for group in self._followed.values() for each in group]
 
 
 _FOLLOWERS: dict[str, Follower] = {}
@@ -172,17 +148,13 @@ _followers_lock = threading.Lock()
 
 
 def follower_of(host: EngineHost) -> Follower:
-    """The one of this process for an engine."""
+    """The only follower of an engine in this process."""
     with _followers_lock:
         return _FOLLOWERS.setdefault(host.url, Follower(host))
 
 
 def inspect_container(engine: Engine, container: str) -> RunContainer | None:
-    """A container, by id or name, as it is now; None where there is none.
-
-    Raises:
-        EngineError: The engine does not answer, or refuses.
-    """
+    """The state of a container, by id or name; None if missing."""
     try:
         return read_container(engine.containers.inspect(container))
     except NotThere:

@@ -1,4 +1,4 @@
-"""Docker arguments of a run that are not the caller's: of the project's ``docker_env``, of a setting."""
+"""Docker arguments from the project's ``docker_env`` and from the setting ``allow_engine``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,11 @@ if TYPE_CHECKING:
 def asked_args(
     given: DockerArgs, environment: DockerEnvironment, directory: Path, permissions: Permissions
 ) -> DockerArgs:
-    """What the project's ``docker_env`` asks for.
+    """The docker arguments of a ``docker_env``; raises InvalidInput if one is invalid or refused.
 
     Args:
-        given: What the caller gives.
-        environment: Of the project.
-        directory: Of the project; its volumes are relative to it.
-        permissions: Of the project.
-
-    Raises:
-        InvalidInput: It may not ask for that, or it cannot be read.
+        given: The caller's docker arguments.
+        directory: The project's folder; volumes are relative to this folder.
     """
     check_volumes(environment.where, environment.volumes, permissions)
     check_variables(environment.where, environment.variables, given.environment, permissions)
@@ -41,7 +36,7 @@ def asked_args(
 
 
 def beneath(asked: DockerArgs, given: DockerArgs) -> DockerArgs:
-    """What the project asks for; what the caller gives comes before it."""
+    """The arguments of project and caller; those of the caller take precedence."""
     return replace(
         given,
         binds=[*asked.binds, *given.binds],
@@ -50,13 +45,9 @@ def beneath(asked: DockerArgs, given: DockerArgs) -> DockerArgs:
 
 
 def with_engine(args: DockerArgs, connected: Engine) -> DockerArgs:
-    """The engine's socket for the program, which can then start siblings of its own container.
-
-    Raises:
-        InvalidConfig: The engine has none on this machine.
-    """
+    """Add the engine's socket; raises InvalidConfig if the engine has none on this machine."""
     url = connected.host.url
-    if not url.startswith("unix://"):
+    if not connected.host.is_socket:
         raise InvalidConfig(
             f"'allow_engine' needs an engine on a socket of this machine, not {url}."
         )

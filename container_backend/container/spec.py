@@ -1,4 +1,4 @@
-"""What the container of a run is made from."""
+"""The specification of a run's container."""
 
 from __future__ import annotations
 
@@ -20,25 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container to be.
+    """The specification of a container.
 
     Attributes:
-        name: Known beforehand, so that it can be found even if the answer to its creation is lost.
-        image: Reference or id.
-        command: For a shell in the container.
-        environment: Variables; may hold credentials.
-        labels: All that is needed to finish the run's bookkeeping.
-        mounts: Folders of this machine, at their own paths.
-        owner: The user that the program runs as, by number, and whose the code is.
-        network: Name of a network, or None for the engine's default.
-        groups: Further groups of the user.
-        args: What the caller set beyond that.
-        entrypoint: What the shell is started by, instead of the image's own entry point; None for
-            that one.
-        stop_signal: What the program is sent that it may stop.
-        stop_seconds: How long it has then, also when another process stops it.
+        name: Known before the creation: the container can be found if the engine's answer is lost.
+        command: Command line for a shell.
+        environment: Variables; may contain credentials.
+        labels: The facts that another process needs to finish the run.
+        mounts: Folders of this machine, at the same paths.
+        owner: The user who runs the program and owns the code.
+        network: None for the engine's default.
+        groups: Supplementary groups of the user.
+        entrypoint: Replaces the image's entry point; None for the image's own.
+        stop_seconds: Seconds before SIGKILL, also for other clients of the engine.
         python_path: The image's PYTHONPATH.
-        leaves_mark: Whether the shell is to show that it was reached, by :data:`names.REACHED`.
+        leaves_mark: The shell creates ``labels_and_tags.REACHED`` to show that it was started.
     """
 
     name: str
@@ -57,11 +53,16 @@ class ContainerSpec:
     python_path: str = ""
     leaves_mark: bool = False
 
+    @property
+    def user(self) -> str:
+        """``user[:group]`` of the program."""
+        return self.args.user or f"{self.owner.uid}:{self.owner.gid}"
+
     def describe(self) -> str:
-        """The nearest ``docker run`` command, for people. Values of secrets are not in it."""
+        """The most similar ``docker run`` command, for people; secrets are masked."""
         secrets = secrets_in(self.environment)
         words = ["docker", "run", "--rm", "--init", "--name", self.name]
-        words += ["--user", self.args.user or f"{self.owner.uid}:{self.owner.gid}"]
+        words += ["--user", self.user]
         words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
         if self.network:
             words += ["--network", self.network]
@@ -69,7 +70,7 @@ class ContainerSpec:
             words += ["--group-add", str(group)]
         for name, value in self.args.typed:
             words.append(
-                f"--{name}" if value is True else f"--{name}={_shown_argument(name, value)}"
+                f"--{name}" + ("" if value is True else f"={_shown_argument(name, value)}")
             )
         for mount in self.mounts:
             words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
@@ -81,7 +82,7 @@ class ContainerSpec:
 
 
 def _shown_argument(name: str, value: object) -> str:
-    """A value may be a pair itself: ``label=NAME=VALUE``."""
+    """A value may be a pair: ``label=NAME=VALUE``."""
     key, equals, rest = str(value).partition("=")
     return f"{key}={_shown(key, rest)}" if equals else _shown(name, key)
 
@@ -91,15 +92,14 @@ def _shown(name: str, value: str) -> str:
 
 
 def choose_owner(access: TrackingAccess) -> Owner:
-    """The user that the program runs as, and that its code belongs to."""
     writes = any(not mount.read_only for mount in access.mounts)
     return Owner(*user_of_program(writes=writes))
 
 
 def base_environment(owner: Owner) -> dict[str, str]:
-    """What a program may expect anywhere, and a number without an entry in passwd has not.
+    """Variables that a user without an entry in passwd does not have.
 
-    The last one spares people a page of warnings from MLflow in images without git.
+    ``GIT_PYTHON_REFRESH`` prevents a page of warnings from MLflow in images without git.
     """
     name = "root" if owner.uid == 0 else f"user{owner.uid}"
     return {

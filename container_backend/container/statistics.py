@@ -1,14 +1,9 @@
-"""What an engine counts of a container → MLflow's system metrics, and what a table shows.
+"""Converts an engine's statistics of a container to MLflow's system metrics and to table cells.
 
-The names, the units and the meaning are those of MLflow's own monitors
-(``mlflow/system_metrics/metrics/``), which run inside of a program and see its machine; these see
-its container. MLflow's page shows what begins with ``system/`` on its tab of system metrics.
-
-``system/disk_usage_megabytes``, ``…_percentage`` and ``system/disk_available_megabytes`` are not
-filled: a container has no disk of its own, it writes to layers and volumes of the machine's. What
-the engine counts is what it read and wrote: ``system/disk_read_megabytes`` and
-``system/disk_write_megabytes``. These and the network's are counted since the container was
-started, as MLflow counts the network's since its monitoring was.
+Names and units are those of MLflow's monitors (``mlflow/system_metrics/metrics/``), which measure the
+machine of a program. MLflow shows metrics that begin with ``system/`` on a tab. A container has no
+disk of its own, so ``disk_read_megabytes`` and ``disk_write_megabytes`` replace MLflow's metrics of
+disk usage. Disk and network metrics count from the start of the container.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerStats
 """
@@ -37,17 +32,17 @@ NVIDIA_QUERY: Final[tuple[str, ...]] = (
 _NVIDIA_NUMBERS: Final = 5  # after the index
 _MEGABYTE: Final = 1e6  # MLflow's
 _MEBIBYTE: Final = 2**20  # nvidia-smi's
-_COUNTERS_END: Final = 2**64  # they are unsigned integers of the engine's
+_COUNTERS_END: Final = 2**64  # the engine's counters are unsigned integers
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a container uses, as ``docker stats`` shows it. None is what is not known.
+    """The resources that a container uses, as ``docker stats`` shows them; None if unknown.
 
     Attributes:
         cpu_percent: 100 is one core.
-        memory_bytes: Without what the kernel would give back at once: its cache of files.
-        memory_limit: In bytes: the container's, or all that the machine has.
+        memory_bytes: Without the kernel's cache of files.
+        memory_limit: In bytes: the limit of the container, or the memory of the machine.
     """
 
     cpu_percent: float | None
@@ -57,12 +52,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class Sample:
-    """Metrics of one moment.
+    """Metrics at one time.
 
     Attributes:
         at: In seconds since 1970.
-        step: MLflow's: which sample of the run it is.
-        values: By the metrics' names.
+        step: The number of the sample in the run.
     """
 
     at: float
@@ -73,15 +67,14 @@ class Sample:
 def values_of(
     raw: Mapping[str, Any], before: Mapping[str, Any] | None, *, cpus: float | None = None
 ) -> dict[str, float]:
-    """The system metrics of a reading. What it does not say is left out.
+    """The system metrics of a reading, without unknown ones.
 
     Args:
-        raw: The reading. Of a container that has ended it says nothing.
-        before: The one before. Without it the CPU's is left out: the engine counts CPU time, and
-            a one-shot reading has no earlier one in it.
-        cpus: How many CPUs the container may use, where it is limited (``--cpus``, or as many as
-            ``--cpuset-cpus`` names): 100 % is all of them, and what a throttle lets through on
-            top is cut off. Otherwise 100 % is all of the machine's, as in MLflow's own metric.
+        raw: The reading; empty for a container that has ended.
+        before: The previous reading. The CPU metric needs it, because the engine counts CPU time.
+        cpus: The number of CPUs that the container may use (``--cpus``, ``--cpuset-cpus``): 100 %
+            is all of them, and higher values are cut off. None: 100 % is all CPUs of the machine,
+            as in MLflow's own metric.
     """
     cores = _number(raw, "cpu_stats", "online_cpus")
     usable = min(cpus / cores, 1.0) if cpus and cores else 1.0
@@ -101,17 +94,16 @@ def values_of(
 
 
 def usage_of(raw: Mapping[str, Any], before: Mapping[str, Any] | None) -> Usage:
-    """What a reading says for a table; without the one before there is no CPU percentage."""
+    """The usage in a reading; the CPU percentage needs the previous reading."""
     cores = _number(raw, "cpu_stats", "online_cpus")
     cpu = _percent(_cpu_share(raw, before), 1 / cores if cores else None)
     return Usage(cpu, _memory_used(raw), _number(raw, "memory_stats", "limit") or None)
 
 
 def gpu_values(output: str) -> dict[str, float]:
-    """The system metrics in what :data:`NVIDIA_QUERY` prints, one line for each GPU.
+    """The system metrics in the output of :data:`NVIDIA_QUERY`, which has one line for each GPU.
 
-    What a GPU does not tell (``[N/A]``, ``[Not Supported]``) is left out, and so is every line
-    that is none of the table, such as an error. The GPUs are numbered as where it was run.
+    Missing values (``[N/A]``, ``[Not Supported]``) and other lines, such as errors, are left out.
     """
     values: dict[str, float | None] = {}
     for line in output.splitlines():
@@ -130,11 +122,7 @@ def gpu_values(output: str) -> dict[str, float]:
 
 
 def append_sample(file: Path, sample: Sample) -> None:
-    """Add a sample to a file, in one write: a line that a kill cannot tear in two.
-
-    Raises:
-        OSError: It could not be written, or not all of it.
-    """
+    """Append a sample to a file, in one write, so that a kill cannot leave half a line."""
     values = {"at": sample.at, "step": sample.step, "values": dict(sample.values)}
     line = json.dumps(values).encode() + b"\n"
     with open_private(file, "ab", buffering=0) as samples:
@@ -143,11 +131,7 @@ def append_sample(file: Path, sample: Sample) -> None:
 
 
 def read_samples(file: Path) -> list[Sample]:
-    """The samples of a file, without the lines that are none; of no file, none.
-
-    Raises:
-        OSError: There is a file, and it cannot be read.
-    """
+    """The samples of a file without its invalid lines; a missing file has no samples."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -165,9 +149,9 @@ def _sample(line: bytes) -> Sample | None:
 
 
 def _cpu_share(raw: Mapping[str, Any], before: Mapping[str, Any] | None) -> float | None:
-    """How much of the CPU time of the whole machine the container had since then: 1 is all of it.
+    """The container's share of the machine's CPU time since the previous reading; 1 is all CPUs.
 
-    None where the counters went back, as they do when a container is started anew.
+    None if a counter went back, as after a restart of the container.
     """
     ours = _grown(raw, before, "cpu_stats", "cpu_usage", "total_usage")
     everyones = _grown(raw, before, "cpu_stats", "system_cpu_usage")
@@ -182,8 +166,7 @@ def _grown(raw: Mapping[str, Any], before: Mapping[str, Any] | None, *path: str)
 def _memory_used(raw: Mapping[str, Any]) -> int | None:
     """In bytes, by the rule of ``docker stats``: calculateMemUsageUnixNoCache of Docker's client.
 
-    The first name is that of cgroup v1, the second that of v2. Nothing alive uses no memory: a 0
-    says that the container has ended.
+    The first name is that of cgroup v1, the second that of v2. An ended container uses 0.
     """
     used = _number(raw, "memory_stats", "usage")
     for name in ("total_inactive_file", "inactive_file"):
@@ -194,16 +177,16 @@ def _memory_used(raw: Mapping[str, Any]) -> int | None:
 
 
 def _network(raw: Mapping[str, Any], key: str) -> int | None:
-    """Of all networks together; None with the machine's own, which the engine does not count."""
+    """The sum of all networks; None for the machine's network, which the engine does not count."""
     networks = _at(raw, "networks")
     names = networks if isinstance(networks, Mapping) else ()
     return _sum(_number(networks, name, key) for name in names)
 
 
 def _disk(raw: Mapping[str, Any], operation: str) -> int | None:
-    """Of all disks together; None where the kernel counts none, which is not the same as 0.
+    """The sum of all disks; None if the kernel does not count, which is not 0.
 
-    The operations are "Read" and "Write" with cgroup v1, and "read" and "write" with v2.
+    The operations are "Read" and "Write" with cgroup v1, "read" and "write" with v2.
     """
     found = _at(raw, "blkio_stats", "io_service_bytes_recursive")
     entries = found if isinstance(found, list) else ()
@@ -226,7 +209,7 @@ def _number(raw: object, *path: str) -> int | None:
 
 def _parsed(cell: str) -> float | None:
     try:
-        number = round(float(cell), 2)  # as many as it prints
+        number = round(float(cell), 2)  # nvidia-smi prints two decimals
     except ValueError:
         return None
     return number if 0 <= number < _COUNTERS_END else None

@@ -1,4 +1,4 @@
-"""What a container's state says about its run. Pure."""
+"""A container's state → the status and the reason of its run. Pure."""
 
 from __future__ import annotations
 
@@ -30,30 +30,28 @@ CAUSE_TIMEOUT: Final = "timeout"
 CAUSE_CANCELLED: Final = "cancelled"
 CAUSE_NOT_STARTED: Final = "not_started"
 CAUSE_CLIENT: Final = "client"
-# Exit codes over 128 are a shell's and the engine's way to say "ended by signal code - 128".
+# Exit code of a shell and of the engine for a program that a signal ended: 128 + signal.
 _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL",
                    11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
 _SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
-# What the engine gives a container that it lost, without telling of its end, and what those have
-# that it ended: on its way down, or on its way up, where it finds them alive without having been
-# told to keep them.
+# The engine sets this exit code for a container that it lost, without a `die` event.
 LOST: Final = 255
+# Exit codes of programs that the engine ended when it stopped or started.
 _STOPPED: Final = frozenset({128 + 9, 128 + 15})
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What was seen of a container that its state does not say.
+    """Facts about a container that are not in its state.
 
     Attributes:
-        out_of_memory: The engine said that a process of it was ended for want of memory.
-        signal: The last signal that the engine sent, 0 for none.
-        engine_lost: The engine was away, and the container had ended when it was back.
-        exit_code: What the engine told of the program's end as it happened; None where it told
-            nothing, as of a container that it lost.
-        swallowed_by: The image's entry point, as JSON, that has not come to the program; empty for
-            a program that was reached.
+        out_of_memory: The kernel ended a process of the container for lack of memory.
+        signal: The last signal that the engine sent; 0 for none.
+        engine_lost: The engine was away, and the container had ended when the engine was back.
+        exit_code: Exit code in the engine's ``die`` event; None without such an event, as for a
+            container that the engine lost.
+        swallowed_by: The image's entry point, as JSON, if it did not run the command; else empty.
     """
 
     out_of_memory: bool = False
@@ -69,9 +67,9 @@ class Outcome:
 
     Attributes:
         status: FINISHED, FAILED or KILLED.
-        reason: In a few words, for people; empty when the run finished.
-        exit_code: Of the program; None when it never started.
-        cause: In one word, for programs; empty when the run finished.
+        reason: A few words for people; empty if the run finished.
+        exit_code: None if the program never started.
+        cause: One word for programs; empty if the run finished.
     """
 
     status: str
@@ -81,11 +79,10 @@ class Outcome:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the kernel ended it for want of memory."""
         return self.cause == CAUSE_OUT_OF_MEMORY
 
 
-# Of a run that was left alone before there was anything to run.
+# The client ended before it started the program.
 NEVER_CREATED: Final = Outcome(
     FAILED,
     "the command that started this run ended before the program was started",
@@ -100,21 +97,18 @@ def outcome_of(
     signs: Signs = Signs(),
     timeout: float | None = None,
 ) -> Outcome:
-    """Map the ``State`` of an inspected container that has ended.
+    """The outcome of a run whose container has ended.
 
     Args:
-        state: As the engine says it: ``Status``, ``ExitCode``, ``OOMKilled``, ``Error``.
+        state: ``State`` of the inspected container.
             https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerInspect
-        ending: The mark of its run (see :mod:`container_backend.container.marks`).
-        signs: What else was seen of it.
-        timeout: The seconds that it had, for the message.
+        ending: The mark of the run (see :mod:`container_backend.container.marks`).
+        timeout: Seconds, for the message.
     """
     code = int(state.get("ExitCode") or 0)
     error = str(state.get("Error") or "")
-    if ending == CANCELLED:
-        return Outcome(KILLED, "cancelled", code, CAUSE_CANCELLED)
-    if ending == TIMED_OUT:
-        return _timed_out(timeout, code)
+    if marked := _marked(ending, timeout, code):
+        return marked
     if state.get("Status") == "created":
         return _never_started(error)
     is_lost = code == LOST and signs.exit_code is None
@@ -126,25 +120,25 @@ def outcome_of(
 
 
 def outcome_of_removed(ending: str = "", timeout: float | None = None) -> Outcome:
-    """How a run ended whose container is gone; see :func:`outcome_of`."""
+    """The outcome of a run whose container is gone; see :func:`outcome_of`."""
+    removed = Outcome(FAILED, "the container was removed from outside", None, CAUSE_REMOVED)
+    return _marked(ending, timeout, None) or removed
+
+
+def _marked(ending: str, timeout: float | None, code: int | None) -> Outcome | None:
     if ending == CANCELLED:
-        return Outcome(KILLED, "cancelled", None, CAUSE_CANCELLED)
+        return Outcome(KILLED, "cancelled", code, CAUSE_CANCELLED)
     if ending == TIMED_OUT:
-        return _timed_out(timeout, None)
-    return Outcome(FAILED, "the container was removed from outside", None, CAUSE_REMOVED)
-
-
-def _timed_out(timeout: float | None, code: int | None) -> Outcome:
-    allowed = "" if timeout is None else f" of {timeout:g} s"
-    return Outcome(FAILED, f"it took longer than its timeout{allowed}", code, CAUSE_TIMEOUT)
+        allowed = "" if timeout is None else f" of {timeout:g} s"
+        return Outcome(FAILED, f"it took longer than its timeout{allowed}", code, CAUSE_TIMEOUT)
+    return None
 
 
 def _never_started(error: str) -> Outcome:
-    if error:
-        return Outcome(
-            FAILED, f"the container could not be started: {error}", None, CAUSE_NOT_STARTED
-        )
-    return NEVER_CREATED
+    if not error:
+        return NEVER_CREATED
+    reason = f"the container could not be started: {error}"
+    return Outcome(FAILED, reason, None, CAUSE_NOT_STARTED)
 
 
 def _ended_by_itself(code: int, error: str, signs: Signs, *, out_of_memory: bool) -> Outcome:
@@ -165,7 +159,7 @@ def _swallowed(entrypoint: str, code: int) -> str:
 
 
 def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tuple[str, str]:
-    """The reason and the cause of a failure."""
+    """The reason and the cause."""
     if out_of_memory:
         return f"out of memory: the kernel ended it (exit code {code})", CAUSE_OUT_OF_MEMORY
     if error:
@@ -186,14 +180,12 @@ def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tupl
 
 @dataclass(frozen=True)
 class Ending:
-    """A run whose program will not go on, as far as it is known.
+    """A run whose program has ended or was never started.
 
     Attributes:
-        run_id: Of the run.
-        container: Its container as it was seen last; None where it was never seen.
-        is_gone: Whether there is no container any more.
-        signs: What else was seen of it.
-        attempts: How many times the program was started.
+        container: The container as last inspected; None if never inspected.
+        is_gone: The container is missing.
+        attempts: How often the program was started.
     """
 
     run_id: str
@@ -204,17 +196,12 @@ class Ending:
 
     @property
     def there(self) -> RunContainer | None:
-        """The container, where there still is one."""
+        """The container; None if it is gone."""
         return None if self.is_gone else self.container
 
 
 def outcome_at(ending: Ending, *, was_created: bool = True) -> Outcome:
-    """How a run ended.
-
-    Args:
-        ending: What is known.
-        was_created: Whether there ever was a container.
-    """
+    """How a run ended; ``was_created`` is False if its container was never created."""
     found = ending.there
     if found is not None:
         return outcome_of(

@@ -1,7 +1,7 @@
-"""How a container reaches the tracking server and the artifact store of its run.
+"""Lets a container reach the tracking server and the artifact store of its run.
 
-Same path, same address: a folder has the same path inside as outside, and an address is valid on
-both sides, so that what the program writes down means the same to everybody.
+A folder has the same path, and a server the same address, inside and outside the container. So the
+paths and addresses that a program stores are valid on both sides.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
 
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1|0\.0\.0\.0", re.IGNORECASE)
-# Where Docker Desktop's containers find their host. Its name, host.docker.internal, is refused by
-# MLflow's check of the Host header, this address is not (mlflow.server.security, since 3.5).
+# The host's address in containers of Docker Desktop. MLflow's check of the Host header accepts this
+# address and refuses its name, host.docker.internal (mlflow.server.security, since 3.5).
 _DESKTOP_GATEWAY: Final = "192.168.65.254"
-# Folders of the image that a folder of the host must not hide.
+# Folders of the image that a mount must not hide.
 _TAKEN: Final = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin",
                  "/sys", "/usr", "/mlflow")  # fmt: skip
-# Passed on where they are set: how MLflow's client logs in and what it is allowed.
+# Variables of MLflow's client that are passed to the program if they are set.
 # https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
 _CLIENT_VARIABLES: Final = (
     "MLFLOW_TRACKING_USERNAME",
@@ -44,7 +44,7 @@ _CLIENT_VARIABLES: Final = (
     "DATABRICKS_HOST",
     "DATABRICKS_TOKEN",
 )
-# Passed on by the scheme of the artifact store, as MLflow's own docker runs do.
+# Scheme of the artifact store → variables that are passed too, as in MLflow's docker runs.
 _STORE_VARIABLES: Final = {
     "s3": (
         "AWS_ACCESS_KEY_ID",
@@ -60,7 +60,7 @@ _STORE_VARIABLES: Final = {
     "wasbs": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
     "abfss": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
 }
-# Variables that name a file: the file is shown to the container at its own path, read-only.
+# Variables that name a file: the file is mounted at the same path, read-only.
 _FILE_VARIABLES: Final = (
     "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "MLFLOW_TRACKING_CLIENT_CERT_PATH",
@@ -83,13 +83,13 @@ class Mount:
 
 @dataclass(frozen=True)
 class TrackingAccess:
-    """What a container needs in order to reach the stores.
+    """The settings that let a container reach the stores.
 
     Attributes:
-        uri: The tracking address as the container is told it.
-        environment: Variables for MLflow's client. May hold credentials.
-        mounts: Stores on this machine's disk.
-        host_network: Whether only this machine's own network reaches the server.
+        uri: The tracking URI in the container.
+        environment: Variables for MLflow's client; may contain credentials.
+        mounts: Stores and files on this machine's disk.
+        host_network: Only this machine's own network reaches the server.
     """
 
     uri: str
@@ -99,9 +99,9 @@ class TrackingAccess:
 
 
 def absolute_uri(uri: str) -> str:
-    """A tracking address that means the same from every working directory.
+    """A tracking URI that does not depend on the working directory.
 
-    ``sqlite:///mlflow.db`` and ``mlruns`` are relative to the current directory, for MLflow.
+    In MLflow, ``sqlite:///mlflow.db`` and ``mlruns`` are relative to the working directory.
     """
     if uri.startswith("sqlite:///"):
         path, question, query = uri.removeprefix("sqlite:///").partition("?")
@@ -121,16 +121,11 @@ def plan_access(
     engine: Engine,
     environ: Mapping[str, str] = os.environ,
 ) -> TrackingAccess:
-    """Say how a container on an engine will reach the stores.
+    """Plan how a container reaches the stores; raises TrackingUnreachable if it cannot.
 
     Args:
         tracking_uri: Absolute (see :func:`absolute_uri`).
-        artifact_location: The experiment's, where it is known.
-        engine: Where the container will be.
-        environ: This process's variables.
-
-    Raises:
-        TrackingUnreachable: It could not, and why.
+        artifact_location: Of the experiment; None if unknown.
     """
     mounts: list[Mount] = []
     store = local_path(tracking_uri)
@@ -141,22 +136,24 @@ def plan_access(
             remedy="Set MLFLOW_TRACKING_URI to a file (sqlite:////path/mlflow.db) or a server.",
         )
     if store is not None:
-        # A database's folder, because its journal is a file beside it.
+        # The folder of a database file, because the journal is another file in it.
         mounts.append(Mount(store.parent if tracking_uri.startswith("sqlite:") else store))
     artifacts = local_path(artifact_location) if artifact_location else None
     if artifacts is not None:
-        # <root>/<experiment id>: a run may read the models of other experiments, too.
+        # <root>/<experiment id>: a run may also read models of other experiments.
         mounts.append(Mount(artifacts.parent if artifacts.name.isdigit() else artifacts))
     named = {name: Path(environ[name]).absolute() for name in _FILE_VARIABLES if environ.get(name)}
-    environment = _client_environment(environ, artifact_location)
+    scheme = urlsplit(artifact_location or "").scheme
+    names = (*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(scheme, ()))
+    environment = {name: environ[name] for name in names if environ.get(name)}
     environment |= {name: str(file) for name, file in named.items()}
     facts = engine.facts
     if (store or artifacts) and not facts.is_local:
         raise TrackingUnreachable(
-            f"The store '{store or artifacts}' is a folder of this machine; the engine "
-            f"{engine.host.url} is another one, and its containers cannot see it.",
-            remedy="Start a tracking server that both reach (`mlflow server --host 0.0.0.0`), and "
-            "set MLFLOW_TRACKING_URI to it.",
+            f"The store '{store or artifacts}' is a folder of this machine; containers of the "
+            f"engine {engine.host.url} on another machine cannot reach it.",
+            remedy="Start a tracking server that both machines reach "
+            "(`mlflow server --host 0.0.0.0`), and set MLFLOW_TRACKING_URI to its address.",
         )
     files = named.values() if facts.is_local else ()
     mounts += [Mount(file, read_only=True) for file in files if file.exists()]
@@ -165,7 +162,7 @@ def plan_access(
     if loopback and not facts.is_local:
         raise TrackingUnreachable(
             f"The tracking server '{tracking_uri}' listens on this machine only; the engine "
-            f"{engine.host.url} is another one.",
+            f"{engine.host.url} is on another machine.",
             remedy="Set MLFLOW_TRACKING_URI to an address that both machines reach.",
         )
     uri = _desktop_address(tracking_uri) if loopback and facts.is_desktop else tracking_uri
@@ -178,7 +175,7 @@ def plan_access(
 
 
 def local_path(uri: str) -> Path | None:
-    """The path of a store on this machine's disk, or None. A database's is its file."""
+    """The folder or database file of a store on this machine's disk, or None."""
     if uri.startswith("sqlite:"):
         path = uri.removeprefix("sqlite:///").partition("?")[0]
         return Path(unquote(path)) if path.startswith("/") else None
@@ -188,11 +185,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def without_nested(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """Each folder once, and none that a writable one already contains.
-
-    Raises:
-        TrackingUnreachable: One would hide a folder of the image.
-    """
+    """The mounts without duplicates and without folders inside a writable mount."""
     kept: dict[Path, Mount] = {}
     for mount in sorted(mounts, key=lambda mount: (mount.path, mount.read_only)):
         _refuse_taken(mount.path)
@@ -205,26 +198,15 @@ def without_nested(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
 
 
 def _refuse_taken(path: Path) -> None:
-    pure = PurePosixPath(path)
-    if any(str(pure) == taken for taken in _TAKEN) or pure.is_relative_to("/mlflow"):
+    if str(path) in _TAKEN or path.is_relative_to("/mlflow"):
         raise TrackingUnreachable(
-            f"The folder '{path}' cannot be shown to a container: it would hide the "
-            "container's own.",
+            f"The folder '{path}' cannot be mounted: it would hide the container's own folder.",
             remedy="Move the tracking store into a folder of its own.",
         )
-
-
-def _client_environment(
-    environ: Mapping[str, str], artifact_location: str | None
-) -> dict[str, str]:
-    scheme = urlsplit(artifact_location or "").scheme
-    names = (*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(scheme, ()))
-    return {name: environ[name] for name in names if environ.get(name)}
 
 
 def _desktop_address(uri: str) -> str:
     parts = urlsplit(uri)
     port = f":{parts.port}" if parts.port else ""
-    userinfo = parts.netloc.rpartition("@")[0]
-    netloc = (f"{userinfo}@" if userinfo else "") + _DESKTOP_GATEWAY + port
-    return urlunsplit(parts._replace(netloc=netloc))
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{_DESKTOP_GATEWAY}{port}"))

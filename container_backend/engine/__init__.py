@@ -1,8 +1,8 @@
-"""The engine: where it is, what it can do, and everything that is asked of it.
+"""The engine: its address, its facts and all requests to it.
 
-`connect` gives an `Engine`: its `facts`, and verbs for its `containers` and its `images`.
-The verbs give plain data and raise errors of ours (`EngineError`). No other room imports the
-Docker SDK. It knows nothing about runs or projects.
+`connect` returns an `Engine` with `facts` and with verbs for `containers` and `images`. The verbs
+return plain data and raise `EngineError`. Only this room imports the Docker SDK. This room knows no
+runs and no projects.
 """
 
 from __future__ import annotations

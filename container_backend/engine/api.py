@@ -1,4 +1,4 @@
-"""Requests to an engine through the Docker SDK, whose private parts and errors end in this module."""
+"""Requests to an engine through the Docker SDK; other modules use none of its private parts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
     from container_backend.engine.host import EngineHost
 
-# BuildKit answers `POST /build?version=2` since API 1.39, and its session since 1.39 as well.
+    Query = Mapping[str, object]
+
+# API 1.39 introduced BuildKit: `POST /build?version=2` and sessions.
 # https://docs.docker.com/reference/api/engine/version-history/#v139-api-changes
-MINIMUM_API_VERSION: Final = (1, 39)
+MINIMUM_API_VERSION: Final = "1.39"
 REQUEST_TIMEOUT_SECONDS: Final = 120
 _TAR: Final = "application/x-tar"
 _CHUNK_BYTES: Final = 1024 * 1024
-# Headers of the answer to a ping that tell engines apart.
+# Headers of the answer to a ping that distinguish engines.
 _GREETING: Final = ("Server", "Api-Version", "Builder-Version", "OSType")
 _SILENCE: Final = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
-# What a connection raises that breaks. Most kinds of `requests` are kinds of OSError.
+# Errors of a lost connection. Most errors of `requests` are kinds of OSError.
 _LOSSES: Final = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException)
-# What an engine says, with status 500, of an image that is removed while it works with it.
+# The engine's messages, with status 500, if an image was removed during a request.
 # https://github.com/moby/moby/blob/v20.10.24/image/store.go and layer/layer.go
 _REMOVED_MEANWHILE: Final = re.compile(
     r"unrecognized image ID|unknown parent image ID|layer does not exist"
@@ -43,16 +45,16 @@ class Silent(EngineUnavailable):
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Raise the errors of a request as ours. No local file may be read or written meanwhile.
+    """Raise an error of a request as an ``EngineError``. Do not access local files inside.
 
     Raises:
-        NotThere: The engine answered 404, or the image was removed while it worked with it.
-        Refused: It answered with another error.
-        EngineUnavailable: It did not answer, or the connection broke.
+        NotThere: The engine answered 404, or the image was removed during the request.
+        Refused: The engine answered with another error.
+        EngineUnavailable: The engine did not answer, or the connection broke.
     """
     try:
         yield
-    except APIError as error:  # a kind of OSError, as all of `requests`
+    except APIError as error:  # a kind of OSError, as all errors of `requests`
         message = str(error.explanation or error).strip()
         is_gone = isinstance(error, NotFound) or says_removed(message)
         raise (NotThere if is_gone else Refused)(message, error.status_code or 0) from error
@@ -65,12 +67,12 @@ def asking() -> Iterator[None]:
 
 
 def says_removed(message: str) -> bool:
-    """Whether an engine says that an image was removed while the engine worked with the image."""
+    """True for an engine's message that an image was removed during a request."""
     return _REMOVED_MEANWHILE.search(message) is not None
 
 
 class _Sent:
-    """A local file on its way to an engine, which takes note of what goes wrong with the file."""
+    """A local file that is sent to an engine; ``error`` is the error of its last failed read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -92,10 +94,10 @@ class _Sent:
 
 @contextmanager
 def sending(file: IO[bytes]) -> Iterator[_Sent]:
-    """As :func:`asking`, while a local file is sent.
+    """As :func:`asking`, for a request that sends a local file.
 
     Raises:
-        OSError: The file cannot be read; libraries would say that of the connection.
+        OSError: The file cannot be read; libraries would report a connection error.
     """
     sent = _Sent(file)
     try:
@@ -108,7 +110,7 @@ def sending(file: IO[bytes]) -> Iterator[_Sent]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The innermost cause: what the operating system said, without the wrapping of libraries."""
+    """The message of the innermost cause, often one of the operating system."""
     seen: BaseException = error
     while (cause := seen.__cause__ or seen.__context__) is not None and cause is not seen:
         seen = cause
@@ -118,94 +120,76 @@ def reason_of(error: BaseException) -> str:
 
 
 class Connection:
-    """Two clients of one engine; its methods make requests that the SDK has no name for.
+    """Two SDK clients of one engine, and requests for which the SDK has no method.
 
     Attributes:
-        host: The engine.
-        questions: For what is answered at once: a read timeout applies.
-        streams: For what may be silent for hours: logs, waits, builds.
-        api_version: Of the engine, once it is known.
+        questions: The client for short requests, with a read timeout.
+        streams: The client for logs, waits and builds, which may be silent for hours.
     """
 
     def __init__(self, host: EngineHost) -> None:
-        """Ask nothing yet.
-
-        Raises:
-            DockerException: The address or its certificates cannot be used.
-        """
+        """Raises DockerException if the address or its certificates are invalid."""
         self.host = host
         self.questions: Any = _client(host, REQUEST_TIMEOUT_SECONDS)
         self.streams: Any = _client(host, None)
 
     @property
     def api_version(self) -> str:
-        """The version of the API that requests are sent with."""
         return str(self.questions._version)
 
     def speak(self, api_version: str) -> None:
-        """Use the engine's version of the API; the SDK would ask for it once more."""
+        """Set the API version of requests; without it, the SDK would ask the engine again."""
         self.questions._version = self.streams._version = api_version
 
     def greeting(self) -> tuple[str, ...]:
-        """What tells this engine from another one at the same address.
+        """Headers that distinguish this engine from another one at the same address.
 
         https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemPing
         """
         api = self.questions
-        response = api._get(api._url("/_ping", versioned_api=False))
-        api._raise_for_status(response)
+        response = _checked(api, api._get(api._url("/_ping", versioned_api=False)))
         return tuple(response.headers.get(name, "") for name in _GREETING)
 
-    def get(self, path: str, *words: str, query: Mapping[str, object]) -> Any:  # noqa: ANN401 JSON
-        """The answer to a question.
+    def get(self, path: str, *words: str, query: Query) -> Any:  # noqa: ANN401 JSON
+        """Send a ``GET`` request.
 
         Args:
-            path: Below the API's version, with ``{0}`` for the first of the words.
-            words: Quoted, and put into the path.
-            query: What is None in it is left out.
+            path: Below the API version, with ``{0}`` for the first word.
+            words: Inserted into the path, quoted.
+            query: None values are left out.
         """
         api = self.questions
         return api._result(api._get(api._url(path, *words), params=query), json=True)
 
-    def has(self, path: str, *words: str, query: Mapping[str, object]) -> bool:
-        """Whether ``HEAD`` is answered well; see :meth:`get`."""
+    def has(self, path: str, *words: str, query: Query) -> bool:
+        """True if a ``HEAD`` request succeeds; see :meth:`get`."""
         api = self.questions
         return bool(api.head(api._url(path, *words), params=query, timeout=api.timeout).ok)
 
     def get_stream(
-        self,
-        path: str,
-        *words: str,
-        query: Mapping[str, object],
-        timeout: tuple[float, float] | None = None,
+        self, path: str, *words: str, query: Query, timeout: tuple[float, float] | None = None
     ) -> requests.Response:
-        """An answer to be read as it comes; see :meth:`get`.
+        """Send a ``GET`` request and stream the answer; see :meth:`get`.
 
         Args:
-            path: As for :meth:`get`.
-            words: As for :meth:`get`.
-            query: As for :meth:`get`.
             timeout: Seconds to connect, and seconds without a byte; None for no limit.
         """
         api = self.streams
         response = api._get(api._url(path, *words), params=query, stream=True, timeout=timeout)
         return _checked(api, response)
 
-    def post_tar(
-        self, path: str, content: Iterable[bytes], query: Mapping[str, object]
-    ) -> requests.Response:
-        """Send a tar piece by piece, and have the answer to be read as it comes; see :meth:`get`."""
+    def post_tar(self, path: str, content: Iterable[bytes], query: Query) -> requests.Response:
+        """Send a tar in pieces and stream the answer; see :meth:`get`."""
         api, url, headers = self.streams, self.streams._url(path), {"Content-Type": _TAR}
         response = api._post(url, data=content, params=query, headers=headers, stream=True)
         return _checked(api, response)
 
-    def post(self, path: str, query: Mapping[str, object], timeout: float) -> None:
-        """Send a request without content, whose answer does not matter; see :meth:`get`."""
+    def post(self, path: str, query: Query, timeout: float) -> None:
+        """Send a request without content and ignore the answer; see :meth:`get`."""
         api = self.questions
         api._post(api._url(path), params=query, timeout=timeout)
 
     def close(self) -> None:
-        """Close the connections. The engine itself is not touched."""
         self.questions.close()
         self.streams.close()
 
@@ -220,11 +204,11 @@ def _client(host: EngineHost, timeout: int | None) -> docker.APIClient:
         base_url=host.url,
         tls=host.tls or False,
         timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"
-        version=".".join(map(str, MINIMUM_API_VERSION)),
+        version=MINIMUM_API_VERSION,
         use_ssh_client=host.url.startswith("ssh://"),
     )
     if host.tls is not None or host.is_socket:
-        # Otherwise REQUESTS_CA_BUNDLE would be taken instead of the engine's own certificate; and
-        # for a socket, which has no proxy, proxies would be looked for with each request.
+        # Otherwise REQUESTS_CA_BUNDLE would replace the engine's own certificate, and each request
+        # over a socket would look for proxies.
         api.trust_env = False
     return api  # type: ignore[no-any-return]  # an attribute that its types do not have

@@ -1,4 +1,4 @@
-"""An engine that has answered. The one place that connects."""
+"""Connects to an engine."""
 
 from __future__ import annotations
 
@@ -24,21 +24,13 @@ from container_backend.errors import EngineUnavailable
 if TYPE_CHECKING:
     from container_backend.engine.host import EngineHost
 
-# How long what is known of an engine is relied on.
+# How long the facts of an engine stay valid.
 _KNOWN_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that has answered.
-
-    Attributes:
-        host: Its address.
-        facts: What kind of engine it is.
-        containers: What can be asked of its containers.
-        images: What can be asked of its images.
-        connection: Where all of that is sent.
-    """
+    """An engine that has answered."""
 
     host: EngineHost
     facts: EngineFacts
@@ -48,25 +40,25 @@ class Engine:
 
     @asking()
     def clock(self) -> float | None:
-        """Seconds since 1970 by its clock, which need not be this machine's; None where it says none."""
+        """Seconds since 1970 by the engine's clock, which may differ from this machine's."""
         return parse_time(str(self.connection.questions.info().get("SystemTime", "")))
 
     def events(self, label: str, since: str | None = None, until: str | None = None) -> EventStream:
-        """What happens to containers.
+        """The events of containers.
 
         Args:
             label: ``name`` or ``name=value`` of the containers.
-            since: The ``position`` of an earlier stream, to have what came after it as well.
-            until: Seconds since 1970, where the stream ends; by default it does not end.
+            since: The ``position`` of an earlier stream; begin with the events after it.
+            until: Seconds since 1970 when the stream ends; None for never.
         """
         return EventStream(self.connection, label, since, until)
 
     def missed_events(self, label: str, since: str | None) -> tuple[list[Event], str]:
-        """What happened while nothing listened. An engine forgets it when it ends.
+        """Past events of containers; an engine forgets its events when it stops.
 
         Args:
             label: ``name`` or ``name=value`` of the containers.
-            since: The ``position`` of the stream that ended; None for nothing.
+            since: The ``position`` of an earlier stream; None for no events.
 
         Returns:
             The events, and the position after them.
@@ -78,35 +70,28 @@ class Engine:
             return list(stream), until
 
     def close(self) -> None:
-        """Close the connections. The engine itself is not touched."""
         self.connection.close()
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What an engine is, and when it said so, by the monotonic clock."""
+    """Facts of an engine, and the monotonic time of its answer."""
 
     greeting: tuple[str, ...]
     at: float
     facts: EngineFacts
 
 
-# By the address of the engine; threads that want to know at the same time ask once.
+# By the address of the engine. The lock lets one thread ask and the others use its answer.
 _known: dict[str, _Known] = {}
 _asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def connect(host: EngineHost | None = None) -> Engine:
-    """Connect to an engine and make sure that it can do what is needed.
-
-    What it says of itself is asked for once in a while: an engine starts three programs to find
-    out the versions of its parts.
-
-    Args:
-        host: Which engine; the one that the docker command would use by default.
+    """Connect to an engine, by default to that of the docker command.
 
     Raises:
-        EngineUnavailable: It does not answer, refuses, or is too old for BuildKit.
+        EngineUnavailable: The engine does not answer, refuses, or is too old for BuildKit.
     """
     host = host or find_host()
     try:
@@ -123,7 +108,7 @@ def connect(host: EngineHost | None = None) -> Engine:
 
 
 def _facts_of(connection: Connection) -> EngineFacts:
-    """What an engine is; as it said before, where it greets alike and that is not long ago."""
+    """The facts of an engine; cached, because an engine starts three programs to answer."""
     host, greeting = connection.host, connection.greeting()
     with _asking[host.url]:
         now = time.monotonic()
@@ -139,17 +124,17 @@ def _facts_of(connection: Connection) -> EngineFacts:
 def _advice(host: EngineHost, error: BaseException) -> str:
     reason = reason_of(error).lower()
     if host.url.startswith("ssh://") and "paramiko" in str(error):
-        return "Install what is needed for ssh: pip install 'mlflow-container-backend[ssh]'"
+        return "Install the libraries for ssh: pip install 'mlflow-container-backend[ssh]'"
     if host.is_socket and "permission denied" in reason:
         return (
-            "You may not use the socket. Add yourself to its group and log in again:\n"
+            "Your user may not use the socket. Add the user to the group and log in again:\n"
             "    sudo usermod -aG docker $USER"
         )
     if not host.is_socket:
         return "Check DOCKER_HOST (or the current `docker context`) and that the host is up."
     if platform.system() == "Linux":
         return (
-            "Start it (`sudo systemctl start docker`) or install one:\n"
+            "Start the engine (`sudo systemctl start docker`) or install one:\n"
             "    https://docs.docker.com/engine/install/"
         )
-    return "Start Docker Desktop (or your engine of choice), or set DOCKER_HOST."
+    return "Start Docker Desktop (or another engine), or set DOCKER_HOST."

@@ -1,4 +1,4 @@
-"""A thread that reads an engine's events, over losses of the connection."""
+"""A thread that reads an engine's events and reconnects after a loss."""
 
 from __future__ import annotations
 
@@ -18,39 +18,37 @@ if TYPE_CHECKING:
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 5.0
-# An engine that is shut down ends so long after its containers that a client may see them end first.
+# An engine that shuts down stops its containers up to this long before it closes its connections.
 SHUTDOWN_SECONDS: Final = 3.0
 
 
 class Listener(Protocol):
-    """Who is told of an engine's events, in the thread that reads them."""
+    """Receives an engine's events, in the thread that reads them."""
 
     def opened(self, engine: Engine, missed: Sequence[Event], *, was_away: bool) -> None:
-        """The stream is open: what happens from now on is told.
+        """The stream is open.
 
         Args:
-            engine: Whose it is.
-            missed: What the engine still knows of what happened since the stream was open before.
-            was_away: Whether the engine itself was not there since.
+            engine: The engine that sends the events.
+            missed: Events since the last stream ended, as far as the engine remembers them.
+            was_away: The engine was away since then.
         """
 
     def happened(self, event: Event) -> None:
-        """Something happened."""
+        """An event arrived."""
 
     def lost(self, error: BaseException) -> None:
-        """The engine went away, or is not there yet."""
+        """The engine went away, or does not answer yet."""
 
 
 class EventReader:
-    """Reads an engine's events in a thread, and comes back when the engine was away."""
+    """Reads an engine's events in a thread, and reconnects after the engine was away."""
 
     def __init__(self, host: EngineHost, label: str, listener: Listener) -> None:
-        """Nothing is read yet.
+        """Read nothing yet.
 
         Args:
-            host: The engine.
             label: ``name`` or ``name=value`` of the containers.
-            listener: Is told.
         """
         self._host = host
         self._label = label
@@ -59,7 +57,7 @@ class EventReader:
         self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
 
     def start(self) -> None:
-        """Begin to read, for as long as the process lasts."""
+        """Begin to read, until the process ends."""
         self._thread.start()
 
     def _read(self) -> None:
@@ -78,7 +76,7 @@ class EventReader:
             except Silent:
                 was_away = False
                 continue
-            except Exception as error:  # noqa: BLE001 whatever it is, this thread must go on
+            except Exception as error:  # noqa: BLE001 the thread must survive every error
                 was_away = True
                 self._listener.lost(error)
             else:

@@ -1,11 +1,15 @@
-"""An engine's events of containers, as they come."""
+"""An engine's events of containers."""
 
 from __future__ import annotations
 
 import codecs
 import json
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import StreamParseError
+from docker.utils.json_stream import json_stream
 
 from container_backend.engine.api import asking
 
@@ -15,18 +19,17 @@ if TYPE_CHECKING:
     from container_backend.engine.api import Connection
 
 ACTIONS: Final = ("start", "die", "kill", "oom", "destroy", "rename")
-# A connection that says nothing for so long may be dead (a laptop that slept): it is made anew.
+# A connection that is silent for this long may be dead (a laptop that slept): it is renewed.
 _SILENCE_SECONDS: Final = 120
 CONNECT_SECONDS: Final = 10
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a container.
+    """An event of a container.
 
     Attributes:
         action: One of ``ACTIONS``.
-        container_id: Of the container.
         attributes: The container's labels and name, ``exitCode``, ``signal``.
     """
 
@@ -36,16 +39,16 @@ class Event:
 
 
 class EventStream:
-    """The engine's events of containers with a label, from the moment when it was opened."""
+    """The engine's events of containers with a label.
+
+    Attributes:
+        position: The time after the last event, for the start of another stream.
+    """
 
     def __init__(
         self, connection: Connection, label: str, since: str | None, until: str | None
     ) -> None:
-        """Open the stream; the arguments are those of :meth:`Engine.events`.
-
-        Raises:
-            EngineError: The engine does not answer, or refuses.
-        """
+        """Open the stream; see :meth:`Engine.events`."""
         filters = {"type": ["container"], "label": [label], "event": list(ACTIONS)}
         with asking():
             self._response = connection.get_stream(
@@ -56,23 +59,16 @@ class EventStream:
         self.position = since
 
     def __iter__(self) -> Iterator[Event]:
-        """The events as they come.
+        """Yield the events as they arrive.
 
         Raises:
-            Silent: Nothing came for long.
+            Silent: The engine was silent for too long.
             EngineUnavailable: The engine went away.
         """
-        decoder = json.JSONDecoder()
-        characters = codecs.getincrementaldecoder("utf-8")("replace")
-        text = ""
-        while data := self._read():
-            text += characters.decode(data)
-            while text := text.lstrip():  # a newline may come by itself
-                try:
-                    said, end = decoder.raw_decode(text)
-                except ValueError:
-                    break  # the rest of it is still to come
-                text = text[end:]
+        text = codecs.iterdecode(iter(self._read, b""), "utf-8", "replace")
+        messages: Iterator[Any] = json_stream(text)
+        with suppress(StreamParseError):  # the stream ended within an event
+            for said in messages:
                 actor = said.get("Actor") or {}
                 self.position = "{}.{:09d}".format(*divmod(int(said["timeNano"]) + 1, 10**9))
                 yield Event(
@@ -84,5 +80,4 @@ class EventStream:
         return bytes(self._response.raw.read1())
 
     def close(self) -> None:
-        """Close the connection."""
         self._response.close()

@@ -1,4 +1,4 @@
-"""What kind of engine it is, by its own answers to ``GET /version`` and ``GET /info``. Pure.
+"""The facts of an engine, from its answers to ``GET /version`` and ``GET /info``. Pure.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemInfo
 """
@@ -9,6 +9,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from docker.utils import version_lt
 
 from container_backend.engine.api import MINIMUM_API_VERSION
 from container_backend.errors import EngineUnavailable
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PODMAN: Final = "Podman Engine"
 _CONTAINERD: Final = "containerd"
-# Docker names the store's snapshotter in `Driver`, and by this that it is containerd's.
+# The driver type of containerd's image store.
 _SNAPSHOTTER: Final = "io.containerd.snapshotter.v1"
-# Limit → what of `/info` says that the engine can keep it.
+# Limit → the key of `/info` that is true if the engine can enforce the limit.
 _LIMITS: Final = {
     "memory": "MemoryLimit",
     "memory-swap": "SwapLimit",
@@ -36,23 +38,22 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What kind of engine it is.
+    """The facts of an engine.
 
     Attributes:
-        version: For messages.
-        api_version: Of the Engine API, the highest that it speaks.
+        api_version: The highest version of the Engine API that the engine supports.
         platform: ``os/architecture``, e.g. ``linux/amd64``.
-        is_local: Whether paths of this machine mean the same to the engine.
-        is_desktop: Whether it is Docker Desktop, where ``host`` networking is not this machine's.
-        log_driver: What it does with a container's output by default.
-        is_podman: Whether it is Podman's service of the same API.
-        is_rootless: Whether it runs as an ordinary user, who is root in containers.
-        has_user_namespaces: Whether it maps the users of containers to others (``userns-remap``).
-        image_store: ``containerd``, or the name of its storage driver.
-        cgroup_version: ``1`` or ``2``; empty where it does not say.
-        cgroup_driver: ``cgroupfs`` or ``systemd``; ``none`` where it cannot limit anything.
-        limits: Names of docker arguments that are limits, of those that it can keep.
-        has_buildkit: Whether it builds with BuildKit.
+        is_local: Paths of this machine are the same for the engine.
+        is_desktop: Docker Desktop, where ``host`` networking is not this machine's.
+        log_driver: The default log driver of containers.
+        is_podman: Podman's service of the same API.
+        is_rootless: The engine runs as an ordinary user, who is root in containers.
+        has_user_namespaces: The engine maps users of containers to others (``userns-remap``).
+        image_store: ``containerd``, or the name of the storage driver.
+        cgroup_version: ``1`` or ``2``; empty if unknown.
+        cgroup_driver: ``cgroupfs`` or ``systemd``; ``none`` if the engine cannot limit anything.
+        limits: The docker arguments for limits that the engine can enforce.
+        has_buildkit: The engine builds with BuildKit.
     """
 
     version: str
@@ -72,13 +73,7 @@ class EngineFacts:
 
 
 def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineFacts:
-    """What an engine is.
-
-    Args:
-        host: Its address.
-        version: Its answer to ``GET /version``.
-        info: Its answer to ``GET /info``.
-    """
+    """The facts in the answers to ``GET /version`` and ``GET /info``."""
     is_desktop = "Docker Desktop" in str(info.get("OperatingSystem", ""))
     is_podman = any(part.get("Name") == _PODMAN for part in version.get("Components") or ())
     security = {part for option in info.get("SecurityOptions") or () for part in option.split(",")}
@@ -99,17 +94,13 @@ def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, An
         cgroup_version=str(info.get("CgroupVersion", "")),
         cgroup_driver=str(info.get("CgroupDriver", "")),
         limits=frozenset(name for name, key in _LIMITS.items() if info.get(key)),
-        has_buildkit=not is_podman and _numbers(api_version) >= MINIMUM_API_VERSION,
+        has_buildkit=not is_podman and not version_lt(api_version, MINIMUM_API_VERSION),
     )
 
 
 def require_api(host: EngineHost, facts: EngineFacts) -> None:
-    """Refuse an engine that is too old for what every run needs.
-
-    Raises:
-        EngineUnavailable: It is too old.
-    """
-    if _numbers(facts.api_version) < MINIMUM_API_VERSION:
+    """Raise EngineUnavailable if the engine is too old for BuildKit."""
+    if version_lt(facts.api_version, MINIMUM_API_VERSION):
         raise EngineUnavailable(
             f"The Docker engine at {host.url} is too old: version {facts.version} "
             f"(API {facts.api_version}) has no BuildKit.",
@@ -117,12 +108,8 @@ def require_api(host: EngineHost, facts: EngineFacts) -> None:
         )
 
 
-def _numbers(api_version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in api_version.split("."))
-
-
 def _is_this_machine(host: EngineHost, engine_name: str) -> bool:
-    """A socket file is this machine's. A loopback address may be a tunnel: compare the names."""
+    """True for a socket file; a loopback address may be a tunnel, so the host names must match."""
     if host.is_socket:
         return True
     return urlsplit(host.url).hostname in _LOOPBACK and engine_name == socket.gethostname()

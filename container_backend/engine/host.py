@@ -1,4 +1,4 @@
-"""The address of an engine: found as the docker command finds it."""
+"""Finds the address of an engine as the docker command does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+# The SDK writes `http+unix://` for `unix://`.
+_SDK_PREFIX: Final = "http+"
 
 
 @dataclass(frozen=True)
 class EngineHost:
-    """The address of an engine, before anything is asked of it.
+    """The address of an engine.
 
     Attributes:
         url: ``unix://…``, ``tcp://host:port`` or ``ssh://user@host``.
-        tls: Certificates for ``tcp://``, or None for a connection without TLS.
+        tls: Certificates for ``tcp://``; None for a connection without TLS.
     """
 
     url: str
@@ -33,23 +35,14 @@ class EngineHost:
 
     @property
     def is_socket(self) -> bool:
-        """Whether the address is a socket file of this machine."""
+        """True for a socket file of this machine."""
         return self.url.startswith("unix://")
 
 
 def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
-    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context.
-
-    Args:
-        environ: Has ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH`` and
-            ``DOCKER_CONTEXT``.
-
-    Raises:
-        EngineUnavailable: ``DOCKER_CONTEXT`` or the Docker config names a context that does not
-            exist, or certificates are missing.
-    """
+    """The engine that the docker command would use: ``DOCKER_HOST``, then the current context."""
     if url := environ.get("DOCKER_HOST"):
-        return EngineHost(_normalise(url), _tls_from_environment(environ))
+        return EngineHost(url.removeprefix(_SDK_PREFIX), _tls_from_environment(environ))
     name = environ.get("DOCKER_CONTEXT")
     try:
         context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
@@ -58,26 +51,19 @@ def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:
             f"The Docker context cannot be read: {error}",
             remedy="List the contexts with `docker context ls`, or set DOCKER_HOST.",
         ) from error
+    if context is None and name:
+        raise EngineUnavailable(
+            f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
+            remedy="List the contexts with `docker context ls`.",
+        )
     if context is None:
-        if name:
-            raise EngineUnavailable(
-                f"DOCKER_CONTEXT names the context '{name}', which does not exist.",
-                remedy="List the contexts with `docker context ls`.",
-            )
         return EngineHost(DEFAULT_HOST)
-    return EngineHost(_normalise(context.Host or DEFAULT_HOST), context.TLSConfig or None)
-
-
-def _normalise(url: str) -> str:
-    """``http+unix://`` is a name that the SDK alone uses."""
-    return url.replace("http+unix://", "unix://", 1) if url.startswith("http+unix://") else url
+    url = (context.Host or DEFAULT_HOST).removeprefix(_SDK_PREFIX)
+    return EngineHost(url, context.TLSConfig or None)
 
 
 def _tls_from_environment(environ: Mapping[str, str]) -> TLSConfig | None:
-    """The TLS settings as the docker command reads them.
-
-    https://docs.docker.com/reference/cli/docker/#environment-variables
-    """
+    """https://docs.docker.com/reference/cli/docker/#environment-variables has the rules."""
     verify = bool(environ.get("DOCKER_TLS_VERIFY"))
     named = environ.get("DOCKER_CERT_PATH")
     if not (named or verify):

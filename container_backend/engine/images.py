@@ -1,9 +1,11 @@
-"""What an engine is asked of its images, and of those in registries."""
+"""Requests about images of an engine and of registries."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
+
+from docker.utils import parse_repository_tag
 
 from container_backend.engine.api import asking, sending
 from container_backend.engine.logins import as_header
@@ -21,20 +23,17 @@ _CANCEL_SECONDS: Final = 10
 
 
 class Images:
-    """The images of an engine, by id or name. What the verbs raise is in :class:`Containers`."""
+    """The images of an engine, by id or name; methods raise the errors of :class:`Containers`."""
 
     def __init__(self, connection: Connection) -> None:
-        """Ask nothing yet."""
         self._connection = connection
         self._api = connection.questions
 
     @asking()
     def inspect(self, image: str) -> dict[str, Any]:
-        """What the engine says of an image."""
         return dict(self._api.inspect_image(image))
 
     def has(self, image: str) -> bool:
-        """Whether an image is on the engine."""
         try:
             self.inspect(image)
         except NotThere:
@@ -43,17 +42,16 @@ class Images:
 
     @asking()
     def find(self, *labels: str) -> list[dict[str, Any]]:
-        """A summary of each image that has all of these labels: ``name`` or ``name=value``."""
+        """Summaries of the images that have all these labels: ``name`` or ``name=value``."""
         return [dict(each) for each in self._api.images(filters={"label": [*labels]})]
 
     @asking()
     def disk_usage(self) -> list[dict[str, Any]]:
-        """A summary of each image, with its size and the number of its containers. Slow."""
+        """Summaries of all images, with size and number of containers; slow."""
         return [dict(each) for each in self._connection.streams.df()["Images"] or []]
 
     @asking()
     def tag(self, image: str, reference: str) -> None:
-        """Give an image one more name."""
         self._api.tag(image, *_split(reference))
 
     @asking()
@@ -61,23 +59,23 @@ class Images:
         """Remove a name of an image, and the image with its last name.
 
         Args:
-            image: A name; or an id, which stands for all names.
-            force: Whether to remove it although it has several names, or a container that ended.
-            prune: Whether to remove the nameless images that it was built on.
+            image: A name, or an id for all names.
+            force: Remove an image with several names or with an ended container.
+            prune: Remove also nameless parent images.
         """
         self._api.remove_image(image, force=force, noprune=not prune)
 
     def pull(self, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
-        """Have the engine get an image; gives its answers as they come, errors among them."""
+        """Pull an image; yields the engine's messages, also its errors."""
         return self._transfer("pull", reference, login)
 
     def push(self, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
-        """Have a registry take an image; gives the engine's answers, errors among them."""
+        """Push an image; yields the engine's messages, also its errors."""
         return self._transfer("push", reference, login)
 
     @asking()
     def registry_digest(self, reference: str, login: Login | None) -> str:
-        """The digest that a registry has under a name: ``sha256:…``.
+        """The digest of an image in a registry: ``sha256:…``.
 
         https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Distribution
         """
@@ -85,9 +83,9 @@ class Images:
         return str(told["Descriptor"]["digest"])
 
     def save(self, references: Sequence[str]) -> Iterator[bytes]:
-        """A tar of some images, in which a layer is once that several of them share.
+        """A tar of several images, with shared layers only once.
 
-        Of ``GET /images/get``, the SDK asks for one image alone:
+        The SDK's method takes one image only:
         https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
         """
         with asking():
@@ -96,20 +94,16 @@ class Images:
                 yield from response.iter_content(_CHUNK_BYTES)
 
     def load(self, packed: IO[bytes]) -> Iterator[dict[str, Any]]:
-        """Have the engine take the images of a tar; gives its answers, errors among them.
-
-        Raises:
-            OSError: The tar cannot be read.
-        """
+        """Load the images of a tar; yields the engine's messages, also its errors."""
         with sending(packed) as file:
             yield from self._connection.streams.load_image(file)
 
     @contextmanager
     def build(self, context: Iterable[bytes], **parameters: object) -> Iterator[Iterator[bytes]]:
-        """Build an image; the context manager gives the engine's answers as they come, cut anywhere.
+        """Build an image; the context manager returns the engine's messages, cut anywhere.
 
         Args:
-            context: The build context, a tar in pieces. What it raises comes through.
+            context: The build context, a tar in pieces. Its errors are not translated.
             parameters: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild
         """
         with asking():
@@ -119,10 +113,7 @@ class Images:
 
     @asking()
     def cancel_build(self, build_id: str) -> None:
-        """Stop a build, which would go on until the engine notices that its client is gone.
-
-        ``POST /build/cancel`` is what the docker command calls for an interrupted BuildKit build.
-        """
+        """Stop a BuildKit build at once, as the docker command does when interrupted."""
         self._connection.post("/build/cancel", {"id": build_id}, _CANCEL_SECONDS)
 
     def _transfer(self, verb: str, reference: str, login: Login | None) -> Iterator[dict[str, Any]]:
@@ -139,9 +130,5 @@ def _pieces(sent: Iterable[bytes]) -> Iterator[bytes]:
 
 def _split(reference: str) -> tuple[str, str]:
     """The name, and the tag or digest."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return name, digest
-    head, slash, tail = name.rpartition("/")
-    tail, _, tag = tail.partition(":")
-    return head + slash + tail, tag or "latest"
+    name, tag = parse_repository_tag(reference)
+    return name, tag or "latest"

@@ -1,4 +1,4 @@
-"""The logins of registries, as the docker command keeps them: in its config file or a helper."""
+"""Registry logins in the docker command's config file and credential helpers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _logger = logging.getLogger(__package__)
-# BuildKit and the Docker config file call Docker Hub by different names.
+# BuildKit and the Docker config file use different names for Docker Hub.
 HUB_NAMES: Final = frozenset(
     {"registry-1.docker.io", "docker.io", "index.docker.io", "registry.hub.docker.com"}
 )
@@ -21,19 +21,19 @@ HUB_NAMES: Final = frozenset(
 
 @dataclass(frozen=True)
 class Login:
-    """A login for a registry. With an identity token, the user name is empty."""
+    """A registry login; an empty user name means that the password is an identity token."""
 
     username: str
     password: str = field(repr=False)
 
 
 def registry_of(reference: str) -> str:
-    """The host of the registry that an image's name stands for."""
+    """The host of an image reference's registry."""
     return str(docker.auth.resolve_repository_name(reference.partition("@")[0])[0])
 
 
 def saved_logins() -> Callable[[str], Login | None]:
-    """A function that knows the saved login of a registry's host, or None."""
+    """A function that returns the saved login of a registry's host, or None."""
     configs: Any = docker.auth.load_config()
 
     def lookup(host: str) -> Login | None:
@@ -42,24 +42,23 @@ def saved_logins() -> Callable[[str], Login | None]:
                 docker.auth.INDEX_NAME if host in HUB_NAMES else host
             )
         except DockerException as error:
-            # The registry may let everyone in.
+            # The registry may need no login.
             _logger.warning("The Docker config has no login for %s: %s", host, error)
             return None
-        if not known:
-            return None
-        if token := known.get("IdentityToken") or known.get("identitytoken"):
+        # The keys of helpers begin with a capital letter, those of the config file do not.
+        found = {key.lower(): value for key, value in (known or {}).items()}
+        if token := found.get("identitytoken"):
             return Login("", str(token))
-        username = known.get("Username") or known.get("username")
-        password = known.get("Password") or known.get("password")
-        return Login(str(username), str(password)) if username else None
+        username = found.get("username")
+        return Login(str(username), str(found.get("password"))) if username else None
 
     return lookup
 
 
 def as_header(login: Login | None) -> dict[str, str]:
-    """A login as the Engine API takes it.
+    """A login in the Engine API's format.
 
-    Empty for none, not None: the SDK would look for one itself, and raise where a helper is missing.
+    An empty dict stops the SDK from looking for a login itself, which fails without a helper.
     """
     if login is None:
         return {}

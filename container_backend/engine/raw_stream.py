@@ -1,8 +1,8 @@
-"""A request whose answer is a stream that lasts until the connection ends: attach, exec.
+"""Requests (attach, exec) whose answer is a stream until the connection closes.
 
-The answer has neither a length nor chunks, so ``http.client`` closes the connection once it has
-read the headers. A real socket lives on through its file. The SDK's socket over ssh does not: its
-``close`` ends the ssh process, and the output is lost. So the connection is the product's own.
+The answer has no length and no chunks, so ``http.client`` closes the socket after the headers. A
+real socket stays open through its file object. The SDK's socket over ssh does not: ``close`` ends
+the ssh process, and the output is lost. So this module opens its own connection.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
 """
@@ -26,18 +26,14 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class RawStream:
-    """The answer to a ``POST`` that was sent over a connection of its own."""
+    """The answer to a ``POST`` request on its own connection."""
 
     def __init__(self, connection: Connection, path: str, body: object = None) -> None:
-        """Send the request, and wait for the head of the answer.
+        """Send the request and read the headers of the answer.
 
         Args:
-            connection: To the engine.
-            path: Below the API's version, with its query.
+            path: Below the API version, with the query.
             body: Sent as JSON.
-
-        Raises:
-            EngineError: The engine refuses, or does not answer.
         """
         self._socket = dial(connection.host)
         try:
@@ -50,15 +46,11 @@ class RawStream:
 
     @asking()
     def read(self) -> bytes:
-        """What there is, without waiting for a full buffer; nothing at the end.
-
-        Raises:
-            EngineUnavailable: The engine went away.
-        """
+        """Wait for the next bytes; empty at the end of the stream."""
         return self._answer.read1(_READ_BYTES)
 
     def close(self) -> None:
-        """Let go of the connection; a ``read`` in another thread ends."""
+        """Close the connection; this ends a ``read`` in another thread."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

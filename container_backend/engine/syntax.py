@@ -1,4 +1,4 @@
-"""What the docker command reads, read in its way: sizes, and patterns of ``.dockerignore``."""
+"""The docker command's syntax of sizes and of ``.dockerignore`` patterns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def parse_size(text: str) -> int:
-    """``512m`` → bytes.
-
-    Raises:
-        ValueError: It is no size.
-    """
+    """``512m`` → bytes; raises ValueError for an invalid size."""
     try:
         return int(parse_bytes(text))
     except DockerException as error:
@@ -26,11 +22,8 @@ def parse_size(text: str) -> int:
 
 
 def not_ignored(folder: Path, patterns: Sequence[str]) -> Iterator[str]:
-    """Paths in a folder that patterns do not exclude, relative to it: files, links and folders.
+    """Relative paths of files, links and folders that no pattern excludes.
 
     https://docs.docker.com/build/concepts/context/#dockerignore-files
-
-    Raises:
-        OSError: A folder cannot be read.
     """
     yield from PatternMatcher(patterns).walk(str(folder))

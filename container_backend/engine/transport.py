@@ -1,7 +1,7 @@
-"""A connection of our own to an engine, where the SDK's cannot be used.
+"""Opens a connection to an engine without the SDK.
 
-An upgraded connection of the SDK may lose bytes that arrived with the upgrade's answer: they stay
-in a buffer that only the SDK can read.
+The SDK may lose bytes that arrive together with the answer to an upgrade request: they stay in its
+buffer.
 """
 
 from __future__ import annotations
@@ -27,12 +27,7 @@ _PLAIN_PORT = 2375
 
 @asking()
 def dial(host: EngineHost) -> socket.socket:
-    """Connect to an engine.
-
-    Raises:
-        EngineUnavailable: It cannot be reached, its certificate is not trusted, or the kind of
-            address is not known.
-    """
+    """Raises EngineUnavailable also for an untrusted certificate or an unknown scheme."""
     parts = urlsplit(host.url)
     if parts.scheme == "unix":
         return _dial_unix(parts.path or parts.netloc)
@@ -68,7 +63,7 @@ def _dial_tcp(parts: SplitResult, tls: TLSConfig | None) -> socket.socket:
 
 
 def _context(tls: TLSConfig) -> ssl.SSLContext:
-    """As the SDK does: the engine's certificate is checked unless `verify` is off."""
+    """The SDK's rules: check the engine's certificate unless `verify` is off."""
     context = ssl.create_default_context(cafile=tls.ca_cert or None)
     if not tls.verify:
         context.check_hostname = False
@@ -79,7 +74,7 @@ def _context(tls: TLSConfig) -> ssl.SSLContext:
 
 
 def _dial_ssh(parts: SplitResult) -> socket.socket:
-    """Through ``docker system dial-stdio`` on the other side, as the docker command does."""
+    """Connect as the docker command does: through ``docker system dial-stdio`` over ssh."""
     arguments = ["ssh", "-o", "BatchMode=yes"]
     if parts.username:
         arguments += ["-l", parts.username]
@@ -87,7 +82,7 @@ def _dial_ssh(parts: SplitResult) -> socket.socket:
         arguments += ["-p", str(parts.port)]
     ours, theirs = socket.socketpair()
     with theirs:
-        # It ends when either side closes the connection.
+        # The process ends when either side closes the connection.
         subprocess.Popen(  # noqa: S603 words, no shell
             [*arguments, "--", str(parts.hostname), "docker", "system", "dial-stdio"],
             stdin=theirs.fileno(),

@@ -1,7 +1,6 @@
-"""This machine: its files, its terminal, its signals.
+"""This machine: files, locks, log lines, tables and signals.
 
-Reads, locks, hashes and writes files whole or not at all; log lines, tables and sizes in words;
-what Ctrl-C means. The ground floor: nothing here knows what a run, an image or an engine is.
+The lowest room: no module here knows runs, images or engines.
 """
 
 from __future__ import annotations

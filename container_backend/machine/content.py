@@ -1,4 +1,4 @@
-"""The content of a build context's files: in memory, or on disk and read when it is sent."""
+"""The content of a build context's files: bytes in memory, or files that are read when sent."""
 
 from __future__ import annotations
 
@@ -11,27 +11,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK: Final = 256 * 1024
-# When files were written whose real time says nothing: the first day that a zip archive can tell, in
+# The modification time of files without a meaningful one: the earliest time of zip archives, in
 # seconds since 1970. The same in templates/access.sh.
 ONE_TIME: Final = 315_532_800
 
 
 class FileChanged(Exception):
-    """A file is not what it was when its content was hashed.
+    """A file has changed since its content was hashed.
 
-    Not an ``OSError``: those of a connection are handled where files are sent over it.
+    Not an ``OSError``, because code that sends files treats an ``OSError`` as a lost connection.
     """
 
 
 @dataclass(frozen=True)
 class FileContent:
-    """A file on disk, as it was when it was hashed.
-
-    Attributes:
-        path: Where it is.
-        size: In bytes.
-        digest: sha256, in hex.
-    """
+    """A hashed file: its size in bytes and its sha256 digest in hex."""
 
     path: Path
     size: int
@@ -42,11 +36,6 @@ Content = bytes | FileContent
 
 
 def hash_file(path: Path) -> FileContent:
-    """Hash a file, whatever its size.
-
-    Raises:
-        OSError: It cannot be read.
-    """
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while data := file.read(_CHUNK):
@@ -56,23 +45,19 @@ def hash_file(path: Path) -> FileContent:
 
 
 def size_of(content: Content) -> int:
-    """In bytes."""
+    """The size in bytes."""
     return len(content) if isinstance(content, bytes) else content.size
 
 
 def digest_of(content: Content) -> str:
-    """sha256, in hex."""
+    """The sha256 digest in hex."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     return content.digest
 
 
 def chunks(content: Content) -> Iterator[bytes]:
-    """The content piece by piece: exactly what was hashed.
-
-    Raises:
-        FileChanged: The file has changed since, or cannot be read any more.
-    """
+    """Read the content in pieces; raises FileChanged if the file is not as it was hashed."""
     if isinstance(content, bytes):
         yield content
         return

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, turned into the one exception that everybody handles."""
+"""Turns SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -12,45 +12,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Raises KeyboardInterrupt where a signal comes, or later."""
+    """Raises KeyboardInterrupt when a signal arrives, or after a critical section."""
 
     def __init__(self) -> None:
-        """Nothing is handled yet."""
         self._previous: dict[int, Any] = {}
         self._held = False
         self._came = 0
 
     def hold(self) -> None:
-        """From now on, note what comes: something is done that must not be left half-way."""
+        """Begin a critical section: a signal is noted and raises nothing."""
         self._held = True
 
     def release(self, *, hangup: bool = True) -> None:
-        """No longer.
+        """End the critical section.
 
         Args:
-            hangup: Whether SIGHUP is still an interrupt. If not, it does what it did before.
+            hangup: False restores the earlier handler of SIGHUP.
 
         Raises:
-            KeyboardInterrupt: One came meanwhile.
+            KeyboardInterrupt: A signal arrived meanwhile.
         """
         self._held = False
-        number = getattr(signal, "SIGHUP", 0)
-        if not hangup and number in self._previous:
-            signal.signal(number, self._previous.pop(number))
-            if self._came == number:
-                os.kill(os.getpid(), number)
+        if not hangup and signal.SIGHUP in self._previous:
+            signal.signal(signal.SIGHUP, self._previous.pop(signal.SIGHUP))
+            if self._came == signal.SIGHUP:
+                os.kill(os.getpid(), signal.SIGHUP)
                 return
         if self._came:
             raise KeyboardInterrupt
 
     def _install(self) -> None:
-        for name in _SIGNALS:
-            number = getattr(signal, name, None)
-            if number is not None and _is_to_be_handled(number):
+        for number in _SIGNALS:
+            if _is_to_be_handled(number):
                 self._previous[number] = signal.signal(number, self._handle)
 
     def _restore(self) -> None:
@@ -66,10 +63,10 @@ class Interrupts:
 
 @contextmanager
 def termination_interrupts() -> Iterator[Interrupts]:
-    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does.
 
-    Without effect outside of the main thread, where Python handles no signals, and for a signal
-    that the process ignores (``nohup``), or a Ctrl-C that it handles itself.
+    No effect outside the main thread, where Python handles no signals, for a signal that the
+    process ignores (``nohup``), and for Ctrl-C if the application has its own handler.
     """
     interrupts = Interrupts()
     if threading.current_thread() is threading.main_thread():

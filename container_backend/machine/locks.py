@@ -1,7 +1,8 @@
-"""Locks between processes of one user, and where such things are kept."""
+"""Locks between processes of one user, private files and folders, the folder for state."""
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import tempfile
@@ -15,22 +16,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 _logger = logging.getLogger(__package__)
 
 
 class FileLock:
-    """A lock that processes of this user hold together or alone. It ends with the process."""
+    """A shared or exclusive lock between processes of this user; it ends with the process."""
 
     def __init__(self, file: Path, who: str) -> None:
-        """Nothing is locked yet.
+        """Open the lock; lock nothing yet.
 
         Args:
-            file: The lock; made where it is not there. One that cannot be made locks nothing.
-            who: Who may hold it, for the message that says why it takes long.
+            file: Created if missing; if it cannot be created, the lock locks nothing.
+            who: The possible holder, for the message of a process that waits.
         """
         self._who = who
         self._descriptor: int | None = None
@@ -38,24 +35,23 @@ class FileLock:
             make_private(file.parent)
             self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            _logger.debug("No lock on %s: %s", file, error)
+            _logger.debug("The file %s cannot be locked: %s", file, error)
 
     def share(self) -> None:
-        """Wait until no process holds the lock alone; then share it."""
-        self._take("LOCK_SH")
+        """Wait for the shared lock."""
+        self._take(fcntl.LOCK_SH)
 
     def own(self) -> None:
-        """Wait until no other process holds the lock; then hold it alone."""
-        self._take("LOCK_EX")
+        """Wait for the exclusive lock."""
+        self._take(fcntl.LOCK_EX)
 
     def try_to_own(self) -> bool:
-        """As :meth:`own`, without waiting. Whether it worked."""
-        return self._take("LOCK_EX", wait=False)
+        """Take the exclusive lock without waiting; False if another process holds the lock."""
+        return self._take(fcntl.LOCK_EX, wait=False)
 
-    def _take(self, kind: str, *, wait: bool = True) -> bool:
-        if self._descriptor is None or fcntl is None:
+    def _take(self, mode: int, *, wait: bool = True) -> bool:
+        if self._descriptor is None:
             return True
-        mode: int = getattr(fcntl, kind)
         try:
             fcntl.flock(self._descriptor, mode | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,26 +62,20 @@ class FileLock:
         return True
 
     def __enter__(self) -> Self:
-        """Nothing is locked by this."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of it."""
         self.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, which only this user may enter.
-
-    Raises:
-        OSError: It cannot be made.
-    """
+    """Create a folder and its missing parents; only this user may enter them."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except FileNotFoundError:
@@ -94,23 +84,19 @@ def make_private(folder: Path) -> None:
 
 
 def open_private(file: Path, mode: str, *, buffering: int = -1) -> IO[bytes]:
-    """Open a file; one that is made by this may be read by this user only.
-
-    Raises:
-        OSError: It cannot be opened, or made.
-    """
-    # A path's own `open` has no opener.
+    """Open a file; only this user may read a file that this call creates."""
+    # `Path.open` has no parameter `opener`.
     return open(file, mode, buffering=buffering, opener=owner_only)
 
 
 def owner_only(path: str, flags: int) -> int:
-    """The ``opener`` of :func:`open_private`."""
+    """An ``opener`` for files that only this user may read."""
     return os.open(path, flags, 0o600)
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """https://specifications.freedesktop.org/basedir-spec/latest/: state of a user's programs."""
-    home = environ.get("HOME")  # a user number without a name, as in many pods, may have none
+    """The user's folder for state: https://specifications.freedesktop.org/basedir-spec/latest/."""
+    home = environ.get("HOME")  # missing in many pods, whose user has a number but no name
     state = environ.get("XDG_STATE_HOME") or (
         Path(home, ".local", "state") if home else tempfile.gettempdir()
     )
@@ -118,15 +104,7 @@ def state_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file under another name beside it, and give it its own when all of it is there.
-
-    Args:
-        file: In a folder that is there. What it was before is replaced.
-        text: Its content.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Create or replace a file atomically, readable by this user only; its folder must exist."""
     whole = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
     try:
         with open_private(whole, "xb") as opened:

@@ -1,6 +1,6 @@
-"""Log lines on a console, in the form of MLflow's own, so that both read as one tool.
+"""Log lines on a console, in the form of MLflow's log lines.
 
-MLflow's function for it is not used: importing it imports all of MLflow.
+MLflow's own function is not used, because its import takes seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TIME: Final = "%Y/%m/%d %H:%M:%S"
 
 
 class _StandardError:
-    """Whatever ``sys.stderr`` is when something is written."""
+    """The ``sys.stderr`` at the time of each write."""
 
     def write(self, text: str) -> None:
         sys.stderr.write(text)
@@ -28,14 +28,14 @@ class _StandardError:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Whatever is logged, at whatever level, has no credentials in its addresses."""
+    """Removes credentials from addresses in log lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_credentials(super().format(record))
 
 
 def is_shown(logger: logging.Logger) -> bool:
-    """Whether information goes to the console in our form, and nowhere of the application's own."""
+    """True if INFO lines go to this package's handler and to no handler of the application."""
     package = logging.getLogger("container_backend")
     ours = [handler for handler in package.handlers if _is_ours(handler)]
     return bool(ours) and len(ours) == len(package.handlers) and logger.isEnabledFor(logging.INFO)
@@ -46,7 +46,7 @@ def _is_ours(handler: logging.Handler) -> bool:
 
 
 def configure_logging() -> None:
-    """Log to the console, unless the application has set up logging for this package itself."""
+    """Log to the console, unless the application has a handler for this package."""
     logger = logging.getLogger("container_backend")
     if logger.handlers:
         return

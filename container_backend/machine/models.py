@@ -1,4 +1,4 @@
-"""The base of data that is read from JSON and not changed afterwards."""
+"""The base class of immutable data that is read from JSON."""
 
 from __future__ import annotations
 

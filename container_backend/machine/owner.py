@@ -1,4 +1,4 @@
-"""Who finishes a run whose client is gone: the supervisor of the user who started it."""
+"""The owner of runs: a user on a machine, whose supervisor finishes runs whose client is gone."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from container_backend.labels_and_tags import ENV_OWNER
-from container_backend.machine.locks import make_private, open_private, state_folder
+from container_backend.machine.locks import make_private, state_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _logger = logging.getLogger(__package__)
-_FILE = "owner"
 
 
 def owner_id(environ: Mapping[str, str] = os.environ) -> str:
-    """A name for this user on this machine, made once; that of the host's user in a container.
+    """The id of this user on this machine, generated once; in a container, that of the host's user.
 
-    It is a label of containers: several users, or machines, may share an engine.
+    The id labels containers, because several users and machines may share an engine.
     """
     if inherited := environ.get(ENV_OWNER):
         return inherited
-    file = state_folder(environ) / _FILE
+    file = state_folder(environ) / "owner"
     with suppress(OSError):
         if found := file.read_text(encoding="ascii").strip():
             return found
     made = uuid.uuid4().hex
     try:
         make_private(file.parent)
-        whole = file.with_name(f"{_FILE}.{made}")
-        with open_private(whole, "xb") as opened:
-            opened.write(made.encode())
+        whole = file.with_name(f"{file.name}.{made}")
+        write_whole(whole, made)
         try:
-            os.link(whole, file)  # fails where another process was first
+            os.link(whole, file)  # fails if another process was first
         finally:
             whole.unlink()
     except FileExistsError:
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
-        _logger.debug("No owner on record: %s", error)
+        _logger.debug("The id of the owner cannot be stored: %s", error)
     return made

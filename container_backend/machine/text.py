@@ -1,4 +1,4 @@
-"""Tables for a terminal."""
+"""Tables, sizes and ages for a terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def human_age(seconds: float) -> str:
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns, as wide as what is in them."""
+    """Rows with aligned columns, below a head."""
     rows = [head, *lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     shown = (

@@ -1,4 +1,4 @@
-"""The version of this package, as its metadata say."""
+"""The version of this package, from its metadata."""
 
 from __future__ import annotations
 

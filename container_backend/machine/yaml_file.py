@@ -1,4 +1,4 @@
-"""A YAML file of a project → a mapping; one that is made to do harm is refused at once."""
+"""Reads a project's YAML files; refuses files that would exhaust memory or time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from container_backend.errors import InvalidInput
 
-# A megabyte takes the parser seconds, and no such file was ever written by a person.
+# A megabyte takes the parser seconds, and no person writes such a file.
 _MOST_BYTES: Final = 512 * 1024
-# What aliases (`*name`) may blow a file up to, in nodes.
+# The limit of nodes after expansion of aliases (`*name`).
 _MOST_NODES: Final = 100_000
 _MOST_DEPTH: Final = 64
-# Both build plain values only; those in C are ten times as fast.
+# Both loaders build plain values only; the loaders in C are ten times as fast.
 _SAFE_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -24,19 +24,14 @@ _BASE_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 def load_mapping(
     file: Path, error: type[InvalidInput], *, texts_only: bool = False
 ) -> tuple[dict[str, Any], yaml.MappingNode | None]:
-    """Read a file whose outermost value is a mapping; an empty file is an empty one.
+    """Read a file that contains a mapping; an empty file is an empty mapping.
 
     Args:
-        file: The file.
-        error: Raised for all that is wrong with it.
-        texts_only: Whether every scalar is taken as it is written: ``3.10`` is a version, not the
-            number 3.1.
+        error: Raised with the file, the line and the reason.
+        texts_only: Read every scalar as text: ``3.10`` is a version, not the number 3.1.
 
     Returns:
-        The content, and the node it was made of, which knows the lines.
-
-    Raises:
-        InvalidInput: ``error``, with the file, the line, and what is wrong.
+        The content, and its YAML node, which has the line numbers.
     """
     text = read_text(file, error)
     try:
@@ -47,7 +42,7 @@ def load_mapping(
         if node is not None and _expanded_size(node, {}, set()) > _MOST_NODES:
             raise error(
                 f"{file}: its aliases (*name) repeat or contain themselves without end.",
-                remedy="Write out what they stand for.",
+                remedy="Replace the aliases with their values.",
             )
         content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as problem:
@@ -60,11 +55,7 @@ def load_mapping(
 
 
 def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYTES) -> str:
-    """The text of a project's file, as UTF-8, of a size that a person could have written.
-
-    Raises:
-        InvalidInput: ``error``: it is too big, not text, or cannot be read.
-    """
+    """Read a UTF-8 file; raises ``error`` if the file is too big, not UTF-8, or cannot be read."""
     try:
         size = file.stat().st_size
         if size > most_bytes:
@@ -77,7 +68,7 @@ def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYT
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for a message."""
+    """The kind of a YAML value, for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, list):
@@ -88,7 +79,7 @@ def kind_of(value: object) -> str:
 
 
 def _depth(text: str) -> int:
-    """How deeply lists and mappings are nested, without nesting anything oneself."""
+    """The nesting of lists and mappings, measured without recursion."""
     deepest = depth = 0
     for event in yaml.parse(text, Loader=_SAFE_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -110,11 +101,11 @@ def _describe(error: yaml.YAMLError) -> str:
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
-    """How many nodes there are when each alias is replaced by what it stands for."""
+    """The number of nodes after expansion of aliases."""
     if isinstance(node, yaml.ScalarNode):
         return 1
     if id(node) in above:
-        return _MOST_NODES + 1  # it contains itself
+        return _MOST_NODES + 1  # an alias that contains itself
     if id(node) not in known:
         is_mapping = isinstance(node, yaml.MappingNode)
         inside = [part for pair in node.value for part in pair] if is_mapping else node.value

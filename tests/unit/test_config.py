@@ -28,9 +28,9 @@ def test_the_mapping_of_the_caller_is_not_changed():
 
 def test_all_problems_are_named_at_once():
     with pytest.raises(InvalidConfig) as caught:
-        parse_config({"base_imag": "x", "grace": -1}, source="'c.json'", environ={})
+        parse_config({"base_imag": "x", "grace": -1}, environ={})
     text = str(caught.value)
-    assert "In 'c.json'" in text
+    assert "In the backend config: " in text
     assert "unknown key 'base_imag' (did you mean 'base_image'?)" in text
     assert "key 'grace'" in text
 

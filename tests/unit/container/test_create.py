@@ -1,4 +1,4 @@
-"""A container as people are shown it before it is made."""
+"""A container as people are shown it before it is made, and the errors of its start."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from container_backend.container.create import start_container
 from container_backend.container.docker_args import _PARSERS, DockerArgs, parse_docker_args
 from container_backend.container.spec import ContainerSpec
+from container_backend.errors import ContainerError, EngineError, EngineUnavailable, Refused
 from container_backend.project.archive import Owner
 
 SECRETS = ("pa55-word", "pw", "t0ken", "s3cret")
@@ -85,3 +87,26 @@ def test_each_docker_argument_is_shown(name):
     args = parse_docker_args({name: value})
     spec = replace(SPEC, args=args, network=args.network, groups=tuple(args.groups))
     assert f" {shown}" in spec.describe()
+
+
+class _Containers:
+    """An engine that answers each start with an error."""
+
+    def __init__(self, error: EngineError) -> None:
+        self.containers = self
+        self._error = error
+
+    def start(self, _container: str) -> None:
+        raise self._error
+
+
+def test_a_start_that_the_engine_refuses_is_an_error_of_the_container():
+    with pytest.raises(ContainerError, match="could not be started: no such device"):
+        start_container(_Containers(Refused("no such device", 500)), "id")
+
+
+def test_an_engine_that_is_away_at_the_start_is_an_error_of_the_engine():
+    away = EngineUnavailable("The engine does not answer: Connection refused")
+    with pytest.raises(EngineUnavailable) as caught:
+        start_container(_Containers(away), "id")
+    assert caught.value is away
