@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from container_backend.store import SubmittedRun
 
 _logger = logging.getLogger(__package__)
-# What MLflow writes into the backend config of its callers (mlflow.projects._run).
+# Keys that MLflow adds to the backend config (mlflow.projects._run).
 _ENV_MANAGER: Final = "ENV_MANAGER"
 _SYNCHRONOUS: Final = "SYNCHRONOUS"
 _DOCKER_ARGS: Final = "DOCKER_ARGS"
@@ -50,8 +50,8 @@ class DockerBackend(AbstractBackend):
     ) -> ContainerRun:
         """Run a project in a container; see ``AbstractBackend.run``.
 
-        Blocks for a synchronous call, and under the command ``mlflow run``, which calls every
-        plugin asynchronously and would exit with 0 whatever became of the run.
+        Blocks for a synchronous call and under the command ``mlflow run``. That command calls
+        every plugin asynchronously, and would exit with 0 even if the run failed.
 
         Raises:
             ExecutionException: The run could not be started, or, when blocking, failed.
@@ -81,28 +81,44 @@ class DockerBackend(AbstractBackend):
             if _is_mlflow_run():
                 return run_to_end(submission)
             if backend_config.get(_SYNCHRONOUS):
-                return launch_and_wait(submission)  # MLflow says that it succeeded
+                return launch_and_wait(submission)  # MLflow prints the success
             return launch_detached(submission)
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
 
 
 def _is_mlflow_run() -> bool:
-    """Whether this is the command ``mlflow run``, and not another program's ``run``."""
+    """True in the command ``mlflow run``; false in a command ``run`` of another program."""
     context = click.get_current_context(silent=True)
     callback = context.command.callback if context is not None else None
     return callback is not None and callback.__module__.startswith("mlflow.cli")
 
 
-def run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401
-    """Hand a run over to MLflow's own local backend.
+def run_on_local_backend(
+    env_manager: str, submission: Submission, *, synchronous: bool
+) -> SubmittedRun:
+    """Run a project with the local backend of MLflow.
 
     Raises:
-        ContainerBackendError: MLflow refuses it, or the run failed.
+        ContainerBackendError: MLflow refuses the run, or the run failed.
     """
+    login = submission.docker_auth
     try:
         submitted: SubmittedRun = mlflow.projects.run(
-            backend="local", env_manager=env_manager, **arguments
+            uri=submission.uri,
+            entry_point=submission.entry_point,
+            version=submission.version,
+            parameters=dict(submission.parameters),
+            docker_args=dict(submission.docker_args),
+            experiment_name=submission.experiment.name,
+            experiment_id=submission.experiment.id,
+            backend="local",
+            synchronous=synchronous,
+            run_name=submission.run_name,
+            env_manager=env_manager,
+            docker_auth=dict(login) if login else None,
+            storage_dir=submission.storage_dir,
+            build_image=submission.build_image,
         )
     except MlflowException as error:
         raise ContainerBackendError(str(error)) from error

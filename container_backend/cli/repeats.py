@@ -12,6 +12,7 @@ import click
 from container_backend.cli import options
 from container_backend.cli.runs import complete_run
 from container_backend.errors import InvalidConfig, RunFailed
+from container_backend.machine import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from container_backend.engine import EngineHost
     from container_backend.rerun import Comparison
     from container_backend.runs import Chunk
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 
 
 def _host(
@@ -40,16 +39,18 @@ def _host(
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@options.parameters("A parameter, instead of that of RUN.")
-@options.docker_args("An argument of `docker run`, over those of RUN. May be repeated.")
-@click.option("--on", "host", metavar="HOST", callback=_host, help="An engine, as DOCKER_HOST.")
-@options.backend_config("Backend config over that of RUN")
-@click.option("--experiment-name", metavar="NAME", help="By default, that of RUN.")
-@click.option("--run-name", metavar="NAME", help="By default, that of RUN.")
-@click.option("--best-effort", is_flag=True, help="Where something is gone, take what there is.")
-@click.option("--trust", is_flag=True, help="Allow it what RUN was allowed: volumes, devices, …")
-@click.option("-d", "--detach", is_flag=True, help="Return when the program has started.")
-@_json
+@options.parameters("Value of a parameter; replaces the value of RUN.")
+@options.docker_args("Argument of `docker run`; replaces that of RUN; repeatable.")
+@click.option(
+    "--on", "host", metavar="HOST", callback=_host, help="Engine to run on, as in DOCKER_HOST."
+)
+@options.backend_config("Backend config, whose keys replace those of RUN")
+@click.option("--experiment-name", metavar="NAME", help="Default: the experiment of RUN.")
+@click.option("--run-name", metavar="NAME", help="Default: the name of RUN.")
+@click.option("--best-effort", is_flag=True, help="Replace what is missing by what exists.")
+@click.option("--trust", is_flag=True, help="Allow what RUN was allowed: volumes, devices, …")
+@click.option("-d", "--detach", is_flag=True, help="Return after the start of the program.")
+@options.as_json
 def rerun(
     run: str,
     parameters: Mapping[str, str],
@@ -63,22 +64,20 @@ def rerun(
     detach: bool,
     as_json: bool,
 ) -> None:
-    """Repeat RUN: the same image, code and parameters. Says what is the same and what is not.
+    """Repeat RUN with the same image, code and parameters, and compare both runs.
 
-    RUN is its id, or the beginning of it. Exits with 0 only if the new run finished.
+    RUN is a run id, or its beginning. Exits with 0 only if the new run finished.
     """
-    from container_backend.machine import configure_logging
     from container_backend.rerun import Again, submission_of
     from container_backend.runs import run_to_end
     from container_backend.store import Experiment
 
     configure_logging()
-    config = {**backend_config, "detach": True} if detach else backend_config
     submission = submission_of(
         run,
         Again(
             parameters=parameters,
-            config=config,
+            config={**backend_config, "detach": True} if detach else backend_config,
             docker_args=docker_args,
             host=host,
             best_effort=best_effort,
@@ -103,11 +102,11 @@ def rerun(
 @click.command()
 @click.argument("left", metavar="RUN", shell_complete=complete_run)
 @click.argument("right", metavar="RUN", shell_complete=complete_run)
-@_json
+@options.as_json
 def diff(left: str, right: str, as_json: bool) -> None:
     """Compare two runs: image, packages, code, parameters, metrics.
 
-    Exits with 0 if nothing differs, with 1 if something does.
+    Exits with 0 if nothing differs, otherwise with 1.
     """
     compared = _compare(left, right)
     _show(compared, as_json=as_json)
@@ -116,7 +115,6 @@ def diff(left: str, right: str, as_json: bool) -> None:
 
 
 def _to_standard_error(chunk: Chunk) -> None:
-    """The program's output, where the answer is for a program."""
     sys.stderr.buffer.write(chunk.data)
     sys.stderr.flush()
 
