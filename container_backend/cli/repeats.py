@@ -47,7 +47,7 @@ def _host(
 @options.backend_config("Backend config, whose keys replace those of RUN")
 @click.option("--experiment-name", metavar="NAME", help="Default: the experiment of RUN.")
 @click.option("--run-name", metavar="NAME", help="Default: the name of RUN.")
-@click.option("--best-effort", is_flag=True, help="Replace what is missing by what exists.")
+@click.option("--best-effort", is_flag=True, help="Replace what is gone by its current version.")
 @click.option("--trust", is_flag=True, help="Allow what RUN was allowed: volumes, devices, …")
 @click.option("-d", "--detach", is_flag=True, help="Return after the start of the program.")
 @options.as_json
