@@ -1,4 +1,4 @@
-"""The words after ``docker run IMAGE`` → what is wanted. Pure, but for looking for files."""
+"""Read the words after ``docker run IMAGE``. Pure, except for looking up programs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ HINT: Final = "Try --help."
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command line asks for.
+    """A command line, read.
 
     Attributes:
-        entry_point: Its name.
         parameters: Name → value.
-        storage: Where files of parameters are downloaded to; None for somewhere temporary.
-        command: A command to run instead of an entry point; empty for none.
-        is_guessed: The words did not say that it is a command.
-        help: Whether only help is wanted.
-        is_named: Whether the entry point was named.
+        storage: Folder for downloads of parameters; None for a temporary one.
+        command: Command to run instead of an entry point; empty for none.
+        is_guessed: The command has no ``--`` before it.
+        is_named: The command line names the entry point.
     """
 
     entry_point: str = MAIN
@@ -48,15 +46,9 @@ def read_arguments(
 ) -> Wanted:
     """Read a command line: an entry point and its parameters, or a command.
 
-    The first word is an entry point, or a script of the project; or else, if there is a program of
-    that name, a command, as in ``bash -c …`` and what MLflow's ``docker_env`` starts. After ``--``
-    it is a command in any case. What looks like a command and is followed by ``-P name=value`` is
-    meant as an entry point.
-
-    Args:
-        arguments: The words.
-        project: Which entry points there are.
-        environ: Where the ``PATH`` is looked up.
+    The first word is an entry point or a script of the project. Otherwise a program of that name
+    is a command, as in ``bash -c …`` and in commands of MLflow's ``docker_env``. After ``--``,
+    every word is a command. Before ``-P name=value``, every word is an entry point.
 
     Raises:
         InvalidConfig: An option is wrong.
@@ -84,10 +76,10 @@ def _is_command(words: Sequence[str], project: Project, environ: Mapping[str, st
 
 
 def find_program(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The file that a command means; None for none. :mod:`shutil` would take longer to import."""
+    """The file of a command; None if there is none. Importing :mod:`shutil` would take longer."""
     folders = [""] if "/" in name else environ.get("PATH", os.defpath).split(os.pathsep)
     for folder in folders:
-        path = os.path.join(folder, name)  # noqa: PTH118 as fast as can be
+        path = os.path.join(folder, name)  # noqa: PTH118 faster
         if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
             return path
     return None
@@ -123,11 +115,11 @@ def _read_options(words: Sequence[str], named: str | None) -> Wanted:
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """``--option=value`` and ``-Pvalue``, apart."""
+    """Split ``--option=value`` and ``-Pvalue``."""
     if word.startswith("--"):
         option, equals, value = word.partition("=")
         return option, value if equals else None
-    if len(word) > 2 and word[:2] in ("-P", "-e"):  # noqa: PLR2004 a letter and more
+    if len(word) > 2 and word[:2] in ("-P", "-e"):  # noqa: PLR2004 the option and a value
         return word[:2], word[2:]
     return word, None
 

@@ -1,4 +1,4 @@
-"""The way of ``docker run IMAGE …``: command line → entry point → command → program."""
+"""Run ``docker run IMAGE …``: command line → entry point → command → program."""
 
 from __future__ import annotations
 
@@ -26,19 +26,17 @@ if TYPE_CHECKING:
     from container_backend.project.entry_points import Project
 
 _logger = logging.getLogger("container_backend.runner")
-# Beside the runner, in the image: what :mod:`container_backend.share.runner_files` wrote there.
+# A file beside the runner; :mod:`container_backend.share.project_image` writes it.
 DESCRIPTION: Final = "project.json"
-_NO_FILES: Final = (
-    "In a container, only files of the image and of volumes are there: docker run -v …"
-)
+_NO_FILES: Final = "A container has only the files of its image and of volumes: docker run -v …"
 
 
 def main(arguments: Sequence[str], folder: Path) -> int:
-    """Do what a command line asks for; the exit code is the program's.
+    """Run the program of a command line, and return its exit code.
 
     Args:
         arguments: The words after the image's name.
-        folder: That of the runner.
+        folder: The folder of the runner.
     """
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     code = Path(described["code"])
@@ -61,7 +59,7 @@ def main(arguments: Sequence[str], folder: Path) -> int:
 
 def _run_command(wanted: Wanted, environment: Mapping[str, str]) -> int:
     if wanted.is_guessed:
-        _logger.info("=== '%s' is no entry point: running the command ===", wanted.command[0])
+        _logger.info("=== '%s' is not an entry point: running the command ===", wanted.command[0])
     return run_program(wanted.command, environment)
 
 
@@ -88,7 +86,7 @@ def _run_entry_point(
 
 
 def _run_context(entry_point: str, described: dict[str, Any]) -> str:
-    """Tags for the runs that the program starts: what MLflow takes from this variable.
+    """Tags that MLflow sets for the runs of the program, from MLFLOW_RUN_CONTEXT.
 
     https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
     """
@@ -107,15 +105,15 @@ def _help(project: Project, wanted: Wanted, described: dict[str, Any]) -> str:
         return "\n".join([*lines, ""])
     title = f" of {project.name}" if project.name else ""
     lines += [
-        f"Entry points{title}, 'main' where none is named; or a .py or .sh file of the project:",
+        f"Entry points{title} (default: main), or a .py or .sh file of the project:",
         "",
         *(entry_point_lines(project.entry_points.values()) or ["  none are declared"]),
         "",
         "Options:",
-        "  -P NAME=VALUE         A parameter. One that is not declared is passed as --NAME VALUE.",
-        "  -e NAME               The entry point, whatever its name looks like.",
-        "  --storage-dir FOLDER  Where files of path parameters are downloaded to.",
-        "  -h, --help            This; of one entry point after its name.",
+        "  -P NAME=VALUE         Value of a parameter; an undeclared one is passed as --NAME VALUE.",
+        "  -e NAME               Entry point to run, even if its name is that of a command.",
+        "  --storage-dir FOLDER  Folder for the downloads of path parameters.",
+        "  -h, --help            Show this help, or that of an entry point after its name.",
         "",
         "Runs are logged to MLFLOW_TRACKING_URI: docker run -e MLFLOW_TRACKING_URI=…",
     ]

@@ -211,7 +211,7 @@ def test_what_is_wrong_with_the_command_line(image, words, said):
 def test_a_command_is_run_as_it_is(image):
     done = image.run("sh", "-c", 'echo "$0" "$@"', "a b", "--help", "-P")
     assert done.stdout == "a b --help -P\n"
-    assert "=== 'sh' is no entry point: running the command ===" in done.stderr
+    assert "=== 'sh' is not an entry point: running the command ===" in done.stderr
     assert image.run("--", "echo", "main").stdout == "main\n"
 
 
