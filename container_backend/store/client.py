@@ -1,4 +1,4 @@
-"""MLflow's tracking store, asked and told in this package's own types and errors."""
+"""The client of MLflow's tracking store, with this package's own types and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters and 1000 metrics.
 _PARAMS_PER_REQUEST: Final = 100
 _METRICS_PER_REQUEST: Final = 1000
-# The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
+# What every store accepts (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
 _TAG_CHARACTERS: Final = 5000
 
 
@@ -41,7 +41,7 @@ class StoredRun:
 
     Attributes:
         started_at: Seconds since 1970.
-        ended_at: Seconds since 1970; None for a run that goes on.
+        ended_at: Seconds since 1970; None for an active run.
         metrics: Name → last value.
     """
 
@@ -68,10 +68,10 @@ class StoredExperiment:
 
 
 def open_store(tracking_uri: str) -> Store:
-    """A store that exists. MLflow itself would make one that does not.
+    """Open a store that exists; MLflow itself would create a missing one.
 
     Raises:
-        TrackingUnreachable: The store is a file or a folder, and missing on this machine.
+        TrackingUnreachable: The store is a file or a folder that is missing on this machine.
     """
     path = local_path(tracking_uri)
     if path is not None and not path.exists():
@@ -86,8 +86,8 @@ def open_store(tracking_uri: str) -> Store:
 class Store:
     """The tracking store at an address.
 
-    All methods raise TrackingUnreachable where the store does not answer or refuses. Those of
-    artifacts raise what the artifact store raises: each has its own kind.
+    Methods raise TrackingUnreachable if the store does not answer or refuses. Methods for
+    artifacts raise the errors of the artifact store: each store has its own kind.
     """
 
     def __init__(self, tracking_uri: str) -> None:
@@ -134,7 +134,6 @@ class Store:
             return None if found is None else _stored_experiment(found)
 
     def create_experiment(self, name: str) -> StoredExperiment:
-        """Create an experiment with artifacts where the store puts them."""
         with self._asking():
             made = self._client.create_experiment(name)
             return _stored_experiment(self._client.get_experiment(made))
@@ -142,7 +141,7 @@ class Store:
     def create_run(
         self, experiment_id: str, tags: Mapping[str, str], name: str | None = None
     ) -> StoredRun:
-        """Create a run; it is RUNNING."""
+        """Create a run with the status RUNNING."""
         with self._writing():
             made = self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
             return _stored_run(made)
@@ -154,25 +153,23 @@ class Store:
             self._client.log_batch(run_id, tags=items)
 
     def set_status(self, run_id: str, status: str) -> None:
-        """Set a status that is not the last."""
+        """Set the status of an active run."""
         with self._writing():
             self._client.update_run(run_id, status=status)
 
     def end_run(self, run_id: str, status: str, ended_at: float | None) -> None:
-        """Set the last status; ``ended_at`` is in seconds since 1970, and now by default."""
+        """Set the final status; ``ended_at`` is in seconds since 1970, default: now."""
         end_time = None if ended_at is None else int(ended_at * 1000)
         with self._writing():
             self._client.set_terminated(run_id, status=status, end_time=end_time)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
-        """Log parameters, in as few requests as the store takes."""
         items = [Param(name, value) for name, value in parameters.items()]
         for start in range(0, len(items), _PARAMS_PER_REQUEST):
             with self._writing():
                 self._client.log_batch(run_id, params=items[start : start + _PARAMS_PER_REQUEST])
 
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
-        """Log metrics, in as few requests as the store takes."""
         for start in range(0, len(metrics), _METRICS_PER_REQUEST):
             with self._writing():
                 self._client.log_batch(
@@ -180,19 +177,17 @@ class Store:
                 )
 
     def log_artifact(self, run: StoredRun, file: Path, folder: str) -> None:
-        """Log a file into a folder among the artifacts."""
         self._artifacts(run).log_artifact(str(file), folder)
 
     def log_artifacts(self, run: StoredRun, folder: Path) -> None:
-        """Log the content of a folder."""
         self._artifacts(run).log_artifacts(str(folder))
 
     def artifact_paths(self, run: StoredRun, folder: str) -> set[str]:
-        """The paths of what is in a folder among the artifacts."""
+        """The paths of the artifacts in a folder."""
         return {str(each.path) for each in self._artifacts(run).list_artifacts(folder)}
 
     def download(self, run: StoredRun, path: str, folder: str) -> Path:
-        """Download an artifact into a folder; gives its path there."""
+        """Download an artifact into a folder, and return its path there."""
         return Path(self._artifacts(run).download_artifacts(path, folder))
 
     def _artifacts(self, run: StoredRun) -> ArtifactRepository:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredExperiment
 
 _logger = logging.getLogger(__package__)
-# For so long, what is known of an experiment is relied on.
+# How long a known experiment is not asked for again.
 _KNOWN_SECONDS = 5.0
 
 
@@ -28,19 +28,14 @@ _experiments: dict[tuple[str, str], _Known] = {}
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where the run goes: by id or by name; MLflow's default when neither is given."""
+    """The experiment of a run, by id or by name; MLflow's default if both are None."""
 
     id: str | None = None
     name: str | None = None
 
 
 def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> StoredExperiment | None:
-    """An experiment, and where its artifacts go.
-
-    Args:
-        store: Where the experiment is.
-        wanted: By id, by name or by default.
-        create: Create an experiment that is named and missing.
+    """Find an experiment, or create a missing one of that name if ``create`` is set.
 
     Returns:
         None for an experiment that is missing and not created.
@@ -49,9 +44,7 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         InvalidConfig: Both id and name are given, or there is no experiment of that id.
     """
     if wanted.id and wanted.name:
-        raise InvalidConfig(
-            "Both an experiment's id and a name are given.", remedy="Give one of them."
-        )
+        raise InvalidConfig("Id and name of an experiment are given.", remedy="Give one of them.")
     if wanted.name:
         found = store.find_experiment_named(wanted.name)
         if found is None and create:
@@ -66,9 +59,9 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
 
 
 def _find(store: Store, identifier: str) -> StoredExperiment | None:
-    """An experiment by its id, or what was known of it a moment ago.
+    """An experiment by its id, remembered for some seconds.
 
-    Where its artifacts go does not change; the store refuses a run in a deleted experiment.
+    Its artifact address never changes, and the store itself refuses runs of a deleted experiment.
     """
     key, now = (store.tracking_uri, identifier), time.monotonic()
     known = _experiments.get(key)

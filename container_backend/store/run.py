@@ -1,4 +1,4 @@
-"""The MLflow run of a project: created, described, and brought to an end."""
+"""The MLflow run of a project: creation, status and end."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _logger = logging.getLogger(__package__)
 
 @dataclass
 class RunRecord:
-    """A run of ours in its store, to write to.
+    """A run in its store, to write to.
 
     Attributes:
-        run: As it was found or created.
-        status: As this process knows it; None where it does not.
+        run: The run as it was found or created.
+        status: The last status that this process knows; None if unknown.
     """
 
     store: Store
@@ -53,14 +53,10 @@ class RunRecord:
 
     @property
     def run_id(self) -> str:
-        """The id of the run."""
         return self.run.run_id
 
     def say_status(self, status: str) -> None:
-        """Set a status that is not the last, if it is another one.
-
-        A store that does not take it now may do so at the end.
-        """
+        """Set the status of an active run; a store that does not answer is only logged."""
         if status == self.status:
             return
         try:
@@ -73,28 +69,19 @@ class RunRecord:
             )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, in one request."""
         self.store.set_tags(self.run_id, tags)
 
     def log_artifact(self, file: Path, folder: str) -> None:
-        """Log a file. Raises what the artifact store raises."""
         self.store.log_artifact(self.run, file, folder)
-
-    def log_artifacts(self, folder: Path) -> None:
-        """Log the content of a folder. Raises what the artifact store raises."""
-        self.store.log_artifacts(self.run, folder)
 
     def finish(
         self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
     ) -> None:
-        """Bring the run to its end: reason and exit code as tags, then the status.
-
-        Doing so twice changes nothing.
+        """End the run: set reason and exit code as tags, then the status. Idempotent.
 
         Args:
-            outcome: How it ended.
-            ended_at: When, in seconds since 1970; now by default.
-            tags: More of them.
+            ended_at: Seconds since 1970; default: now.
+            tags: Further tags.
         """
         tags = dict(tags or {})
         if outcome.reason:
@@ -112,9 +99,9 @@ class RunRecord:
 
 @contextmanager
 def alone_in_store(tracking_uri: str) -> Iterator[None]:
-    """Keep other processes of this user from a store on this machine's disk for a moment.
+    """Lock a store on this machine's disk against other processes of this user.
 
-    MLflow makes such a store by looking at it; two processes at once get in each other's way.
+    MLflow creates a missing store when it opens one, and two processes at once fail.
     """
     if local_path(tracking_uri) is None:
         yield
@@ -126,10 +113,10 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
-    """Refuse names that MLflow cannot log, before there is a run.
+    """Check that MLflow can log the names of parameters.
 
     Raises:
-        InvalidProject: A name is not one that MLflow takes.
+        InvalidProject: MLflow refuses a name.
     """
     for name in parameters:
         try:
@@ -153,10 +140,10 @@ def create_run(
     tags: Mapping[str, str],
     run_name: str | None = None,
 ) -> RunRecord:
-    """Create a run with the tags of ``mlflow.projects.utils._create_run``; it is RUNNING.
+    """Create a run with the status RUNNING and the tags of ``mlflow.projects.utils._create_run``.
 
-    That function itself logs parameters quoted for a shell, which cannot be changed afterwards,
-    and asks git in a way that runs programs which a repository names.
+    That function itself would log parameters quoted for a shell, which nothing can change later,
+    and would call git so that git runs programs that a repository names.
     """
     checkout = read_checkout(repository, directory, version)
     tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
@@ -185,7 +172,7 @@ def _source_tags(
 
 
 def _user() -> str:
-    """The user's name as MLflow finds it; the number of a user without a name, as in many pods."""
+    """The user's name in MLflow; the number of a user without a name, as in many pods."""
     try:
         return user_name()
     except (KeyError, OSError):
@@ -194,12 +181,7 @@ def _user() -> str:
 
 @contextmanager
 def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """An error inside ends the run, with the reason: no run stays scheduled.
-
-    Args:
-        record: Of the run.
-        then: Called when the end is written down.
-    """
+    """End the run if an error is raised inside; then call ``then``."""
     try:
         yield
     except BaseException as error:
@@ -217,7 +199,7 @@ def _outcome_of_error(error: BaseException) -> Outcome:
 
 
 def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> None:
-    """A store that cannot be written to must not hide what went wrong before."""
+    """End a run; errors are only logged, so that they do not hide the first error."""
     try:
         record.finish(outcome)
         then()
