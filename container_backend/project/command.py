@@ -1,4 +1,4 @@
-"""An entry point and values for its parameters → the command line of a run.
+"""Compute the command line of a run from an entry point and values of its parameters.
 
 Part of project images: see :mod:`container_backend.project.entry_points`.
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from container_backend.project.entry_points import EntryPoint, Project
 
 _logger = logging.getLogger(__package__)
-# MAX_ARG_STRLEN of Linux, with the NUL at the end: https://man7.org/linux/man-pages/man2/execve.2.html
+# MAX_ARG_STRLEN of Linux, including the final NUL: https://man7.org/linux/man-pages/man2/execve.2.html
 _MOST_ARGUMENT_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True)
 class Download:
-    """Something that a program is handed as a file, and that has to be fetched first."""
+    """A file to download before the program starts, for a parameter of type path."""
 
     parameter: str
     uri: str
@@ -37,13 +37,13 @@ class Download:
 
 @dataclass(frozen=True)
 class Command:
-    """What is run, and what of it is worth writing down.
+    """The command of a run.
 
     Attributes:
-        line: For a POSIX shell, every value quoted.
-        parameters: Name → value as given, for the run's record.
-        paths: Files and folders of this machine that the program is handed, absolute.
-        downloads: Those of ``paths`` that are not there yet.
+        line: A line for a POSIX shell, with all values quoted.
+        parameters: Name → value as given, for the record of the run.
+        paths: Absolute paths of the files and folders that the program gets.
+        downloads: The files of ``paths`` that must be downloaded first.
     """
 
     line: str
@@ -55,26 +55,23 @@ class Command:
 def compute_command(
     project: Project, entry_point: EntryPoint, values: Mapping[str, object], storage: Path
 ) -> Command:
-    """Fill the holes of an entry point's command; append values it does not declare.
+    """Replace the placeholders of a command by values, and append values of undeclared parameters.
 
     The rules are those of ``mlflow.projects._project_spec.EntryPoint.compute_command``: declared
-    values are quoted for a shell and put in place of ``{name}``, all others are appended as
-    ``--name value``. Unlike there, values are checked against their types.
+    values are quoted for a shell and replace ``{name}``; other values are appended as
+    ``--name value``. Unlike MLflow, values are checked against their types.
 
     Args:
-        project: For messages.
-        entry_point: Whose command.
-        values: As the caller gave them.
-        storage: Where files of addresses will be downloaded to.
+        storage: The folder for downloads.
 
     Raises:
-        InvalidProject: Values are missing, wrong or cannot be passed on (all of them are named),
-            or the command names a parameter that is not declared.
+        InvalidProject: Values are missing, wrong or cannot be passed on (the message names all),
+            or the command uses an undeclared parameter.
     """
     where = f"{project.where}, entry point '{entry_point.name}'"
     given = {str(name): str(value) for name, value in values.items()}
     problems = [
-        f"the value of '{name}' contains a NUL character, which no program can be passed"
+        f"the value of '{name}' contains a NUL character, which no program can receive"
         for name, value in given.items()
         if "\0" in name + value
     ]
@@ -107,25 +104,25 @@ def compute_command(
 
 
 def check_size(where: str, what: str, text: str) -> None:
-    """Refuse an argument or a variable that no program can be started with.
+    """Check the size of an argument or a variable.
 
     Raises:
-        InvalidProject: It is longer than Linux takes.
+        InvalidProject: The text is longer than Linux allows.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size >= _MOST_ARGUMENT_BYTES:
         raise InvalidProject(
-            f"{where}: {what} has {size} bytes; a program can be handed "
-            f"{_MOST_ARGUMENT_BYTES - 1} at the most.",
-            remedy="Write the value to a file, and hand that over as a parameter of type path.",
+            f"{where}: {what} has {size} bytes; a program can receive at most "
+            f"{_MOST_ARGUMENT_BYTES - 1}.",
+            remedy="Write the value to a file, and pass the file as a parameter of type path.",
         )
 
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:
-    """What the program is handed. A default that does not fit its type is let pass, as by MLflow."""
-    if not parameter.is_known_type:
+    """The value for the program; a default of the wrong type is only logged, as MLflow accepts it."""
+    if parameter.type not in TYPES:
         _logger.warning(
-            "%s: the type '%s' of parameter '%s' is not known and treated as string; known: %s",
+            "%s: the type '%s' of parameter '%s' is unknown and treated as string; known: %s",
             where,
             parameter.type,
             parameter.name,
@@ -142,7 +139,7 @@ def _value(where: str, parameter: Parameter, given: str | None) -> str:
     if parameter.default is None:
         raise ValueError(f"no value for the parameter '{parameter.name}' ({parameter.type})")
     try:
-        parameter.read(parameter.default)
+        read = parameter.read(parameter.default)
     except ValueError as error:
         _logger.warning(
             "%s: the default of parameter '%s' (%s) is '%s', but it %s",
@@ -153,13 +150,13 @@ def _value(where: str, parameter: Parameter, given: str | None) -> str:
             error,
         )
         return parameter.default
-    return parameter.read(parameter.default) if parameter.kind == "path" else parameter.default
+    return read if parameter.kind == "path" else parameter.default
 
 
 def _files(
     entry_point: EntryPoint, handed: Mapping[str, str], storage: Path
 ) -> tuple[dict[str, Path], tuple[Download, ...]]:
-    """Where the program finds the files that it is handed; name → path."""
+    """The paths of the files for the program by parameter, and the downloads."""
     paths: dict[str, Path] = {}
     downloads: list[Download] = []
     for name, parameter in entry_point.parameters.items():
@@ -175,7 +172,7 @@ def _files(
 
 
 def _file_name(address: str) -> str:
-    """A single part of a path: the project chooses the address, and must not choose the folder."""
+    """The last part of an address: the project must not choose the folder of a download."""
     last = PurePosixPath(unquote(urlsplit(address).path)).name
     return last if last not in {"", ".."} else "download"
 

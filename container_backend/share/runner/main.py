@@ -14,7 +14,7 @@ from container_backend.errors import ContainerBackendError
 from container_backend.machine.log import configure_logging
 from container_backend.project.command import compute_command
 from container_backend.project.entry_points import entry_point_lines, from_mapping
-from container_backend.project.parameters import NOT_THERE
+from container_backend.project.parameters import MISSING
 from container_backend.share.runner.arguments import Wanted, find_program, read_arguments
 from container_backend.share.runner.downloads import choose_storage, fetch_files
 from container_backend.share.runner.process import run_program
@@ -72,7 +72,7 @@ def _run_entry_point(
             project, entry_point, wanted.parameters, choose_storage(wanted.storage)
         )
     except ContainerBackendError as error:
-        if NOT_THERE in error.message and error.remedy is None:
+        if MISSING in error.message and error.remedy is None:
             raise type(error)(error.message, remedy=_NO_FILES) from error
         raise
     fetch_files(command.downloads)

@@ -264,7 +264,7 @@ def test_variables_of_the_project_are_set_beneath_those_of_the_caller(tmp_path):
 def test_a_file_that_is_not_in_the_container_comes_with_advice(image):
     done = image.run("path", "-P", "data=/no/such/file")
     assert done.returncode == 2
-    assert "names '/no/such/file', which is not there" in done.stderr
+    assert "names '/no/such/file', which does not exist" in done.stderr
     assert "docker run -v" in done.stderr
 
 
