@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 # Keys that MLflow adds to the backend config (mlflow.projects._run).
-_ENV_MANAGER: Final = "ENV_MANAGER"
-_SYNCHRONOUS: Final = "SYNCHRONOUS"
-_DOCKER_ARGS: Final = "DOCKER_ARGS"
-_DOCKER_AUTH: Final = "docker_auth"
-_STORAGE_DIR: Final = "STORAGE_DIR"
-_BUILD_IMAGE: Final = "build_image"
 _MLFLOW_KEYS: Final = (
-    _ENV_MANAGER, _SYNCHRONOUS, _DOCKER_ARGS, _DOCKER_AUTH, _STORAGE_DIR, _BUILD_IMAGE
+    "ENV_MANAGER", "SYNCHRONOUS", "DOCKER_ARGS", "docker_auth", "STORAGE_DIR", "build_image"
 )  # fmt: skip
 
 
@@ -57,7 +51,9 @@ class DockerBackend(AbstractBackend):
             ExecutionException: The run could not be started, or, when blocking, failed.
         """
         configure_logging()
-        if env_manager := backend_config.get(_ENV_MANAGER):
+        config = dict(backend_config)
+        added = {key: config.pop(key, None) for key in _MLFLOW_KEYS}
+        if env_manager := added["ENV_MANAGER"]:
             _logger.warning(
                 "The environment manager '%s' is not used: the backend 'docker' makes an image",
                 env_manager,
@@ -68,19 +64,17 @@ class DockerBackend(AbstractBackend):
                 entry_point=entry_point,
                 parameters=params or {},
                 version=version,
-                config=parse_config(
-                    {key: value for key, value in backend_config.items() if key not in _MLFLOW_KEYS}
-                ),
-                docker_args=backend_config.get(_DOCKER_ARGS) or {},
-                docker_auth=backend_config.get(_DOCKER_AUTH),
+                config=parse_config(config),
+                docker_args=added["DOCKER_ARGS"] or {},
+                docker_auth=added["docker_auth"],
                 tracking_uri=tracking_uri,
                 experiment=Experiment(id=experiment_id),
-                storage_dir=backend_config.get(_STORAGE_DIR),
-                build_image=bool(backend_config.get(_BUILD_IMAGE)),
+                storage_dir=added["STORAGE_DIR"],
+                build_image=bool(added["build_image"]),
             )
             if _is_mlflow_run():
                 return run_to_end(submission)
-            if backend_config.get(_SYNCHRONOUS):
+            if added["SYNCHRONOUS"]:
                 return launch_and_wait(submission)  # MLflow prints the success
             return launch_detached(submission)
         except ContainerBackendError as error:

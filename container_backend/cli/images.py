@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from dataclasses import asdict
@@ -47,12 +46,11 @@ def lock(submission: Submission, output: Path | None, as_json: bool) -> None:
         "digest": written.lock.digest,
         "layers": written.lock.layers,
     }
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    elif written.path == STANDARD_OUTPUT:
+    if written.path == STANDARD_OUTPUT and not as_json:
         click.echo(written.lock.text, nl=False)
-    else:
-        click.echo(f"Wrote {written.path}: {len(written.lock.packages)} packages.")
+        return
+    text = f"Wrote {written.path}: {len(written.lock.packages)} packages."
+    options.show(answer, text, as_json=as_json)
 
 
 @click.command()
@@ -64,12 +62,10 @@ def images(as_json: bool) -> None:
 
     with closing(connect()) as engine:
         found = list_images(engine)
-    if as_json:
-        click.echo(json.dumps([asdict(image) for image in found], indent=2))
-    elif not found:
+    if not found and not as_json:
         click.echo("There are no environment images.", err=True)
-    else:
-        click.echo(image_table(found))
+        return
+    options.show([asdict(image) for image in found], image_table(found), as_json=as_json)
 
 
 @click.command()
@@ -160,7 +156,7 @@ def build(
             "environment_hash": built.environment.hash,
             "file": None if built.saved is None else str(built.saved),
         }
-    click.echo(json.dumps(answer, indent=2) if as_json else reference)
+    options.show(answer, reference, as_json=as_json)
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
@@ -192,7 +188,7 @@ def inspect(image: str, as_json: bool) -> None:
 
     configure_logging()
     facts = inspect_image(image)
-    click.echo(json.dumps(facts.as_json(), indent=2) if as_json else facts.as_text())
+    options.show(facts.as_json(), facts.as_text(), as_json=as_json)
 
 
 @click.command()
@@ -206,12 +202,8 @@ def load(file: Path, as_json: bool) -> None:
     configure_logging()
     with closing(connect()) as engine:
         found = load_images(engine, file)
-    if as_json:
-        click.echo(json.dumps([asdict(image) for image in found], indent=2))
-        return
-    for image in found:
-        for name in image.names:
-            click.echo(name)
+    names = "\n".join(name for image in found for name in image.names)
+    options.show([asdict(image) for image in found], names, as_json=as_json)
 
 
 IMAGE_COMMANDS: Final[Sequence[click.Command]] = (build, images, inspect, load, lock, prune)

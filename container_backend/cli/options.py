@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -102,6 +103,10 @@ def submission(command: _Command) -> _Command:
         command(submission=Submission(config=config, **submitted), **given)
 
     return with_submission
+
+
+def show(answer: object, text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(answer, indent=2) if as_json else text)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")

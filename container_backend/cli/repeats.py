@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.engine import EngineHost
-    from container_backend.rerun import Comparison
     from container_backend.runs import Chunk
 
 
@@ -91,12 +89,12 @@ def rerun(
         started = run_to_end(submission, write=_to_standard_error if as_json else None)
     except RunFailed as error:
         if error.run_id:
-            _show(_compare(old, error.run_id), as_json=as_json)
+            _compare(old, error.run_id, as_json=as_json)
         raise
     if submission.config.detach:
         click.echo(started.run_id)
         return
-    _show(_compare(old, started.run_id), as_json=as_json)
+    _compare(old, started.run_id, as_json=as_json)
 
 
 @click.command()
@@ -108,9 +106,7 @@ def diff(left: str, right: str, as_json: bool) -> None:
 
     Exits with 0 if nothing differs, otherwise with 1.
     """
-    compared = _compare(left, right)
-    _show(compared, as_json=as_json)
-    if not compared.is_same:
+    if not _compare(left, right, as_json=as_json):
         sys.exit(1)
 
 
@@ -119,14 +115,13 @@ def _to_standard_error(chunk: Chunk) -> None:
     sys.stderr.flush()
 
 
-def _compare(left: str, right: str) -> Comparison:
+def _compare(left: str, right: str, *, as_json: bool) -> bool:
+    """Show the comparison of two runs; true if nothing differs."""
     from container_backend.rerun import compare, facts_of, find_run
 
-    return compare(*(facts_of(find_run(run)) for run in (left, right)))
-
-
-def _show(compared: Comparison, *, as_json: bool) -> None:
-    click.echo(json.dumps(compared.as_json(), indent=2) if as_json else compared.as_text())
+    compared = compare(*(facts_of(find_run(run)) for run in (left, right)))
+    options.show(compared.as_json(), compared.as_text(), as_json=as_json)
+    return compared.is_same
 
 
 RERUN_COMMANDS: Final = (rerun, diff)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +89,7 @@ def run(
         from container_backend.runs import preview
 
         planned = preview(submission)
-        click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))
+        options.show(_as_dict(planned), _as_text(planned), as_json=as_json)
         return
     from container_backend.runs import run_to_end
 

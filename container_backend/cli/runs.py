@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -90,14 +89,11 @@ def ps(ended: bool, as_json: bool) -> None:
 
     with closing(_prepared()) as engine:
         found = list_runs(engine, ended=ended)
-    if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], indent=2))
-    elif found:
-        click.echo(run_table(found))
-    elif ended:
-        click.echo("No run has a container on the engine.", err=True)
-    else:
-        click.echo("No run is active.", err=True)
+    if found or as_json:
+        options.show([each.as_json() for each in found], run_table(found), as_json=as_json)
+        return
+    message = "No run has a container on the engine." if ended else "No run is active."
+    click.echo(message, err=True)
 
 
 @click.command()
@@ -109,13 +105,13 @@ def status(run: str, as_json: bool) -> None:
 
     with closing(_prepared()) as engine:
         found = status_of(engine, run)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
     width = max(map(len, found))
-    for name, value in found.items():
-        if value not in {None, ""}:
-            click.echo(f"{name.replace('_', ' '):{width}}  {value}")
+    lines = [
+        f"{name.replace('_', ' '):{width}}  {value}"
+        for name, value in found.items()
+        if value not in {None, ""}
+    ]
+    options.show(found, "\n".join(lines), as_json=as_json)
 
 
 @click.command()

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from container_backend.errors import InvalidProject
+from container_backend.masking import without_credentials
 from container_backend.project.parameters import TYPES, Parameter, is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from container_backend.project.entry_points import EntryPoint, Project
 
@@ -116,6 +117,24 @@ def check_size(where: str, what: str, text: str) -> None:
             f"{_MOST_ARGUMENT_BYTES - 1}.",
             remedy="Write the value to a file, and pass the file as a parameter of type path.",
         )
+
+
+def download_files(downloads: Iterable[Download], download: Callable[[Download], object]) -> None:
+    """Download files with a function that may raise any error.
+
+    Raises:
+        InvalidProject: A file cannot be downloaded.
+    """
+    for wanted in downloads:
+        address = without_credentials(wanted.uri)
+        where = f"The parameter '{wanted.parameter}' names '{address}'"
+        _logger.info("=== Downloading %s ===", address)
+        try:
+            download(wanted)
+        except Exception as error:
+            raise InvalidProject(f"{where}, which cannot be downloaded: {error}") from error
+        if not wanted.target.exists():
+            raise InvalidProject(f"{where}, but the download has no file of that name.")
 
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:

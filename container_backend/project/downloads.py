@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 import uuid
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from container_backend.errors import InvalidProject
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
-from container_backend.masking import without_credentials
+from container_backend.project.command import download_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
     from container_backend.project.command import Download
 
-_logger = logging.getLogger(__package__)
 _CHUNK_BYTES: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
 
@@ -48,16 +45,8 @@ def fetch_files(
     Raises:
         InvalidProject: A file cannot be downloaded.
     """
-    if downloads:
-        needed.callback(shutil.rmtree, storage, ignore_errors=True)
-    for wanted in downloads:
-        _logger.info("=== Downloading %s ===", without_credentials(wanted.uri))
-        _fetch(wanted, download)
 
-
-def _fetch(wanted: Download, download: Callable[[str, Path], object]) -> None:
-    where = f"The parameter '{wanted.parameter}' names '{without_credentials(wanted.uri)}'"
-    try:
+    def fetch(wanted: Download) -> None:
         # Readable for all users: the program may run as another user.
         for folder in (wanted.target.parent.parent, wanted.target.parent):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -65,10 +54,10 @@ def _fetch(wanted: Download, download: Callable[[str, Path], object]) -> None:
             download_over_http(wanted.uri, wanted.target)
         else:
             download(wanted.uri, wanted.target.parent)
-    except Exception as error:  # each of MLflow's stores raises its own kind
-        raise InvalidProject(f"{where}, which cannot be downloaded: {error}") from error
-    if not wanted.target.exists():
-        raise InvalidProject(f"{where}, but the download has no file of that name.")
+
+    if downloads:
+        needed.callback(shutil.rmtree, storage, ignore_errors=True)
+    download_files(downloads, fetch)
 
 
 def download_over_http(uri: str, target: Path) -> None:

@@ -159,7 +159,6 @@ def _cells(parameter: Parameter) -> tuple[str, str, str, str]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Lines with the cells of all rows aligned."""
     if not rows:
         return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -139,9 +139,8 @@ class View:
         Raises:
             GitError: Git fails or is missing.
         """
-        is_bare = self.repository.root == self.repository.directory
         places = {"GIT_DIR": str(self.directory)}
-        if not is_bare:
+        if self.repository.root != self.repository.directory:  # not a bare repository
             places["GIT_WORK_TREE"] = str(self.repository.root)
         return run_git(*words, folder=folder or self.repository.root, variables=places)
 

@@ -97,7 +97,6 @@ class PastRun:
             yield opened
 
     def read(self, path: str) -> bytes | None:
-        """An artifact; None if it is missing."""
         try:
             with self._downloaded(path) as file:
                 return file.read_bytes()

@@ -22,14 +22,7 @@ SHARED_MODULES: Final = (
     "project/entry_points.py",
     "project/parameters.py",
 )
-_RUNNER_MODULES: Final = (
-    "share/runner/__init__.py",
-    "share/runner/arguments.py",
-    "share/runner/downloads.py",
-    "share/runner/main.py",
-    "share/runner/process.py",
-    "share/runner/results.py",
-)
+_RUNNER: Final = "share/runner"
 # In place of the package's own doors, which need libraries that the image lacks.
 _EMPTY: Final = ("__init__.py", "machine/__init__.py", "project/__init__.py", "share/__init__.py")
 
@@ -37,7 +30,8 @@ _EMPTY: Final = ("__init__.py", "machine/__init__.py", "project/__init__.py", "s
 def runner_files() -> dict[str, bytes]:
     """The files of the runner: path in its folder → content."""
     package = resources.files(_PACKAGE)
-    modules = (*SHARED_MODULES, *_RUNNER_MODULES)
+    own = sorted(each.name for each in (package / _RUNNER).iterdir() if each.name.endswith(".py"))
+    modules = (*SHARED_MODULES, *(f"{_RUNNER}/{name}" for name in own))
     files = {
         RUNNER_PROGRAM: read_template(RUNNER_PROGRAM),
         **{f"{_PACKAGE}/{path}": "" for path in _EMPTY},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -22,12 +22,11 @@ from container_backend.store.mlflow_api import (
 from container_backend.store.reach import turn_to_write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow.entities import Experiment, Metric, Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-_T = TypeVar("_T")
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters and 1000 metrics.
 _PARAMS_PER_REQUEST: Final = 100
 _METRICS_PER_REQUEST: Final = 1000
@@ -60,8 +59,6 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class StoredExperiment:
-    """An experiment as its store has it."""
-
     experiment_id: str
     name: str
     artifact_uri: str
@@ -97,8 +94,9 @@ class Store:
 
     def find_run(self, run_id: str) -> StoredRun | None:
         """A run, also a deleted one; None if it is missing."""
-        with self._asking():
-            return _unless_missing(lambda: _stored_run(self._client.get_run(run_id)))
+        with self._asking(), _missing_is_none():
+            return _stored_run(self._client.get_run(run_id))
+        return None
 
     def runs_beginning_with(self, prefix: str, most: int) -> list[StoredRun]:
         """Runs of any experiment by the first characters of their ids."""
@@ -121,14 +119,11 @@ class Store:
             return default_experiment_id()
 
     def find_experiment(self, experiment_id: str) -> StoredExperiment | None:
-        """An experiment; None if it is missing."""
-        with self._asking():
-            return _unless_missing(
-                lambda: _stored_experiment(self._client.get_experiment(experiment_id))
-            )
+        with self._asking(), _missing_is_none():
+            return _stored_experiment(self._client.get_experiment(experiment_id))
+        return None
 
     def find_experiment_named(self, name: str) -> StoredExperiment | None:
-        """An experiment; None if it is missing."""
         with self._asking():
             found = self._client.get_experiment_by_name(name)
             return None if found is None else _stored_experiment(found)
@@ -210,13 +205,13 @@ class Store:
             ) from error
 
 
-def _unless_missing(ask: Callable[[], _T]) -> _T | None:
+@contextmanager
+def _missing_is_none() -> Iterator[None]:
     try:
-        return ask()
+        yield
     except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
+        if not is_missing(error):
+            raise
 
 
 def _stored_run(run: Run) -> StoredRun:

@@ -53,14 +53,11 @@ def describe_end(facts: Facts, outcome: Outcome, tail: Sequence[str], existing: 
         ("status", _status(outcome)),
         ("command", _code(facts.command)),
         ("image", _code(facts.image)),
+        ("digest", _code(facts.digest) if facts.digest else ""),
+        ("duration", "" if facts.seconds is None else duration(facts.seconds)),
+        ("attempts", str(facts.attempts) if facts.attempts > 1 else ""),
     ]
-    if facts.digest:
-        rows.append(("digest", _code(facts.digest)))
-    if facts.seconds is not None:
-        rows.append(("duration", duration(facts.seconds)))
-    if facts.attempts > 1:
-        rows.append(("attempts", str(facts.attempts)))
-    lines = ["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)]
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows if text)]
     for remark in facts.remarks:
         lines += ["", remark]
     again = ["", "To repeat it:", "", *_block([shlex.join(facts.again)], "sh")]
@@ -80,7 +77,6 @@ def _status(outcome: Outcome) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

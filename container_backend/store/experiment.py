@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from container_backend.errors import InvalidConfig
 
@@ -17,13 +17,8 @@ _logger = logging.getLogger(__package__)
 _KNOWN_SECONDS = 5.0
 
 
-class _Known(NamedTuple):
-    experiment: StoredExperiment
-    at: float
-
-
-# By the address of the store and the experiment's id.
-_experiments: dict[tuple[str, str], _Known] = {}
+# Address of the store, id → experiment, and the time when it was asked for.
+_experiments: dict[tuple[str, str], tuple[StoredExperiment, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,9 @@ def _find(store: Store, identifier: str) -> StoredExperiment | None:
     """
     key, now = (store.tracking_uri, identifier), time.monotonic()
     known = _experiments.get(key)
-    if known is not None and now - known.at < _KNOWN_SECONDS:
-        return known.experiment
+    if known is not None and now - known[1] < _KNOWN_SECONDS:
+        return known[0]
     found = store.find_experiment(identifier)
     if found is not None:
-        _experiments[key] = _Known(found, now)
+        _experiments[key] = found, now
     return found

@@ -7,7 +7,7 @@ import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
+_NOT_SET: Final = "Run (ID '%s') could not be set to %s: %s"
 
 
 @dataclass
@@ -64,9 +65,7 @@ class RunRecord:
                 self.store.set_status(self.run_id, status)
                 self.status = status
         except TrackingUnreachable as error:
-            _logger.warning(
-                "Run (ID '%s') could not be set to %s: %s", self.run_id, status, error.message
-            )
+            _logger.warning(_NOT_SET, self.run_id, status, error.message)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self.store.set_tags(self.run_id, tags)
@@ -185,7 +184,13 @@ def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None
     try:
         yield
     except BaseException as error:
-        _end(record, _outcome_of_error(error), then)
+        outcome = _outcome_of_error(error)
+        try:
+            record.finish(outcome)
+            then()
+        except (TrackingUnreachable, OSError) as failure:  # must not hide the first error
+            reason = without_credentials(str(failure))
+            _logger.warning(_NOT_SET, record.run_id, outcome.status, reason)
         raise
 
 
@@ -196,17 +201,3 @@ def _outcome_of_error(error: BaseException) -> Outcome:
     said = isinstance(error, ContainerBackendError)
     reason = str(error) if said else without_credentials(f"{type(error).__name__}: {error}")
     return Outcome(FAILED, reason, cause=CAUSE_NOT_STARTED)
-
-
-def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> None:
-    """End a run; errors are only logged, so that they do not hide the first error."""
-    try:
-        record.finish(outcome)
-        then()
-    except (TrackingUnreachable, OSError) as error:
-        _logger.warning(
-            "Run (ID '%s') could not be set to %s: %s",
-            record.run_id,
-            outcome.status,
-            without_credentials(str(error)),
-        )

@@ -41,9 +41,7 @@ class Wanted:
     is_named: bool = False
 
 
-def read_arguments(
-    arguments: Sequence[str], project: Project, environ: Mapping[str, str] = os.environ
-) -> Wanted:
+def read_arguments(arguments: Sequence[str], project: Project) -> Wanted:
     """Read a command line: an entry point and its parameters, or a command.
 
     The first word is an entry point or a script of the project. Otherwise a program of that name
@@ -60,22 +58,22 @@ def read_arguments(
         return Wanted(command=words[1:])
     named = None
     if words and not words[0].startswith("-"):
-        if _is_command(words, project, environ):
+        if _is_command(words, project):
             return Wanted(command=words, is_guessed=True)
         named = words.pop(0)
     return _read_options(words, named)
 
 
-def _is_command(words: Sequence[str], project: Project, environ: Mapping[str, str]) -> bool:
+def _is_command(words: Sequence[str], project: Project) -> bool:
     name = words[0]
     if name in project.entry_points or project.interpreter_of(name) is not None:
         return False
     if words[1:2] == ["-P"] and "=" in "".join(words[2:3]):
         return False
-    return find_program(name, environ) is not None
+    return find_program(name, os.environ) is not None
 
 
-def find_program(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
+def find_program(name: str, environ: Mapping[str, str]) -> str | None:
     """The file of a command; None if there is none. Importing :mod:`shutil` would take longer."""
     folders = [""] if "/" in name else environ.get("PATH", os.defpath).split(os.pathsep)
     for folder in folders:

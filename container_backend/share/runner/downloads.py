@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.errors import InvalidProject
-from container_backend.masking import without_credentials
+from container_backend.project.command import download_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,21 +37,15 @@ def fetch_files(downloads: Sequence[Download]) -> None:
     Raises:
         InvalidProject: A file cannot be downloaded.
     """
-    for download in downloads:
-        shown = without_credentials(download.uri)
-        where = f"The parameter '{download.parameter}' names '{shown}'"
-        sys.stderr.write(f"=== Downloading {shown} ===\n")
-        sys.stderr.flush()
-        try:
-            download.target.parent.mkdir(parents=True, exist_ok=True)
-            if download.uri.startswith(("http://", "https://")):
-                _fetch_over_http(download)
-            else:
-                _fetch_with_mlflow(download)
-        except (OSError, ValueError) as error:
-            raise InvalidProject(f"{where}, which cannot be downloaded: {error}") from error
-        if not download.target.exists():
-            raise InvalidProject(f"{where}, but the download has no file of that name.")
+    download_files(downloads, _fetch)
+
+
+def _fetch(download: Download) -> None:
+    download.target.parent.mkdir(parents=True, exist_ok=True)
+    if download.uri.startswith(("http://", "https://")):
+        _fetch_over_http(download)
+    else:
+        _fetch_with_mlflow(download)
 
 
 def _fetch_over_http(download: Download) -> None:

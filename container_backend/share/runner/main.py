@@ -50,17 +50,14 @@ def main(arguments: Sequence[str], folder: Path) -> int:
             return 0
         environment = {**described["variables"], **os.environ}
         if wanted.command:
-            return _run_command(wanted, environment)
+            if wanted.is_guessed:
+                name = wanted.command[0]
+                _logger.info("=== '%s' is not an entry point: running the command ===", name)
+            return run_program(wanted.command, environment)
         return _run_entry_point(project, wanted, described, environment)
     except ContainerBackendError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
-
-
-def _run_command(wanted: Wanted, environment: Mapping[str, str]) -> int:
-    if wanted.is_guessed:
-        _logger.info("=== '%s' is not an entry point: running the command ===", wanted.command[0])
-    return run_program(wanted.command, environment)
 
 
 def _run_entry_point(

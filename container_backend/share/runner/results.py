@@ -44,15 +44,11 @@ def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
             os.getuid(),
             RESULTS_DIRECTORY,
         )
-    elif os.path.ismount(RESULTS_DIRECTORY):
-        _logger.info("=== MLFLOW_TRACKING_URI is not set: results go to %s ===", RESULTS_DIRECTORY)
     else:
-        _logger.info(
-            "=== MLFLOW_TRACKING_URI is not set: results go to %s in this container. "
-            "To keep them: %s ===",
-            RESULTS_DIRECTORY,
-            _KEEP,
-        )
+        is_kept = os.path.ismount(RESULTS_DIRECTORY)
+        advice = "" if is_kept else f" in this container. To keep them: {_KEEP}"
+        where = f"{RESULTS_DIRECTORY}{advice}"
+        _logger.info("=== MLFLOW_TRACKING_URI is not set: results go to %s ===", where)
     return environment
 
 
