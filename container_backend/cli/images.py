@@ -206,9 +206,6 @@ def load(file: Path, as_json: bool) -> None:
     options.show([asdict(image) for image in found], names, as_json=as_json)
 
 
-IMAGE_COMMANDS: Final[Sequence[click.Command]] = (build, images, inspect, load, lock, prune)
-
-
 def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:
     now = time.time() if now is None else now
     head = ("HASH", "PYTHON", "SIZE", "SHARED", "CREATED", "LAST USED", "IN USE", "PROJECTS")
@@ -228,3 +225,6 @@ def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:
             for image in images
         ],
     )
+
+
+IMAGE_COMMANDS: Final[Sequence[click.Command]] = (build, images, inspect, load, lock, prune)

@@ -206,7 +206,6 @@ def supervise(until_idle: bool) -> None:
     supervise_until_stopped(stays=not until_idle)
 
 
-RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)
 _SHORT_ID: Final = 12
 
 
@@ -233,3 +232,6 @@ def run_table(runs: Sequence[ListedRun]) -> str:
             for run in runs
         ],
     )
+
+
+RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)

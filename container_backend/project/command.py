@@ -76,10 +76,10 @@ def compute_command(
         for name, value in given.items()
         if "\0" in name + value
     ]
-    handed: dict[str, str] = {}
+    passed: dict[str, str] = {}
     for name, parameter in entry_point.parameters.items():
         try:
-            handed[name] = _value(where, parameter, given.get(name))
+            passed[name] = _value(where, parameter, given.get(name))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -90,10 +90,10 @@ def compute_command(
         ]
         advice = "Give " + " ".join(f"-P {name}=…" for name in missing) + "."
         raise InvalidProject(f"{where}: {'; '.join(problems)}.", remedy=advice if missing else None)
-    paths, downloads = _files(entry_point, handed, storage)
-    handed.update({name: str(path) for name, path in paths.items()})
-    extra = {name: value for name, value in given.items() if name not in handed}
-    words = [_fill(where, entry_point.command, handed)]
+    paths, downloads = _files(entry_point, passed, storage)
+    passed.update({name: str(path) for name, path in paths.items()})
+    extra = {name: value for name, value in given.items() if name not in passed}
+    words = [_fill(where, entry_point.command, passed)]
     words += [f"--{shlex.quote(name)} {shlex.quote(value)}" for name, value in extra.items()]
     logged = {
         name: given.get(name, str(parameter.default))
@@ -173,13 +173,13 @@ def _value(where: str, parameter: Parameter, given: str | None) -> str:
 
 
 def _files(
-    entry_point: EntryPoint, handed: Mapping[str, str], storage: Path
+    entry_point: EntryPoint, passed: Mapping[str, str], storage: Path
 ) -> tuple[dict[str, Path], tuple[Download, ...]]:
     """The paths of the files for the program by parameter, and the downloads."""
     paths: dict[str, Path] = {}
     downloads: list[Download] = []
     for name, parameter in entry_point.parameters.items():
-        value = handed[name]
+        value = passed[name]
         if parameter.kind != "path":
             continue
         if is_address(value):

@@ -92,13 +92,11 @@ def plan_again(
     if past.context is None:
         lacks.append(
             "image: neither the engine nor a registry has it, and its build context is not among "
-            "the artifacts; instead: what the code declares"
+            "the artifacts; instead: an image from the declaration in the code"
         )
         return None
     if recorded.is_locked and past.lock is None:
-        lacks.append(
-            "packages: the lock is not among the artifacts; instead: what is resolved today"
-        )
+        lacks.append("packages: the lock is not among the artifacts; instead: today's versions")
     return _on_its_base(engine, plan, lacks)
 
 

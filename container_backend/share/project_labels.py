@@ -107,9 +107,9 @@ def labels_of(
             ],
         }
     of_base = (inspected.get("Config") or {}).get("Labels") or {}
-    labels = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
+    emptied = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
     revision = wanted.revision
-    said = {
+    labels = {
         f"{OCI}title": _title(wanted.project),
         f"{OCI}version": tag_of(wanted.tag),
         f"{OCI}created": _now(),
@@ -124,9 +124,9 @@ def labels_of(
         labels_and_tags.LABEL_PROJECT: _title(wanted.project),
         labels_and_tags.LABEL_VERSION: __version__,
     }
-    labels |= {name: value for name, value in said.items() if value}
     # An image with this label is taken for an environment image.
-    return {**labels, labels_and_tags.LABEL_ENVIRONMENT_HASH: ""}
+    emptied[labels_and_tags.LABEL_ENVIRONMENT_HASH] = ""
+    return emptied | {name: value for name, value in labels.items() if value}
 
 
 def _title(project: Project) -> str:

@@ -84,7 +84,7 @@ class Store:
     """The tracking store at an address.
 
     Methods raise TrackingUnreachable if the store does not answer or refuses. Methods for
-    artifacts raise the errors of the artifact store: each store has its own kind.
+    artifacts raise the errors of the artifact store, of any class.
     """
 
     def __init__(self, tracking_uri: str) -> None:

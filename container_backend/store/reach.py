@@ -58,10 +58,11 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
         tracking_uri: The address in the container's label, without credentials.
         environment: The variables of the container.
     """
-    if without_credentials(environment.get(_TRACKING_URI, "")) == tracking_uri:
-        return environment.get(_TRACKING_URI, "")
+    given = environment.get(_TRACKING_URI, "")
+    if without_credentials(given) == tracking_uri:
+        return given
     try:
-        user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
+        user = urlsplit(given).netloc.rpartition("@")[0]
         parts = urlsplit(tracking_uri)
     except ValueError:  # not an address; MLflow raises an error
         return tracking_uri
