@@ -139,37 +139,26 @@ def download_files(downloads: Iterable[Download], download: Callable[[Download],
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:
     """The value for the program; a default of the wrong type is only logged, as MLflow accepts it."""
+    shown = f"parameter '{parameter.name}' ({parameter.type})"
     if parameter.type not in TYPES:
-        _logger.warning(
-            "%s: the type '%s' of parameter '%s' is unknown and treated as string; known: %s",
-            where,
-            parameter.type,
-            parameter.name,
-            ", ".join(TYPES),
-        )
+        unknown = f"the type '{parameter.type}' of parameter '{parameter.name}'"
+        known = ", ".join(TYPES)
+        _logger.warning("%s: %s is unknown and treated as string; known: %s", where, unknown, known)
     if given is not None:
         try:
             return parameter.read(given)
         except ValueError as error:
-            shown = "" if parameter.kind == "path" and given else f", not '{given}'"
-            raise ValueError(
-                f"the parameter '{parameter.name}' ({parameter.type}) {error}{shown}"
-            ) from None
+            instead = "" if parameter.type == "path" and given else f", not '{given}'"
+            raise ValueError(f"the {shown} {error}{instead}") from None
     if parameter.default is None:
-        raise ValueError(f"no value for the parameter '{parameter.name}' ({parameter.type})")
+        raise ValueError(f"no value for the {shown}")
     try:
         read = parameter.read(parameter.default)
     except ValueError as error:
-        _logger.warning(
-            "%s: the default of parameter '%s' (%s) is '%s', but it %s",
-            where,
-            parameter.name,
-            parameter.type,
-            parameter.default,
-            error,
-        )
-        return parameter.default
-    return read if parameter.kind == "path" else parameter.default
+        default = parameter.default
+        _logger.warning("%s: the default of %s is '%s', but it %s", where, shown, default, error)
+        return default
+    return read if parameter.type == "path" else parameter.default
 
 
 def _files(
@@ -180,7 +169,7 @@ def _files(
     downloads: list[Download] = []
     for name, parameter in entry_point.parameters.items():
         value = passed[name]
-        if parameter.kind != "path":
+        if parameter.type != "path":
             continue
         if is_address(value):
             paths[name] = storage / f"param_{len(downloads)}" / _file_name(value)

@@ -41,7 +41,7 @@ def confine_paths(
     parameters = dict(entry_point.parameters)
     for name, parameter in entry_point.parameters.items():
         value = values.get(name, parameter.default)
-        if parameter.kind != "path" or name in typed or value is None or is_address(str(value)):
+        if parameter.type != "path" or name in typed or value is None or is_address(str(value)):
             continue
         if not _is_inside(project.directory, str(value)):
             key = f"entry_points.{entry_point.name}.parameters.{name}"

@@ -115,25 +115,15 @@ def as_mapping(project: Project) -> dict[str, Any]:
 
 def from_mapping(content: Mapping[str, Any], directory: Path, file: Path | None) -> Project:
     """The reverse of :func:`as_mapping`, without checks."""
-    return Project(
-        content["name"],
-        directory,
-        file,
-        {
-            name: EntryPoint(
-                name,
-                entry_point["command"],
-                {
-                    parameter: Parameter(parameter, **said)
-                    for parameter, said in entry_point["parameters"].items()
-                },
-                {},
-                entry_point["description"],
-            )
-            for name, entry_point in content["entry_points"].items()
-        },
-        {},
-    )
+    entry_points = {}
+    for name, declared in content["entry_points"].items():
+        parameters = {
+            parameter: Parameter(parameter, **values)
+            for parameter, values in declared["parameters"].items()
+        }
+        description = declared["description"]
+        entry_points[name] = EntryPoint(name, declared["command"], parameters, {}, description)
+    return Project(content["name"], directory, file, entry_points, {})
 
 
 def entry_point_lines(entry_points: Iterable[EntryPoint]) -> list[str]:

@@ -136,15 +136,14 @@ def _warn_of_filters(view: View) -> None:
     """Warn of filters that only the repository names: files may look changed without them."""
     missing = [name for name in _filters(view.settings) if not _has_filter(view, name)]
     if missing:
+        name = missing[0]
+        program = view.settings.get(f"filter.{name}.clean", "PROGRAM")
         _logger.warning(
             "The configuration of the repository '%s' names the filter '%s'. The filter is not run, "
             "because a repository may name any program. So its files count as changed. If you trust "
             "the filter, add it to your own configuration: git config --global filter.%s.clean '%s'",
-            view.repository.root,
-            missing[0],
-            missing[0],
-            view.settings.get(f"filter.{missing[0]}.clean", "PROGRAM"),
-        )
+            view.repository.root, name, name, program,
+        )  # fmt: skip
 
 
 def _filters(settings: Mapping[str, str]) -> list[str]:

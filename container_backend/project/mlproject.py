@@ -136,12 +136,9 @@ def _warn_of_unknown(
     for name in map(str, content):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            _logger.warning(
-                "%s, key '%s': unknown and ignored%s",
-                where,
-                f"{key}.{name}" if key else name,
-                f" (did you mean '{near[0]}'?)" if near else "",
-            )
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            full = f"{key}.{name}" if key else name
+            _logger.warning("%s, key '%s': unknown and ignored%s", where, full, hint)
 
 
 def _mapping(where: str, key: str, value: object) -> Mapping[str, Any]:

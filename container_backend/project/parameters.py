@@ -13,17 +13,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-# https://mlflow.org/docs/latest/ml/projects/#parameters, and types that projects use anyway.
-_TYPES: Final = {
-    "string": "string",
-    "str": "string",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    "path": "path",
-    "uri": "uri",
-}
-TYPES: Final = tuple(_TYPES)
 _BOOLS: Final = {
     "true": "True", "1": "True", "yes": "True",
     "false": "False", "0": "False", "no": "False",
@@ -50,11 +39,6 @@ class Parameter:
     default: str | None = None
     description: str = ""
 
-    @property
-    def kind(self) -> str:
-        """``string``, ``int``, ``float``, ``bool``, ``path`` or ``uri``."""
-        return _TYPES.get(self.type, "string")
-
     def read(self, text: str) -> str:
         """Check a value, and convert it to the form for the program.
 
@@ -64,7 +48,7 @@ class Parameter:
         Raises:
             ValueError: The value has another type. The message is the second half of a sentence.
         """
-        return _READERS[self.kind](text)
+        return _READERS.get(self.type, str)(text)
 
 
 def read_pairs(given: Iterable[str]) -> dict[str, str]:
@@ -139,6 +123,9 @@ def _path(text: str) -> str:
     return str(path)
 
 
+# https://mlflow.org/docs/latest/ml/projects/#parameters, and `str`, which projects use anyway.
 _READERS: Final[Mapping[str, Callable[[str], str]]] = {
-    "string": str, "int": _int, "float": _float, "bool": _bool, "path": _path, "uri": _uri,
+    "string": str, "str": str, "int": _int, "float": _float, "bool": _bool, "path": _path,
+    "uri": _uri,
 }  # fmt: skip
+TYPES: Final = tuple(_READERS)
