@@ -6,14 +6,14 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
 from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
 from container_backend.runs import CONTEXT, Recorded, attach, read_recorded
-from container_backend.store import CODE, FOLDER, RUN, Store, await_listener
+from container_backend.store import FOLDER, RUN, Store, await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,25 +86,15 @@ class PastRun:
         """The build context, packed; None if it is missing."""
         return self.read(CONTEXT)
 
-    @contextmanager
-    def code(self) -> Iterator[IO[bytes]]:
-        """The code, packed.
-
-        Raises:
-            OSError: The code is missing.
-        """
-        with self._downloaded(CODE) as file, file.open("rb") as opened:
-            yield opened
-
     def read(self, path: str) -> bytes | None:
         try:
-            with self._downloaded(path) as file:
+            with self.artifact(path) as file:
                 return file.read_bytes()
         except FileNotFoundError:
             return None
 
     @contextmanager
-    def _downloaded(self, path: str) -> Iterator[Path]:
+    def artifact(self, path: str) -> Iterator[Path]:
         """An artifact in a temporary file.
 
         Raises:

@@ -21,7 +21,7 @@ from container_backend.project import digest_of_code, fetch, is_git_address, unp
 from container_backend.rerun.past_run import PastRun, find_run
 from container_backend.rerun.rebuild import find_exact, plan_again
 from container_backend.runs import Repetition, Submission
-from container_backend.store import Experiment
+from container_backend.store import CODE, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -198,7 +198,7 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
         directory = folder / "archive"
         directory.mkdir()
         try:
-            with past.code() as packed:
+            with past.artifact(CODE) as file, file.open("rb") as packed:
                 unpack(packed, directory)
         except (ValueError, OSError) as error:
             problems.append(f"the archive among the artifacts: {error}")
