@@ -1,7 +1,7 @@
-"""The two doors for programs: the Python interface and MLflow's plugin.
+"""The interfaces for programs: the Python functions and MLflow's plugin.
 
-Both make a submission of what their caller gave and hand it to the room `run`.
-`python.py` is what `import container_backend` offers; `backend.py` is what MLflow loads for
+Both turn their arguments into a submission and hand it to the room `runs`. `import
+container_backend` offers the functions of `python.py`; MLflow loads `backend.py` for
 `--backend docker`. Neither decides anything about a run, and neither prints.
 """
 

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
     from container_backend.store import SubmittedRun
 
 _logger = logging.getLogger(__package__)
-# What MLflow writes into the backend config of its callers (mlflow.projects._run).
-_ENV_MANAGER: Final = "ENV_MANAGER"
-_SYNCHRONOUS: Final = "SYNCHRONOUS"
-_DOCKER_ARGS: Final = "DOCKER_ARGS"
-_DOCKER_AUTH: Final = "docker_auth"
-_STORAGE_DIR: Final = "STORAGE_DIR"
-_BUILD_IMAGE: Final = "build_image"
+# Keys that MLflow adds to the backend config (mlflow.projects._run).
 _MLFLOW_KEYS: Final = (
-    _ENV_MANAGER, _SYNCHRONOUS, _DOCKER_ARGS, _DOCKER_AUTH, _STORAGE_DIR, _BUILD_IMAGE
+    "ENV_MANAGER", "SYNCHRONOUS", "DOCKER_ARGS", "docker_auth", "STORAGE_DIR", "build_image"
 )  # fmt: skip
 
 
@@ -50,14 +44,16 @@ class DockerBackend(AbstractBackend):
     ) -> ContainerRun:
         """Run a project in a container; see ``AbstractBackend.run``.
 
-        Blocks for a synchronous call, and under the command ``mlflow run``, which calls every
-        plugin asynchronously and would exit with 0 whatever became of the run.
+        Blocks for a synchronous call and under the command ``mlflow run``. That command calls
+        every plugin asynchronously, and would exit with 0 even if the run failed.
 
         Raises:
             ExecutionException: The run could not be started, or, when blocking, failed.
         """
         configure_logging()
-        if env_manager := backend_config.get(_ENV_MANAGER):
+        config = dict(backend_config)
+        added = {key: config.pop(key, None) for key in _MLFLOW_KEYS}
+        if env_manager := added["ENV_MANAGER"]:
             _logger.warning(
                 "The environment manager '%s' is not used: the backend 'docker' makes an image",
                 env_manager,
@@ -68,41 +64,55 @@ class DockerBackend(AbstractBackend):
                 entry_point=entry_point,
                 parameters=params or {},
                 version=version,
-                config=parse_config(
-                    {key: value for key, value in backend_config.items() if key not in _MLFLOW_KEYS}
-                ),
-                docker_args=backend_config.get(_DOCKER_ARGS) or {},
-                docker_auth=backend_config.get(_DOCKER_AUTH),
+                config=parse_config(config),
+                docker_args=added["DOCKER_ARGS"] or {},
+                docker_auth=added["docker_auth"],
                 tracking_uri=tracking_uri,
                 experiment=Experiment(id=experiment_id),
-                storage_dir=backend_config.get(_STORAGE_DIR),
-                build_image=bool(backend_config.get(_BUILD_IMAGE)),
+                storage_dir=added["STORAGE_DIR"],
+                build_image=bool(added["build_image"]),
             )
             if _is_mlflow_run():
                 return run_to_end(submission)
-            if backend_config.get(_SYNCHRONOUS):
-                return launch_and_wait(submission)  # MLflow says that it succeeded
+            if added["SYNCHRONOUS"]:
+                return launch_and_wait(submission)  # MLflow prints the success
             return launch_detached(submission)
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
 
 
 def _is_mlflow_run() -> bool:
-    """Whether this is the command ``mlflow run``, and not another program's ``run``."""
+    """True in the command ``mlflow run``; false in a command ``run`` of another program."""
     context = click.get_current_context(silent=True)
     callback = context.command.callback if context is not None else None
     return callback is not None and callback.__module__.startswith("mlflow.cli")
 
 
-def run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401
-    """Hand a run over to MLflow's own local backend.
+def run_on_local_backend(
+    env_manager: str, submission: Submission, *, synchronous: bool
+) -> SubmittedRun:
+    """Run a project with the local backend of MLflow.
 
     Raises:
-        ContainerBackendError: MLflow refuses it, or the run failed.
+        ContainerBackendError: MLflow refuses the run, or the run failed.
     """
+    login = submission.docker_auth
     try:
         submitted: SubmittedRun = mlflow.projects.run(
-            backend="local", env_manager=env_manager, **arguments
+            uri=submission.uri,
+            entry_point=submission.entry_point,
+            version=submission.version,
+            parameters=dict(submission.parameters),
+            docker_args=dict(submission.docker_args),
+            experiment_name=submission.experiment.name,
+            experiment_id=submission.experiment.id,
+            backend="local",
+            synchronous=synchronous,
+            run_name=submission.run_name,
+            env_manager=env_manager,
+            docker_auth=dict(login) if login else None,
+            storage_dir=submission.storage_dir,
+            build_image=submission.build_image,
         )
     except MlflowException as error:
         raise ContainerBackendError(str(error)) from error

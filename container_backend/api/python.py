@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.config import BackendConfig
-    from container_backend.runs import ContainerRun
+    from container_backend.runs import ContainerRun, Submission
     from container_backend.store import SubmittedRun
 
 DOCKER: Final = "docker"
-# What MLflow's own local backend knows (mlflow.utils.env_manager).
+# Environment managers of MLflow's local backend (mlflow.utils.env_manager).
 MLFLOW_ENV_MANAGERS: Final = ("local", "virtualenv", "uv", "conda")
 
 
@@ -37,57 +37,34 @@ def run(
     """Run a project. The arguments are those of ``mlflow.projects.run``.
 
     Args:
-        uri: A folder, a git address or a zip file, with an optional ``#subdirectory``; or
-            ``docker://`` and the name of a project's image.
-        entry_point: One of the project's, or a ``.py`` or ``.sh`` file in it.
-        version: A branch, tag or commit, for git.
+        uri: Folder, git address or zip file, with an optional ``#subdirectory``, or ``docker://IMAGE``.
+        entry_point: Name of an entry point, or a ``.py`` or ``.sh`` file of the project.
+        version: Branch, tag or commit of a git project.
         parameters: Name → value.
-        docker_args: Arguments of ``docker run``; a list for one given more than once.
-        experiment_name: Where the run goes; made where it is not there.
-        experiment_id: Instead of the name.
+        docker_args: Arguments of ``docker run``; a list for a repeated argument.
+        experiment_name: Experiment of the run; created if it is missing.
+        experiment_id: Experiment of the run, instead of its name.
         backend_config: A mapping, JSON, or the name of a JSON file.
-        synchronous: Whether to wait for the end and raise if the run fails. A run that is not
-            waited for goes on by itself, whatever becomes of this process.
-        run_name: A name for the run.
-        env_manager: ``docker``, or one of MLflow's own, to whose local backend the run is handed
-            over unchanged.
-        docker_auth: A login for a registry: ``username``, ``password``, ``registry``.
-        storage_dir: Where files of parameters of type ``path`` are downloaded to.
-        build_image: Whether the image of a project with ``docker_env`` gets the project's code.
-
-    Returns:
-        The submitted run: ``run_id``, ``wait()``, ``get_status()``, ``cancel()``.
+        synchronous: Wait for the end, and raise if the run failed; otherwise the run continues
+            even without this process.
+        run_name: Name of the run.
+        env_manager: ``docker``, or one of MLflow's, for a run with MLflow's local backend.
+        docker_auth: Login for a registry: ``username``, ``password``, ``registry``.
+        storage_dir: Folder for the downloads of parameters of type ``path``.
+        build_image: With ``docker_env``, build an image that contains the code.
 
     Raises:
-        ContainerBackendError: Something is wrong, or the run failed.
+        ContainerBackendError: The run could not be started, or failed.
     """
-    if env_manager != DOCKER:
-        return _run_with_mlflow(
-            env_manager,
-            uri=uri,
-            entry_point=entry_point,
-            version=version,
-            parameters=dict(parameters or {}),
-            docker_args=dict(docker_args or {}),
-            experiment_name=experiment_name,
-            experiment_id=experiment_id,
-            synchronous=synchronous,
-            run_name=run_name,
-            docker_auth=dict(docker_auth) if docker_auth else None,
-            storage_dir=storage_dir,
-            build_image=build_image,
-        )
-    from container_backend.machine import configure_logging
-    from container_backend.runs import Submission, launch_detached, run_to_end
+    from container_backend.runs import Submission
     from container_backend.store import Experiment
 
-    configure_logging()
     submission = Submission(
         uri=str(uri),
         entry_point=entry_point,
         parameters=parameters or {},
         version=version,
-        config=_config(backend_config),
+        config=_config(backend_config if env_manager == DOCKER else None),
         docker_args=docker_args or {},
         docker_auth=docker_auth,
         experiment=Experiment(experiment_id, experiment_name),
@@ -95,24 +72,24 @@ def run(
         storage_dir=storage_dir,
         build_image=build_image,
     )
-    return run_to_end(submission) if synchronous else launch_detached(submission)
+    return _start(submission, env_manager, synchronous=synchronous)
 
 
 def attach(run_id: str) -> ContainerRun:
-    """A run that was started before, by whatever process, here or on another machine.
+    """Find a run that any process started, on this or another machine.
 
-    It is looked for on the engine of the environment (``DOCKER_HOST``, the Docker context), then
-    in the tracking store.
+    The run is looked up on the engine of the environment (``DOCKER_HOST``, the Docker context),
+    then in the tracking store.
 
     Args:
-        run_id: Its id, or the beginning of one.
+        run_id: The id of the run, or its beginning.
 
     Returns:
-        The run: ``wait()``, ``get_status()``, ``cancel()``, ``logs()``.
+        The run, with ``wait()``, ``get_status()``, ``cancel()`` and ``logs()``.
 
     Raises:
         InvalidInput: There is no such run, or there are several.
-        TrackingUnreachable: It is not on the engine, and the tracking store does not answer.
+        TrackingUnreachable: The run is not on the engine, and the tracking store does not answer.
     """
     from container_backend.runs import attach as find
 
@@ -126,10 +103,12 @@ def build(
     docker_auth: Mapping[str, Any] | None = None,
     entry_point: str = "main",
 ) -> str:
-    """Find or build the environment image of a project, or of one of its entry points.
+    """Find or build the environment image of an entry point of a project.
+
+    The arguments are those of :func:`run`.
 
     Returns:
-        The image's reference.
+        The reference of the image.
 
     Raises:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
@@ -149,24 +128,42 @@ def build(
 
 
 def _config(given: Mapping[str, Any] | str | None) -> BackendConfig:
-    # Not imported by those who only use the package's other parts: it is large.
+    # A large module, which `import container_backend` does not need.
     from container_backend.config import parse_config, read_config
 
     return parse_config(read_config(given) if isinstance(given, str) else given or {})
 
 
-def _run_with_mlflow(env_manager: str, **arguments: Any) -> SubmittedRun:  # noqa: ANN401
+def _start(submission: Submission, env_manager: str, *, synchronous: bool) -> SubmittedRun:
+    if env_manager != DOCKER:
+        return run_with_mlflow(env_manager, submission, synchronous=synchronous)
+    from container_backend.machine import configure_logging
+    from container_backend.runs import launch_detached, run_to_end
+
+    configure_logging()
+    return run_to_end(submission) if synchronous else launch_detached(submission)
+
+
+def run_with_mlflow(
+    env_manager: str, submission: Submission, *, synchronous: bool = True
+) -> SubmittedRun:
+    """Run a project with MLflow's local backend.
+
+    Raises:
+        InvalidConfig: The environment manager is unknown, or the project is an image.
+        ContainerBackendError: MLflow refuses the run, or the run failed.
+    """
     if env_manager not in MLFLOW_ENV_MANAGERS:
         known = ", ".join((DOCKER, *MLFLOW_ENV_MANAGERS))
         raise InvalidConfig(f"Unknown environment manager '{env_manager}'. Known: {known}.")
     from container_backend.image import is_image_address
 
-    if is_image_address(str(arguments["uri"])):
+    if is_image_address(submission.uri):
         raise InvalidConfig(
-            f"'{arguments['uri']}' is an image, which has its environment in it; MLflow's "
+            f"'{submission.uri}' is an image with an environment of its own; MLflow's "
             f"environment manager '{env_manager}' cannot run it.",
             remedy="Leave out the environment manager.",
         )
-    from container_backend.api.backend import run_with_mlflow
+    from container_backend.api.backend import run_on_local_backend
 
-    return run_with_mlflow(env_manager, **arguments)
+    return run_on_local_backend(env_manager, submission, synchronous=synchronous)

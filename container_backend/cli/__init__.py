@@ -1,8 +1,8 @@
 """The command `container-backend`: one module for each group of commands.
 
 The only room that prints and that ends the process. A command reads its options, calls one
-function of another room and shows what came back, as a table or as JSON. MLflow and the engine
-are imported when a command needs them, so that help and completion are quick.
+function of another room and shows the result, as a table or as JSON. Commands import MLflow and
+the engine in their functions, so that help and completion are quick.
 """
 
 from __future__ import annotations

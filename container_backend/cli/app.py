@@ -21,24 +21,21 @@ from container_backend.masking import without_credentials
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 _INTERRUPTED = 130
 _DEBUG = "CONTAINER_BACKEND_DEBUG"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; every error of ours is one message and an exit code."""
+    """Run the command; each error becomes one message and an exit code."""
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if without_credentials(address) != address:  # MLflow would print it with the password
+    if without_credentials(address) != address:  # MLflow would print the password
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
-    except RunFailed as error:
-        # Its output was shown, or is shown by `logs`.
-        click.echo(f"Error: {error.message}", err=True)
-        sys.exit(error.exit_code)
     except ContainerBackendError as error:
-        click.echo(f"Error: {error}", err=True)
+        # The output of a failed run was shown already, or `logs` shows it.
+        text = error.message if isinstance(error, RunFailed) else str(error)
+        click.echo(f"Error: {text}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -46,13 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(_INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 each part raises its own kind
-        # An error of the tracking server, the engine or the disk that has no message of ours.
+    except Exception as error:  # noqa: BLE001 the tracking server, the engine, the disk
         if os.environ.get(_DEBUG):
             click.echo(without_credentials(traceback.format_exc()), err=True)
-            sys.exit(1)
-        click.echo(f"Error: {type(error).__name__}: {without_credentials(str(error))}", err=True)
-        click.echo(f"Set {_DEBUG}=1 to see where it came from.", err=True)
+        else:
+            text = f"{type(error).__name__}: {without_credentials(str(error))}"
+            click.echo(f"Error: {text}\nSet {_DEBUG}=1 to see the traceback.", err=True)
         sys.exit(1)
 
 
@@ -69,8 +65,7 @@ for _command in (run, *IMAGE_COMMANDS, *RUN_COMMANDS, *RERUN_COMMANDS):
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a completion script, e.g. for `eval "$(container-backend completion bash)"`."""
+    """Print a completion script: `eval "$(container-backend completion bash)"`."""
     kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"There is no completion for {shell}.")
+    assert kind is not None  # noqa: S101 click has one for each choice
     click.echo(kind(cli, {}, "container-backend", "_CONTAINER_BACKEND_COMPLETE").source())

@@ -2,70 +2,55 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from container_backend.cli import options
-from container_backend.config import parse_config
-from container_backend.machine import human_age, human_size, table
-from container_backend.runs import Submission
+from container_backend.machine import configure_logging, human_age, human_size, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from container_backend.image import ListedImage
+    from container_backend.runs import Submission
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("uri")
-@options.entry_point
-@options.version
-@options.backend_config()
+@options.submission
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="Where to write it, - for standard output; by default, requirements.lock in the project.",
+    help="File to write, - for standard output; default: requirements.lock in the project.",
 )
 @options.as_json
-def lock(
-    uri: str,
-    entry_point: str,
-    version: str | None,
-    backend_config: dict[str, Any],
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Resolve what the project at URI declares, and write it down as a lock with hashes.
+def lock(submission: Submission, output: Path | None, as_json: bool) -> None:
+    """Resolve the packages of the project at URI, and write a lock with hashes.
 
-    Later builds install what the lock says, wherever they happen.
+    Later builds install the packages of the lock, on every machine.
     """
-    config = parse_config(backend_config)
-    from container_backend.machine import configure_logging
-    from container_backend.runs import STANDARD_OUTPUT, Submission, lock_environment
+    from container_backend.runs import STANDARD_OUTPUT, lock_environment
 
     configure_logging()
-    written = lock_environment(
-        Submission(uri=uri, entry_point=entry_point, version=version, config=config), output
-    )
+    written = lock_environment(submission, output)
     answer = {
         "path": str(written.path),
         "digest": written.lock.digest,
         "layers": written.lock.layers,
     }
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    elif written.path == STANDARD_OUTPUT:
+    if written.path == STANDARD_OUTPUT and not as_json:
         click.echo(written.lock.text, nl=False)
-    else:
-        click.echo(f"Wrote {written.path}: {len(written.lock.packages)} packages.")
+        return
+    text = f"Wrote {written.path}: {len(written.lock.packages)} packages."
+    options.show(answer, text, as_json=as_json)
 
 
 @click.command()
@@ -77,69 +62,66 @@ def images(as_json: bool) -> None:
 
     with closing(connect()) as engine:
         found = list_images(engine)
-    if as_json:
-        click.echo(json.dumps([asdict(image) for image in found], indent=2))
-    elif not found:
+    if not found and not as_json:
         click.echo("There are no environment images.", err=True)
-    else:
-        click.echo(image_table(found))
+        return
+    options.show([asdict(image) for image in found], image_table(found), as_json=as_json)
 
 
 @click.command()
 @click.argument("hashes", nargs=-1, metavar="[HASH]...")
-@click.option("--older-than", metavar="AGE", default="0s", help="Not used for so long, e.g. 30d.")
-@click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, help="Keep so many.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option(
+    "--older-than", metavar="AGE", default="0s", help="Remove images unused for AGE, e.g. 30d."
+)
+@click.option(
+    "--keep-last",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    help="Keep the N images used last.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; remove nothing.")
 def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: bool) -> None:
     """Remove environment images that no container uses and no run needs.
 
-    All of them, or those whose environment hash begins with one of HASH.
+    HASH is an environment hash, or its beginning. Without HASH, all images are looked at.
     """
     from container_backend.engine import connect
     from container_backend.image import choose_unused, list_images, parse_age, remove_image
 
     age = parse_age(older_than)
+    freed = removed = 0
     with closing(connect()) as engine:
         found = [
             image for image in list_images(engine) if not hashes or image.hash.startswith(hashes)
         ]
-        chosen = choose_unused(found, older_than=age, keep_last=keep_last)
-        freed = kept = 0
-        for image in chosen:
+        for image in choose_unused(found, older_than=age, keep_last=keep_last):
             reason = None if dry_run else remove_image(engine, image)
             name = image.names[0] if image.names else image.id
             if reason is not None:
-                kept += 1
                 click.echo(f"Kept {name}: {reason}", err=True)
                 continue
+            removed += 1
             freed += image.size - image.shared
             click.echo(f"{'Would remove' if dry_run else 'Removed'} {name}")
     verb = "Would free" if dry_run else "Freed"
-    click.echo(f"{verb} about {human_size(freed)} ({len(chosen) - kept} images).", err=True)
-
-
-_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+    click.echo(f"{verb} about {human_size(freed)} ({removed} images).", err=True)
 
 
 @click.command()
-@click.argument("uri")
-@options.entry_point
-@options.version
-@options.backend_config()
+@options.submission
+@click.option("-t", "--tag", metavar="NAME", help="Build a project image of this name.")
+@click.option("--push", is_flag=True, help="Push the project image to its registry.")
+@click.option("--platform", metavar="OS/ARCH", help="Target platform; default: the engine's.")
 @click.option(
-    "-t", "--tag", metavar="NAME", help="Make an image of the project with this name, that runs it."
-)
-@click.option("--push", is_flag=True, help="Push that image to its registry.")
-@click.option("--platform", metavar="OS/ARCH", help="What it is for; by default, the engine's.")
-@click.option(
-    "--save", type=_FILE, metavar="FILE.tar", help="Write that image and its environment to a file."
+    "--save",
+    type=_FILE,
+    metavar="FILE.tar",
+    help="Write the project image and its environment image to a file.",
 )
 @options.as_json
 def build(
-    uri: str,
-    entry_point: str,
-    version: str | None,
-    backend_config: dict[str, Any],
+    submission: Submission,
     tag: str | None,
     push: bool,
     platform: str | None,
@@ -148,57 +130,44 @@ def build(
 ) -> None:
     """Build an image of the project at URI, and print its reference.
 
-    Without --tag, that is the image of its environment, which is found or built; with it, an image
-    that runs on any machine with Docker.
+    Without --tag, the environment image is found or built. With --tag, a project image is built,
+    which runs on any machine with Docker.
     """
     if tag is None and (push or platform or save):
         raise click.UsageError("--push, --platform and --save go with --tag NAME.")
-    config = parse_config(backend_config)
-    from container_backend.machine import configure_logging
-
     configure_logging()
-    submission = Submission(uri=uri, entry_point=entry_point, version=version, config=config)
-    if tag is not None:
-        _build_project(submission, tag, push, platform, save, as_json)
-        return
-    from container_backend.runs import build_environment
+    answer: dict[str, str | None]
+    if tag is None:
+        from container_backend.runs import build_environment
 
-    image = build_environment(submission)
-    answer = {"image": image.reference, "digest": image.digest, "environment_hash": image.hash}
-    click.echo(json.dumps(answer, indent=2) if as_json else image.reference)
+        image = build_environment(submission)
+        reference = image.reference
+        answer = {"image": reference, "digest": image.digest, "environment_hash": image.hash}
+    else:
+        from container_backend.share import build_and_share
 
-
-def _build_project(
-    submission: Submission,
-    tag: str,
-    push: bool,
-    platform: str | None,
-    save: Path | None,
-    as_json: bool,
-) -> None:
-    from container_backend.share import build_and_share
-
-    built = build_and_share(submission, tag, push=push, platform=platform, output=save)
-    answer = {
-        "image": built.reference,
-        "id": built.id,
-        "digest": built.digest,
-        "environment_image": built.environment.reference,
-        "environment_hash": built.environment.hash,
-        "file": None if built.saved is None else str(built.saved),
-    }
-    click.echo(json.dumps(answer, indent=2) if as_json else built.reference)
+        built = build_and_share(submission, tag, push=push, platform=platform, output=save)
+        reference = built.reference
+        answer = {
+            "image": reference,
+            "id": built.id,
+            "digest": built.digest,
+            "environment_image": built.environment.reference,
+            "environment_hash": built.environment.hash,
+            "file": None if built.saved is None else str(built.saved),
+        }
+    options.show(answer, reference, as_json=as_json)
 
 
 def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The names of our images on the engine; none where there is no engine to ask."""
+    """The names of our images on the engine; none without an engine."""
     from container_backend import labels_and_tags
     from container_backend.engine import connect
     from container_backend.errors import EngineUnavailable
 
     try:
         with closing(connect()) as engine:
-            # Both kinds have this label.
+            # Environment images and project images have this label.
             listed = engine.images.find(labels_and_tags.LABEL_ENVIRONMENT_HASH)
     except EngineUnavailable:
         return []
@@ -211,56 +180,51 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 @click.argument("image", shell_complete=_complete)
 @options.as_json
 def inspect(image: str, as_json: bool) -> None:
-    """Say what is in IMAGE: entry points and parameters, environment, origin. Nothing is run.
+    """Show the entry points, parameters, environment and origin of IMAGE.
 
-    One that is not on the engine is pulled.
+    A missing image is pulled. Nothing runs.
     """
     from container_backend.image import inspect_image
-    from container_backend.machine import configure_logging
 
     configure_logging()
     facts = inspect_image(image)
-    click.echo(json.dumps(facts.as_json(), indent=2) if as_json else facts.as_text())
+    options.show(facts.as_json(), facts.as_text(), as_json=as_json)
 
 
 @click.command()
 @click.argument("file", type=_FILE, metavar="FILE.tar")
 @options.as_json
 def load(file: Path, as_json: bool) -> None:
-    """Load the images of a file that `build --save` wrote, and print their references."""
+    """Load the images from a file of `build --save`, and print their references."""
     from container_backend.engine import connect
     from container_backend.image import load_images
-    from container_backend.machine import configure_logging
 
     configure_logging()
     with closing(connect()) as engine:
         found = load_images(engine, file)
-    if as_json:
-        click.echo(json.dumps([asdict(image) for image in found], indent=2))
-        return
-    for image in found:
-        for name in image.names:
-            click.echo(name)
-
-
-IMAGE_COMMANDS: Final[Sequence[click.Command]] = (build, images, inspect, load, lock, prune)
+    names = "\n".join(name for image in found for name in image.names)
+    options.show([asdict(image) for image in found], names, as_json=as_json)
 
 
 def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:
-    """A line for each image."""
     now = time.time() if now is None else now
-    rows = [("HASH", "PYTHON", "SIZE", "SHARED", "CREATED", "LAST USED", "IN USE", "PROJECTS")]
-    rows += [
-        (
-            image.hash[:12],
-            image.python,
-            human_size(image.size),
-            human_size(image.shared),
-            human_age(now - image.created),
-            "-" if image.last_used is None else human_age(now - image.last_used),
-            str(image.containers),
-            ", ".join(image.projects) or "-",
-        )
-        for image in images
-    ]
-    return table(rows[0], rows[1:])
+    head = ("HASH", "PYTHON", "SIZE", "SHARED", "CREATED", "LAST USED", "IN USE", "PROJECTS")
+    return table(
+        head,
+        [
+            (
+                image.hash[:12],
+                image.python,
+                human_size(image.size),
+                human_size(image.shared),
+                human_age(now - image.created),
+                "-" if image.last_used is None else human_age(now - image.last_used),
+                str(image.containers),
+                ", ".join(image.projects) or "-",
+            )
+            for image in images
+        ],
+    )
+
+
+IMAGE_COMMANDS: Final[Sequence[click.Command]] = (build, images, inspect, load, lock, prune)

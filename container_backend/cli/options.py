@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from dataclasses import fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from container_backend.config import read_config
+from container_backend.config import parse_config, read_config
 from container_backend.project import read_pairs
+from container_backend.runs import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-if TYPE_CHECKING:
-    _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+    _Command = Callable[..., None]
+    _Decorator = Callable[[_Command], _Command]
+
+_SUBMITTED: Final = {field.name for field in fields(Submission)}
 
 
 def _config(
@@ -25,7 +31,6 @@ def _config(
 def _pairs(
     _context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, str]:
-    """``name=value``, each name once."""
     try:
         return read_pairs(values)
     except ValueError as error:
@@ -35,7 +40,7 @@ def _pairs(
 def _docker_args(
     _context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> dict[str, Any]:
-    """``name=value`` or ``name``; a name given twice becomes a list."""
+    """Read ``name=value`` or ``name``; a repeated name becomes a list."""
     collected: dict[str, list[Any]] = {}
     for given in values:
         name, equals, value = given.partition("=")
@@ -45,13 +50,7 @@ def _docker_args(
     return {name: found[0] if len(found) == 1 else found for name, found in collected.items()}
 
 
-version = click.option(
-    "-v", "--version", metavar="REF", help="Branch, tag or commit, for a project from git."
-)
-
-
 def backend_config(what: str = "Backend config") -> _Decorator:
-    """``-c``; what it is, is said in the command's help."""
     return click.option(
         "-c",
         "--backend-config",
@@ -63,14 +62,12 @@ def backend_config(what: str = "Backend config") -> _Decorator:
 
 
 def parameters(what: str) -> _Decorator:
-    """``-P``; what it is, is said in the command's help."""
     return click.option(
         "-P", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs, help=what
     )
 
 
 def docker_args(what: str) -> _Decorator:
-    """``-A``; what it is, is said in the command's help."""
     return click.option(
         "-A",
         "--docker-args",
@@ -82,7 +79,34 @@ def docker_args(what: str) -> _Decorator:
     )
 
 
+def submission(command: _Command) -> _Command:
+    """Add URI, ``-e``, ``-v`` and ``-c`` to a command that takes a ``submission``.
+
+    Other options of the command that have the name of a field of Submission go into it as well.
+    """
+
+    @click.argument("uri")
+    @click.option(
+        "-e",
+        "--entry-point",
+        default="main",
+        show_default=True,
+        metavar="NAME",
+        help="Entry point to run or to build for.",
+    )
+    @click.option("-v", "--version", metavar="REF", help="Branch, tag or commit of a git project.")
+    @backend_config()
+    @wraps(command)
+    def with_submission(backend_config: dict[str, Any], **given: Any) -> None:  # noqa: ANN401
+        config = parse_config(backend_config)
+        submitted = {name: given.pop(name) for name in _SUBMITTED & given.keys()}
+        command(submission=Submission(config=config, **submitted), **given)
+
+    return with_submission
+
+
+def show(answer: object, text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(answer, indent=2) if as_json else text)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-entry_point = click.option(
-    "-e", "--entry-point", default="main", show_default=True, metavar="NAME", help="Which one."
-)

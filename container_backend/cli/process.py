@@ -1,4 +1,4 @@
-"""The command as a process of its own: quick to start and quick to leave."""
+"""The command as a process of its own: starts quickly and exits quickly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GARBAGE_THRESHOLD: Final = 100_000
 
 
 def run_program() -> None:
-    """Run the command line; does not return unless an error is to be seen with its traceback."""
+    """Run the command line and end the process; only an unexpected exception gets out."""
     gc.set_threshold(_GARBAGE_THRESHOLD, 10, 10)
     import_mlflow_lean()
     try:
@@ -31,10 +31,10 @@ def run_program() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process as the interpreter does, but keep its modules: 1.4 instead of 2.1 s of CPU."""
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as at every exit
+    """End the process without the teardown of its modules: 1.4 instead of 2.1 s of CPU."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as every exit does
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a reader that has gone
+        with contextlib.suppress(OSError, ValueError):  # the reader is gone
             stream.flush()
     os._exit(code)

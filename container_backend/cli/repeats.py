@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -12,15 +11,13 @@ import click
 from container_backend.cli import options
 from container_backend.cli.runs import complete_run
 from container_backend.errors import InvalidConfig, RunFailed
+from container_backend.machine import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.engine import EngineHost
-    from container_backend.rerun import Comparison
     from container_backend.runs import Chunk
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 
 
 def _host(
@@ -40,16 +37,18 @@ def _host(
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@options.parameters("A parameter, instead of that of RUN.")
-@options.docker_args("An argument of `docker run`, over those of RUN. May be repeated.")
-@click.option("--on", "host", metavar="HOST", callback=_host, help="An engine, as DOCKER_HOST.")
-@options.backend_config("Backend config over that of RUN")
-@click.option("--experiment-name", metavar="NAME", help="By default, that of RUN.")
-@click.option("--run-name", metavar="NAME", help="By default, that of RUN.")
-@click.option("--best-effort", is_flag=True, help="Where something is gone, take what there is.")
-@click.option("--trust", is_flag=True, help="Allow it what RUN was allowed: volumes, devices, …")
-@click.option("-d", "--detach", is_flag=True, help="Return when the program has started.")
-@_json
+@options.parameters("Value of a parameter; replaces the value of RUN.")
+@options.docker_args("Argument of `docker run`; replaces that of RUN; repeatable.")
+@click.option(
+    "--on", "host", metavar="HOST", callback=_host, help="Engine to run on, as in DOCKER_HOST."
+)
+@options.backend_config("Backend config, whose keys replace those of RUN")
+@click.option("--experiment-name", metavar="NAME", help="Default: the experiment of RUN.")
+@click.option("--run-name", metavar="NAME", help="Default: the name of RUN.")
+@click.option("--best-effort", is_flag=True, help="Replace what is gone by its current version.")
+@click.option("--trust", is_flag=True, help="Allow what RUN was allowed: volumes, devices, …")
+@click.option("-d", "--detach", is_flag=True, help="Return after the start of the program.")
+@options.as_json
 def rerun(
     run: str,
     parameters: Mapping[str, str],
@@ -63,22 +62,20 @@ def rerun(
     detach: bool,
     as_json: bool,
 ) -> None:
-    """Repeat RUN: the same image, code and parameters. Says what is the same and what is not.
+    """Repeat RUN with the same image, code and parameters, and compare both runs.
 
-    RUN is its id, or the beginning of it. Exits with 0 only if the new run finished.
+    RUN is a run id, or its beginning. Exits with 0 only if the new run finished.
     """
-    from container_backend.machine import configure_logging
     from container_backend.rerun import Again, submission_of
     from container_backend.runs import run_to_end
     from container_backend.store import Experiment
 
     configure_logging()
-    config = {**backend_config, "detach": True} if detach else backend_config
     submission = submission_of(
         run,
         Again(
             parameters=parameters,
-            config=config,
+            config={**backend_config, "detach": True} if detach else backend_config,
             docker_args=docker_args,
             host=host,
             best_effort=best_effort,
@@ -92,43 +89,39 @@ def rerun(
         started = run_to_end(submission, write=_to_standard_error if as_json else None)
     except RunFailed as error:
         if error.run_id:
-            _show(_compare(old, error.run_id), as_json=as_json)
+            _compare(old, error.run_id, as_json=as_json)
         raise
     if submission.config.detach:
         click.echo(started.run_id)
         return
-    _show(_compare(old, started.run_id), as_json=as_json)
+    _compare(old, started.run_id, as_json=as_json)
 
 
 @click.command()
 @click.argument("left", metavar="RUN", shell_complete=complete_run)
 @click.argument("right", metavar="RUN", shell_complete=complete_run)
-@_json
+@options.as_json
 def diff(left: str, right: str, as_json: bool) -> None:
     """Compare two runs: image, packages, code, parameters, metrics.
 
-    Exits with 0 if nothing differs, with 1 if something does.
+    Exits with 0 if nothing differs, otherwise with 1.
     """
-    compared = _compare(left, right)
-    _show(compared, as_json=as_json)
-    if not compared.is_same:
+    if not _compare(left, right, as_json=as_json):
         sys.exit(1)
 
 
 def _to_standard_error(chunk: Chunk) -> None:
-    """The program's output, where the answer is for a program."""
     sys.stderr.buffer.write(chunk.data)
     sys.stderr.flush()
 
 
-def _compare(left: str, right: str) -> Comparison:
+def _compare(left: str, right: str, *, as_json: bool) -> bool:
+    """Show the comparison of two runs; true if nothing differs."""
     from container_backend.rerun import compare, facts_of, find_run
 
-    return compare(*(facts_of(find_run(run)) for run in (left, right)))
-
-
-def _show(compared: Comparison, *, as_json: bool) -> None:
-    click.echo(json.dumps(compared.as_json(), indent=2) if as_json else compared.as_text())
+    compared = compare(*(facts_of(find_run(run)) for run in (left, right)))
+    options.show(compared.as_json(), compared.as_text(), as_json=as_json)
+    return compared.is_same
 
 
 RERUN_COMMANDS: Final = (rerun, diff)

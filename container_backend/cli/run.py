@@ -2,67 +2,63 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from container_backend import api
-from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS
+from container_backend.api import DOCKER, MLFLOW_ENV_MANAGERS, run_with_mlflow
 from container_backend.cli import options
-from container_backend.config import parse_config
+from container_backend.machine import configure_logging
 
 if TYPE_CHECKING:
-    from container_backend.runs import DryRun
+    from container_backend.runs import DryRun, Submission
 
 
 @click.command()
-@click.argument("uri")
-@options.entry_point
-@options.parameters(
-    "A parameter. One that the entry point does not declare is passed as --NAME VALUE."
+@options.submission
+@options.parameters("Value of a parameter; an undeclared one is passed on as --NAME VALUE.")
+@options.docker_args("Argument of `docker run`, e.g. -A gpus=all -A memory=4g; repeatable.")
+@click.option(
+    "--experiment-name",
+    envvar="MLFLOW_EXPERIMENT_NAME",
+    metavar="NAME",
+    help="Experiment of the run; created if it is missing.",
 )
-@options.docker_args("An argument of `docker run`, e.g. -A gpus=all -A memory=4g. May be repeated.")
-@click.option("--experiment-name", envvar="MLFLOW_EXPERIMENT_NAME", metavar="NAME")
-@click.option("--experiment-id", envvar="MLFLOW_EXPERIMENT_ID", metavar="ID")
-@click.option("--run-name", metavar="NAME", help="A name for the run.")
-@options.version
-@options.backend_config()
+@click.option(
+    "--experiment-id",
+    envvar="MLFLOW_EXPERIMENT_ID",
+    metavar="ID",
+    help="Experiment of the run, by id.",
+)
+@click.option("--run-name", metavar="NAME", help="Name of the run.")
 @click.option(
     "--storage-dir",
     metavar="FOLDER",
-    help="Where files of path parameters are downloaded to; by default, somewhere temporary.",
+    help="Folder for the downloads of path parameters; default: a temporary folder.",
 )
 @click.option(
-    "--build-image", is_flag=True, help="With docker_env: make an image with the code in it."
+    "--build-image", is_flag=True, help="With docker_env: build an image that contains the code."
 )
 @click.option(
     "--env-manager",
     type=click.Choice([DOCKER, *MLFLOW_ENV_MANAGERS]),
     default=DOCKER,
     show_default=True,
-    help="docker, or one of MLflow's own, which MLflow then runs on this machine.",
+    help="With another value than docker, MLflow runs the project on this machine.",
 )
 @click.option(
     "-d",
     "--detach",
     is_flag=True,
-    help="Return when the program has started, and print the run's id; it goes on by itself.",
+    help="Print the run's id after the start, and return; the run continues.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen; do nothing.")
 @options.as_json
 def run(
-    uri: str,
-    entry_point: str,
-    parameters: dict[str, str],
-    docker_args: dict[str, Any],
+    submission: Submission,
     experiment_name: str | None,
     experiment_id: str | None,
-    run_name: str | None,
-    version: str | None,
-    backend_config: dict[str, Any],
-    storage_dir: str | None,
-    build_image: bool,
     env_manager: str,
     detach: bool,
     dry_run: bool,
@@ -79,50 +75,27 @@ def run(
     if (dry_run or detach) and env_manager != DOCKER:
         option = "--dry-run" if dry_run else "--detach"
         raise click.UsageError(f"{option} goes with --env-manager {DOCKER}.")
-    config = parse_config({**backend_config, "detach": True} if detach else backend_config)
-    if env_manager != DOCKER:
-        api.run(
-            env_manager=env_manager,
-            uri=uri,
-            entry_point=entry_point,
-            version=version,
-            parameters=parameters,
-            docker_args=docker_args,
-            experiment_name=experiment_name,
-            experiment_id=experiment_id,
-            run_name=run_name,
-            storage_dir=storage_dir,
-            build_image=build_image,
-        )
-        return
-    from container_backend.machine import configure_logging
-    from container_backend.runs import Submission
     from container_backend.store import Experiment
 
-    configure_logging()
-    submission = Submission(
-        uri=uri,
-        entry_point=entry_point,
-        parameters=parameters,
-        version=version,
-        config=config,
-        docker_args=docker_args,
-        experiment=Experiment(experiment_id, experiment_name),
-        run_name=run_name,
-        storage_dir=storage_dir,
-        build_image=build_image,
-    )
-    if not dry_run:
-        from container_backend.runs import run_to_end
-
-        started = run_to_end(submission)
-        if config.detach:
-            click.echo(started.run_id)
+    submission = replace(submission, experiment=Experiment(experiment_id, experiment_name))
+    if env_manager != DOCKER:
+        run_with_mlflow(env_manager, submission)
         return
-    from container_backend.runs import preview as plan
+    if detach:
+        config = submission.config.model_copy(update={"detach": True})
+        submission = replace(submission, config=config)
+    configure_logging()
+    if dry_run:
+        from container_backend.runs import preview
 
-    planned = plan(submission)
-    click.echo(json.dumps(_as_dict(planned), indent=2) if as_json else _as_text(planned))
+        planned = preview(submission)
+        options.show(_as_dict(planned), _as_text(planned), as_json=as_json)
+        return
+    from container_backend.runs import run_to_end
+
+    started = run_to_end(submission)
+    if submission.config.detach:
+        click.echo(started.run_id)
 
 
 def _as_dict(planned: DryRun) -> dict[str, Any]:
@@ -131,7 +104,7 @@ def _as_dict(planned: DryRun) -> dict[str, Any]:
     image = planned.image
     answer: dict[str, Any] = {"image_exists": planned.is_there}
     if isinstance(image, ReadyImage):
-        answer |= {"image": image.reference}
+        answer["image"] = image.reference
     else:
         answer |= {
             "dockerfile": image.dockerfile,
@@ -148,15 +121,15 @@ def _as_dict(planned: DryRun) -> dict[str, Any]:
 
 
 def _as_text(planned: DryRun) -> str:
-    said = _as_dict(planned)
-    missing = "to be built" if "dockerfile" in said else "to be pulled"
+    answer = _as_dict(planned)
+    is_built = "dockerfile" in answer
     parts = []
-    if "dockerfile" in said:
-        parts += ["# Dockerfile", said["dockerfile"].rstrip(), ""]
-        parts += ["# Environment hash", said["environment_hash"], ""]
-        parts += ["# Packages, by the layer that each goes into"]
-        parts += [f"{layer}: {', '.join(packages)}" for layer, packages in said["layers"].items()]
-        parts += [""] if said["layers"] else ["none", ""]
-    parts += [f"# Image ({'there already' if planned.is_there else missing})", said["image"], ""]
+    if is_built:
+        layers = [f"{layer}: {', '.join(names)}" for layer, names in answer["layers"].items()]
+        parts += ["# Dockerfile", answer["dockerfile"].rstrip(), ""]
+        parts += ["# Environment hash", answer["environment_hash"], ""]
+        parts += ["# Packages by layer", *(layers or ["none"]), ""]
+    state = "exists" if planned.is_there else "to be built" if is_built else "to be pulled"
+    parts += [f"# Image ({state})", answer["image"], ""]
     parts += ["# Container (the project's files are copied into it before it starts)"]
-    return "\n".join([*parts, said["container"]])
+    return "\n".join([*parts, answer["container"]])

@@ -1,8 +1,7 @@
-"""The commands for runs that were started before: ``ps``, ``status``, ``logs``, ``wait`` and more."""
+"""The commands on existing runs: ps, status, logs, wait, cancel, supervise."""
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from container_backend.machine import human_age, human_size, submission_in, table
+from container_backend.cli import options
+from container_backend.machine import configure_logging, human_age, human_size, submission_in, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def complete_run(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """The ids of the runs that have a container; none where there is no engine to ask."""
+    """The ids of the runs that have a container; none without an engine."""
     from container_backend import labels_and_tags
     from container_backend.engine import connect
     from container_backend.errors import EngineUnavailable
@@ -56,13 +56,11 @@ def _since(_context: click.Context, parameter: click.Parameter, value: str | Non
 
 
 _run = click.argument("run", shell_complete=complete_run)
-_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 
 def _prepared() -> Engine:
-    """An engine, and a supervisor where one is needed."""
+    """An engine; its supervisor runs if there are unfinished runs."""
     from container_backend.engine import connect
-    from container_backend.machine import configure_logging
     from container_backend.runs import ensure_supervisor, ledger_of
 
     configure_logging()
@@ -79,67 +77,62 @@ def _find(engine: Engine, run: str) -> RunContainer | None:
 
 
 @click.command()
-@click.option("-a", "--all", "ended", is_flag=True, help="Also those whose program has ended.")
-@_json
+@click.option("-a", "--all", "ended", is_flag=True, help="Also runs whose program has ended.")
+@options.as_json
 def ps(ended: bool, as_json: bool) -> None:
     """List the runs that have a container on the engine.
 
-    A run's container goes when the run has ended, unless the backend config says `keep`; what
-    became of the run is said by `container-backend status`.
+    The container of an ended run is removed, unless the backend config says `keep`.
+    `container-backend status RUN` shows every run.
     """
     from container_backend.runs import list_runs
 
     with closing(_prepared()) as engine:
         found = list_runs(engine, ended=ended)
-    if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], indent=2))
-    elif found:
-        click.echo(run_table(found))
-    elif ended:
-        click.echo("No run has a container on the engine.", err=True)
-    else:
-        click.echo("No run is going on.", err=True)
+    if found or as_json:
+        options.show([each.as_json() for each in found], run_table(found), as_json=as_json)
+        return
+    message = "No run has a container on the engine." if ended else "No run is active."
+    click.echo(message, err=True)
 
 
 @click.command()
 @_run
-@_json
+@options.as_json
 def status(run: str, as_json: bool) -> None:
-    """Say how RUN is, and why. RUN is its id, or the beginning of it."""
+    """Show the status of RUN and the reason. RUN is a run id, or its beginning."""
     from container_backend.runs import status_of
 
     with closing(_prepared()) as engine:
         found = status_of(engine, run)
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-        return
     width = max(map(len, found))
-    for name, value in found.items():
-        if value not in {None, ""}:
-            click.echo(f"{name.replace('_', ' '):{width}}  {value}")
+    lines = [
+        f"{name.replace('_', ' '):{width}}  {value}"
+        for name, value in found.items()
+        if value not in {None, ""}
+    ]
+    options.show(found, "\n".join(lines), as_json=as_json)
 
 
 @click.command()
 @_run
-@click.option("-f", "--follow", is_flag=True, help="Go on until the program ends.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the program ends.")
 @click.option(
     "--since",
     metavar="TIME",
     callback=_since,
-    help="Only what was written since then, e.g. 10m (ago), or 2026-01-31T12:00.",
+    help="Only output since TIME: 10m (ago), or 2026-01-31T12:00.",
 )
-@click.option(
-    "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only so many at the end."
-)
+@click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last LINES.")
 def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
-    """Print what the program of RUN has written. RUN is its id, or the beginning of it.
+    """Print the output of the program of RUN. RUN is a run id, or its beginning.
 
-    While there is a container, that is the engine's log; afterwards, the run's artifact.
+    The output comes from the container; after its removal, from the run's artifacts.
     """
     try:
         _print_logs(run, follow=follow, since=since, tail=tail)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.exit(1)
 
 
@@ -151,7 +144,7 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
         found = _find(engine, run)
         if found is not None:
             write = console()
-            with suppress(NotThere):  # its run has ended just now
+            with suppress(NotThere):  # the run has just ended
                 for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                     write(chunk)
                 return
@@ -164,10 +157,9 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
 @click.command()
 @_run
 def wait(run: str) -> None:
-    """Wait for the end of RUN, and exit as the command that runs it does.
+    """Wait for the end of RUN: exit with 0 if it finished, 1 if it failed, 130 if cancelled.
 
-    RUN is its id, or the beginning of it. 0 when it finished, 1 when it failed, 130 when it was
-    cancelled.
+    RUN is a run id, or its beginning.
     """
     from container_backend.runs import attach
 
@@ -181,12 +173,12 @@ def wait(run: str) -> None:
     "--grace",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long it has until SIGKILL; by default, what the backend config said.",
+    help="Time until SIGKILL; default: that of the backend config.",
 )
 def cancel(run: str, grace: float | None) -> None:
-    """Have the program of RUN stop. Returns when the run has ended.
+    """Stop the program of RUN, and return when the run has ended.
 
-    RUN is its id, or the beginning of it.
+    RUN is a run id, or its beginning.
     """
     from container_backend.container import cancel_program
 
@@ -197,25 +189,23 @@ def cancel(run: str, grace: float | None) -> None:
 
     attached = attach(run)
     attached.wait()
-    if not stopped:
-        click.echo(f"Run {attached.run_id} had ended already: {attached.get_status()}.", err=True)
-        return
-    click.echo(f"Run {attached.run_id}: {attached.get_status()}.", err=True)
+    before = "" if stopped else " had ended already"
+    click.echo(f"Run {attached.run_id}{before}: {attached.get_status()}.", err=True)
 
 
 @click.command()
-@click.option("--until-idle", is_flag=True, help="End when there is nothing left to do.")
+@click.option("--until-idle", is_flag=True, help="End when no run is left.")
 def supervise(until_idle: bool) -> None:
-    """Finish runs whose command is gone, in the foreground, e.g. as a service of systemd.
+    """Run the supervisor in the foreground, e.g. as a service of systemd.
 
-    Without it, every run has one started in the background, which ends by itself.
+    The supervisor finishes runs whose client is gone. Each run starts one in the background
+    if none runs.
     """
     from container_backend.runs import supervise_until_stopped
 
     supervise_until_stopped(stays=not until_idle)
 
 
-RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)
 _SHORT_ID: Final = 12
 
 
@@ -224,7 +214,6 @@ def _age(seconds: float) -> str:
 
 
 def run_table(runs: Sequence[ListedRun]) -> str:
-    """A line for each run."""
     head = ("RUN", "EXPERIMENT", "PROJECT", "ENTRY POINT", "IMAGE", "STATE", "AGE", "CPU", "MEMORY")
     return table(
         head,
@@ -243,3 +232,6 @@ def run_table(runs: Sequence[ListedRun]) -> str:
             for run in runs
         ],
     )
+
+
+RUN_COMMANDS: Final = (ps, status, logs, wait, cancel, supervise)

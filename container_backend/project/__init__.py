@@ -1,8 +1,8 @@
-"""The project as it is on disk: fetched, read, checked, and packed for a container.
+"""The project on disk: fetched, read, checked, and packed for a container.
 
-`MLproject`, entry points, parameters, the command line, and the code as an archive. Modules
-named in `share/runner_files.py` are copied into project images word for word; other rooms use
-this door. This room knows no engine and no tracking store.
+`MLproject`, entry points, parameters, the command line, and the code as an archive. The modules
+that `share/runner_files.py` names are copied into project images; other rooms use this door.
+This room knows no engine and no tracking store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The address of a project, taken apart by the rules of ``mlflow.projects.utils``. Pure."""
+"""Parse the address of a project by the rules of ``mlflow.projects.utils``. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from container_backend.errors import InvalidProject
 
-# What can only be an address: `https://…`, `ssh://…`, `git@host:user/project.git`.
+# `https://…`, `ssh://…`, `git@host:user/project.git`: an address, never a path.
 _ADDRESS: Final = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://|[^/\\\s]+@[^/\\\s]+:", re.IGNORECASE)
 _FILE: Final = re.compile(r"file://.")
 _ZIP: Final = re.compile(r".+\.zip$")
@@ -18,11 +18,11 @@ _ZIP: Final = re.compile(r".+\.zip$")
 
 @dataclass(frozen=True)
 class Address:
-    """Where a project is.
+    """The address of a project.
 
     Attributes:
-        location: A folder, a file, ``file://``, git or HTTP address.
-        subdirectory: Of the project in it; empty for all of it.
+        location: A path, or a ``file://``, git or HTTP address.
+        subdirectory: The project's folder at the location; empty for the location itself.
     """
 
     location: str
@@ -30,34 +30,34 @@ class Address:
 
     @property
     def path(self) -> Path:
-        """The location on this machine; missing for an address of elsewhere."""
+        """The location as a path; a missing one for a remote address."""
         return Path(file_path(self.location))
 
     @property
     def is_zip(self) -> bool:
-        """True for a zip file, by its name."""
+        """True if the name is that of a zip file."""
         return _ZIP.match(self.location) is not None
 
     @property
     def is_elsewhere(self) -> bool:
-        """True for what can be no path of this machine."""
+        """True for a remote address."""
         return _ADDRESS.match(self.location) is not None
 
 
 def parse_address(uri: str) -> Address:
-    """Split the text that a user gives for a project.
+    """Split an address into location and subdirectory.
 
     Raises:
-        InvalidProject: The subdirectory has a dot in it, which MLflow refuses.
+        InvalidProject: The subdirectory contains a dot, which MLflow refuses.
     """
     location, _, subdirectory = uri.strip("'\"").partition("#")
     if "." in subdirectory:
-        raise InvalidProject(f"The subdirectory '{subdirectory}' of '{uri}' has a '.' in it.")
+        raise InvalidProject(f"The subdirectory '{subdirectory}' of '{uri}' contains a '.'.")
     return Address(location, subdirectory)
 
 
 def file_path(location: str) -> str:
-    """The path of a ``file://`` address; everything else as it is."""
+    """The path of a ``file://`` address; another location is returned unchanged."""
     if not _FILE.match(location):
         return location
     parts = urlsplit(location)
@@ -65,5 +65,5 @@ def file_path(location: str) -> str:
 
 
 def is_git_address(uri: str) -> bool:
-    """Whether a text can only be the address of a project elsewhere, and not an option of git's."""
+    """True for a remote address that git does not take for an option."""
     return _ADDRESS.match(uri) is not None and not uri.startswith("-")

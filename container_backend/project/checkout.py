@@ -1,4 +1,4 @@
-"""The commit, the address and the branch that MLflow writes down of a project's repository."""
+"""The commit, address and branch of a project's repository, for MLflow's tags."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _logger = logging.getLogger(__package__)
 
 @dataclass(frozen=True)
 class Checkout:
-    """What a repository has checked out, as MLflow's tags say it.
+    """The state of a repository for MLflow's tags.
 
     Attributes:
-        commit: Empty where there is none, or git ignores the folder.
-        address: Of its first remote, without credentials; empty where it has none.
-        is_branch: Whether the version that was asked for is a branch.
+        commit: Empty if there is no commit, or git ignores the project's folder.
+        address: The address of the first remote, without credentials; empty without remotes.
+        is_branch: True if the requested version is a branch.
     """
 
     commit: str = ""
@@ -36,12 +36,12 @@ class Checkout:
 def read_checkout(
     repository: Repository | None, directory: Path, version: str | None = None
 ) -> Checkout:
-    """What MLflow writes down of a project's repository; nothing where git does not tell.
+    """Ask git for commit, address and branch; they are empty if git fails.
 
     Args:
-        repository: Which has the folder in its work tree.
-        directory: Resolved.
-        version: That was asked for.
+        repository: The repository that has the folder in its work tree.
+        directory: The project's folder, resolved.
+        version: The requested version.
     """
     if repository is None:
         return Checkout()
@@ -61,19 +61,19 @@ def read_checkout(
                 bool(version and view.tells("rev-parse", "--verify", "--quiet", branch)),
             )
     except GitError as error:
-        _logger.debug("git does not tell of '%s': %s", directory, error)
+        _logger.debug("git failed in '%s': %s", directory, error)
         return Checkout()
 
 
 def source_name(uri: str) -> str:
-    """What MLflow writes down as a project's source: ``file://REPOSITORY#SUBDIRECTORY``.
+    """The source name of a project in MLflow: ``file://REPOSITORY#SUBDIRECTORY``.
 
-    The path of a folder in no repository and of a zip file; everything else as it was given.
+    A folder without repository and a zip file are named by their path; other addresses stay.
     """
     path = file_path(uri)
     if not Path(path).exists():
         return uri
-    folder = Path(os.path.abspath(path))  # noqa: PTH100 without following links, as MLflow
+    folder = Path(os.path.abspath(path))  # noqa: PTH100 links stay, as in MLflow
     repository = find_repository(folder) if folder.is_dir() and "#" not in path else None
     if repository is None:
         return str(folder)

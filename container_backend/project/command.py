@@ -1,4 +1,4 @@
-"""An entry point and values for its parameters → the command line of a run.
+"""Compute the command line of a run from an entry point and values of its parameters.
 
 Part of project images: see :mod:`container_backend.project.entry_points`.
 """
@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from container_backend.errors import InvalidProject
+from container_backend.masking import without_credentials
 from container_backend.project.parameters import TYPES, Parameter, is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from container_backend.project.entry_points import EntryPoint, Project
 
 _logger = logging.getLogger(__package__)
-# MAX_ARG_STRLEN of Linux, with the NUL at the end: https://man7.org/linux/man-pages/man2/execve.2.html
+# MAX_ARG_STRLEN of Linux, including the final NUL: https://man7.org/linux/man-pages/man2/execve.2.html
 _MOST_ARGUMENT_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True)
 class Download:
-    """Something that a program is handed as a file, and that has to be fetched first."""
+    """A file to download before the program starts, for a parameter of type path."""
 
     parameter: str
     uri: str
@@ -37,13 +38,13 @@ class Download:
 
 @dataclass(frozen=True)
 class Command:
-    """What is run, and what of it is worth writing down.
+    """The command of a run.
 
     Attributes:
-        line: For a POSIX shell, every value quoted.
-        parameters: Name → value as given, for the run's record.
-        paths: Files and folders of this machine that the program is handed, absolute.
-        downloads: Those of ``paths`` that are not there yet.
+        line: A line for a POSIX shell, with all values quoted.
+        parameters: Name → value as given, for the record of the run.
+        paths: Absolute paths of the files and folders that the program gets.
+        downloads: The files of ``paths`` that must be downloaded first.
     """
 
     line: str
@@ -55,33 +56,30 @@ class Command:
 def compute_command(
     project: Project, entry_point: EntryPoint, values: Mapping[str, object], storage: Path
 ) -> Command:
-    """Fill the holes of an entry point's command; append values it does not declare.
+    """Replace the placeholders of a command by values, and append values of undeclared parameters.
 
     The rules are those of ``mlflow.projects._project_spec.EntryPoint.compute_command``: declared
-    values are quoted for a shell and put in place of ``{name}``, all others are appended as
-    ``--name value``. Unlike there, values are checked against their types.
+    values are quoted for a shell and replace ``{name}``; other values are appended as
+    ``--name value``. Unlike MLflow, values are checked against their types.
 
     Args:
-        project: For messages.
-        entry_point: Whose command.
-        values: As the caller gave them.
-        storage: Where files of addresses will be downloaded to.
+        storage: The folder for downloads.
 
     Raises:
-        InvalidProject: Values are missing, wrong or cannot be passed on (all of them are named),
-            or the command names a parameter that is not declared.
+        InvalidProject: Values are missing, wrong or cannot be passed on (the message names all),
+            or the command uses an undeclared parameter.
     """
     where = f"{project.where}, entry point '{entry_point.name}'"
     given = {str(name): str(value) for name, value in values.items()}
     problems = [
-        f"the value of '{name}' contains a NUL character, which no program can be passed"
+        f"the value of '{name}' contains a NUL character, which no program can receive"
         for name, value in given.items()
         if "\0" in name + value
     ]
-    handed: dict[str, str] = {}
+    passed: dict[str, str] = {}
     for name, parameter in entry_point.parameters.items():
         try:
-            handed[name] = _value(where, parameter, given.get(name))
+            passed[name] = _value(where, parameter, given.get(name))
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -92,10 +90,10 @@ def compute_command(
         ]
         advice = "Give " + " ".join(f"-P {name}=…" for name in missing) + "."
         raise InvalidProject(f"{where}: {'; '.join(problems)}.", remedy=advice if missing else None)
-    paths, downloads = _files(entry_point, handed, storage)
-    handed.update({name: str(path) for name, path in paths.items()})
-    extra = {name: value for name, value in given.items() if name not in handed}
-    words = [_fill(where, entry_point.command, handed)]
+    paths, downloads = _files(entry_point, passed, storage)
+    passed.update({name: str(path) for name, path in paths.items()})
+    extra = {name: value for name, value in given.items() if name not in passed}
+    words = [_fill(where, entry_point.command, passed)]
     words += [f"--{shlex.quote(name)} {shlex.quote(value)}" for name, value in extra.items()]
     logged = {
         name: given.get(name, str(parameter.default))
@@ -107,64 +105,71 @@ def compute_command(
 
 
 def check_size(where: str, what: str, text: str) -> None:
-    """Refuse an argument or a variable that no program can be started with.
+    """Check the size of an argument or a variable.
 
     Raises:
-        InvalidProject: It is longer than Linux takes.
+        InvalidProject: The text is longer than Linux allows.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size >= _MOST_ARGUMENT_BYTES:
         raise InvalidProject(
-            f"{where}: {what} has {size} bytes; a program can be handed "
-            f"{_MOST_ARGUMENT_BYTES - 1} at the most.",
-            remedy="Write the value to a file, and hand that over as a parameter of type path.",
+            f"{where}: {what} has {size} bytes; a program can receive at most "
+            f"{_MOST_ARGUMENT_BYTES - 1}.",
+            remedy="Write the value to a file, and pass the file as a parameter of type path.",
         )
+
+
+def download_files(downloads: Iterable[Download], download: Callable[[Download], object]) -> None:
+    """Download files with a function that may raise any error.
+
+    Raises:
+        InvalidProject: A file cannot be downloaded.
+    """
+    for wanted in downloads:
+        address = without_credentials(wanted.uri)
+        where = f"The parameter '{wanted.parameter}' names '{address}'"
+        _logger.info("=== Downloading %s ===", address)
+        try:
+            download(wanted)
+        except Exception as error:
+            raise InvalidProject(f"{where}, which cannot be downloaded: {error}") from error
+        if not wanted.target.exists():
+            raise InvalidProject(f"{where}, but the download has no file of that name.")
 
 
 def _value(where: str, parameter: Parameter, given: str | None) -> str:
-    """What the program is handed. A default that does not fit its type is let pass, as by MLflow."""
-    if not parameter.is_known_type:
-        _logger.warning(
-            "%s: the type '%s' of parameter '%s' is not known and treated as string; known: %s",
-            where,
-            parameter.type,
-            parameter.name,
-            ", ".join(TYPES),
-        )
+    """The value for the program; a default of the wrong type is only logged, as MLflow accepts it."""
+    shown = f"parameter '{parameter.name}' ({parameter.type})"
+    if parameter.type not in TYPES:
+        unknown = f"the type '{parameter.type}' of parameter '{parameter.name}'"
+        known = ", ".join(TYPES)
+        _logger.warning("%s: %s is unknown and treated as string; known: %s", where, unknown, known)
     if given is not None:
         try:
             return parameter.read(given)
         except ValueError as error:
-            shown = "" if parameter.kind == "path" and given else f", not '{given}'"
-            raise ValueError(
-                f"the parameter '{parameter.name}' ({parameter.type}) {error}{shown}"
-            ) from None
+            instead = "" if parameter.type == "path" and given else f", not '{given}'"
+            raise ValueError(f"the {shown} {error}{instead}") from None
     if parameter.default is None:
-        raise ValueError(f"no value for the parameter '{parameter.name}' ({parameter.type})")
+        raise ValueError(f"no value for the {shown}")
     try:
-        parameter.read(parameter.default)
+        read = parameter.read(parameter.default)
     except ValueError as error:
-        _logger.warning(
-            "%s: the default of parameter '%s' (%s) is '%s', but it %s",
-            where,
-            parameter.name,
-            parameter.type,
-            parameter.default,
-            error,
-        )
-        return parameter.default
-    return parameter.read(parameter.default) if parameter.kind == "path" else parameter.default
+        default = parameter.default
+        _logger.warning("%s: the default of %s is '%s', but it %s", where, shown, default, error)
+        return default
+    return read if parameter.type == "path" else parameter.default
 
 
 def _files(
-    entry_point: EntryPoint, handed: Mapping[str, str], storage: Path
+    entry_point: EntryPoint, passed: Mapping[str, str], storage: Path
 ) -> tuple[dict[str, Path], tuple[Download, ...]]:
-    """Where the program finds the files that it is handed; name → path."""
+    """The paths of the files for the program by parameter, and the downloads."""
     paths: dict[str, Path] = {}
     downloads: list[Download] = []
     for name, parameter in entry_point.parameters.items():
-        value = handed[name]
-        if parameter.kind != "path":
+        value = passed[name]
+        if parameter.type != "path":
             continue
         if is_address(value):
             paths[name] = storage / f"param_{len(downloads)}" / _file_name(value)
@@ -175,7 +180,7 @@ def _files(
 
 
 def _file_name(address: str) -> str:
-    """A single part of a path: the project chooses the address, and must not choose the folder."""
+    """The last part of an address: the project must not choose the folder of a download."""
     last = PurePosixPath(unquote(urlsplit(address).path)).name
     return last if last not in {"", ".."} else "download"
 

@@ -1,4 +1,4 @@
-"""Paths in the entry points of a project that is not trusted stay inside of the project."""
+"""Keep the paths of an untrusted project inside the project's folder."""
 
 from __future__ import annotations
 
@@ -23,35 +23,32 @@ def confine_paths(
     typed: Container[str],
     permissions: Permissions,
 ) -> EntryPoint:
-    """Refuse paths of this machine that the user did not type.
+    """Refuse paths outside the project that the user did not type.
 
     Args:
-        project: Whose entry point.
-        entry_point: As declared.
-        values: Of its parameters.
-        typed: Names of those that the user typed for this run.
-        permissions: Of the project.
+        values: The values of the parameters by name.
+        typed: The names of the parameters that the user typed for this run.
 
     Returns:
-        The entry point. A path inside of the project is text there: the program finds the file in
-        its own folder, and a file of that name in the user's current folder is not meant.
+        The entry point, in which paths inside the project have the type string: they mean files
+        in the program's folder, and not in the user's current folder.
 
     Raises:
-        InvalidProject: A default or a recorded value is a path outside of the project.
+        InvalidProject: A default or a recorded value is a path outside the project.
     """
     if permissions.trusted:
         return entry_point
     parameters = dict(entry_point.parameters)
     for name, parameter in entry_point.parameters.items():
         value = values.get(name, parameter.default)
-        if parameter.kind != "path" or name in typed or value is None or is_address(str(value)):
+        if parameter.type != "path" or name in typed or value is None or is_address(str(value)):
             continue
         if not _is_inside(project.directory, str(value)):
             key = f"entry_points.{entry_point.name}.parameters.{name}"
             raise InvalidProject(
                 f"{project.where}, key '{key}{'' if name in values else '.default'}': "
-                f"{permissions.reason}, and names '{value}', which is outside of it.",
-                remedy=f"Give a path that it may see: -P {name}=PATH. {permissions.remedy}",
+                f"{permissions.reason}, and names '{value}', which is outside the project.",
+                remedy=f"Give a path yourself: -P {name}=PATH. {permissions.remedy}",
             )
         parameters[name] = replace(parameter, type="string")
     return replace(entry_point, parameters=parameters)
@@ -62,5 +59,5 @@ def _is_inside(directory: Path, text: str) -> bool:
         return False
     try:
         return local_path(text, directory).resolve().is_relative_to(directory)
-    except (ValueError, OSError, RuntimeError):  # a NUL character, links in a circle
+    except (ValueError, OSError, RuntimeError):  # a NUL character, a loop of links
         return False

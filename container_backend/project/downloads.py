@@ -1,8 +1,7 @@
-"""Files that a program is handed by address: fetched to this machine before its run."""
+"""Download the files of path parameters to this machine, before the run."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 import uuid
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from container_backend.errors import InvalidProject
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
-from container_backend.masking import without_credentials
+from container_backend.project.command import download_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,13 +19,12 @@ if TYPE_CHECKING:
 
     from container_backend.project.command import Download
 
-_logger = logging.getLogger(__package__)
 _CHUNK_BYTES: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
 
 
 def choose_storage(storage_dir: str | None) -> Path:
-    """A folder for one run, which is not there yet."""
+    """The path of a new folder for one run."""
     parent = Path(storage_dir).expanduser().absolute() if storage_dir else tempfile.gettempdir()
     return Path(parent) / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex[:12]}"
 
@@ -38,52 +35,37 @@ def fetch_files(
     needed: ExitStack,
     download: Callable[[str, Path], object],
 ) -> None:
-    """Fetch files.
+    """Download files.
 
     Args:
-        downloads: What to fetch, and where to.
-        storage: The folder that all of them are in.
-        needed: Removes it when it is closed.
-        download: Takes an address that is not HTTP's and the folder that its file goes into.
+        storage: The folder of all targets.
+        needed: Removes the folder when it is closed.
+        download: Downloads from an address without HTTP into a folder.
 
     Raises:
-        InvalidProject: One cannot be fetched.
+        InvalidProject: A file cannot be downloaded.
     """
-    if downloads:
-        needed.callback(shutil.rmtree, storage, ignore_errors=True)
-    for wanted in downloads:
-        _logger.info("=== Downloading %s ===", without_credentials(wanted.uri))
-        _fetch(wanted, download)
 
-
-def _fetch(wanted: Download, download: Callable[[str, Path], object]) -> None:
-    """Readable for all users: the program may run as another one."""
-    try:
+    def fetch(wanted: Download) -> None:
+        # Readable for all users: the program may run as another user.
         for folder in (wanted.target.parent.parent, wanted.target.parent):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if wanted.uri.startswith(("http://", "https://")):
             download_over_http(wanted.uri, wanted.target)
         else:
             download(wanted.uri, wanted.target.parent)
-    except Exception as error:
-        # Each of MLflow's stores raises its own kind.
-        raise InvalidProject(
-            f"The parameter '{wanted.parameter}' names '{without_credentials(wanted.uri)}', "
-            f"which cannot be downloaded: {error}"
-        ) from error
-    if not wanted.target.exists():
-        raise InvalidProject(
-            f"The parameter '{wanted.parameter}' names '{without_credentials(wanted.uri)}', "
-            "but nothing of that name was downloaded."
-        )
+
+    if downloads:
+        needed.callback(shutil.rmtree, storage, ignore_errors=True)
+    download_files(downloads, fetch)
 
 
 def download_over_http(uri: str, target: Path) -> None:
-    """Write a file.
+    """Download a file.
 
     Raises:
         requests.RequestException: The server refuses, or does not answer.
-        OSError: The disk does not take it.
+        OSError: The file cannot be written.
     """
     with requests.get(uri, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
         answer.raise_for_status()

@@ -1,6 +1,7 @@
-"""Entry points: commands with holes, and the project that they belong to.
+"""Entry points, and the project that declares them.
 
-Part of project images, with what it imports: the standard library of Python 3.8 and nothing else.
+Project images contain this module: it imports only the standard library of Python 3.8 and modules
+of which the same holds.
 """
 
 from __future__ import annotations
@@ -17,21 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MAIN: Final = "main"
-# What runs a file that is named as entry point without being declared as one.
+# Interpreters of files that are run without a declared entry point.
 # https://mlflow.org/docs/latest/ml/projects/#directory
 _INTERPRETERS: Final = {".py": "python", ".sh": "bash"}
 
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """A command with holes: ``{name}`` stands for the value of a parameter.
+    """A command and its parameters.
 
     Attributes:
-        name: As declared, or the name of a file.
-        command: For a shell.
-        parameters: By name.
-        environment: As that of a project; comes before it.
-        description: For people.
+        name: The declared name, or the name of a file.
+        command: A shell command in which ``{name}`` stands for the value of a parameter.
+        environment: The environment keys; they replace those of the project.
     """
 
     name: str
@@ -46,12 +45,10 @@ class Project:
     """A project as its MLproject file describes it; without one, a folder of scripts.
 
     Attributes:
-        name: As declared, or None.
         directory: Absolute path of the folder with the code.
         file: The MLproject file, or None.
-        entry_points: By name.
-        environment: What the keys ``python_env``, ``conda_env`` and ``docker_env`` say, unread.
-        address: Of the image that it was read from; empty for one of files.
+        environment: The raw values of ``python_env``, ``conda_env`` and ``docker_env``.
+        address: The image that the project was read from; empty for a folder.
     """
 
     name: str | None
@@ -63,14 +60,14 @@ class Project:
 
     @property
     def where(self) -> str:
-        """What messages call it: where its entry points are written down."""
+        """The name of the project in messages: its image, file or folder."""
         return self.address or str(self.file or self.directory)
 
     def entry_point(self, name: str) -> EntryPoint:
-        """The entry point of a name: a declared one, or a ``.py`` or ``.sh`` file.
+        """Find a declared entry point, or a ``.py`` or ``.sh`` file.
 
         Raises:
-            InvalidProject: Neither.
+            InvalidProject: There is neither.
         """
         if name in self.entry_points:
             return self.entry_points[name]
@@ -83,11 +80,11 @@ class Project:
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InvalidProject(
             f"{self.where}: there is no entry point '{name}', and no .py or .sh file of that name.",
-            remedy=(f"Declared entry points: {known}.{hint}" if known else "None are declared."),
+            remedy=f"Declared entry points: {known or 'none'}.{hint}",
         )
 
     def interpreter_of(self, name: str) -> str | None:
-        """What runs a script of the project; None for what is none."""
+        """The interpreter of a script; None if the project has no such script."""
         interpreter = _INTERPRETERS.get(Path(name).suffix)
         file = (self.directory / name).resolve()
         is_script = interpreter and file.is_file() and self.directory in file.parents
@@ -95,7 +92,7 @@ class Project:
 
 
 def as_mapping(project: Project) -> dict[str, Any]:
-    """Name and entry points as an MLproject file would say them, without environments."""
+    """Name and entry points in the form of an MLproject file, without environments."""
     return {
         "name": project.name,
         "entry_points": {
@@ -117,30 +114,20 @@ def as_mapping(project: Project) -> dict[str, Any]:
 
 
 def from_mapping(content: Mapping[str, Any], directory: Path, file: Path | None) -> Project:
-    """The project that :func:`as_mapping` was given, elsewhere. Nothing is checked."""
-    return Project(
-        content["name"],
-        directory,
-        file,
-        {
-            name: EntryPoint(
-                name,
-                entry_point["command"],
-                {
-                    parameter: Parameter(parameter, **said)
-                    for parameter, said in entry_point["parameters"].items()
-                },
-                {},
-                entry_point["description"],
-            )
-            for name, entry_point in content["entry_points"].items()
-        },
-        {},
-    )
+    """The reverse of :func:`as_mapping`, without checks."""
+    entry_points = {}
+    for name, declared in content["entry_points"].items():
+        parameters = {
+            parameter: Parameter(parameter, **values)
+            for parameter, values in declared["parameters"].items()
+        }
+        description = declared["description"]
+        entry_points[name] = EntryPoint(name, declared["command"], parameters, {}, description)
+    return Project(content["name"], directory, file, entry_points, {})
 
 
 def entry_point_lines(entry_points: Iterable[EntryPoint]) -> list[str]:
-    """Lines for people: each entry point, and a line for each of its parameters."""
+    """Lines of help: each entry point, and a line for each parameter."""
     lines: list[str] = []
     for entry_point in entry_points:
         lines.append(f"  {entry_point.name}")
@@ -162,7 +149,6 @@ def _cells(parameter: Parameter) -> tuple[str, str, str, str]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows whose cells stand below each other; the last column is as wide as it is."""
     if not rows:
         return []
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

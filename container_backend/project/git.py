@@ -1,9 +1,9 @@
-"""Every question to git, and every fetch: no program that a repository names is run.
+"""Every call of git. Git never runs a program that a repository names.
 
-A repository's own configuration may name programs (filters, ``core.fsmonitor``, ``sshCommand``, …),
-and a project from elsewhere may bring one. So git never reads it: it is given a view of the
-repository, a folder of links to its objects, references and index, with a configuration made here.
-The user's own configuration stays in force.
+A repository's configuration may name programs (filters, ``core.fsmonitor``, ``sshCommand``, …), and
+a downloaded project may contain a repository. So git never reads that configuration: it works on a
+view of the repository, a folder of links to the objects, references and index, with a
+configuration made here. The user's own configuration applies.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _QUESTION_SECONDS: Final = 60
-# A submodule's address is fetched by no other program, and is no folder of this machine: what newer
-# versions of git do by default (2.38.1).
+# The last two are defaults since git 2.38.1: the address of a submodule names no folder of this
+# machine, and no program to fetch with.
 _OPTIONS: Final = (
     *("-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "protocol.file.allow=user", "-c", "protocol.ext.allow=never"),
     "--no-optional-locks",
 )
-# `git rev-parse --local-env-vars`, but for the configuration that the user gives by variables: those
-# that a hook or another git has set would lead to its repository instead.
+# Variables of a hook or another git would point to its repository. The list is that of `git rev-parse
+# --local-env-vars`, without the variables for the user's configuration.
 _LOCAL_VARIABLES: Final = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR",
     "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
     "GIT_NAMESPACE", "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
     "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 })  # fmt: skip
-# What a view takes over of the repository's configuration: how its objects and files are to be read.
+# The keys that a view keeps of the repository's configuration: the format of objects and files.
 _FORMAT: Final = frozenset({
     "core.repositoryformatversion", "extensions.objectformat", "extensions.refstorage",
     "core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode",
     "core.sparsecheckout", "core.sparsecheckoutcone", "core.symlinks",
 })  # fmt: skip
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9]*")
-# What a view shares with all work trees of a repository, and with one of them.
+# The files of a view that are common to all work trees, and those of one work tree.
 _COMMON: Final = ("info", "objects", "packed-refs", "refs", "reftable", "shallow")
 _OWN: Final = ("index", "sharedindex.*")
 _MOST_BYTES: Final = 4096
 _SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
-# `ext::…`: an address that a program of that name is to fetch, by what follows.
+# `NAME::…`: an address that the program git-remote-NAME would fetch.
 _HELPER: Final = re.compile(r"[A-Za-z0-9]+::")
 
 
 class GitError(Exception):
-    """Git has refused, does not answer in time, or is not installed."""
+    """Git has failed, does not answer in time, or is not installed."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Repository:
     """A git repository on this machine.
 
     Attributes:
-        root: Its work tree; of a bare one, the repository itself.
-        directory: The folder with its index and ``HEAD``, as a rule ``.git``.
-        common: The folder with its objects and configuration; another one for further work trees.
+        root: The work tree; for a bare repository, the repository itself.
+        directory: The folder with index and ``HEAD``, usually ``.git``.
+        common: The folder with objects and configuration; not ``directory`` in a linked work tree.
     """
 
     root: Path
@@ -75,13 +75,11 @@ class Repository:
 
 
 def find_repository(directory: Path, within: Path | None = None) -> Repository | None:
-    """The repository with a folder in its work tree; None for a folder in none.
-
-    Files that are laid out as a repository do not make one: only ``.git`` does.
+    """The repository with a folder in its work tree; None if no parent has a ``.git``.
 
     Args:
-        directory: Resolved.
-        within: Look no further up than this folder.
+        directory: The folder, resolved.
+        within: The last parent to look at.
     """
     for folder in (directory, *directory.parents):
         if (folder / ".git").exists():
@@ -92,7 +90,7 @@ def find_repository(directory: Path, within: Path | None = None) -> Repository |
 
 
 def repository_at(path: Path) -> Repository | None:
-    """The repository whose root the user has named; it may be a bare one."""
+    """The repository with this root, also a bare one."""
     if (path / ".git").exists():
         return _repository(path, path / ".git")
     is_bare = (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
@@ -112,7 +110,7 @@ def _repository(root: Path, directory: Path) -> Repository | None:
 
 
 def _text(file: Path) -> str:
-    """The text of a small file; empty where it is missing or no file."""
+    """The text of a small file; empty if there is no such file."""
     if not file.is_file():
         return ""
     with file.open("rb") as opened:
@@ -121,12 +119,11 @@ def _text(file: Path) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """A repository as git is shown it.
+    """A view of a repository for git.
 
     Attributes:
-        directory: In place of the repository's own.
-        settings: The repository's own configuration: the last value by key, as git writes keys.
-            Only data: none of it is in force.
+        directory: The folder that git takes for the repository.
+        settings: The repository's own configuration, key → last value. Git does not see it.
     """
 
     repository: Repository
@@ -134,33 +131,31 @@ class View:
     settings: Mapping[str, str]
 
     def ask(self, *words: str, folder: Path | None = None) -> str:
-        """What git answers, undecodable bytes as surrogates.
+        """The output of a git command, with undecodable bytes as surrogates.
 
         Args:
-            words: Subcommand and arguments.
-            folder: In the work tree; its root by default.
+            folder: A folder in the work tree; default: its root.
 
         Raises:
-            GitError: It is refused, or git is missing.
+            GitError: Git fails or is missing.
         """
-        is_bare = self.repository.root == self.repository.directory
         places = {"GIT_DIR": str(self.directory)}
-        if not is_bare:
+        if self.repository.root != self.repository.directory:  # not a bare repository
             places["GIT_WORK_TREE"] = str(self.repository.root)
         return run_git(*words, folder=folder or self.repository.root, variables=places)
 
     def tells(self, *words: str, folder: Path | None = None) -> str | None:
-        """As :meth:`ask`, without the line's end; None where git refuses."""
+        """The output of a git command without the end of the line; None if git fails."""
         try:
             return self.ask(*words, folder=folder).strip()
         except GitError as error:
-            _logger.debug("git does not tell of '%s': %s", self.repository.root, error)
+            _logger.debug("git failed in '%s': %s", self.repository.root, error)
             return None
 
 
 @contextmanager
 def opened(repository: Repository) -> Iterator[View]:
-    """A view of a repository, while the context lasts.
+    """A view of a repository, removed at the end of the context.
 
     Raises:
         GitError: The repository or its configuration cannot be read, or git is missing.
@@ -177,7 +172,7 @@ def opened(repository: Repository) -> Iterator[View]:
 
 
 def _link(repository: Repository, view: Path) -> None:
-    # A link to another place than refs/ is no HEAD to git.
+    # Git refuses a HEAD that is a link to another place than refs/.
     (view / "HEAD").write_bytes(os.fsencode(_text(repository.directory / "HEAD")))
     for name in _COMMON:
         if (repository.common / name).exists():
@@ -210,7 +205,7 @@ def _config(settings: Mapping[str, str]) -> str:
 
 
 def remote_address(settings: Mapping[str, str]) -> str:
-    """The address of the first remote of a repository's configuration; empty where it has none."""
+    """The address of the first remote in a configuration; empty without remotes."""
     keys = (key for key in settings if key.startswith("remote.") and key.endswith(".url"))
     return next((settings[key] for key in keys), "")
 
@@ -221,21 +216,20 @@ def run_git(
     variables: Mapping[str, str] | None = None,
     seconds: float | None = _QUESTION_SECONDS,
 ) -> str:
-    """Run git with the user's own configuration; gives its output.
+    """Run git with the user's own configuration, and return the output.
 
     Args:
-        words: Subcommand and arguments.
-        folder: The folder that it is run in.
-        variables: More of them.
-        seconds: The time that it may take; None for any.
+        folder: The working directory.
+        variables: Further environment variables.
+        seconds: The time limit; None for no limit.
 
     Raises:
-        GitError: It fails, takes longer, or is missing.
+        GitError: Git fails, exceeds the time limit, or is missing.
     """
     own = {name: value for name, value in os.environ.items() if name not in _LOCAL_VARIABLES}
     try:
-        done = subprocess.run(  # noqa: S603 words of ours
-            ["git", *_OPTIONS, *words],  # noqa: S607 whichever git the user has
+        done = subprocess.run(  # noqa: S603 our own arguments
+            ["git", *_OPTIONS, *words],  # noqa: S607 the git on the user's path
             cwd=folder,
             env={**own, "GIT_NO_LAZY_FETCH": "1", **(variables or {})},
             stdin=subprocess.DEVNULL,
@@ -259,30 +253,30 @@ def fetch_commit(
     """Fetch a version with its submodules, as ``mlflow.projects.utils._fetch_git_repo`` does.
 
     Args:
-        address: Of the repository; submodules may name theirs beside it.
-        version: A branch, a tag or a commit; what the repository has checked out by default.
+        address: The repository; addresses of submodules may be relative to it.
+        version: Branch, tag or commit; default: the repository's HEAD.
         root: An empty folder, which becomes a work tree.
-        instead: A view of the repository, which is read in its place.
+        instead: A view of the repository to read from.
 
     Raises:
         GitError: Address or version are missing or refused.
     """
     for word in (address, version or ""):
         if word.startswith("-") or _HELPER.match(word):
-            raise GitError(f"'{word}' is refused: it is no address and no version")
+            raise GitError(f"'{word}' is refused: it is not an address or a version")
 
     def run(*words: str) -> None:
         run_git(*words, folder=root, seconds=None)
 
     run("init", "--quiet")
     run("remote", "add", "origin", address)
-    # The longest match wins, which is the whole address.
+    # With several `insteadOf`, the longest match wins: the whole address.
     elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
     if version is None:
         run(*elsewhere, "fetch", "--quiet", "--depth=1", "origin", "HEAD")
         run("checkout", "--quiet", "--detach", "FETCH_HEAD")
     elif _SHORT_COMMIT.fullmatch(version):
-        # Servers give out branches, tags and whole commit ids; a beginning of one needs them all.
+        # A server resolves branches, tags and full commit ids; for a short id, fetch everything.
         run(*elsewhere, "fetch", "--quiet", "--tags", "origin")
         run("checkout", "--quiet", version)
     else:

@@ -1,4 +1,4 @@
-"""What git says of a project's folder: its commit, and what is not as in it."""
+"""The commit of a project's folder, and the files that differ from the commit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from container_backend.project.git import Repository
 
 _logger = logging.getLogger(__package__)
-# Git itself would look into submodules with the configuration that those bring.
+# Git must not look into submodules: it would use their configuration.
 _QUESTION: Final = (
     *("status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=dirty"),
     *("--untracked-files=all", "--ignored=matching", "--", "."),
 )
 _SUBMODULE: Final = "160000 "
 _UNBORN: Final = "(initial)"
-# Words of an entry before its path: https://git-scm.com/docs/git-status#_changed_tracked_entries
+# Number of words before the path in an entry: https://git-scm.com/docs/git-status#_changed_tracked_entries
 _WORDS: Final = {"1": 8, "2": 9, "u": 10, "?": 1, "!": 1}
 
 
@@ -33,13 +33,13 @@ class GitTree:
     """A folder in a git repository that has a commit.
 
     Attributes:
-        repository: Its root.
-        subdirectory: The folder in it; empty for all of it.
-        commit: Whole.
-        others: Paths in the folder that are not as in the commit: changed, added, not in it, or
-            left out of it by ``.gitignore``; a folder stands for all that is in it.
-        lacks: Whether files of the commit are not there.
-        is_dirty: Whether there are others than those that git ignores.
+        repository: The root of the repository.
+        subdirectory: The folder, relative to the root; empty for the root.
+        commit: The full commit id.
+        others: Paths in the folder that differ from the commit: changed, added, untracked or
+            ignored; a folder stands for all its files.
+        lacks: True if files of the commit are missing.
+        is_dirty: True if ``others`` has paths that git does not ignore.
     """
 
     repository: Path
@@ -50,11 +50,7 @@ class GitTree:
     is_dirty: bool
 
     def has_all_of(self, files: Iterable[str]) -> bool:
-        """Whether the commit has exactly these files of the folder, as they are.
-
-        Args:
-            files: What is sent of it; asked for only where it matters.
-        """
+        """True if the commit has exactly these files; they are read only if needed."""
         if self.lacks:
             return False
         return not self.others or not any(self._is_other(path) for path in files)
@@ -65,11 +61,11 @@ class GitTree:
 
 
 def read_git_tree(repository: Repository | None, directory: Path) -> GitTree | None:
-    """Ask git; None where the folder is in no repository, or git does not tell.
+    """Ask git for the state of a folder; None without repository, or if git fails.
 
     Args:
-        repository: Which has the folder in its work tree.
-        directory: Resolved.
+        repository: The repository that has the folder in its work tree.
+        directory: The folder, resolved.
     """
     if repository is None:
         return None
@@ -82,7 +78,7 @@ def read_git_tree(repository: Repository | None, directory: Path) -> GitTree | N
             if tree.is_dirty:
                 _warn_of_filters(view)
     except GitError as error:
-        _logger.debug("git does not tell of '%s': %s", directory, without_credentials(str(error)))
+        _logger.debug("git failed in '%s': %s", directory, without_credentials(str(error)))
         return None
     entries = (entry.partition("\t") for entry in listed.split("\0"))
     submodules = [path for about, _, path in entries if about.startswith(_SUBMODULE)]
@@ -90,7 +86,7 @@ def read_git_tree(repository: Repository | None, directory: Path) -> GitTree | N
 
 
 def parse_status(root: Path, directory: Path, said: str) -> GitTree | None:
-    """Read git's answer; None where there is no commit yet. Pure."""
+    """Parse the output of git; None for a repository without a commit. Pure."""
     subdirectory = directory.relative_to(root).as_posix() if directory != root else ""
     commit, lacks, is_dirty, others = _UNBORN, False, False, set()
     entries = iter(said.split("\0"))
@@ -102,11 +98,11 @@ def parse_status(root: Path, directory: Path, said: str) -> GitTree | None:
             continue
         path = entry.split(" ", _WORDS[kind])[-1].rstrip("/")
         if kind == "2":
-            next(entries)  # what it was called before
+            next(entries)  # the previous name
         lacks = lacks or kind == "2" or (kind in "1u" and "D" in entry[2:4])
         is_dirty = is_dirty or kind != "!"
         if f"{subdirectory}/".startswith(f"{path}/"):
-            others.add(".")  # the folder itself, or one that it is in, is not in the repository
+            others.add(".")  # the folder itself, or a parent, is untracked
         else:
             others.add(path.removeprefix(f"{subdirectory}/") if subdirectory else path)
     if commit == _UNBORN:
@@ -115,13 +111,13 @@ def parse_status(root: Path, directory: Path, said: str) -> GitTree | None:
 
 
 def _with_submodules(tree: GitTree, directory: Path, paths: Iterable[str]) -> GitTree:
-    """The tree with what is not as in the commits of its submodules."""
+    """Add the files that differ from the commits of submodules."""
     for path in paths:
         folder = directory / path
         if not folder.is_dir() or (not (folder / ".git").exists() and not any(folder.iterdir())):
             continue  # not checked out
         inner = None
-        if folder.resolve() == folder:  # behind a link may be anything, also this folder itself
+        if folder.resolve() == folder:  # a link may point anywhere, even to a parent
             inner = read_git_tree(find_repository(folder, within=folder), folder)
         if inner is None:
             tree = replace(tree, others=tree.others | {path}, is_dirty=True)
@@ -137,19 +133,17 @@ def _with_submodules(tree: GitTree, directory: Path, paths: Iterable[str]) -> Gi
 
 
 def _warn_of_filters(view: View) -> None:
-    """Files may count as changed for want of a filter that only the repository names."""
+    """Warn of filters that only the repository names: files may look changed without them."""
     missing = [name for name in _filters(view.settings) if not _has_filter(view, name)]
     if missing:
+        name = missing[0]
+        program = view.settings.get(f"filter.{name}.clean", "PROGRAM")
         _logger.warning(
-            "The configuration of the repository '%s' names the filter '%s', a program that is not "
-            "run: a project may come from elsewhere. Files that it changes count as changed. If "
-            "you trust it, name it in your own configuration: git config --global filter.%s.clean "
-            "'%s'",
-            view.repository.root,
-            missing[0],
-            missing[0],
-            view.settings.get(f"filter.{missing[0]}.clean", "PROGRAM"),
-        )
+            "The configuration of the repository '%s' names the filter '%s'. The filter is not run, "
+            "because a repository may name any program. So its files count as changed. If you trust "
+            "the filter, add it to your own configuration: git config --global filter.%s.clean '%s'",
+            view.repository.root, name, name, program,
+        )  # fmt: skip
 
 
 def _filters(settings: Mapping[str, str]) -> list[str]:
@@ -159,6 +153,6 @@ def _filters(settings: Mapping[str, str]) -> list[str]:
 
 
 def _has_filter(view: View, name: str) -> bool:
-    """Whether the user's own configuration has it."""
+    """True if the user's own configuration has the filter."""
     kinds = ("clean", "process")
     return any(view.tells("config", "--get", f"filter.{name}.{kind}") for kind in kinds)

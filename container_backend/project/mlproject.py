@@ -1,4 +1,4 @@
-"""The MLproject file: entry points, their parameters, and which environment they ask for."""
+"""Read the MLproject file: entry points, their parameters, and environment keys."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import InvalidProject
 from container_backend.machine import kind_of, load_mapping
-from container_backend.project.entry_points import MAIN, EntryPoint, Project
+from container_backend.project.entry_points import EntryPoint, Project
 from container_backend.project.parameters import Parameter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAIN", "MLPROJECT", "EntryPoint", "Project", "parse_project", "read_project"]
 _logger = logging.getLogger(__package__)
-MLPROJECT: Final = "MLproject"
+_FILE: Final = "MLproject"
 _PROJECT_KEYS: Final = ("name", "entry_points")
 _ENTRY_POINT_KEYS: Final = ("command", "parameters", "description")
 _PARAMETER_KEYS: Final = ("type", "default", "description")
 
 
 def read_project(directory: Path, environment_keys: tuple[str, ...]) -> Project:
-    """Read the MLproject file of a folder, whatever the case of its name.
+    """Read the MLproject file of a folder; upper and lower case of its name do not matter.
 
     Args:
-        directory: The folder; without such a file, it is a project of scripts.
-        environment_keys: The keys that name an environment. Their values are kept unread.
+        directory: A folder; one without an MLproject file is a project of scripts.
+        environment_keys: The keys of environments, whose values are kept raw.
 
     Raises:
-        InvalidProject: It is not YAML, not a mapping, or a key holds something else than it may.
+        InvalidProject: The file is not YAML or not a mapping, or a key has a wrong value.
     """
     directory = directory.resolve()
     file = _find_mlproject(directory)
@@ -48,15 +47,18 @@ def parse_project(
     environment_keys: tuple[str, ...],
     address: str = "",
 ) -> Project:
-    """The project of an MLproject file's content; ``address`` of the image that it came from.
+    """Check the content of an MLproject file.
+
+    Args:
+        address: The image that contains the project; empty for a folder.
 
     Raises:
-        InvalidProject: A key holds something else than it may.
+        InvalidProject: A key has a wrong value.
     """
     where = address or str(file)
     if content.get("databricks_spark_job") is not None:
         raise InvalidProject(
-            f"{where}, key 'databricks_spark_job': such a job runs on Databricks only."
+            f"{where}, key 'databricks_spark_job': this job runs only on Databricks."
         )
     _warn_of_unknown(where, "", content, (*_PROJECT_KEYS, *environment_keys))
     entry_points = _mapping(where, "entry_points", content.get("entry_points"))
@@ -80,7 +82,7 @@ def _find_mlproject(directory: Path) -> Path | None:
         raise InvalidProject(
             f"The project '{directory}' cannot be read: {error.strerror}."
         ) from error
-    return next((directory / name for name in names if name.lower() == MLPROJECT.lower()), None)
+    return next((directory / name for name in names if name.lower() == _FILE.lower()), None)
 
 
 def _environment(content: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def _entry_point(
 
 
 def _parameter(where: str, key: str, name: str, value: object) -> Parameter:
-    """``name: int``, or ``name: {type: int, default: 1}``; other keys are let pass, as by MLflow."""
+    """Read ``name: int`` or ``name: {type: int, default: 1}``; other keys only warn, as in MLflow."""
     if isinstance(value, str):
         return Parameter(name, value)
     if not isinstance(value, Mapping):
@@ -131,16 +133,12 @@ def _parameter(where: str, key: str, name: str, value: object) -> Parameter:
 def _warn_of_unknown(
     where: str, key: str, content: Mapping[str, Any], known: tuple[str, ...]
 ) -> None:
-    """MLflow lets them pass without a word."""
     for name in map(str, content):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            _logger.warning(
-                "%s, key '%s': not known, and left aside%s",
-                where,
-                f"{key}.{name}" if key else name,
-                f" (did you mean '{near[0]}'?)" if near else "",
-            )
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            full = f"{key}.{name}" if key else name
+            _logger.warning("%s, key '%s': unknown and ignored%s", where, full, hint)
 
 
 def _mapping(where: str, key: str, value: object) -> Mapping[str, Any]:

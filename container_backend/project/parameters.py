@@ -1,4 +1,4 @@
-"""Parameters of an entry point: their types, and the values that callers give.
+"""Parameters of an entry point, their types and values.
 
 Part of project images: see :mod:`container_backend.project.entry_points`.
 """
@@ -11,40 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-# https://mlflow.org/docs/latest/ml/projects/#parameters, and those that people write anyway.
-_TYPES: Final = {
-    "string": "string",
-    "str": "string",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    "path": "path",
-    "uri": "uri",
-}
-TYPES: Final = tuple(_TYPES)
 _BOOLS: Final = {
     "true": "True", "1": "True", "yes": "True",
     "false": "False", "0": "False", "no": "False",
 }  # fmt: skip
-# How what is said of a path ends that names nothing.
-NOT_THERE: Final = "which is not there"
-# As `mlflow.data.is_uri`: a scheme, and something after it.
+# The end of every message about a missing path.
+MISSING: Final = "which does not exist"
+# As `mlflow.data.is_uri`: a scheme, and at least one character.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}\S")
-# Schemes have no case: https://www.rfc-editor.org/rfc/rfc3986#section-3.1
+# Schemes ignore case: https://www.rfc-editor.org/rfc/rfc3986#section-3.1
 _FILE_SCHEME: Final = re.compile(r"file:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter. Without a default a value is required, as in MLflow.
+    """A declared parameter.
 
     Attributes:
-        name: As in the command's ``{name}``.
-        type: As declared; one that is not known is treated as ``string``.
-        default: As text, or None.
-        description: For people.
+        type: The declared type; an unknown one is treated as ``string``.
+        default: The default as text; None if a value is required.
     """
 
     name: str
@@ -52,33 +39,23 @@ class Parameter:
     default: str | None = None
     description: str = ""
 
-    @property
-    def kind(self) -> str:
-        """``string``, ``int``, ``float``, ``bool``, ``path`` or ``uri``."""
-        return _TYPES.get(self.type, "string")
-
-    @property
-    def is_known_type(self) -> bool:
-        """Whether the type is one that is checked."""
-        return self.type in _TYPES
-
     def read(self, text: str) -> str:
-        """A value in the form that the program is handed.
+        """Check a value, and convert it to the form for the program.
 
-        Whole numbers lose leading zeros and signs that say nothing; truth values become ``True``
-        or ``False``; everything else stays as it is.
+        Integers lose leading zeros and a plus sign; booleans become ``True`` or ``False``; paths
+        become absolute; other values stay.
 
         Raises:
-            ValueError: It is none of this type. The message is the second half of a sentence.
+            ValueError: The value has another type. The message is the second half of a sentence.
         """
-        return _READERS[self.kind](text)
+        return _READERS.get(self.type, str)(text)
 
 
 def read_pairs(given: Iterable[str]) -> dict[str, str]:
-    """``name=value``, each name once.
+    """Read texts of the form ``name=value``.
 
     Raises:
-        ValueError: One is not so written, or given twice.
+        ValueError: A text has another form, or a name is given twice.
     """
     pairs: dict[str, str] = {}
     for text in given:
@@ -92,16 +69,16 @@ def read_pairs(given: Iterable[str]) -> dict[str, str]:
 
 
 def is_address(text: str) -> bool:
-    """Whether a value of type ``path`` is to be downloaded: an address, and no ``file://``."""
+    """True if a value of type ``path`` must be downloaded: an address other than ``file://``."""
     return _URI.match(text) is not None and not _FILE_SCHEME.match(text)
 
 
 def local_path(text: str, folder: Path | None = None) -> Path:
-    """The absolute path of a local file or folder, by path or by ``file://`` address.
+    """The absolute path of a local file or folder.
 
     Args:
-        text: Path or address.
-        folder: What it is relative to; the current folder by default.
+        text: A path or a ``file://`` address.
+        folder: The folder of a relative path; default: the current folder.
     """
     path = Path(re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)).expanduser()
     return path.absolute() if folder is None else folder / path
@@ -142,14 +119,13 @@ def _path(text: str) -> str:
         return text
     path = local_path(text)
     if not path.exists():
-        raise ValueError(f"names '{path}', {NOT_THERE}")
+        raise ValueError(f"names '{path}', {MISSING}")
     return str(path)
 
 
-def _string(text: str) -> str:
-    return text
-
-
-_READERS: Final = {
-    "string": _string, "int": _int, "float": _float, "bool": _bool, "path": _path, "uri": _uri,
+# https://mlflow.org/docs/latest/ml/projects/#parameters, and `str`, which projects use anyway.
+_READERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "string": str, "str": str, "int": _int, "float": _float, "bool": _bool, "path": _path,
+    "uri": _uri,
 }  # fmt: skip
+TYPES: Final = tuple(_READERS)

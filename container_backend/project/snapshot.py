@@ -1,8 +1,7 @@
-"""What is sent of a project: its digest, and a copy for the run's record, made on the way.
+"""The digest of the code that is sent, and a copy for the run's record, made while sending.
 
-The copy is a tar of the files alone: whose they are, and when they were written, is not in it, so
-that the same files make the same bytes. The digest is over the files, whatever they are packed in:
-a checkout of the same commit has it, too.
+The copy is a tar without owners and times, so that the same files give the same bytes. The digest
+covers only the files: a checkout of the same commit has the same digest.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ if TYPE_CHECKING:
 
 
 _IN_MEMORY_BYTES: Final = 8 * 1024 * 1024
-# Code is small and wanted soon.
+# Code is small, and speed matters more.
 _LEVEL: Final = 1
 
 
 class CodeCopy:
-    """Takes what is sent, file by file."""
+    """Computes the digest and the copy, file by file."""
 
     def __init__(self, *, keep: bool, most_bytes: int | None = None) -> None:
-        """Nothing is taken yet.
+        """Start without files.
 
         Args:
-            keep: Whether a copy is made, or just the digest.
-            most_bytes: What the files may have altogether; a larger copy is given up.
+            keep: Make a copy; otherwise only the digest.
+            most_bytes: The largest size of the uncompressed copy; a larger one is discarded.
         """
         self._left = most_bytes
         self._digest = hashlib.sha256()
@@ -57,25 +56,24 @@ class CodeCopy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._give_up()
+        self._discard()
 
     @property
     def digest(self) -> str:
-        """``sha256:…`` over path, content and executability of all files, and targets of links."""
+        """``sha256:…`` of the paths, contents and execute bits of files, and the targets of links."""
         return f"sha256:{self._digest.hexdigest()}"
 
     def take(
         self, relative: str, entry: tarfile.TarInfo, content: IO[bytes] | None = None
     ) -> IO[bytes] | None:
-        """Take an entry of the archive that is sent.
+        """Add an entry of the archive that is sent.
 
         Args:
-            relative: Its path in the project.
-            entry: As it is sent.
-            content: Of a file.
+            relative: The path in the project.
+            content: The content of a file.
 
         Returns:
-            The content for the process that sends it; what is read is also kept.
+            The content to send; reading it also adds it to digest and copy.
         """
         self.has_folders = self.has_folders or entry.isdir()
         own = tarfile.TarInfo(relative)
@@ -91,11 +89,9 @@ class CodeCopy:
         return cast("IO[bytes]", _Taken(self, content, own, "program" if executable else "file"))
 
     def finish(self) -> IO[bytes] | None:
-        """The copy at its start, compressed; None where there is none. Nothing more is taken."""
-        if self._packed is None or self._file is None:
-            return None
+        """The compressed copy, to read from its start; None without a copy. Call it last."""
         self._write(b"\0" * (2 * tarfile.BLOCKSIZE))
-        if self._packed is None:
+        if self._packed is None or self._file is None:
             return None
         self._packed.close()
         self._packed = None
@@ -113,18 +109,18 @@ class CodeCopy:
             self._left -= len(data)
             if self._left < 0:
                 self.is_too_large = True
-                self._give_up()
+                self._discard()
                 return
         self._packed.write(data)
 
-    def _give_up(self) -> None:
+    def _discard(self) -> None:
         if self._file is not None:
             self._file.close()
         self._file = self._packed = None
 
 
 class _Taken:
-    """A file that is being sent."""
+    """The content of a file that is sent."""
 
     def __init__(
         self, copy: CodeCopy, content: IO[bytes], entry: tarfile.TarInfo, kind: str
@@ -152,10 +148,10 @@ class _Taken:
 
 
 def unpack(packed: IO[bytes], folder: Path) -> None:
-    """Unpack a copy into a folder. Nothing is written outside of it.
+    """Unpack a copy into a folder, and write nothing outside the folder.
 
     Raises:
-        ValueError: It is not such a copy.
+        ValueError: The file is not such a copy.
         OSError: The folder cannot be written to.
     """
     links: list[tuple[Path, str]] = []
@@ -174,7 +170,7 @@ def unpack(packed: IO[bytes], folder: Path) -> None:
                     path.chmod(entry.mode & 0o777)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"it cannot be unpacked: {error}") from error
-    for path, target in links:  # at last: no file is written by way of one
+    for path, target in links:  # last, so that no file is written through a link
         _inside(folder, os.path.normpath(path.parent.relative_to(folder) / target))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
@@ -183,20 +179,20 @@ def unpack(packed: IO[bytes], folder: Path) -> None:
 def _inside(folder: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts:
-        raise ValueError(f"it has an entry outside of it: '{name}'")
+        raise ValueError(f"its entry '{name}' would be outside the folder")
     return folder / pure
 
 
 class RecordedCode(FrozenModel):
-    """What ran.
+    """The code of a run, in its record.
 
     Attributes:
-        digest: Of the files that were sent; see :mod:`container_backend.project.snapshot`.
-        commit: That has them; empty where none has.
-        repository: Its root, on the disk of who started the run; empty for one that was fetched.
-        subdirectory: Of the project in it.
-        archived: Whether they are among the artifacts.
-        why_not: Why they are in neither.
+        digest: The digest of the files that were sent; see this module.
+        commit: The commit that has the files; empty if none has.
+        repository: The root of the repository on the client; empty if it was fetched.
+        subdirectory: The project's folder in the repository.
+        archived: True if the files are among the artifacts.
+        why_not: The reason if the files are neither in a commit nor among the artifacts.
     """
 
     digest: str = ""

@@ -1,4 +1,4 @@
-"""Where a project comes from: a folder, a git repository, a zip file → a folder on this disk."""
+"""Fetch a project from a folder, a git repository or a zip file into a folder on this disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _logger = logging.getLogger(__package__)
 
 @dataclass(frozen=True)
 class Source:
-    """A project's folder.
+    """The folder of a project.
 
     Attributes:
-        directory: Absolute.
-        is_fetched: Whether it came from elsewhere: from an address, or out of an archive.
-        temporary: The folder that was made for it; None where it is the caller's own.
-        repository: Has the folder in its work tree; None for an archive, even for one whose files
-            look like a repository.
+        directory: The absolute path.
+        is_fetched: True for a project from an address or an archive.
+        temporary: The temporary folder of the project; None for a folder of the user.
+        repository: The repository that has the folder in its work tree; None for an archive, even
+            if it contains a repository.
     """
 
     directory: Path
@@ -43,18 +43,18 @@ class Source:
 
 
 def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
-    """The project's folder.
+    """Find or fetch the folder of a project.
 
-    A ``version`` of a repository on this disk is fetched into a folder of its own: MLflow checks
-    it out in the caller's working tree.
+    A ``version`` of a repository on this disk is fetched into a new folder; MLflow would change the
+    user's work tree.
 
     Args:
-        uri: A folder, ``file://``, git or zip address, with an optional ``#subdirectory``.
-        version: A branch, tag or commit, for git.
-        needed: Removes what was downloaded when it is closed.
+        uri: A folder, or a ``file://``, git or zip address, with an optional ``#subdirectory``.
+        version: Branch, tag or commit of a git repository.
+        needed: Removes temporary folders when it is closed.
 
     Raises:
-        InvalidProject: There is no such project or version, or it cannot be fetched.
+        InvalidProject: There is no such project or version, or the fetch fails.
     """
     if version is None and not Address(uri, "").is_elsewhere and Path(uri).is_dir():
         return _local(Path(uri).resolve())  # also a folder with '#' in its name
@@ -72,7 +72,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
     if path.exists() and not address.is_zip and version is None:
         return _local(_inside(path.resolve(), address.subdirectory, uri))
     root = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
-    # A program may have written to a folder of it, as a user of its own.
+    # Errors are ignored: the program may have written files as another user.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
     _logger.info("=== Fetching project from %s ===", without_credentials(uri))
     try:
@@ -82,8 +82,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
             _fetch_repository(address, version, root)
     except ContainerBackendError:
         raise
-    except Exception as error:
-        # Git, zipfile and requests each raise their own kind.
+    except Exception as error:  # git, zipfile and requests each raise their own kind
         raise InvalidProject(
             f"The project '{without_credentials(uri)}'"
             + (f" at version '{version}'" if version else "")
@@ -123,14 +122,14 @@ def _unzip(address: Address, root: Path) -> None:
         for name in archive.namelist():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise InvalidProject(
-                    f"The archive '{address.location}' has an entry outside of it: '{name}'."
+                    f"The archive '{address.location}' has an entry outside its folder: '{name}'."
                 )
         archive.extractall(root)
-    # Programs that the caller or the container starts would find a repository of another's.
+    # Git would take a repository in the archive for the user's own.
     for found in list(root.rglob(".git")):
         shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
     entries = list(root.iterdir())
-    # Archives of forges hold one folder, named after the repository, and everything in it.
+    # Archives of GitHub and others have a single folder, named after the repository.
     if len(entries) == 1 and entries[0].is_dir():
         for entry in list(entries[0].iterdir()):
             shutil.move(entry, root / entry.name)
@@ -139,13 +138,13 @@ def _unzip(address: Address, root: Path) -> None:
 def _inside(root: Path, subdirectory: str, uri: str) -> Path:
     folder = (root / subdirectory).resolve()
     if not folder.is_relative_to(root):
-        raise InvalidProject(f"The subdirectory '{subdirectory}' of '{uri}' is outside of it.")
+        raise InvalidProject(f"The subdirectory '{subdirectory}' is outside the project '{uri}'.")
     if not folder.is_dir():
         raise InvalidProject(f"There is no folder '{subdirectory or root}' in the project '{uri}'.")
     return folder
 
 
 def _last_lines(error: Exception, count: int = 4) -> str:
-    """The end of an error's text: git says first what was run and last what went wrong."""
+    """The end of an error's text: the last lines of git have the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return without_credentials("\n".join(lines[-count:])) or type(error).__name__

@@ -1,8 +1,7 @@
-"""Runs that are repeated or compared.
+"""Repeats and compares runs.
 
-Reads what was recorded of a run, makes a submission that repeats it, rebuilds its image from
-the recorded lock where the image is gone, and says what is the same. Starting the new run is
-the business of the room `run`.
+Reads the record of a run, makes a submission that repeats the run, plans to rebuild a missing
+image from the recorded lock, and compares two runs. The room `runs` starts the new run.
 """
 
 from __future__ import annotations

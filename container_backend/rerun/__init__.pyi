@@ -1,4 +1,3 @@
-from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .comparison import facts_of as facts_of
 from .past_run import find_run as find_run

@@ -1,4 +1,4 @@
-"""Two runs side by side: what is the same, and what is not. Pure."""
+"""Two runs side by side. Pure, except for `facts_of`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from container_backend.machine import table
 from container_backend.store import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from container_backend.rerun.past_run import PastRun
 
 SAME: Final = "same"
-# Not the same image, but of the same environment and packages.
+# Another image of the same environment with the same packages.
 BUILT_AGAIN: Final = "built again"
 DIFFERS: Final = "differs"
-# Neither run says.
+# Neither run has a value.
 UNKNOWN: Final = "not known"
 _NONE: Final = "-"
 _SHOWN_CHARACTERS: Final = 40
@@ -32,20 +32,15 @@ _DIGEST_CHARACTERS: Final = 19
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is compared of a run.
+    """The facts of a run that a comparison covers.
 
     Attributes:
-        run_id: Its id.
-        status: How it ended.
-        entry_point: Of the project.
-        image: The digest of its image, or its id.
+        image: The digest of the image, or the id.
         environment: The environment hash; empty for an image that was not built here.
-        base: The digest of what the image was built on.
-        packages: Name → version; None where they are not known.
-        code: The digest of its code.
-        commit: Of its code.
-        parameters: Name → value.
-        metrics: Name → last value, those of the system left out.
+        base: The digest of the base image.
+        packages: Name → version; None if they are unknown.
+        code: The digest of the code.
+        metrics: Name → last value, without metrics of the system.
     """
 
     run_id: str
@@ -66,13 +61,10 @@ class Line:
     """A line of a comparison.
 
     Attributes:
-        what: Is compared.
-        name: Of a package, parameter or metric; empty for all of them.
-        left: Of the first run.
-        right: Of the second.
+        what: The kind of fact.
+        name: Name of a package, parameter or metric; empty in a line about all of a kind.
         verdict: ``same``, ``built again``, ``differs`` or ``not known``.
-        relative_difference: Of a metric: the difference by the larger one; None where one is
-            missing or not a number.
+        relative_difference: For two values of a metric, see :func:`relative_difference`.
     """
 
     what: str
@@ -85,13 +77,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side.
-
-    Attributes:
-        left: The id of the first.
-        right: The id of the second.
-        lines: What is compared.
-    """
+    """Two runs side by side; ``left`` and ``right`` are run ids."""
 
     left: str
     right: str
@@ -99,11 +85,9 @@ class Comparison:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing differs."""
         return all(line.verdict != DIFFERS for line in self.lines)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
         return {
             "runs": [self.left, self.right],
             "same": self.is_same,
@@ -111,7 +95,6 @@ class Comparison:
         }
 
     def as_text(self) -> str:
-        """A table."""
         rows = [
             (
                 f"  {line.name}" if line.name else line.what,
@@ -125,7 +108,6 @@ class Comparison:
 
 
 def compare(left: RunFacts, right: RunFacts) -> Comparison:
-    """Compare two runs."""
     packages = _packages(left.packages, right.packages)
     lines = [
         _line("status", left.status, right.status),
@@ -134,14 +116,14 @@ def compare(left: RunFacts, right: RunFacts) -> Comparison:
         *packages,
         _code(left, right),
         _line("entry point", left.entry_point, right.entry_point),
-        *_values("parameters", left.parameters, right.parameters, _text),
-        *_values("metrics", left.metrics, right.metrics, _metric, show_same=True),
+        *_values("parameters", left.parameters, right.parameters),
+        *_values("metrics", left.metrics, right.metrics, show_same=True),
     ]
     return Comparison(left.run_id, right.run_id, tuple(lines))
 
 
 def relative_difference(left: float, right: float) -> float | None:
-    """The difference of two numbers by the larger of them; None where one is no number."""
+    """The difference divided by the larger absolute value; None if one number is not finite."""
     if left == right or (math.isnan(left) and math.isnan(right)):
         return 0.0
     if not (math.isfinite(left) and math.isfinite(right)):
@@ -155,7 +137,7 @@ def _line(what: str, left: str, right: str, name: str = "") -> Line:
 
 
 def _image(left: RunFacts, right: RunFacts, packages: str) -> Line:
-    """An image that was built again has another digest: its times are others."""
+    """A rebuilt image has another digest, because its times differ."""
     found = _line("image", left.image, right.image)
     again = left.environment and left.environment == right.environment and packages != DIFFERS
     if found.verdict == DIFFERS and again:
@@ -172,36 +154,32 @@ def _code(left: RunFacts, right: RunFacts) -> Line:
 def _packages(left: Mapping[str, str] | None, right: Mapping[str, str] | None) -> list[Line]:
     if left is None and right is None:
         return [Line("packages", "", _NONE, _NONE, UNKNOWN)]
-    return _values("packages", left or {}, right or {}, _text)
+    return _values("packages", left or {}, right or {})
 
 
 def _values(
     what: str,
-    left: Mapping[str, Any],
-    right: Mapping[str, Any],
-    line: Callable[[str, str, Any, Any], Line],
+    left: Mapping[str, str | float],
+    right: Mapping[str, str | float],
     *,
     show_same: bool = False,
 ) -> list[Line]:
-    """A line for all of them, and one for each that is to be seen."""
-    lines = [line(what, name, left.get(name), right.get(name)) for name in sorted({*left, *right})]
+    """A line with the counts, then a line for each name that differs, or for each name."""
+    lines = [
+        _value(what, name, left.get(name), right.get(name)) for name in sorted({*left, *right})
+    ]
     differ = [each for each in lines if each.verdict == DIFFERS]
     verdict = DIFFERS if differ else SAME
     head = Line(what, "", str(len(left)), str(len(right)), verdict)
     return [head, *(lines if show_same else differ)]
 
 
-def _text(what: str, name: str, left: str | None, right: str | None) -> Line:
-    verdict = SAME if left == right else DIFFERS
-    return Line(what, name, _or_none(left), _or_none(right), verdict)
-
-
-def _metric(what: str, name: str, left: float | None, right: float | None) -> Line:
-    if left is None or right is None:
-        return Line(what, name, _or_none(left), _or_none(right), DIFFERS)
-    difference = relative_difference(left, right)
-    verdict = SAME if difference == 0.0 else DIFFERS
-    return Line(what, name, repr(left), repr(right), verdict, difference)
+def _value(what: str, name: str, left: str | float | None, right: str | float | None) -> Line:
+    difference = None
+    if isinstance(left, float) and isinstance(right, float):
+        difference = relative_difference(left, right)
+    verdict = SAME if left == right or difference == 0.0 else DIFFERS
+    return Line(what, name, _or_none(left), _or_none(right), verdict, difference)
 
 
 def _or_none(value: object) -> str:
@@ -216,7 +194,7 @@ def _shown(text: str) -> str:
 
 
 def _verdict(line: Line) -> str:
-    if line.verdict != DIFFERS or not line.relative_difference:
+    if not line.relative_difference:
         return line.verdict
     return f"{line.verdict} by {line.relative_difference:.2g}"
 
@@ -226,7 +204,7 @@ _OF_THE_SYSTEM: Final = "system/"
 
 
 def facts_of(past: PastRun) -> RunFacts:
-    """What is compared of a run. What it does not say is not known.
+    """The facts of a run; a fact that the run lacks is empty.
 
     Raises:
         TrackingUnreachable: The artifact store does not answer.
@@ -235,7 +213,7 @@ def facts_of(past: PastRun) -> RunFacts:
     try:
         environment = past.recorded.environment
         entry_point = past.recorded.entry_point
-    except NotRepeatable:  # an older one
+    except NotRepeatable:  # a run of an older version
         environment, entry_point = None, tags.get(labels_and_tags.MLFLOW_ENTRY_POINT, "")
     return RunFacts(
         run_id=past.run_id,
@@ -259,19 +237,18 @@ def facts_of(past: PastRun) -> RunFacts:
 
 
 def _packages_in(past: PastRun) -> dict[str, str] | None:
-    """Those of the bill of materials, which has conda's and Debian's, too; else of the lock."""
+    """Packages of the bill of materials, with conda's and Debian's; without it, those of the lock."""
     bill = past.read(f"{FOLDER}/{SBOM}")
     if bill is not None:
         try:
             return packages_in(bill.decode())
         except (ValueError, LookupError, TypeError, AttributeError):
             _logger.warning("The bill of materials of run (ID '%s') cannot be read", past.run_id)
-    lock = past.lock()
-    return None if lock is None else packages_of(lock)
+    return None if past.lock is None else _packages_of(past.lock)
 
 
-def packages_of(lock: str) -> dict[str, str]:
-    """Name → version, or address, of what a lock names."""
+def _packages_of(lock: str) -> dict[str, str]:
+    """The packages of a lock: name → version or address."""
     found = {}
     for package in read_lock(lock).packages:
         name, exact, version = package.partition("==")

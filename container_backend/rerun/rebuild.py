@@ -1,4 +1,4 @@
-"""The image of a run that was: the same one, or one built as it was."""
+"""The image of an earlier run: the same image, or a plan to rebuild it from the record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import gzip
 import io
 import tarfile
 import zlib
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.environment import (
@@ -42,73 +43,43 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
     from container_backend.machine import Content
+    from container_backend.rerun.past_run import PastRun
     from container_backend.runs import RecordedEnvironment
 
 _LOCK_IN_CONTEXT: Final = f"declared/{LOCK}"
-# Of scripts and lists of packages; what says that it has more is not one of ours.
+# Our contexts hold scripts and lists of packages, and are far smaller.
 _MOST_CONTEXT_BYTES: Final = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class BuiltBefore:
-    """What is left of an environment.
-
-    Attributes:
-        recorded: What was written down of it.
-        context: The build context as it was packed; None where it is not there.
-        lock: What was installed; None where nothing was locked, or that is not there.
-        id: Of the image.
-        repository_digest: ``NAME@DIGEST`` of the image; empty where no registry had it.
-    """
-
-    recorded: RecordedEnvironment
-    context: bytes | None
-    lock: str | None
-    id: str
-    repository_digest: str
-
-
 def find_exact(engine: Engine, id_: str, repository_digest: str) -> str | None:
-    """How the same image can be had: by its id or repository digest. None where it cannot."""
+    """The id or repository digest by which the engine or a registry has an image; None if neither."""
     for reference in filter(None, (id_, repository_digest)):
-        try:
+        with suppress(Refused):
             engine.images.inspect(reference)
-        except Refused:
-            continue
-        return reference
-    return (
-        repository_digest
-        if repository_digest and _is_in_registry(engine, repository_digest)
-        else None
-    )
-
-
-def _is_in_registry(engine: Engine, reference: str) -> bool:
-    try:
-        engine.images.registry_digest(reference, login_for(reference, None))
-    except Refused:
-        return False
-    return True
+            return reference
+    if repository_digest:
+        with suppress(Refused):
+            engine.images.registry_digest(repository_digest, login_for(repository_digest, None))
+            return repository_digest
+    return None
 
 
 def plan_again(
     engine: Engine,
-    before: BuiltBefore,
+    past: PastRun,
+    recorded: RecordedEnvironment,
     code: Path,
     secrets: Mapping[str, bytes],
     lacks: list[str],
 ) -> ImagePlan | None:
-    """The image of an environment of before; None where nothing is left to build it from.
+    """Plan the environment image of an earlier run; None if its build context is gone.
 
     Args:
-        before: What is left of it.
-        code: The project, for packages that are built from it.
-        secrets: For the steps of the build.
-        lacks: Is told what cannot be had any more.
+        code: The folder of the project, for packages that are built from it.
+        lacks: Gets a line for everything that is gone.
     """
-    recorded = before.recorded
-    plan = _as_recorded(before, code, secrets, lacks)
-    exact = find_exact(engine, before.id, before.repository_digest)
+    plan = _as_recorded(past, recorded, code, secrets, lacks)
+    exact = find_exact(engine, past.image_id, past.repository_digest)
     if exact is not None:
         return replace(plan, exact=exact)
     if find_image(engine, plan) is not None:
@@ -118,33 +89,35 @@ def plan_again(
             f"platform: the image was built for {recorded.platform}; this engine is "
             f"{engine.facts.platform}"
         )
-    if before.context is None:
+    if past.context is None:
         lacks.append(
             "image: neither the engine nor a registry has it, and its build context is not among "
-            "the artifacts; instead: what the code declares"
+            "the artifacts; instead: an image from the declaration in the code"
         )
         return None
-    if recorded.is_locked and before.lock is None:
-        lacks.append(
-            "packages: the lock is not among the artifacts; instead: what is resolved today"
-        )
+    if recorded.is_locked and past.lock is None:
+        lacks.append("packages: the lock is not among the artifacts; instead: today's versions")
     return _on_its_base(engine, plan, lacks)
 
 
 def _as_recorded(
-    before: BuiltBefore, code: Path, secrets: Mapping[str, bytes], lacks: list[str]
+    past: PastRun,
+    recorded: RecordedEnvironment,
+    code: Path,
+    secrets: Mapping[str, bytes],
+    lacks: list[str],
 ) -> ImagePlan:
-    recorded = before.recorded
-    context = _read_context(before.context, lacks)
+    context = _read_context(past.context, lacks)
     context |= _project_files(recorded, code, lacks)
     digest = ""
-    if before.lock is not None and recorded.is_locked:
-        digest = read_lock(before.lock).digest
-        context[_LOCK_IN_CONTEXT] = _lock_lines(before.lock, code, lacks)
+    if past.lock is not None and recorded.is_locked:
+        digest = read_lock(past.lock).digest
+        context[_LOCK_IN_CONTEXT] = _lock_lines(past.lock, code, lacks)
+    dockerfile = context.get(DOCKERFILE)
     return ImagePlan(
         hash=recorded.hash,
         tag=_tag(recorded.python, recorded.hash, digest),
-        dockerfile=_text(context.get(DOCKERFILE, b"")),
+        dockerfile=dockerfile.decode(errors="replace") if isinstance(dockerfile, bytes) else "",
         context=dict(sorted(context.items())),
         base=BaseImage(recorded.base.reference, recorded.base.digest, recorded.base.pinned),
         python=recorded.python,
@@ -156,12 +129,8 @@ def _as_recorded(
     )
 
 
-def _text(content: Content) -> str:
-    return content.decode(errors="replace") if isinstance(content, bytes) else ""
-
-
 def _tag(python: str, hash_: str, lock_digest: str) -> str:
-    """Not that of the hash alone: what is resolved today may be installed there already."""
+    """A name with hash and lock: the name with the hash alone may belong to newer packages."""
     lock = lock_digest.partition(":")[2][:HASH_DIGITS_IN_TAG]
     name = f"{IMAGE_REPOSITORY.format(python=python)}:{hash_[:HASH_DIGITS_IN_TAG]}"
     return f"{name}-{lock}" if lock else name
@@ -186,12 +155,12 @@ def _read_context(packed: bytes | None, lacks: list[str]) -> dict[str, Content]:
 def _project_files(
     recorded: RecordedEnvironment, code: Path, lacks: list[str]
 ) -> dict[str, Content]:
-    """What of the project is installed as a package: the files of its code, as they were."""
+    """The files of the project that are installed as a package, checked by their digests."""
     found: dict[str, Content] = {}
     for path, digest in recorded.project_files.items():
         file = (code / path).resolve()
         if not file.is_relative_to(code.resolve()) or not file.is_file():
-            lacks.append(f"packages: the project's file '{path}' was installed, and is not there")
+            lacks.append(f"packages: the project's file '{path}' was installed, and is missing")
             continue
         content = hash_file(file)
         if digest_of(content) != digest:
@@ -201,7 +170,7 @@ def _project_files(
 
 
 def _lock_lines(lock: str, code: Path, lacks: list[str]) -> bytes:
-    """As for the installer: packages of the project by their paths in the build."""
+    """The lock for the installer: packages of the project have their paths in the build."""
     try:
         spec = spec_of(Declared(tuple(lines_of(code / LOCK, lock))), code)
     except InvalidEnvironment as error:
@@ -211,7 +180,7 @@ def _lock_lines(lock: str, code: Path, lacks: list[str]) -> bytes:
 
 
 def _indexes(recorded: RecordedEnvironment) -> Indexes:
-    """The addresses of then, the logins of now."""
+    """The recorded addresses with the current logins."""
     known = recorded.indexes
     return Indexes(
         default=known.get("default"),
@@ -223,23 +192,25 @@ def _indexes(recorded: RecordedEnvironment) -> Indexes:
 
 
 def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str]) -> ImagePlan:
-    """The base by its digest, whatever it is called here; another one where that is gone."""
+    """The plan on its base image by digest; if that is gone, on the image that has its name now.
+
+    Raises:
+        NotRepeatable: There is no image of that name either.
+    """
     base = plan.base
     if base.pinned != base.reference or "@" in base.pinned:
         if find_exact(engine, "", base.pinned) is not None:
             return plan
-    else:
-        name = _name_of(engine, base)
-        if name is not None:
-            return _from(plan, replace(base, pinned=name))
+    elif (name := _name_of(engine, base)) is not None:
+        return _from(plan, replace(base, pinned=name))
     gone = f"base image: neither the engine nor a registry has {base.reference} as of {base.digest}"
     try:
         other = resolve_base(engine, base.reference.partition("@")[0])
     except ImageUnavailable as error:
         raise NotRepeatable(
             f"The image cannot be built again: {gone}; and there is no other of that name.",
-            remedy="Have the engine get it (`docker pull`, `docker load`), or log in to its registry "
-            "(`docker login`).",
+            remedy="Run `docker pull` or `docker load` for the image, or log in to its registry with "
+            "`docker login`.",
         ) from error
     lacks.append(f"{gone}; instead: {other.digest}, which has that name now")
     changed = digest_of(f"{plan.hash} {other.digest}".encode())
@@ -249,7 +220,7 @@ def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str]) -> ImagePlan
 
 
 def _name_of(engine: Engine, base: BaseImage) -> str | None:
-    """A name for an image that no registry has: BuildKit builds on names."""
+    """A name for an image that no registry has: BuildKit needs one."""
     try:
         inspected = engine.images.inspect(base.digest)
     except Refused:

@@ -1,4 +1,4 @@
-"""A run of before, once more: the same image, code and parameters, as far as they can be had."""
+"""Repeat an earlier run: the same image, code and parameters, if they still exist."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from container_backend.image import IMAGE_SCHEME, ReadyImage, have, is_image_add
 from container_backend.privileges import check_record
 from container_backend.project import digest_of_code, fetch, is_git_address, unpack
 from container_backend.rerun.past_run import PastRun, find_run
-from container_backend.rerun.rebuild import BuiltBefore, find_exact, plan_again
+from container_backend.rerun.rebuild import find_exact, plan_again
 from container_backend.runs import Repetition, Submission
-from container_backend.store import Experiment
+from container_backend.store import CODE, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from container_backend.project import RecordedCode
 
 _logger = logging.getLogger(__package__)
-# Of MLflow's tags: where a run's code is from.
+# The tags in which MLflow records the source of the code.
 _SOURCE_TAGS: Final = (
     labels_and_tags.MLFLOW_SOURCE_NAME,
     labels_and_tags.MLFLOW_SOURCE_TYPE,
@@ -45,17 +45,17 @@ _SOURCE_TAGS: Final = (
 
 @dataclass(frozen=True)
 class Again:
-    """How a run is to be repeated.
+    """How to repeat a run.
 
     Attributes:
-        parameters: Instead of those of before.
-        config: Backend config, over that of before.
-        docker_args: Arguments of ``docker run``, over those of before.
-        host: The engine; that of the environment by default.
-        best_effort: Whether what cannot be had any more is replaced by what there is.
-        trust: Whether it may do to this machine what it was allowed before.
-        experiment: Where the new run goes; to that of the old one by default.
-        run_name: Its name; that of the old one by default.
+        parameters: Replace those of the old run.
+        config: Keys of the backend config that replace those of the old run.
+        docker_args: Arguments of ``docker run`` that replace those of the old run.
+        host: The engine; default: that of the environment.
+        best_effort: Replace what is gone by its current version.
+        trust: Give the new run the privileges of the old run on this machine.
+        experiment: Default: that of the old run.
+        run_name: Default: that of the old run.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -69,20 +69,20 @@ class Again:
 
 
 def submission_of(run_id: str, again: Again) -> Submission:
-    """What is to be submitted in order to repeat a run. No run is made by this.
+    """The submission that repeats a run; it is not started.
 
     Args:
-        run_id: Its id, or the beginning of one.
-        again: How.
+        run_id: A run id, or its beginning.
 
     Raises:
-        InvalidInput: There is no such run, there are several, or it is none of ours.
-        NotRepeatable: What it was made of is gone, or has changed; all of it is named.
+        InvalidInput: There is no such run, there are several, or another tool made the run.
+        NotRepeatable: Code, image or record are gone or have changed; the message names all.
         TrackingUnreachable: The tracking store does not answer.
     """
     past = find_run(run_id)
     recorded = past.recorded
     config, docker_args = _allowed(past, again)
+    is_elsewhere = again.experiment != Experiment()
     submission = Submission(
         uri=recorded.source,
         entry_point=recorded.entry_point,
@@ -90,9 +90,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         config=parse_config({**config, **again.config}),
         docker_args=docker_args,
         tracking_uri=past.store.tracking_uri,
-        experiment=again.experiment
-        if again.experiment != Experiment()
-        else Experiment(id=past.run.experiment_id),
+        experiment=again.experiment if is_elsewhere else Experiment(id=past.run.experiment_id),
         run_name=again.run_name or past.run.name,
         build_image=recorded.build_image,
         host=again.host,
@@ -102,14 +100,14 @@ def submission_of(run_id: str, again: Again) -> Submission:
         uri = _image_source(past, again, submission)
         repetition = Repetition(past.run_id, recorded=untyped, trusted=again.trust)
         return replace(submission, uri=uri, repetition=repetition)
-    with ExitStack() as until_known:
+    with ExitStack() as on_error:
         folder = Path(tempfile.mkdtemp(prefix=labels_and_tags.TEMPORARY_PREFIX)).resolve()
-        until_known.callback(shutil.rmtree, folder, ignore_errors=True)
+        on_error.callback(shutil.rmtree, folder, ignore_errors=True)
         lacks: list[str] = []
         directory, code = _find_code(past, folder, lacks)
         image = _find_image(past, again, submission, directory, lacks)
         _refuse(past, lacks, best_effort=again.best_effort)
-        until_known.pop_all()
+        on_error.pop_all()
     tags = {name: past.tags[name] for name in _SOURCE_TAGS if name in past.tags} if code else {}
     repetition = Repetition(
         past.run_id, directory, folder, image, code, tags, recorded=untyped, trusted=again.trust
@@ -118,9 +116,9 @@ def submission_of(run_id: str, again: Again) -> Submission:
 
 
 def _image_source(past: PastRun, again: Again, submission: Submission) -> str:
-    """The address of a project that is an image, which is on the engine then."""
+    """The address of a project image, which is pulled if it is missing."""
     source = past.recorded.source
-    # With a digest, where it came from a registry; else it is only on the engine that has it.
+    # The source has a digest if the image came from a registry; other images have only their id.
     exact = source if "@" in source else f"{IMAGE_SCHEME}{past.image_id}"
     with closing(connect(again.host)) as engine:
         try:
@@ -129,7 +127,7 @@ def _image_source(past: PastRun, again: Again, submission: Submission) -> str:
             named = source.partition("@")[0]
             lack = (
                 f"image: neither the engine nor a registry has {reference_of(exact)}; "
-                f"instead: what is called {reference_of(named)} now"
+                f"instead: the image that is called {reference_of(named)} now"
             )
             _refuse(past, [lack], best_effort=again.best_effort)
             return named
@@ -146,18 +144,17 @@ def _refuse(past: PastRun, lacks: list[str], *, best_effort: bool) -> None:
     listed = "\n".join(f"    {lack}" for lack in lacks)
     raise NotRepeatable(
         f"The run '{past.run_id}' cannot be repeated as it was:\n{listed}",
-        remedy="With --best-effort it is repeated with what there is.",
+        remedy="With --best-effort, the replacements above are used.",
     )
 
 
 def _allowed(past: PastRun, again: Again) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Config and docker arguments of before, and what was typed over them.
+    """The config and docker arguments of the record, and those of the user in their place.
 
-    A record is no permission to reach into this machine: an argument or a variable that is typed
-    anew is the user's.
+    A record gives no access to this machine; arguments and variables that the user types do.
 
     Raises:
-        InvalidConfig: It was allowed more than a run is by itself.
+        InvalidConfig: The record asks for privileges, and ``trust`` is not set.
     """
     typed = _by_long_name({**parse_config(again.config).docker_args, **again.docker_args})
     variables = {str(each).partition("=")[0] for each in typed.get("env", [])}
@@ -184,14 +181,14 @@ def _by_long_name(docker_args: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _find_code(past: PastRun, folder: Path, lacks: list[str]) -> tuple[Path, RecordedCode | None]:
-    """The code, in a folder of its own; with what is known of it, where it is what it was."""
+    """The code in a folder of its own, and its record; without the record if the code differs."""
     code = past.recorded.code
     problems: list[str] = []
     for directory in _candidates(past, folder, problems):
         if not code.digest or (found := digest_of_code(directory)) == code.digest:
             return directory, code
-        problems.append(f"what is there is not what ran: it has the digest {found}")
-    lacks.append(f"code: {'; '.join(problems) or code.why_not or 'nothing says where it is'}")
+        problems.append(f"the files there are not those that ran: their digest is {found}")
+    lacks.append(f"code: {'; '.join(problems) or code.why_not or 'its place was not recorded'}")
     return _current_code(past, folder, lacks), None
 
 
@@ -201,7 +198,7 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
         directory = folder / "archive"
         directory.mkdir()
         try:
-            with past.code() as packed:
+            with past.artifact(CODE) as file, file.open("rb") as packed:
                 unpack(packed, directory)
         except (ValueError, OSError) as error:
             problems.append(f"the archive among the artifacts: {error}")
@@ -226,15 +223,19 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
 
 
 def _repositories(past: PastRun) -> list[str]:
-    """Where a commit may be: the disk that it was on, the address that it came from, its remote."""
+    """Where the commit may be: the repository on this disk, the source of the run, the remote."""
     remote = past.tags.get(labels_and_tags.MLFLOW_GIT_ADDRESS, "")
     named = (past.recorded.code.repository, past.recorded.source.partition("#")[0], remote)
-    addresses = (each for each in named if is_git_address(each) or Path(each).is_dir())
-    return list(dict.fromkeys(filter(None, addresses)))
+    found = [each for each in named if each and (is_git_address(each) or Path(each).is_dir())]
+    return list(dict.fromkeys(found))
 
 
 def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
-    """The project as it is now, wherever it was; empty where it is nowhere."""
+    """A copy of the project as it is now.
+
+    Raises:
+        NotRepeatable: The source of the run is gone.
+    """
     source = past.recorded.source
     copied = folder / "current"
     try:
@@ -246,43 +247,33 @@ def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
             f"The run '{past.run_id}' cannot be repeated: {lacks[-1]}; and there is no project at "
             f"'{source}' now."
         ) from error
-    lacks[-1] += f"; instead: what is there now, at '{source}'"
+    lacks[-1] += f"; instead: the current files at '{source}'"
     return copied
 
 
 def _find_image(
     past: PastRun, again: Again, submission: Submission, directory: Path, lacks: list[str]
 ) -> ImagePlan | ReadyImage | None:
-    engine = connect(again.host)
-    try:
+    with closing(connect(again.host)) as engine:
         recorded = past.recorded.environment
         if recorded is None:
             return _ready_image(past, engine, lacks)
         secrets = {
             name: source.read(name) for name, source in submission.config.build_secrets.items()
         }
-        before = BuiltBefore(
-            recorded,
-            past.context(),
-            past.lock(),
-            past.image_id,
-            past.tags.get(labels_and_tags.TAG_REPOSITORY_DIGEST, ""),
-        )
-        return plan_again(engine, before, directory, secrets, lacks)
-    finally:
-        engine.close()
+        return plan_again(engine, past, recorded, directory, secrets, lacks)
 
 
 def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage | None:
     """The image that the project names, by its digest."""
-    digest = past.tags.get(labels_and_tags.TAG_REPOSITORY_DIGEST, "")
-    if past.recorded.build_image:
-        digest = ""  # with the code in it: no registry has that
+    # No registry has an image with the code.
+    digest = "" if past.recorded.build_image else past.repository_digest
     exact = find_exact(engine, past.image_id, digest)
     if exact is not None:
         return ReadyImage(exact)
+    name = past.tags.get(labels_and_tags.TAG_IMAGE)
     lacks.append(
-        f"image: neither the engine nor a registry has {past.tags.get(labels_and_tags.TAG_IMAGE)} as of "
-        f"{digest or past.image_id}; instead: what has that name now"
+        f"image: neither the engine nor a registry has {name} as of {digest or past.image_id}; "
+        "instead: the image that has that name now"
     )
     return None

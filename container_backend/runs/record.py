@@ -124,7 +124,7 @@ def _parameters(plan: Plan) -> dict[str, str]:
     found = {}
     for name, value in plan.submission.parameters.items():
         parameter = plan.entry_point.parameters.get(str(name))
-        is_path = parameter is not None and parameter.kind == "path" and not is_address(str(value))
+        is_path = parameter is not None and parameter.type == "path" and not is_address(str(value))
         found[str(name)] = str(local_path(str(value))) if is_path else str(value)
     return found
 

@@ -1,7 +1,7 @@
-"""Projects handed on: an image that runs with Docker alone, and files that hold images.
+"""Project images: images that run with Docker alone.
 
-Builds the project image on the environment image, labels it with what a reader needs, pushes
-or saves it. The program inside such an image is `share/runner`.
+Builds the project image on the environment image, adds labels that describe the project, and
+pushes or saves the image. `share/runner` is the program inside a project image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a project image says of itself: to its runner, in a file, and to everybody, in labels. Pure."""
+"""The description of a project image: a file for its runner, labels for everyone. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _DATABASE: Final = f"sqlite:///{labels_and_tags.RESULTS_DIRECTORY}/mlflow.db"
 _FOLDER: Final = f"file://{labels_and_tags.RESULTS_DIRECTORY}"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
-# https://github.com/opencontainers/image-spec/blob/main/annotations.md: those that are of the base.
+# Annotations that a base image may have and that do not hold for the project image:
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md
 _OCI_OF_BASE: Final = (
     "title", "description", "version", "revision", "source", "url", "documentation", "licenses",
     "authors", "vendor", "ref.name",
@@ -36,15 +37,12 @@ _OCI_OF_BASE: Final = (
 
 @dataclass(frozen=True)
 class ProjectImage:
-    """An image to be.
+    """A project image to build.
 
     Attributes:
-        tag: Its name.
-        project: With those entry points that it has.
-        environment: What the project declares.
-        base: The image of that, on the engine.
-        revision: Of the project's files.
-        code_digest: Of the project's files as they are sent.
+        tag: The name of the image.
+        project: The project with only the entry points of this image.
+        base: The environment image, on the engine.
         platform: ``os/architecture``, or None for the engine's.
     """
 
@@ -58,7 +56,7 @@ class ProjectImage:
 
 
 def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any]:
-    """What the runner is to know; it reads this at each start."""
+    """The description that the runner reads at each start."""
     project, environment = wanted.project, wanted.environment
     expects: list[str] = []
     variables: dict[str, str] = {}
@@ -70,11 +68,8 @@ def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any
     tags = {
         labels_and_tags.TAG_IMAGE: wanted.tag,
         labels_and_tags.TAG_ENVIRONMENT_HASH: wanted.base.hash,
-    }
-    revision = wanted.revision
-    tags |= {
-        labels_and_tags.MLFLOW_GIT_COMMIT: revision.commit.removesuffix("-dirty"),
-        labels_and_tags.MLFLOW_GIT_ADDRESS: revision.source,
+        labels_and_tags.MLFLOW_GIT_COMMIT: wanted.revision.commit.removesuffix("-dirty"),
+        labels_and_tags.MLFLOW_GIT_ADDRESS: wanted.revision.source,
     }
     return {
         "project": as_mapping(project),
@@ -89,7 +84,7 @@ def describe_to_runner(wanted: ProjectImage, lock: Lock | None) -> dict[str, Any
 
 
 def _store(lock: Lock | None) -> str:
-    """Where runs go without MLFLOW_TRACKING_URI: what the MLflow in the environment can write."""
+    """The store to use without MLFLOW_TRACKING_URI: one that the MLflow of the image can write."""
     if lock is None:
         return _DATABASE
     packages = {match[0].lower() for name in lock.packages if (match := _NAME.match(name))}
@@ -101,7 +96,7 @@ def _store(lock: Lock | None) -> str:
 def labels_of(
     wanted: ProjectImage, lock: Lock | None, inspected: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Everything that can be said of it; what the base says of itself is not said of this image."""
+    """All labels of a project image; labels that describe only its base image are emptied."""
     mlproject = as_mapping(wanted.project)
     if isinstance(wanted.environment, DockerEnvironment):
         mlproject["docker_env"] = {
@@ -112,9 +107,9 @@ def labels_of(
             ],
         }
     of_base = (inspected.get("Config") or {}).get("Labels") or {}
-    labels = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
+    emptied = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
     revision = wanted.revision
-    said = {
+    labels = {
         f"{OCI}title": _title(wanted.project),
         f"{OCI}version": tag_of(wanted.tag),
         f"{OCI}created": _now(),
@@ -129,9 +124,9 @@ def labels_of(
         labels_and_tags.LABEL_PROJECT: _title(wanted.project),
         labels_and_tags.LABEL_VERSION: __version__,
     }
-    labels |= {name: value for name, value in said.items() if value}
-    # What has this one is taken for the environment alone.
-    return {**labels, labels_and_tags.LABEL_ENVIRONMENT_HASH: ""}
+    # An image with this label is taken for an environment image.
+    emptied[labels_and_tags.LABEL_ENVIRONMENT_HASH] = ""
+    return emptied | {name: value for name, value in labels.items() if value}
 
 
 def _title(project: Project) -> str:
@@ -139,10 +134,10 @@ def _title(project: Project) -> str:
 
 
 def _now() -> str:
-    """RFC 3339; the time that builds are to be made as of, where that is set.
+    """The current time by RFC 3339, or that of SOURCE_DATE_EPOCH.
 
     https://reproducible-builds.org/docs/source-date-epoch/
     """
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     moment = int(epoch) if epoch.isdecimal() else int(time.time())
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat().replace("+00:00", "Z")
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Where a project's files come from, as git and the project itself say. Only for people."""
+"""Commit, repository and licence of a project, for readers of its image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _DIRTY: Final = "-dirty"
 
 @dataclass(frozen=True)
 class Revision:
-    """What is known of some files.
+    """Commit, repository and licence of a project; an unknown one is empty.
 
     Attributes:
-        commit: Of git, with ``-dirty`` where files differ from it; empty where there is none.
-        source: The address of the repository, without credentials; empty where there is none.
-        licence: What ``pyproject.toml`` names; empty for nothing.
+        commit: With ``-dirty`` if files differ from the commit.
+        source: The address of the repository, without credentials.
+        licence: The licence in ``pyproject.toml``.
     """
 
     commit: str = ""
@@ -33,7 +33,7 @@ class Revision:
 
 
 def revision_of(repository: Repository | None, directory: Path) -> Revision:
-    """What is known of a project's files. No git, or no repository, is no error."""
+    """The revision of a project; a project without git or repository has an empty one."""
     try:
         licence = licence_of(directory)
     except InvalidInput:
@@ -43,6 +43,6 @@ def revision_of(repository: Repository | None, directory: Path) -> Revision:
         return Revision(licence=licence)
     commit = tree.commit + (_DIRTY if tree.is_dirty else "")
     source = read_checkout(repository, directory).address
-    # A path of this machine would mean nothing elsewhere.
+    # A path means nothing on another machine.
     is_address = "://" in source and not source.startswith("file:")
     return Revision(commit, source if is_address or "@" in source else "", licence)

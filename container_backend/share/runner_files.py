@@ -1,6 +1,6 @@
-"""The files of the runner in project images: modules of this package, word for word.
+"""The files of the runner in project images: copies of modules of this package.
 
-The backend and the runner check, quote and say the same, because it is the same code.
+So the runner checks, quotes and reports errors exactly as the backend does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from container_backend.labels_and_tags import RUNNER_PROGRAM
 from container_backend.machine import read_template
 
 _PACKAGE: Final = "container_backend"
-# Standard library only, Python 3.8: tests/unit/share/test_runner.py sees to it.
+# Standard library only, Python 3.8: tests/unit/share/test_runner.py checks that.
 SHARED_MODULES: Final = (
     "machine/log.py",
     "errors.py",
@@ -22,22 +22,16 @@ SHARED_MODULES: Final = (
     "project/entry_points.py",
     "project/parameters.py",
 )
-_RUNNER_MODULES: Final = (
-    "share/runner/__init__.py",
-    "share/runner/arguments.py",
-    "share/runner/downloads.py",
-    "share/runner/main.py",
-    "share/runner/process.py",
-    "share/runner/results.py",
-)
-# Not the package's own doors, which need libraries that are not in the image.
+_RUNNER: Final = "share/runner"
+# In place of the package's own doors, which need libraries that the image lacks.
 _EMPTY: Final = ("__init__.py", "machine/__init__.py", "project/__init__.py", "share/__init__.py")
 
 
 def runner_files() -> dict[str, bytes]:
-    """Path in the runner's folder → content."""
+    """The files of the runner: path in its folder → content."""
     package = resources.files(_PACKAGE)
-    modules = (*SHARED_MODULES, *_RUNNER_MODULES)
+    own = sorted(each.name for each in (package / _RUNNER).iterdir() if each.name.endswith(".py"))
+    modules = (*SHARED_MODULES, *(f"{_RUNNER}/{name}" for name in own))
     files = {
         RUNNER_PROGRAM: read_template(RUNNER_PROGRAM),
         **{f"{_PACKAGE}/{path}": "" for path in _EMPTY},

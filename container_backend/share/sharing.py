@@ -1,4 +1,4 @@
-"""``build -t``: a project → its environment → its image → a registry, or a file."""
+"""``build -t``: builds the project image, and pushes or saves it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,12 @@ _logger = logging.getLogger(__package__)
 
 @dataclass(frozen=True)
 class Built:
-    """A project image that was made.
+    """A project image that was built.
 
     Attributes:
-        reference: Its name.
         id: ``sha256:…``.
-        digest: In its registry; empty where it was not pushed.
-        environment: The image of its environment.
-        saved: The file that both were written to.
+        digest: The digest in the registry; empty if the image was not pushed.
+        saved: The file with the project image and its environment image.
     """
 
     reference: str
@@ -62,18 +60,16 @@ def build_and_share(
     platform: str | None = None,
     output: Path | None = None,
 ) -> Built:
-    """Make the image of a project.
+    """Build the project image for the environment of an entry point.
 
     Args:
-        submission: Which project; the environment is that of its entry point.
-        tag: The image's name.
-        push: Whether it is pushed to its registry.
-        platform: ``os/architecture`` that it is for; the engine's by default.
-        output: A file that it is written to, with the image of its environment.
+        tag: The name of the image.
+        platform: ``os/architecture``; default: the engine's.
+        output: File for the project image and its environment image.
 
     Raises:
         ContainerBackendError: The project or a name is wrong, a build fails, the registry refuses,
-            or the file cannot be written. What was asked for is there whole, or not at all.
+            or the file cannot be written. The image is complete or missing.
     """
     check_tag(tag)
     if platform is not None and not is_platform(platform):
@@ -114,7 +110,7 @@ def _with_runnable(
     environment: EnvironmentSpec | DockerEnvironment,
     submission: Submission,
 ) -> Project:
-    """The project with the entry points that run in an environment; others are named."""
+    """The project with only the entry points of an environment; a warning names the others."""
     kept = {}
     for name, entry_point in project.entry_points.items():
         own = read_environment(project, entry_point, submission.config)
@@ -122,8 +118,8 @@ def _with_runnable(
             kept[name] = entry_point
         else:
             _logger.warning(
-                "%s: the entry point '%s' has another environment, and is not in this image; make "
-                "one with -e %s",
+                "%s: the entry point '%s' has another environment, and is not in this image; build "
+                "an image for it with -e %s",
                 project.where, name, name,
             )  # fmt: skip
     return replace(project, entry_points=kept)
@@ -132,14 +128,14 @@ def _with_runnable(
 def _declared(
     environment: EnvironmentSpec | DockerEnvironment,
 ) -> EnvironmentSpec | DockerEnvironment:
-    """An environment without what only messages need."""
+    """An environment without the fields that only messages need."""
     if isinstance(environment, DockerEnvironment):
         return replace(environment, where="")
     return replace(environment, python_source="")
 
 
 def _check_architecture(engine: Engine, base: EnvironmentImage, platform: str | None) -> None:
-    """An engine may take the image that it has for the one that was asked for."""
+    """Refuse a base image of another platform, which some engines use without an error."""
     if platform is None:
         return
     inspected = engine.images.inspect(base.id)
@@ -147,6 +143,6 @@ def _check_architecture(engine: Engine, base: EnvironmentImage, platform: str | 
     if found != "/".join(platform.split("/")[:2]):
         raise BuildError(
             f"The image '{base.reference}' is for {found}, not for {platform}.",
-            remedy="The engine has a base image for its own platform only: remove it there, or "
-            "give base_image by the digest of one for that platform.",
+            remedy="The engine has the base image only for its own platform: remove that image from "
+            "the engine, or set base_image to the digest of an image for the other platform.",
         )

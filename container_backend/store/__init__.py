@@ -1,7 +1,7 @@
 """MLflow's tracking store: runs, experiments, artifacts, metrics.
 
-The only room that imports `mlflow`, together with the plugin in `api/backend.py`. What a run's
-tags and artifacts are called and how they are read is decided here.
+Only this room and the plugin in `api/backend.py` import `mlflow`. This room decides how
+artifacts of a run are named, and how tags and artifacts are read and written.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a run can be repeated from, among its artifacts: how it was built and what was installed."""
+"""The artifacts of a run: its record, its environment, its output."""
 
 from __future__ import annotations
 
-import os
+import mmap
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from container_backend.store.run import RunRecord
 
 FOLDER: Final = "environment"
-# Files of an environment image: name among the artifacts → path in it.
+LOG_FOLDER: Final = "logs"
+LOG: Final = "container.log"
+RUN: Final = "record/run.json"
+CODE: Final = "record/code.tar.gz"
+_CHUNK_BYTES: Final = 1024 * 1024
+# Files of an environment image: path among the artifacts → path in the image.
 _OF_IMAGE: Final = {f"{FOLDER}/{LOCK}": LOCK_IN_IMAGE, f"{FOLDER}/{SBOM}": SBOM_IN_IMAGE}
 _MOST_IMAGES: Final = 64
 _IMAGES: dict[str, dict[str, bytes]] = {}
@@ -35,18 +40,16 @@ def log_environment(
     files: Mapping[str, IO[bytes]] | None = None,
     image_id: str = "",
 ) -> None:
-    """Log what is in a container's image, and the files that were put beside the code.
+    """Log the record of a run, and the lock and bill of materials of its image.
 
     Args:
-        engine: Where the container is.
-        record: Whose artifacts.
-        container: Not removed yet; by id.
-        recorded: What is written down of the run; empty where that is beside the code as well.
-        files: Path among the artifacts → content, where they are at hand.
-        image_id: Of the container, where it is known: its files are read once by a process.
+        container: The id of a container that still exists.
+        recorded: The record; empty if the container's record folder has it.
+        files: Path among the artifacts → content; None to read the container's record folder.
+        image_id: The image of the container, if known: each process reads its files only once.
 
     Raises:
-        Exception: Of the artifact store's own kind, or of the engine's.
+        Exception: An error of the artifact store or the engine.
     """
     with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
         folder = Path(temporary)
@@ -64,7 +67,7 @@ def log_environment(
         for path, data in _files_of_image(engine, container, image_id).items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
-        record.log_artifacts(folder)
+        record.store.log_artifacts(record.run, folder)
 
 
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:
@@ -79,23 +82,18 @@ def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, 
     return found
 
 
-_CHUNK_BYTES: Final = 1024 * 1024
-
-
 def kept_output(
     store: Store, run_id: str, *, since: float | None = None, tail: int | None = None
 ) -> Iterator[bytes]:
-    """What was kept of a run's output, in pieces.
+    """The output among the artifacts of a run, in pieces.
 
     Args:
-        store: Of the run.
-        run_id: The run.
-        since: Kept output has no times; for the message that says so.
-        tail: Lines at the end; all by default.
+        since: Refused, because kept output has no times.
+        tail: Number of lines at the end; default: all.
 
     Raises:
         InvalidInput: ``since`` is given.
-        TrackingUnreachable: Nothing was kept, or the store does not give it.
+        TrackingUnreachable: There is no output, or the store does not answer.
     """
     if since is not None:
         raise InvalidInput(
@@ -119,26 +117,14 @@ def kept_output(
 
 
 def _start_of_last(path: Path, lines: int) -> int:
-    """Where the last lines of a file begin."""
-    with path.open("rb") as file:
-        at = file.seek(0, os.SEEK_END)
-        found, is_end = 0, True
-        while at > 0:
-            size = min(_CHUNK_BYTES, at)
-            at -= size
-            file.seek(at)
-            data = file.read(size)
-            end = len(data) - 1 if is_end and data.endswith(b"\n") else len(data)
-            is_end = False
-            while (end := data.rfind(b"\n", 0, end)) >= 0:
-                found += 1
-                if found == lines:
-                    return at + end + 1
-    return 0 if lines else path.stat().st_size
-
-
-LOG_FOLDER: Final = "logs"
-LOG: Final = "container.log"
-# Artifacts of a run.
-RUN: Final = "record/run.json"
-CODE: Final = "record/code.tar.gz"
+    """The position in bytes where the last lines of a file begin."""
+    size = path.stat().st_size
+    if not (size and lines):
+        return size
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = size - 1 if data[-1:] == b"\n" else size
+        for _ in range(lines):
+            at = data.rfind(b"\n", 0, at)
+            if at < 0:
+                return 0
+    return at + 1

@@ -1,11 +1,11 @@
-"""MLflow's tracking store, asked and told in this package's own types and errors."""
+"""The client of MLflow's tracking store, with this package's own types and errors."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -22,16 +22,15 @@ from container_backend.store.mlflow_api import (
 from container_backend.store.reach import turn_to_write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow.entities import Experiment, Metric, Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-_T = TypeVar("_T")
 # https://mlflow.org/docs/latest/rest-api.html#log-batch: at most 100 parameters and 1000 metrics.
 _PARAMS_PER_REQUEST: Final = 100
 _METRICS_PER_REQUEST: Final = 1000
-# The least that a store takes (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
+# What every store accepts (mlflow.utils.validation.MAX_TAG_VAL_LENGTH was 5000, is 8000).
 _TAG_CHARACTERS: Final = 5000
 
 
@@ -41,7 +40,7 @@ class StoredRun:
 
     Attributes:
         started_at: Seconds since 1970.
-        ended_at: Seconds since 1970; None for a run that goes on.
+        ended_at: Seconds since 1970; None for an active run.
         metrics: Name → last value.
     """
 
@@ -60,18 +59,16 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class StoredExperiment:
-    """An experiment as its store has it."""
-
     experiment_id: str
     name: str
     artifact_uri: str
 
 
 def open_store(tracking_uri: str) -> Store:
-    """A store that exists. MLflow itself would make one that does not.
+    """Open a store that exists; MLflow itself would create a missing one.
 
     Raises:
-        TrackingUnreachable: The store is a file or a folder, and missing on this machine.
+        TrackingUnreachable: The store is a file or a folder that is missing on this machine.
     """
     path = local_path(tracking_uri)
     if path is not None and not path.exists():
@@ -86,8 +83,8 @@ def open_store(tracking_uri: str) -> Store:
 class Store:
     """The tracking store at an address.
 
-    All methods raise TrackingUnreachable where the store does not answer or refuses. Those of
-    artifacts raise what the artifact store raises: each has its own kind.
+    Methods raise TrackingUnreachable if the store does not answer or refuses. Methods for
+    artifacts raise the errors of the artifact store, of any class.
     """
 
     def __init__(self, tracking_uri: str) -> None:
@@ -97,8 +94,9 @@ class Store:
 
     def find_run(self, run_id: str) -> StoredRun | None:
         """A run, also a deleted one; None if it is missing."""
-        with self._asking():
-            return _unless_missing(lambda: _stored_run(self._client.get_run(run_id)))
+        with self._asking(), _missing_is_none():
+            return _stored_run(self._client.get_run(run_id))
+        return None
 
     def runs_beginning_with(self, prefix: str, most: int) -> list[StoredRun]:
         """Runs of any experiment by the first characters of their ids."""
@@ -121,20 +119,16 @@ class Store:
             return default_experiment_id()
 
     def find_experiment(self, experiment_id: str) -> StoredExperiment | None:
-        """An experiment; None if it is missing."""
-        with self._asking():
-            return _unless_missing(
-                lambda: _stored_experiment(self._client.get_experiment(experiment_id))
-            )
+        with self._asking(), _missing_is_none():
+            return _stored_experiment(self._client.get_experiment(experiment_id))
+        return None
 
     def find_experiment_named(self, name: str) -> StoredExperiment | None:
-        """An experiment; None if it is missing."""
         with self._asking():
             found = self._client.get_experiment_by_name(name)
             return None if found is None else _stored_experiment(found)
 
     def create_experiment(self, name: str) -> StoredExperiment:
-        """Create an experiment with artifacts where the store puts them."""
         with self._asking():
             made = self._client.create_experiment(name)
             return _stored_experiment(self._client.get_experiment(made))
@@ -142,7 +136,7 @@ class Store:
     def create_run(
         self, experiment_id: str, tags: Mapping[str, str], name: str | None = None
     ) -> StoredRun:
-        """Create a run; it is RUNNING."""
+        """Create a run with the status RUNNING."""
         with self._writing():
             made = self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
             return _stored_run(made)
@@ -154,25 +148,23 @@ class Store:
             self._client.log_batch(run_id, tags=items)
 
     def set_status(self, run_id: str, status: str) -> None:
-        """Set a status that is not the last."""
+        """Set the status of an active run."""
         with self._writing():
             self._client.update_run(run_id, status=status)
 
     def end_run(self, run_id: str, status: str, ended_at: float | None) -> None:
-        """Set the last status; ``ended_at`` is in seconds since 1970, and now by default."""
+        """Set the final status; ``ended_at`` is in seconds since 1970, default: now."""
         end_time = None if ended_at is None else int(ended_at * 1000)
         with self._writing():
             self._client.set_terminated(run_id, status=status, end_time=end_time)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
-        """Log parameters, in as few requests as the store takes."""
         items = [Param(name, value) for name, value in parameters.items()]
         for start in range(0, len(items), _PARAMS_PER_REQUEST):
             with self._writing():
                 self._client.log_batch(run_id, params=items[start : start + _PARAMS_PER_REQUEST])
 
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
-        """Log metrics, in as few requests as the store takes."""
         for start in range(0, len(metrics), _METRICS_PER_REQUEST):
             with self._writing():
                 self._client.log_batch(
@@ -180,19 +172,17 @@ class Store:
                 )
 
     def log_artifact(self, run: StoredRun, file: Path, folder: str) -> None:
-        """Log a file into a folder among the artifacts."""
         self._artifacts(run).log_artifact(str(file), folder)
 
     def log_artifacts(self, run: StoredRun, folder: Path) -> None:
-        """Log the content of a folder."""
         self._artifacts(run).log_artifacts(str(folder))
 
     def artifact_paths(self, run: StoredRun, folder: str) -> set[str]:
-        """The paths of what is in a folder among the artifacts."""
+        """The paths of the artifacts in a folder."""
         return {str(each.path) for each in self._artifacts(run).list_artifacts(folder)}
 
     def download(self, run: StoredRun, path: str, folder: str) -> Path:
-        """Download an artifact into a folder; gives its path there."""
+        """Download an artifact into a folder, and return its path there."""
         return Path(self._artifacts(run).download_artifacts(path, folder))
 
     def _artifacts(self, run: StoredRun) -> ArtifactRepository:
@@ -215,13 +205,13 @@ class Store:
             ) from error
 
 
-def _unless_missing(ask: Callable[[], _T]) -> _T | None:
+@contextmanager
+def _missing_is_none() -> Iterator[None]:
     try:
-        return ask()
+        yield
     except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
+        if not is_missing(error):
+            raise
 
 
 def _stored_run(run: Run) -> StoredRun:

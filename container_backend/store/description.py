@@ -1,4 +1,4 @@
-"""A run's description: what MLflow's page shows of it, as Markdown. Pure."""
+"""The description of a run on MLflow's page, in Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from container_backend.container import Outcome
 
-# What comes after it is ours, and is written anew; what stands before it is the user's.
+# The text before this line is the user's; the text after is replaced.
 _BEGIN: Final = "<!-- container-backend -->"
 _MOST_CHARACTERS: Final = 4500
 _LINE_CHARACTERS: Final = 300
@@ -23,16 +23,14 @@ _HOUR: Final = 3600.0
 
 @dataclass(frozen=True)
 class Facts:
-    """What is said of a run.
+    """The facts of an ended run for its description.
 
     Attributes:
-        image: Its reference.
-        digest: Of the image.
-        command: Of the program.
-        seconds: How long it took; None when it never started.
-        attempts: How many times it was started.
-        again: The words of the command that repeats it.
-        remarks: What else is to be known.
+        image: The reference of the image.
+        command: The command of the program.
+        seconds: Duration; None for a run that never started.
+        again: The words of the command that repeats the run.
+        remarks: Further paragraphs.
     """
 
     image: str
@@ -45,23 +43,21 @@ class Facts:
 
 
 def describe_end(facts: Facts, outcome: Outcome, tail: Sequence[str], existing: str = "") -> str:
-    """The description of a run that has ended.
+    """The description of an ended run.
 
     Args:
-        facts: Of the run.
-        outcome: How it ended.
-        tail: The last lines of its output; shown when it failed.
-        existing: The description that it has; what is not ours in it stays.
+        tail: The last lines of the output, shown for a failed run.
+        existing: The current description; the user's part of it stays.
     """
-    rows = [("status", _status(outcome)), ("command", _code(facts.command))]
-    rows.append(("image", _code(facts.image)))
-    if facts.digest:
-        rows.append(("digest", _code(facts.digest)))
-    if facts.seconds is not None:
-        rows.append(("duration", duration(facts.seconds)))
-    if facts.attempts > 1:
-        rows.append(("attempts", str(facts.attempts)))
-    lines = ["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)]
+    rows = [
+        ("status", _status(outcome)),
+        ("command", _code(facts.command)),
+        ("image", _code(facts.image)),
+        ("digest", _code(facts.digest) if facts.digest else ""),
+        ("duration", "" if facts.seconds is None else duration(facts.seconds)),
+        ("attempts", str(facts.attempts) if facts.attempts > 1 else ""),
+    ]
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows if text)]
     for remark in facts.remarks:
         lines += ["", remark]
     again = ["", "To repeat it:", "", *_block([shlex.join(facts.again)], "sh")]
@@ -76,16 +72,20 @@ def _status(outcome: Outcome) -> str:
     code = "" if outcome.exit_code is None else f" (exit code {outcome.exit_code})"
     if not outcome.reason:
         return f"**{outcome.status}**{code}"
-    said = " ".join(outcome.reason.split()).replace("|", "\\|")
-    return f"**{outcome.status}**: {said}{'' if 'exit code' in said else code}"
+    reason = _cell(outcome.reason)
+    return f"**{outcome.status}**: {reason}{'' if 'exit code' in reason else code}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _code(text: str) -> str:
-    one_line = " ".join(text.split()).replace("|", "\\|")
+    one_line = _cell(text)
     fence = "`"
     while fence in one_line:
         fence += "`"
-    # https://spec.commonmark.org/0.31.2/#code-spans: one space on either side is not shown.
+    # Markdown hides one space on either side: https://spec.commonmark.org/0.31.2/#code-spans
     pad = " " if "`" in {one_line[:1], one_line[-1:]} else ""
     return f"{fence}{pad}{one_line}{pad}{fence}"
 
@@ -98,7 +98,7 @@ def _block(lines: Sequence[str], language: str = "") -> list[str]:
 
 
 def _fitting(lines: Sequence[str], taken: int) -> list[str]:
-    """As many of the last lines as there is room for."""
+    """The last lines that fit beside ``taken`` characters."""
     room = _MOST_CHARACTERS - taken
     kept: list[str] = []
     for line in reversed(lines):

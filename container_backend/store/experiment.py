@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from container_backend.errors import InvalidConfig
 
@@ -13,34 +13,24 @@ if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredExperiment
 
 _logger = logging.getLogger(__package__)
-# For so long, what is known of an experiment is relied on.
+# How long a known experiment is not asked for again.
 _KNOWN_SECONDS = 5.0
 
 
-class _Known(NamedTuple):
-    experiment: StoredExperiment
-    at: float
-
-
-# By the address of the store and the experiment's id.
-_experiments: dict[tuple[str, str], _Known] = {}
+# Address of the store, id → experiment, and the time when it was asked for.
+_experiments: dict[tuple[str, str], tuple[StoredExperiment, float]] = {}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where the run goes: by id or by name; MLflow's default when neither is given."""
+    """The experiment of a run, by id or by name; MLflow's default if both are None."""
 
     id: str | None = None
     name: str | None = None
 
 
 def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> StoredExperiment | None:
-    """An experiment, and where its artifacts go.
-
-    Args:
-        store: Where the experiment is.
-        wanted: By id, by name or by default.
-        create: Create an experiment that is named and missing.
+    """Find an experiment, or create a missing one of that name if ``create`` is set.
 
     Returns:
         None for an experiment that is missing and not created.
@@ -49,9 +39,7 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         InvalidConfig: Both id and name are given, or there is no experiment of that id.
     """
     if wanted.id and wanted.name:
-        raise InvalidConfig(
-            "Both an experiment's id and a name are given.", remedy="Give one of them."
-        )
+        raise InvalidConfig("Id and name of an experiment are given.", remedy="Give one of them.")
     if wanted.name:
         found = store.find_experiment_named(wanted.name)
         if found is None and create:
@@ -66,15 +54,15 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
 
 
 def _find(store: Store, identifier: str) -> StoredExperiment | None:
-    """An experiment by its id, or what was known of it a moment ago.
+    """An experiment by its id, remembered for some seconds.
 
-    Where its artifacts go does not change; the store refuses a run in a deleted experiment.
+    Its artifact address never changes, and the store itself refuses runs of a deleted experiment.
     """
     key, now = (store.tracking_uri, identifier), time.monotonic()
     known = _experiments.get(key)
-    if known is not None and now - known.at < _KNOWN_SECONDS:
-        return known.experiment
+    if known is not None and now - known[1] < _KNOWN_SECONDS:
+        return known[0]
     found = store.find_experiment(identifier)
     if found is not None:
-        _experiments[key] = _Known(found, now)
+        _experiments[key] = found, now
     return found

@@ -1,4 +1,4 @@
-"""Readings of a container's statistics → system metrics of its run."""
+"""Log samples of a container's statistics as system metrics of its run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,20 @@ _SENT: Final = ".sent"
 
 
 def log_metrics(store: Store, run_id: str, file: Path) -> None:
-    """Log the readings that were not logged yet.
+    """Log the new samples of a file, which may be missing.
 
-    A reading that two processes log is there once: stores know a metric by time, step and value.
-    A disk that fails holds up no run: then there are fewer readings.
-
-    Args:
-        store: Of the run.
-        run_id: The run.
-        file: Of readings; it may be missing.
+    Two processes may log the same sample: stores identify a metric by time, step and value. An
+    error of the disk only loses samples.
 
     Raises:
-        TrackingUnreachable: The store does not take them; they are logged the next time.
+        TrackingUnreachable: The store refuses; the next call logs the samples.
     """
     sent_file = file.with_name(file.name + _SENT)
     try:
         samples = read_samples(file)
         sent = int(sent_file.read_text()) if sent_file.exists() else -1
     except (OSError, ValueError) as error:
-        _logger.debug("No readings in %s: %s", file, error)
+        _logger.debug("No samples in %s: %s", file, error)
         return
     metrics = [
         Metric(name, value, int(sample.at * 1000), sample.step)
@@ -51,4 +46,4 @@ def log_metrics(store: Store, run_id: str, file: Path) -> None:
         try:
             write_whole(sent_file, str(samples[-1].step))
         except OSError as error:
-            _logger.debug("%s is not written: %s", sent_file, error)
+            _logger.debug("%s cannot be written: %s", sent_file, error)

@@ -1,7 +1,7 @@
-"""What this package uses of MLflow beside its documented interface: all of it, and nowhere else.
+"""All undocumented parts of MLflow that this package uses.
 
-The tests of this module run with the oldest and the newest MLflow (scripts/test-matrix). Where a
-function is, is the same from MLflow 3.1 to 3.17, unless it is said here.
+The tests of this module run with the oldest and the newest MLflow (scripts/test-matrix). MLflow 3.1
+to 3.17 have the same parts in the same places, except where a comment says otherwise.
 """
 
 from __future__ import annotations
@@ -26,41 +26,43 @@ __all__ = ["MLFLOW_VERSION", "SubmittedRun"]
 
 
 def artifact_repository(artifact_uri: str, tracking_uri: str) -> ArtifactRepository:
-    """As ``TrackingServiceClient._get_artifact_repo``, which reads the whole run for its address.
+    """The artifact repository at an address.
+
+    ``TrackingServiceClient._get_artifact_repo`` would read the whole run to find the address.
 
     Raises:
-        Exception: Of each artifact store's own kind.
+        Exception: An error of the artifact store.
     """
     address = add_databricks_profile_info_to_artifact_uri(artifact_uri, tracking_uri)
-    # MLflow 3.1 has no such parameter: its repositories ask the store of the environment.
+    # MLflow 3.1 lacks the parameter, and takes the tracking store of the environment.
     if "tracking_uri" in inspect.signature(get_artifact_repository).parameters:
         return get_artifact_repository(address, tracking_uri=tracking_uri)
     return get_artifact_repository(address)
 
 
 def check_parameter_name(name: str) -> None:
-    """Raise what MLflow raises for a name that it does not log.
+    """Check a name as MLflow does.
 
     Raises:
-        MlflowException: The message says which characters are allowed.
+        MlflowException: The message names the allowed characters.
     """
     _validate_param_name(name)
 
 
 def default_experiment_id() -> str:
-    """Of ``mlflow.set_experiment``, ``MLFLOW_EXPERIMENT_ID`` or ``MLFLOW_EXPERIMENT_NAME``."""
+    """From ``mlflow.set_experiment``, ``MLFLOW_EXPERIMENT_ID`` or ``MLFLOW_EXPERIMENT_NAME``."""
     return str(_get_experiment_id())
 
 
 def is_missing(error: MlflowException) -> bool:
-    """True if a store says that it has no such run or experiment."""
+    """True if the store has no such run or experiment."""
     return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
 def user_name() -> str:
-    """The name that MLflow gives a run's user.
+    """The name of the user in MLflow.
 
     Raises:
-        KeyError: The user has none, as in many pods; Python 3.13 and later raise OSError.
+        KeyError: The user has no name, as in many pods; Python 3.13 and later raise OSError.
     """
     return str(_get_user())

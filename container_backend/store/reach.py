@@ -1,4 +1,4 @@
-"""How to reach the store of a run from this machine, as the client that started the run did."""
+"""Reach the store of a run from this machine, as the client that started the run did."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _logger = logging.getLogger(__package__)
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _PORTS: Final = {"http": 80, "https": 443}
 _CONNECT_SECONDS: Final = 3
-# A server that is just started again is back in so long.
+# A restarted server answers within this time.
 _PATIENCE_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5
-# While MLflow's client of a database writes it has two connections, of fifteen: the first is kept
-# while it asks for the second. Fifteen threads that do so wait for each other until all of them
-# fail ("QueuePool limit of size 5 overflow 10 reached"). Those that only read have one.
+# MLflow's client has 15 connections to a database. A writing thread takes a second connection
+# while holding its first, so 15 writing threads block each other until all fail ("QueuePool limit
+# of size 5 overflow 10 reached"). A reading thread takes only one.
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 _writers: Final = threading.BoundedSemaphore(5)
 
@@ -41,10 +41,10 @@ def default_address() -> str:
 
 
 def download_file(uri: str, folder: Path) -> None:
-    """Download a file by an address that one of MLflow's artifact stores knows (``s3://…``).
+    """Download a file from an address of one of MLflow's artifact stores (``s3://…``).
 
     Raises:
-        Exception: Of each artifact store's own kind.
+        Exception: An error of the artifact store.
     """
     from mlflow.artifacts import download_artifacts
 
@@ -52,18 +52,19 @@ def download_file(uri: str, folder: Path) -> None:
 
 
 def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
-    """A run's tracking address with the user and password that its container was given.
+    """The tracking address of a run, with the user and password from its container.
 
     Args:
-        tracking_uri: As in the container's label, without them.
-        environment: The container's.
+        tracking_uri: The address in the container's label, without credentials.
+        environment: The variables of the container.
     """
-    if without_credentials(environment.get(_TRACKING_URI, "")) == tracking_uri:
-        return environment.get(_TRACKING_URI, "")
+    given = environment.get(_TRACKING_URI, "")
+    if without_credentials(given) == tracking_uri:
+        return given
     try:
-        user = urlsplit(environment.get(_TRACKING_URI, "")).netloc.rpartition("@")[0]
+        user = urlsplit(given).netloc.rpartition("@")[0]
         parts = urlsplit(tracking_uri)
-    except ValueError:  # it cannot be an address; MLflow says so
+    except ValueError:  # not an address; MLflow raises an error
         return tracking_uri
     if not user or not parts.netloc:
         return tracking_uri
@@ -77,11 +78,7 @@ def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def turn_to_write(tracking_uri: str) -> Iterator[None]:
-    """Inside, only a few threads of this process write to a store that is a database.
-
-    Args:
-        tracking_uri: Of the store. A server has a pool of its own.
-    """
+    """Limit the threads of this process that write to a database; a server is not limited."""
     if tracking_uri.partition(":")[0].partition("+")[0] not in _DATABASES:
         yield
         return
@@ -92,11 +89,8 @@ def turn_to_write(tracking_uri: str) -> Iterator[None]:
 def is_listening(tracking_uri: str) -> bool:
     """False if the server at a store's address refuses connections.
 
-    MLflow's client itself waits longer and longer between its tries, and so for minutes after a
-    server is back.
-
-    Args:
-        tracking_uri: A store that is no server or is behind a proxy counts as listening.
+    MLflow's client pauses longer and longer between attempts, even minutes after a server is back.
+    A store without a server, or behind a proxy, counts as listening.
     """
     parts = urlsplit(tracking_uri)
     port = parts.port or _PORTS.get(parts.scheme)
@@ -112,11 +106,7 @@ def is_listening(tracking_uri: str) -> bool:
 
 
 def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> None:
-    """Wait until a store's address is answered at, for less long than MLflow's client would.
-
-    Args:
-        tracking_uri: Of the store.
-        patience: Seconds.
+    """Wait until a store listens, for at most ``patience`` seconds.
 
     Raises:
         TrackingUnreachable: The store does not answer.

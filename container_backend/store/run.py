@@ -1,4 +1,4 @@
-"""The MLflow run of a project: created, described, and brought to an end."""
+"""The MLflow run of a project: creation, status and end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredRun
 
 _logger = logging.getLogger(__package__)
+_NOT_SET: Final = "Run (ID '%s') could not be set to %s: %s"
 
 
 @dataclass
 class RunRecord:
-    """A run of ours in its store, to write to.
+    """A run in its store, to write to.
 
     Attributes:
-        run: As it was found or created.
-        status: As this process knows it; None where it does not.
+        run: The run as it was found or created.
+        status: The last status that this process knows; None if unknown.
     """
 
     store: Store
@@ -53,14 +54,10 @@ class RunRecord:
 
     @property
     def run_id(self) -> str:
-        """The id of the run."""
         return self.run.run_id
 
     def say_status(self, status: str) -> None:
-        """Set a status that is not the last, if it is another one.
-
-        A store that does not take it now may do so at the end.
-        """
+        """Set the status of an active run; a store that does not answer is only logged."""
         if status == self.status:
             return
         try:
@@ -68,33 +65,22 @@ class RunRecord:
                 self.store.set_status(self.run_id, status)
                 self.status = status
         except TrackingUnreachable as error:
-            _logger.warning(
-                "Run (ID '%s') could not be set to %s: %s", self.run_id, status, error.message
-            )
+            _logger.warning(_NOT_SET, self.run_id, status, error.message)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags, in one request."""
         self.store.set_tags(self.run_id, tags)
 
     def log_artifact(self, file: Path, folder: str) -> None:
-        """Log a file. Raises what the artifact store raises."""
         self.store.log_artifact(self.run, file, folder)
-
-    def log_artifacts(self, folder: Path) -> None:
-        """Log the content of a folder. Raises what the artifact store raises."""
-        self.store.log_artifacts(self.run, folder)
 
     def finish(
         self, outcome: Outcome, ended_at: float | None = None, tags: Mapping[str, str] | None = None
     ) -> None:
-        """Bring the run to its end: reason and exit code as tags, then the status.
-
-        Doing so twice changes nothing.
+        """End the run: set reason and exit code as tags, then the status. Idempotent.
 
         Args:
-            outcome: How it ended.
-            ended_at: When, in seconds since 1970; now by default.
-            tags: More of them.
+            ended_at: Seconds since 1970; default: now.
+            tags: Further tags.
         """
         tags = dict(tags or {})
         if outcome.reason:
@@ -112,9 +98,9 @@ class RunRecord:
 
 @contextmanager
 def alone_in_store(tracking_uri: str) -> Iterator[None]:
-    """Keep other processes of this user from a store on this machine's disk for a moment.
+    """Lock a store on this machine's disk against other processes of this user.
 
-    MLflow makes such a store by looking at it; two processes at once get in each other's way.
+    MLflow creates a missing store when it opens one, and two processes at once fail.
     """
     if local_path(tracking_uri) is None:
         yield
@@ -126,10 +112,10 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
 
 
 def check_parameters(parameters: Mapping[str, str]) -> None:
-    """Refuse names that MLflow cannot log, before there is a run.
+    """Check that MLflow can log the names of parameters.
 
     Raises:
-        InvalidProject: A name is not one that MLflow takes.
+        InvalidProject: MLflow refuses a name.
     """
     for name in parameters:
         try:
@@ -153,10 +139,10 @@ def create_run(
     tags: Mapping[str, str],
     run_name: str | None = None,
 ) -> RunRecord:
-    """Create a run with the tags of ``mlflow.projects.utils._create_run``; it is RUNNING.
+    """Create a run with the status RUNNING and the tags of ``mlflow.projects.utils._create_run``.
 
-    That function itself logs parameters quoted for a shell, which cannot be changed afterwards,
-    and asks git in a way that runs programs which a repository names.
+    That function itself would log parameters quoted for a shell, which nothing can change later,
+    and would call git so that git runs programs that a repository names.
     """
     checkout = read_checkout(repository, directory, version)
     tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
@@ -185,7 +171,7 @@ def _source_tags(
 
 
 def _user() -> str:
-    """The user's name as MLflow finds it; the number of a user without a name, as in many pods."""
+    """The user's name in MLflow; the number of a user without a name, as in many pods."""
     try:
         return user_name()
     except (KeyError, OSError):
@@ -194,16 +180,17 @@ def _user() -> str:
 
 @contextmanager
 def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """An error inside ends the run, with the reason: no run stays scheduled.
-
-    Args:
-        record: Of the run.
-        then: Called when the end is written down.
-    """
+    """End the run if an error is raised inside; then call ``then``."""
     try:
         yield
     except BaseException as error:
-        _end(record, _outcome_of_error(error), then)
+        outcome = _outcome_of_error(error)
+        try:
+            record.finish(outcome)
+            then()
+        except (TrackingUnreachable, OSError) as failure:  # must not hide the first error
+            reason = without_credentials(str(failure))
+            _logger.warning(_NOT_SET, record.run_id, outcome.status, reason)
         raise
 
 
@@ -214,17 +201,3 @@ def _outcome_of_error(error: BaseException) -> Outcome:
     said = isinstance(error, ContainerBackendError)
     reason = str(error) if said else without_credentials(f"{type(error).__name__}: {error}")
     return Outcome(FAILED, reason, cause=CAUSE_NOT_STARTED)
-
-
-def _end(record: RunRecord, outcome: Outcome, then: Callable[[], object]) -> None:
-    """A store that cannot be written to must not hide what went wrong before."""
-    try:
-        record.finish(outcome)
-        then()
-    except (TrackingUnreachable, OSError) as error:
-        _logger.warning(
-            "Run (ID '%s') could not be set to %s: %s",
-            record.run_id,
-            outcome.status,
-            without_credentials(str(error)),
-        )

@@ -99,7 +99,7 @@ def test_a_default_outside_of_the_project_is_refused_there_or_not(directory, def
     assert f"{directory}/MLproject, key 'entry_points.main.parameters.d.default'" in str(
         caught.value
     )
-    assert f"names '{default}', which is outside of it" in str(caught.value)
+    assert f"names '{default}', which is outside the project" in str(caught.value)
     assert permissions.remedy in str(caught.value)
 
 

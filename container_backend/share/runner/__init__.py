@@ -1,5 +1,5 @@
-"""What a project image starts: it reads the command line and becomes the program.
+"""The entry point of project images: reads the command line and becomes the program.
 
-It uses the standard library of Python 3.8 and nothing else, and those modules of this package that
-it shares with the backend: see :mod:`container_backend.share.runner_files`.
+Uses only the standard library of Python 3.8 and the modules of this package that
+:mod:`container_backend.share.runner_files` names.
 """

@@ -1,4 +1,4 @@
-"""The words after ``docker run IMAGE`` → what is wanted. Pure, but for looking for files."""
+"""Read the words after ``docker run IMAGE``. Pure, except for looking up programs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ HINT: Final = "Try --help."
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command line asks for.
+    """A command line, read.
 
     Attributes:
-        entry_point: Its name.
         parameters: Name → value.
-        storage: Where files of parameters are downloaded to; None for somewhere temporary.
-        command: A command to run instead of an entry point; empty for none.
-        is_guessed: The words did not say that it is a command.
-        help: Whether only help is wanted.
-        is_named: Whether the entry point was named.
+        storage: Folder for downloads of parameters; None for a temporary one.
+        command: Command to run instead of an entry point; empty for none.
+        is_guessed: The command has no ``--`` before it.
+        is_named: The command line names the entry point.
     """
 
     entry_point: str = MAIN
@@ -43,20 +41,12 @@ class Wanted:
     is_named: bool = False
 
 
-def read_arguments(
-    arguments: Sequence[str], project: Project, environ: Mapping[str, str] = os.environ
-) -> Wanted:
+def read_arguments(arguments: Sequence[str], project: Project) -> Wanted:
     """Read a command line: an entry point and its parameters, or a command.
 
-    The first word is an entry point, or a script of the project; or else, if there is a program of
-    that name, a command, as in ``bash -c …`` and what MLflow's ``docker_env`` starts. After ``--``
-    it is a command in any case. What looks like a command and is followed by ``-P name=value`` is
-    meant as an entry point.
-
-    Args:
-        arguments: The words.
-        project: Which entry points there are.
-        environ: Where the ``PATH`` is looked up.
+    The first word is an entry point or a script of the project. Otherwise a program of that name
+    is a command, as in ``bash -c …`` and in commands of MLflow's ``docker_env``. After ``--``,
+    every word is a command. Before ``-P name=value``, every word is an entry point.
 
     Raises:
         InvalidConfig: An option is wrong.
@@ -68,26 +58,26 @@ def read_arguments(
         return Wanted(command=words[1:])
     named = None
     if words and not words[0].startswith("-"):
-        if _is_command(words, project, environ):
+        if _is_command(words, project):
             return Wanted(command=words, is_guessed=True)
         named = words.pop(0)
     return _read_options(words, named)
 
 
-def _is_command(words: Sequence[str], project: Project, environ: Mapping[str, str]) -> bool:
+def _is_command(words: Sequence[str], project: Project) -> bool:
     name = words[0]
     if name in project.entry_points or project.interpreter_of(name) is not None:
         return False
     if words[1:2] == ["-P"] and "=" in "".join(words[2:3]):
         return False
-    return find_program(name, environ) is not None
+    return find_program(name, os.environ) is not None
 
 
-def find_program(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The file that a command means; None for none. :mod:`shutil` would take longer to import."""
+def find_program(name: str, environ: Mapping[str, str]) -> str | None:
+    """The file of a command; None if there is none. Importing :mod:`shutil` would take longer."""
     folders = [""] if "/" in name else environ.get("PATH", os.defpath).split(os.pathsep)
     for folder in folders:
-        path = os.path.join(folder, name)  # noqa: PTH118 as fast as can be
+        path = os.path.join(folder, name)  # noqa: PTH118 faster
         if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
             return path
     return None
@@ -123,11 +113,11 @@ def _read_options(words: Sequence[str], named: str | None) -> Wanted:
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """``--option=value`` and ``-Pvalue``, apart."""
+    """Split ``--option=value`` and ``-Pvalue``."""
     if word.startswith("--"):
         option, equals, value = word.partition("=")
         return option, value if equals else None
-    if len(word) > 2 and word[:2] in ("-P", "-e"):  # noqa: PLR2004 a letter and more
+    if len(word) > 2 and word[:2] in ("-P", "-e"):  # noqa: PLR2004 the option and a value
         return word[:2], word[2:]
     return word, None
 

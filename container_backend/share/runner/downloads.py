@@ -1,6 +1,6 @@
-"""Files that a program is handed by address: fetched into the container before it starts.
+"""Download the files of path parameters into the container, before the program starts.
 
-As :mod:`container_backend.project.downloads`, which does it on the machine that starts a run.
+:mod:`container_backend.project.downloads` does the same on the client.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.errors import InvalidProject
+from container_backend.project.command import download_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 1024 * 1024
 _TIMEOUT_SECONDS: Final = 60
 _NO_MLFLOW: Final = 3
-# MLflow knows the other kinds of addresses; it is the program's, in an interpreter of its own.
+# The MLflow of the image downloads from other addresses, in a process of its own.
 _FETCH: Final = f"""
 import sys
 try:
@@ -32,25 +32,20 @@ download_artifacts(artifact_uri=sys.argv[1], dst_path=sys.argv[2])
 
 
 def fetch_files(downloads: Sequence[Download]) -> None:
-    """Fetch files.
+    """Download files.
 
     Raises:
-        InvalidProject: One cannot be fetched.
+        InvalidProject: A file cannot be downloaded.
     """
-    for download in downloads:
-        where = f"The parameter '{download.parameter}' names '{_shown(download.uri)}'"
-        sys.stderr.write(f"=== Downloading {_shown(download.uri)} ===\n")
-        sys.stderr.flush()
-        try:
-            download.target.parent.mkdir(parents=True, exist_ok=True)
-            if download.uri.startswith(("http://", "https://")):
-                _fetch_over_http(download)
-            else:
-                _fetch_with_mlflow(download)
-        except (OSError, ValueError) as error:
-            raise InvalidProject(f"{where}, which cannot be downloaded: {error}") from error
-        if not download.target.exists():
-            raise InvalidProject(f"{where}, but nothing of that name was downloaded.")
+    download_files(downloads, _fetch)
+
+
+def _fetch(download: Download) -> None:
+    download.target.parent.mkdir(parents=True, exist_ok=True)
+    if download.uri.startswith(("http://", "https://")):
+        _fetch_over_http(download)
+    else:
+        _fetch_with_mlflow(download)
 
 
 def _fetch_over_http(download: Download) -> None:
@@ -63,7 +58,7 @@ def _fetch_over_http(download: Download) -> None:
 
 
 def _fetch_with_mlflow(download: Download) -> None:
-    import subprocess  # takes longer to import than all else
+    import subprocess  # takes longer to import than everything else
 
     done = subprocess.run(  # noqa: S603 the interpreter of the environment
         [sys.executable, "-c", _FETCH, download.uri, str(download.target.parent)],
@@ -72,20 +67,13 @@ def _fetch_with_mlflow(download: Download) -> None:
         check=False,
     )
     if done.returncode == _NO_MLFLOW:
-        raise ValueError("there is no MLflow in this image, which would know how")
+        raise ValueError("it needs MLflow, which this image does not have")
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise ValueError(lines[-1] if lines else f"exit code {done.returncode}")
 
 
-def _shown(uri: str) -> str:
-    """An address without user and password."""
-    scheme, separator, rest = uri.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
-
-
 def choose_storage(parent: str | None) -> Path:
-    """A folder for this run, which is not there yet. :mod:`tempfile` would take long to import."""
-    folder = Path(parent or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 the name is our own
+    """The path of a new folder for this run. Importing :mod:`tempfile` would take longer."""
+    folder = Path(parent or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 the name is random
     return folder.expanduser().absolute() / f"container-backend-{os.urandom(6).hex()}"

@@ -1,4 +1,4 @@
-"""The way of ``docker run IMAGE …``: command line → entry point → command → program."""
+"""Run ``docker run IMAGE …``: command line → entry point → command → program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from container_backend.errors import ContainerBackendError
 from container_backend.machine.log import configure_logging
 from container_backend.project.command import compute_command
 from container_backend.project.entry_points import entry_point_lines, from_mapping
-from container_backend.project.parameters import NOT_THERE
+from container_backend.project.parameters import MISSING
 from container_backend.share.runner.arguments import Wanted, find_program, read_arguments
 from container_backend.share.runner.downloads import choose_storage, fetch_files
 from container_backend.share.runner.process import run_program
@@ -26,19 +26,17 @@ if TYPE_CHECKING:
     from container_backend.project.entry_points import Project
 
 _logger = logging.getLogger("container_backend.runner")
-# Beside the runner, in the image: what :mod:`container_backend.share.runner_files` wrote there.
+# A file beside the runner; :mod:`container_backend.share.project_image` writes it.
 DESCRIPTION: Final = "project.json"
-_NO_FILES: Final = (
-    "In a container, only files of the image and of volumes are there: docker run -v …"
-)
+_NO_FILES: Final = "A container has only the files of its image and of volumes: docker run -v …"
 
 
 def main(arguments: Sequence[str], folder: Path) -> int:
-    """Do what a command line asks for; the exit code is the program's.
+    """Run the program of a command line, and return its exit code.
 
     Args:
         arguments: The words after the image's name.
-        folder: That of the runner.
+        folder: The folder of the runner.
     """
     described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     code = Path(described["code"])
@@ -52,17 +50,14 @@ def main(arguments: Sequence[str], folder: Path) -> int:
             return 0
         environment = {**described["variables"], **os.environ}
         if wanted.command:
-            return _run_command(wanted, environment)
+            if wanted.is_guessed:
+                name = wanted.command[0]
+                _logger.info("=== '%s' is not an entry point: running the command ===", name)
+            return run_program(wanted.command, environment)
         return _run_entry_point(project, wanted, described, environment)
     except ContainerBackendError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
-
-
-def _run_command(wanted: Wanted, environment: Mapping[str, str]) -> int:
-    if wanted.is_guessed:
-        _logger.info("=== '%s' is no entry point: running the command ===", wanted.command[0])
-    return run_program(wanted.command, environment)
 
 
 def _run_entry_point(
@@ -74,7 +69,7 @@ def _run_entry_point(
             project, entry_point, wanted.parameters, choose_storage(wanted.storage)
         )
     except ContainerBackendError as error:
-        if NOT_THERE in error.message and error.remedy is None:
+        if MISSING in error.message and error.remedy is None:
             raise type(error)(error.message, remedy=_NO_FILES) from error
         raise
     fetch_files(command.downloads)
@@ -88,7 +83,7 @@ def _run_entry_point(
 
 
 def _run_context(entry_point: str, described: dict[str, Any]) -> str:
-    """Tags for the runs that the program starts: what MLflow takes from this variable.
+    """Tags that MLflow sets for the runs of the program, from MLFLOW_RUN_CONTEXT.
 
     https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
     """
@@ -107,15 +102,15 @@ def _help(project: Project, wanted: Wanted, described: dict[str, Any]) -> str:
         return "\n".join([*lines, ""])
     title = f" of {project.name}" if project.name else ""
     lines += [
-        f"Entry points{title}, 'main' where none is named; or a .py or .sh file of the project:",
+        f"Entry points{title} (default: main), or a .py or .sh file of the project:",
         "",
         *(entry_point_lines(project.entry_points.values()) or ["  none are declared"]),
         "",
         "Options:",
-        "  -P NAME=VALUE         A parameter. One that is not declared is passed as --NAME VALUE.",
-        "  -e NAME               The entry point, whatever its name looks like.",
-        "  --storage-dir FOLDER  Where files of path parameters are downloaded to.",
-        "  -h, --help            This; of one entry point after its name.",
+        "  -P NAME=VALUE         Value of a parameter; an undeclared one is passed as --NAME VALUE.",
+        "  -e NAME               Entry point to run, even if its name is that of a command.",
+        "  --storage-dir FOLDER  Folder for the downloads of path parameters.",
+        "  -h, --help            Show this help, or that of an entry point after its name.",
         "",
         "Runs are logged to MLFLOW_TRACKING_URI: docker run -e MLFLOW_TRACKING_URI=…",
     ]

@@ -1,8 +1,8 @@
-"""Becoming the program, or being the first process of its container.
+"""Become the program, or stay the first process of the container and start the program.
 
-As its container's first process (PID 1), a program gets no signal that it has no handler for, and
-no process reaps its children when they have ended: https://docs.docker.com/reference/cli/docker/container/run/#init
-So a process of ours stays the first one, where there is no other.
+The first process (PID 1) of a container gets no signal without a handler, and must reap ended
+children: https://docs.docker.com/reference/cli/docker/container/run/#init
+So the runner stays the first process, unless ``docker run --init`` provides another one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_FOUND: Final = 127
 NOT_STARTED: Final = 126
 _SIGNALLED: Final = 128
 _FIRST: Final = 1
-# Those that a process gets of its own doing; and those of terminals, which stop it.
+# Signals for errors of the process itself, and signals of terminals that would stop the process.
 _OWN: Final = frozenset(
     {
         signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE,
@@ -34,14 +34,10 @@ _TO_STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signa
 
 
 def run_program(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end; where this is not the first process, become it.
-
-    Args:
-        words: The command.
-        environment: Its variables.
+    """Run a command to its end; does not return if this is not the first process.
 
     Returns:
-        Its exit code; 128 and the signal's number where a signal ended it, as in a shell.
+        The exit code; 128 plus the number of the signal that ended the command, as in a shell.
     """
     if os.getpid() != _FIRST:
         _become(words, environment)
@@ -49,13 +45,13 @@ def run_program(words: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _become(words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Python ignores two signals; a program expects to find all as usual."""
+    """Replace this process, and restore the two signals that Python ignores."""
     sys.stdout.flush()
     sys.stderr.flush()
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored, signal.SIG_DFL)
     try:
-        os.execvpe(words[0], list(words), dict(environment))  # noqa: S606 what was asked for
+        os.execvpe(words[0], list(words), dict(environment))  # noqa: S606 the user's command
     except OSError as error:
         missing = find_program(words[0], environment) is None
         reason = "command not found" if missing else error.strerror
@@ -65,7 +61,7 @@ def _become(words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
 
 
 def _supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Start a command, hand signals on to all of its processes, and bury them."""
+    """Start a command, pass signals on to its process group, and reap ended processes."""
     handled = set(signal.valid_signals()) - _OWN
     before = signal.pthread_sigmask(signal.SIG_BLOCK, handled | {signal.SIGTTOU})
     child = os.fork()
@@ -87,15 +83,15 @@ def _supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, received)
             continue
-        ended, is_alone = _bury()
+        ended, is_alone = _reap()
         code = ended.get(child, code)
-        # A shell that is told to stop goes at once; what it has started is given its time.
+        # A shell that gets SIGTERM ends at once; its children get time to end.
         if code is not None and (is_alone or not is_stopping):
             return code
 
 
-def _bury() -> tuple[dict[int, int], bool]:
-    """The exit codes of processes that have ended, and whether there are no others."""
+def _reap() -> tuple[dict[int, int], bool]:
+    """The exit codes of ended processes by id, and true if no other process is left."""
     codes: dict[int, int] = {}
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Where runs are logged to without MLFLOW_TRACKING_URI: a folder of the container for a volume."""
+"""The store for runs without MLFLOW_TRACKING_URI: a folder of the container, for a volume."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("container_backend.runner")
 _TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _KEEP: Final = f"docker run -v NAME:{RESULTS_DIRECTORY}"
-# Where MLflow puts artifacts of a database; the project's folder has a link to it.
+# MLflow's place for the artifacts of a database; the project's folder has a link to this folder.
 ARTIFACTS: Final = f"{RESULTS_DIRECTORY}/mlruns"
 
 
 def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
-    """The variables of a program that is to log somewhere, which is said.
+    """The variables of the program with a tracking address, which a log line tells.
 
     Args:
-        environ: What there is.
-        store: The tracking address for where none is set; empty for a project without MLflow.
+        store: The tracking address to use if none is set; empty for a project without MLflow.
     """
     environment = dict(environ)
     given = environment.get(_TRACKING_URI)
-    if not given and not store:
-        return environment
-    if given and not given.startswith("sqlite:"):
+    if not (given or store) or (given and not given.startswith("sqlite:")):
         return environment
     with contextlib.suppress(OSError):
-        os.mkdir(ARTIFACTS)  # noqa: PTH102 a volume need not have it
+        os.mkdir(ARTIFACTS)  # noqa: PTH102 a volume may lack the folder
     if given:
         _logger.info("=== Artifacts go to %s. To keep them: %s ===", ARTIFACTS, _KEEP)
         return environment
@@ -42,25 +39,21 @@ def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
         environment.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     if not os.access(RESULTS_DIRECTORY, os.W_OK):
         _logger.warning(
-            "MLFLOW_TRACKING_URI is not set, and user %s may not write to %s: make it writable, "
-            "or choose its owner (docker run --user)",
+            "MLFLOW_TRACKING_URI is not set, and user %s may not write to %s: make the folder "
+            "writable, or run as its owner (docker run --user)",
             os.getuid(),
             RESULTS_DIRECTORY,
         )
-    elif os.path.ismount(RESULTS_DIRECTORY):
-        _logger.info("=== MLFLOW_TRACKING_URI is not set: results go to %s ===", RESULTS_DIRECTORY)
     else:
-        _logger.info(
-            "=== MLFLOW_TRACKING_URI is not set: results go to %s in this container. "
-            "To keep them: %s ===",
-            RESULTS_DIRECTORY,
-            _KEEP,
-        )
+        is_kept = os.path.ismount(RESULTS_DIRECTORY)
+        advice = "" if is_kept else f" in this container. To keep them: {_KEEP}"
+        where = f"{RESULTS_DIRECTORY}{advice}"
+        _logger.info("=== MLFLOW_TRACKING_URI is not set: results go to %s ===", where)
     return environment
 
 
 def say_where_they_are(environ: Mapping[str, str]) -> None:
-    """After the program: where its results are, if there are any and no place was chosen."""
+    """Log where the results are, if the program wrote any and no tracking address was set."""
     if RESULTS_DIRECTORY not in environ.get(_TRACKING_URI, ""):
         return
     with contextlib.suppress(OSError):

@@ -152,7 +152,7 @@ def test_an_archive_that_climbs_is_refused(tmp_path, entry):
         archive.writestr(entry, "x")
     with pytest.raises(container_backend.InvalidProject) as caught:
         container_backend.run(str(tmp_path / "project.zip"))
-    assert f"has an entry outside of it: '{entry}'" in str(caught.value)
+    assert f"has an entry outside its folder: '{entry}'" in str(caught.value)
 
 
 def test_a_fetched_project_is_handed_no_file_of_this_machine_that_the_user_did_not_type(

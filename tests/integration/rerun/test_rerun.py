@@ -304,7 +304,7 @@ def test_a_commit_that_is_gone_is_said_and_replaced_only_on_request(repository):
     shutil.rmtree(repository / ".git")
     said = refused(first)
     assert "code: " in said
-    assert "instead: what is there now, at" in said
+    assert "instead: the current files at" in said
     again, verdicts = rerun(first, "--best-effort")
     assert verdicts["code"] == "differs"
     assert log_of(again) == "other\n"
@@ -318,7 +318,7 @@ def test_code_that_was_changed_in_the_archive_is_not_run(folder, tmp_path):
     file = client.download_artifacts(second, "record/code.tar.gz", str(tmp_path))
     client.log_artifact(first, file, "record")
     said = refused(first)
-    assert "what is there is not what ran" in said
+    assert "the files there are not those that ran" in said
     (Path(file)).write_bytes(b"no archive")
     client.log_artifact(first, file, "record")
     assert "cannot be unpacked" in refused(first)

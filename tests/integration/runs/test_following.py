@@ -244,7 +244,7 @@ def test_that_nothing_is_going_on_is_said(monkeypatch):
     with OwnEngine() as own:
         monkeypatch.setenv("DOCKER_HOST", own.host)
         listed = ours("ps", check=True)
-        assert (listed.stdout, listed.stderr) == ("", "No run is going on.\n")
+        assert (listed.stdout, listed.stderr) == ("", "No run is active.\n")
         assert ours("ps", "--json", check=True).stdout == "[]\n"
 
 

@@ -35,7 +35,7 @@ def test_an_address_is_taken_apart_as_by_mlflow(uri):
 def test_a_subdirectory_that_mlflow_refuses(uri):
     with pytest.raises(ExecutionException):
         utils._parse_subdirectory(uri)
-    with pytest.raises(InvalidProject, match=r"has a '\.' in it"):
+    with pytest.raises(InvalidProject, match=r"contains a '\.'"):
         parse_address(uri)
 
 

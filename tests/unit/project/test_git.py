@@ -173,7 +173,7 @@ def test_what_the_want_of_a_filter_changes_is_said(tmp_path, user, caplog, is_us
             file.write('[filter "f"]\n\tclean = printf first\n')
     tree = read_git_tree(find_repository(folder), folder)
     assert ("data.txt" in tree.others) is not is_users
-    assert ("names the filter 'f', a program that is not run" in caplog.text) is not is_users
+    assert ("names the filter 'f'. The filter is not run" in caplog.text) is not is_users
 
 
 def test_how_files_are_to_be_read_is_taken_from_the_repository(tmp_path, user):

@@ -91,10 +91,9 @@ def test_what_mlflow_ignores_is_said_once_each(tmp_path, caplog):
         "    parameters: {a: {type: int, default: 1, description: how many, defualt: 2}}\n",
     )
     assert [record.getMessage().partition("key ")[2] for record in caplog.records] == [
-        "'entry_point': not known, and left aside (did you mean 'entry_points'?)",
-        "'entry_points.main.cmd': not known, and left aside (did you mean 'command'?)",
-        "'entry_points.main.parameters.a.defualt': not known, and left aside "
-        "(did you mean 'default'?)",
+        "'entry_point': unknown and ignored (did you mean 'entry_points'?)",
+        "'entry_points.main.cmd': unknown and ignored (did you mean 'command'?)",
+        "'entry_points.main.parameters.a.defualt': unknown and ignored (did you mean 'default'?)",
     ]
     entry_point = read.entry_point("main")
     assert entry_point.description == "does it"
@@ -155,5 +154,5 @@ def test_aliases_that_do_no_harm_are_read(tmp_path):
 
 
 def test_a_databricks_job_is_refused(tmp_path):
-    with pytest.raises(InvalidProject, match="on Databricks only"):
+    with pytest.raises(InvalidProject, match="only on Databricks"):
         project(tmp_path, "databricks_spark_job: {python_file: x.py}\n")

@@ -211,7 +211,7 @@ def test_what_is_wrong_with_the_command_line(image, words, said):
 def test_a_command_is_run_as_it_is(image):
     done = image.run("sh", "-c", 'echo "$0" "$@"', "a b", "--help", "-P")
     assert done.stdout == "a b --help -P\n"
-    assert "=== 'sh' is no entry point: running the command ===" in done.stderr
+    assert "=== 'sh' is not an entry point: running the command ===" in done.stderr
     assert image.run("--", "echo", "main").stdout == "main\n"
 
 
@@ -264,7 +264,7 @@ def test_variables_of_the_project_are_set_beneath_those_of_the_caller(tmp_path):
 def test_a_file_that_is_not_in_the_container_comes_with_advice(image):
     done = image.run("path", "-P", "data=/no/such/file")
     assert done.returncode == 2
-    assert "names '/no/such/file', which is not there" in done.stderr
+    assert "names '/no/such/file', which does not exist" in done.stderr
     assert "docker run -v" in done.stderr
 
 
