@@ -103,7 +103,6 @@ IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12
 # What an image is called for a moment, before it has its labels and its name.
 UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
-# The repository of images that share code, and what the containers are called that they are made of.
+# The repository of images that share code.
 CODE_REPOSITORY: Final = "container-backend/code"
-CODE_CONTAINER: Final = "mlflow-code-"
 RUNNER_PROGRAM: Final = "runner.py"

@@ -175,11 +175,6 @@ class Containers:
         with sending(packed) as file:
             self._api.put_archive(container, path, file)
 
-    @asking()
-    def commit(self, container: str, repository: str, tag: str) -> None:
-        """Make an image of a container's files."""
-        self._api.commit(container, repository, tag)
-
     def logs(self, container: str, **parameters: str | int | None) -> Iterator[bytes]:
         """What the engine has kept of the output of a container, in frames, cut anywhere.
 

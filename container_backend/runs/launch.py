@@ -6,7 +6,7 @@ import logging
 from contextlib import ExitStack
 from functools import partial
 from shutil import rmtree
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from container_backend import labels_and_tags
 from container_backend.container import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
+    from container_backend.project import CodeArchive
     from container_backend.runs.foreground import Started, Watch
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
@@ -150,7 +151,7 @@ class Launch:
         self._reserve()
         self._create_run()
         code = self._until_started.enter_context(self._pack_code())
-        self._image = self._until_started.enter_context(self._hold_image())
+        self._image = self._until_started.enter_context(self._hold_image(code))
         self._create_container(code)
 
     def watch(self) -> Watch:
@@ -258,11 +259,11 @@ class Launch:
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
 
-    def _pack_code(self) -> IO[bytes]:
+    def _pack_code(self) -> CodeArchive:
         files, directory = self._run_files, self._plan.project.directory
         return archive_code(directory, choose_owner(self._access), files.code, files.gather)
 
-    def _hold_image(self) -> AbstractContextManager[EnvironmentImage]:
+    def _hold_image(self, code: CodeArchive) -> AbstractContextManager[EnvironmentImage]:
         plan = self._plan
         return held_image(
             self._engine,
@@ -270,10 +271,11 @@ class Launch:
             plan.project,
             plan.config,
             plan.docker_auth,
+            code=code,
             before_making=lambda: self._record.say_status(SCHEDULED),
         )
 
-    def _create_container(self, code: IO[bytes]) -> None:
+    def _create_container(self, code: CodeArchive) -> None:
         """Create and fill the container."""
         plan, record, image = self._plan, self._record, self._image
         self._spec = container_spec(
