@@ -93,8 +93,7 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
         _with_runner(engine, wanted, lock, python, inspected) as below,
     ):
         try:
-            labels = labels_of(wanted, lock, inspected)
-            built = add_layers(engine, below, [code.code], wanted.tag, labels)
+            built = add_layers(engine, below, [code.code], wanted.tag, {})
         except EngineError as error:
             raise BuildError(
                 f"The project image could not be built: {error.message}",
@@ -116,7 +115,7 @@ def _with_runner(
     python: str,
     inspected: Mapping[str, Any],
 ) -> Iterator[str]:
-    """All of the image but its code and its labels, by a name for as long as the context lasts.
+    """All of the image but its code, by a name for as long as the context lasts.
 
     Raises:
         BuildError: It could not be built.
@@ -129,9 +128,10 @@ def _with_runner(
                 context={
                     "Dockerfile": _dockerfile(base, python, inspected).encode(),
                     **{f"runner/{path}": content for path, content in runner_files().items()},
-                    "frame.tar": frame(description),
+                    "frame.tar": _frame(description),
                 },
                 tags=(name,),
+                labels=labels_of(wanted, lock, inspected),
                 platform=wanted.platform,
             )
             build_image(engine, request)
@@ -195,7 +195,7 @@ def _lock(engine: Engine, wanted: ProjectImage) -> Lock | None:
         raise BuildError("The environment image was removed meanwhile.") from error
 
 
-def frame(description: str) -> bytes:
+def _frame(description: str) -> bytes:
     """A tar of what is beside the code: folders that any user may write to, and what the runner is to know."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
