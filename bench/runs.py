@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import container_backend
 from bench import peers
 from bench.measure import Ratio, in_turns
-from container_backend.project.archive import Owner, archive_code
+from container_backend.project import Owner, archive_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,8 @@ def true_runs(connected: Engine, rounds: int) -> Ratio:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
         container_backend.run(str(folder))
         image = container_backend.build(str(folder))
-        with archive_code(folder, Owner(0, 0)) as spool:
-            archive = spool.read()
+        with archive_code(folder, Owner(0, 0)) as packed:
+            archive = packed.file.read()
         contenders = {
             "ours": lambda: container_backend.run(str(folder)),
             "bare": lambda: peers.bare_container(connected, image, archive, ["true"]),

@@ -102,7 +102,6 @@ IMAGE_REPOSITORY: Final = "container-backend/python{python}"
 HASH_DIGITS_IN_TAG: Final = 12
 # The name of an image until it has its labels.
 UNFINISHED_REPOSITORY: Final = "container-backend/unfinished"
-# The repository of images of shared code, and the prefix of the containers they are made from.
+# The repository of images of shared code.
 CODE_REPOSITORY: Final = "container-backend/code"
-CODE_CONTAINER: Final = "mlflow-code-"
 RUNNER_PROGRAM: Final = "runner.py"

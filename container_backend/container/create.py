@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import ContainerError, EngineError, Refused
 from container_backend.image import hint_for_refusal
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from container_backend.container.spec import ContainerSpec
     from container_backend.container.store_access import Mount
     from container_backend.engine import Engine
+    from container_backend.project import CodeArchive
 
 # A shell in the container runs the command: bash, as in MLflow, or sh if the image has no bash.
 _SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')
@@ -32,7 +33,7 @@ _UNLIMITED: Final = "1000t"
 def create_container(
     engine: Engine,
     spec: ContainerSpec,
-    code: IO[bytes],
+    code: CodeArchive,
     created: Callable[[str], None],
     shared: SharedCode | None = None,
 ) -> str:
@@ -56,7 +57,7 @@ def create_container(
         container_id = engine.containers.create(spec.image, **arguments)
         with ThreadPoolExecutor(1) as meanwhile:
             told = meanwhile.submit(created, container_id)
-            engine.containers.put_archive(container_id, "/", code)
+            engine.containers.put_archive(container_id, "/", code.whole())
         told.result()
         if shared is not None:
             shared.was_sent()

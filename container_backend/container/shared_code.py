@@ -1,8 +1,8 @@
 """Code that equal runs share: what is sent to an engine again becomes a layer on their image.
 
 To unpack an archive costs an engine a process for each run. The second time that it would be the same
-archive for the same image, both become an image, from which the containers of further runs are
-created. It lasts for as long as the supervisor has runs to see to, and is nothing that a run relies on:
+archive for the same image, both become an image (``image/code_layer.py``), from which the containers
+of further runs are created. It lasts for as long as the supervisor has runs to see to, and is nothing that a run relies on:
 where it is gone, the code is sent.
 
 What a program can do with its files must not depend on whether they were sent. A folder out of an
@@ -16,15 +16,13 @@ import hashlib
 import logging
 import os
 import time
-import uuid
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import EngineError, NotThere, Refused
 from container_backend.image import remove_unless_in_use
 from container_backend.labels_and_tags import (
-    CODE_CONTAINER,
     CODE_DIRECTORY,
     CODE_REPOSITORY,
     ENV_OWNER,
@@ -41,11 +39,11 @@ if TYPE_CHECKING:
     from container_backend.container.spec import ContainerSpec
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
+    from container_backend.project import CodeArchive
 
 _logger = logging.getLogger(__package__)
 # More than that is data, which would be on the engine's disk once more.
 MOST_BYTES: Final = 64 * 1024 * 1024
-_CHUNK_BYTES: Final = 1024 * 1024
 # Digits of the digest in the image's name: no two archives may ever have the same.
 _DIGITS: Final = 24
 # The folder that all of the archive is in.
@@ -59,22 +57,20 @@ class SharedCode:
     """The archive of a run on top of its image, as an image that may be there."""
 
     def __init__(
-        self, engine: Engine, image: EnvironmentImage, code: IO[bytes], folder: Path
+        self, engine: Engine, image: EnvironmentImage, code: CodeArchive, folder: Path
     ) -> None:
         """Look for nothing yet.
 
         Args:
             engine: The engine.
             image: On that engine.
-            code: The archive; at its start again afterwards.
+            code: The archive.
             folder: Of this user, for notes about the engine's shared code.
         """
         self._engine, self._image, self._code = engine, image, code
-        digest = hashlib.sha256(f"{owner_id()}\0{image.id}\0".encode())
-        for chunk in iter(lambda: code.read(_CHUNK_BYTES), b""):
-            digest.update(chunk)
-        code.seek(0)
-        self._key = digest.hexdigest()[:_DIGITS]
+        layers = "\0".join(layer.digest() for layer in code.layers)
+        key = hashlib.sha256(f"{owner_id()}\0{image.id}\0{layers}".encode())
+        self._key = key.hexdigest()[:_DIGITS]
         self._file = folder / self._key
 
     def create_container(self, arguments: Mapping[str, Any]) -> str | None:
@@ -132,13 +128,14 @@ class SharedCode:
             return True
 
     def _make(self) -> None:
-        """Of a container with neither the variables nor the labels of a run, which stay in an image.
+        """No variable and no label of a run is in the image.
 
         Raises:
             Refused: The engine refuses, or the image has a volume where the code goes.
             EngineUnavailable: The engine does not answer.
         """
-        containers = self._engine.containers
+        from container_backend.image import add_layers  # a supervisor makes none
+
         config = self._engine.images.inspect(self._image.id).get("Config") or {}
         if overlaps(config.get("Volumes") or ()):
             raise Refused("the image has a volume where the code goes")
@@ -147,21 +144,15 @@ class SharedCode:
             LABEL_SHARED_CODE: owner_id(),
             LABEL_OF_ENVIRONMENT: self._image.hash,
         }
-        name = f"{CODE_CONTAINER}{uuid.uuid4().hex}"
-        try:
-            containers.create(self._image.id, command=["true"], name=name, labels=labels)
-            containers.put_archive(name, "/", self._code)
-            containers.commit(name, CODE_REPOSITORY, self._key)
-        finally:
-            self._code.seek(0)
-            containers.give_up(name)
+        name = f"{CODE_REPOSITORY}:{self._key}"
+        add_layers(self._engine, self._image.id, self._code.layers, name, labels)
 
 
 def find_shared_code(
     engine: Engine,
     spec: ContainerSpec,
     image: EnvironmentImage,
-    code: IO[bytes],
+    code: CodeArchive,
     folder: Path,
     *,
     has_folders: bool,
@@ -177,9 +168,7 @@ def find_shared_code(
         has_folders: Whether there are folders in the project.
         environ: Of this process. In a container there is no supervisor to remove an image.
     """
-    size = code.seek(0, os.SEEK_END)
-    code.seek(0)
-    if has_folders or size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
+    if has_folders or code.size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
         return None
     if overlaps(_mounted(spec)):
         return None
@@ -200,7 +189,7 @@ def overlaps(folders: Iterable[str]) -> bool:
 
 
 def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) -> None:
-    """Remove the images that no container needs, and what a client left behind that was killed.
+    """Remove the images that no container needs.
 
     Args:
         engine: The engine.
@@ -216,9 +205,6 @@ def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) ->
             if now - file.stat().st_mtime >= unused_for:
                 file.unlink()
     label = f"{LABEL_SHARED_CODE}={owner_id()}"
-    for found in engine.containers.find(label, name=CODE_CONTAINER):
-        if now - found["Created"] >= unused_for:
-            engine.containers.remove(found["Id"])
     for image in engine.images.find(label):
         keys = [str(name).rpartition(":")[2] for name in image.get("RepoTags") or ()]
         if not any((folder / key).exists() for key in keys):

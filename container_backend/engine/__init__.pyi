@@ -9,6 +9,7 @@ from .event_reader import SHUTDOWN_SECONDS as SHUTDOWN_SECONDS
 from .event_reader import EventReader as EventReader
 from .events import CONNECT_SECONDS as CONNECT_SECONDS
 from .events import Event as Event
+from .facts import CONTAINERD as CONTAINERD
 from .host import EngineHost as EngineHost
 from .host import find_host as find_host
 from .logins import HUB_NAMES as HUB_NAMES

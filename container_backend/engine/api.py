@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import docker
 import requests.exceptions
@@ -16,6 +16,8 @@ from container_backend.errors import EngineUnavailable, NotThere, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from _typeshed import SupportsRead
 
     from container_backend.engine.host import EngineHost
 
@@ -74,7 +76,7 @@ def says_removed(message: str) -> bool:
 class _Sent:
     """A local file that is sent to an engine; ``error`` is the error of its last failed read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: SupportsRead[bytes]) -> None:
         self._file = file
         self.error: OSError | None = None
 
@@ -93,7 +95,7 @@ class _Sent:
 
 
 @contextmanager
-def sending(file: IO[bytes]) -> Iterator[_Sent]:
+def sending(file: SupportsRead[bytes]) -> Iterator[_Sent]:
     """As :func:`asking`, for a request that sends a local file.
 
     Raises:

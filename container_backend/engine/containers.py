@@ -143,11 +143,6 @@ class Containers:
         with sending(packed) as file:
             self._api.put_archive(container, path, file)
 
-    @asking()
-    def commit(self, container: str, repository: str, tag: str) -> None:
-        """Make an image from a container's files."""
-        self._api.commit(container, repository, tag)
-
     def logs(self, container: str, **parameters: str | int | None) -> Iterator[bytes]:
         """The log of a container without a terminal, in frames, cut anywhere.
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PODMAN: Final = "Podman Engine"
-_CONTAINERD: Final = "containerd"
-# The driver type of containerd's image store.
+CONTAINERD: Final = "containerd"
+# The driver type of containerd's image store; `Driver` names its snapshotter.
 _SNAPSHOTTER: Final = "io.containerd.snapshotter.v1"
 # Limit → the key of `/info` that is true if the engine can enforce the limit.
 _LIMITS: Final = {
@@ -90,7 +90,7 @@ def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, An
         is_podman=is_podman,
         is_rootless="name=rootless" in security,
         has_user_namespaces="name=userns" in security,
-        image_store=_CONTAINERD if is_containerd else str(info.get("Driver", "")),
+        image_store=CONTAINERD if is_containerd else str(info.get("Driver", "")),
         cgroup_version=str(info.get("CgroupVersion", "")),
         cgroup_driver=str(info.get("CgroupDriver", "")),
         limits=frozenset(name for name, key in _LIMITS.items() if info.get(key)),

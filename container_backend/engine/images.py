@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from docker.utils import parse_repository_tag
 
@@ -13,6 +13,8 @@ from container_backend.errors import NotThere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from _typeshed import SupportsRead
 
     from container_backend.engine.api import Connection
     from container_backend.engine.logins import Login
@@ -93,7 +95,15 @@ class Images:
             with response:
                 yield from response.iter_content(_CHUNK_BYTES)
 
-    def load(self, packed: IO[bytes]) -> Iterator[dict[str, Any]]:
+    @asking()
+    def history(self, image: str) -> list[dict[str, Any]]:
+        """The steps that made an image, the last one first.
+
+        https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageHistory
+        """
+        return [dict(each) for each in self._api.history(image)]
+
+    def load(self, packed: SupportsRead[bytes]) -> Iterator[dict[str, Any]]:
         """Load the images of a tar; yields the engine's messages, also its errors."""
         with sending(packed) as file:
             yield from self._connection.streams.load_image(file)

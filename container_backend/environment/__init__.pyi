@@ -9,7 +9,6 @@ from .indexes import netrc_file as netrc_file
 from .indexes import with_netrc as with_netrc
 from .kinds import ENVIRONMENT_KEYS as ENVIRONMENT_KEYS
 from .kinds import TEMPLATES as TEMPLATES
-from .local_packages import project_files as project_files
 from .lock import LOCK as LOCK
 from .lock import LOCK_IN_IMAGE as LOCK_IN_IMAGE
 from .lock import LOCK_IN_STAGE as LOCK_IN_STAGE

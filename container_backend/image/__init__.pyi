@@ -13,6 +13,8 @@ from .buildkit.build import build_image as build_image
 from .buildkit.context import DOCKERFILE as DOCKERFILE
 from .buildkit.context import packed as packed
 from .buildkit.errors import BuildFailed as BuildFailed
+from .code_layer import add_layers as add_layers
+from .code_layer import temporary_name as temporary_name
 from .dockerfile import find_template as find_template
 from .facts import OCI as OCI
 from .facts import find_file as find_file

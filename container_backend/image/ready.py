@@ -8,21 +8,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.environment import project_files
 from container_backend.errors import BuildError, EngineError, ImageUnavailable, NotThere
 from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
-from container_backend.image.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.image.code_layer import add_layers
 from container_backend.image.find import entrypoint_of
-from container_backend.image.progress import hint_for
-from container_backend.image.registry import logins_of, pull_image
-from container_backend.labels_and_tags import CODE_DIRECTORY, HASH_DIGITS_IN_TAG
-from container_backend.machine import digest_of
+from container_backend.image.progress import hint_for_refusal
+from container_backend.image.registry import pull_image
+from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from container_backend.engine import Engine
+    from container_backend.project import CodeArchive
 
 _logger = logging.getLogger(__package__)
 _REPOSITORY: Final = "container-backend/project-{name}"
@@ -110,43 +108,30 @@ def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
 
 
 def add_code(
-    engine: Engine, image: EnvironmentImage, name: str, directory: Path
+    engine: Engine, image: EnvironmentImage, name: str, code: CodeArchive
 ) -> EnvironmentImage:
     """An image with a project's code in it, on top of another; MLflow's ``--build-image``.
 
     Args:
         image: On that engine.
         name: The project's.
-        directory: Its code; ``.dockerignore`` is honoured.
+        code: What is sent of the project.
 
     Raises:
-        BuildError: It could not be built.
-        InvalidEnvironment: A file cannot be read.
+        BuildError: It could not be made.
     """
-    files = project_files(directory, ["."])
-    digest = hashlib.sha256(image.id.encode())
-    for path, content in files.items():
-        digest.update(f"\0{path}\0{digest_of(content)}".encode())
+    digest = hashlib.sha256(f"{image.id}\0{code.code.digest()}".encode()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
-    tag = f"{_REPOSITORY.format(name=slug)}:{digest.hexdigest()[:HASH_DIGITS_IN_TAG]}"
-    _logger.info("=== Building image %s with the project's code on %s ===", tag, image.reference)
-    dockerfile = (
-        f"FROM {image.reference}\nCOPY project/ {CODE_DIRECTORY}/\nWORKDIR {CODE_DIRECTORY}\n"
-    )
-    request = BuildRequest(
-        context={
-            "Dockerfile": dockerfile.encode(),
-            **{f"project/{path}": content for path, content in files.items()},
-        },
-        tags=(tag,),
-        credentials=logins_of(),
-    )
+    tag = f"{_REPOSITORY.format(name=slug)}:{digest[:HASH_DIGITS_IN_TAG]}"
     try:
-        built = build_image(engine, request)
-        return _image(tag, engine.images.inspect(built))
-    except BuildFailed as error:
-        raise BuildError(
-            f"The image with the code could not be built: {error.message}", remedy=hint_for(error)
-        ) from error
+        if not engine.images.has(tag):
+            _logger.info(
+                "=== Building image %s with the project's code on %s ===", tag, image.reference
+            )
+            add_layers(engine, image.id, [code.code], tag, {})
+        return _image(tag, engine.images.inspect(tag))
     except EngineError as error:
-        raise BuildError(f"The image with the code could not be built: {error.message}") from error
+        raise BuildError(
+            f"The image with the code could not be built: {error.message}",
+            remedy=hint_for_refusal(error.message),
+        ) from error

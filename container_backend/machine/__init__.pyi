@@ -1,7 +1,6 @@
 from .content import ONE_TIME as ONE_TIME
 from .content import Content as Content
 from .content import FileChanged as FileChanged
-from .content import FileContent as FileContent
 from .content import chunks as chunks
 from .content import digest_of as digest_of
 from .content import hash_file as hash_file

@@ -1,4 +1,7 @@
-"""A project's files → an archive for the container. ``.dockerignore`` is honoured."""
+"""A project's files → a tar for containers and images. ``.dockerignore`` is honoured.
+
+The same files for the same owner make the same bytes: names are sorted, and times are left out.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,29 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
-from container_backend.labels_and_tags import (
-    CODE_DIRECTORY,
-    HOME_DIRECTORY,
-    LAUNCHER_DIRECTORY,
-    MARK_DIRECTORY,
-)
-from container_backend.machine import read_template
+from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY, MARK_DIRECTORY
+from container_backend.machine import ONE_TIME
 from container_backend.project.snapshot import CodeCopy
+from container_backend.project.tar import (
+    FOR_EVERYBODY,
+    ROOT,
+    Owner,
+    TarPart,
+    add_file,
+    add_launcher,
+    add_parents,
+    folder_entry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
 
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
 IGNORE_FILE: Final = ".dockerignore"
 # What no run needs: histories, caches, environments of this machine, and stores that the
@@ -42,22 +51,49 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db",
     "mlflow.db-*",
 )
-# Put beside the code, and on the path of every Python program.
-LAUNCHER: Final = "sitecustomize.py"
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Whose the files in the container are, by number."""
+class CodeArchive:
+    """A tar of a project's files, and then of what is beside them, to be unpacked at ``/``.
 
-    uid: int
-    gid: int
+    Attributes:
+        file: All of it; in memory while small, on disk otherwise.
+        code: The project's files. The same files for the same owner make the same bytes.
+        beside: What is not code.
+    """
 
+    file: IO[bytes]
+    code: TarPart
+    beside: TarPart
 
-ROOT: Final = Owner(0, 0)
-# The mode of a folder that any user may write to.
-FOR_EVERYBODY: Final = 0o1777
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.beside.end
+
+    @property
+    def layers(self) -> tuple[TarPart, ...]:
+        """The same as layers of an image, the code on top."""
+        return self.beside, self.code
+
+    def whole(self) -> IO[bytes]:
+        """The file at its start."""
+        self.file.seek(0)
+        return self.file
 
 
 def archive_code(
@@ -65,8 +101,8 @@ def archive_code(
     owner: Owner,
     copy: CodeCopy | None = None,
     more: Callable[[], Iterable[tuple[str, IO[bytes]]]] = tuple,
-) -> IO[bytes]:
-    """A tar of a project's files, the launcher and an empty home folder, to be unpacked at ``/``.
+) -> CodeArchive:
+    """A tar of a project's files, the launcher and an empty home folder.
 
     Args:
         directory: The project.
@@ -74,70 +110,79 @@ def archive_code(
         copy: Takes the files that are sent.
         more: Asked, when that is done, for files beside the code: path and content.
 
-    Returns:
-        An open file at its start; in memory while small, on disk otherwise.
-
     Raises:
         InvalidProject: A file cannot be read.
     """
-    spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 the caller's
+
+    def add_beside(tar: tarfile.TarFile) -> None:
+        tar.addfile(folder_entry(HOME_DIRECTORY, owner))
+        tar.addfile(folder_entry(MARK_DIRECTORY, ROOT, FOR_EVERYBODY))
+        add_launcher(tar)
+        folders: set[PurePosixPath] = set()
+        for path, content in more():
+            for parent in reversed(PurePosixPath(path).parents[:-2]):
+                if parent not in folders:
+                    folders.add(parent)
+                    tar.addfile(folder_entry(str(parent), ROOT))
+            add_file(tar, path, content)
+
+    return _archive(directory, owner, copy, add_beside)
+
+
+def archive_of(directory: Path, owner: Owner) -> CodeArchive:
+    """A tar of a project's files alone; see :func:`archive_code`."""
+    return _archive(directory, owner, None, lambda _tar: None)
+
+
+def _archive(
+    directory: Path,
+    owner: Owner,
+    copy: CodeCopy | None,
+    add_beside: Callable[[tarfile.TarFile], None],
+) -> CodeArchive:
+    spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115 the caller's
     try:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for parent in reversed(PurePosixPath(CODE_DIRECTORY).parents[:-1]):
-                tar.addfile(folder_entry(str(parent), ROOT))
-            tar.addfile(folder_entry(HOME_DIRECTORY, owner))
+            add_parents(tar)
             tar.addfile(folder_entry(CODE_DIRECTORY, owner))
-            tar.addfile(folder_entry(MARK_DIRECTORY, ROOT, FOR_EVERYBODY))
-            tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
-            add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
-            add_files(tar, directory, owner, copy)
-            for path, content in more():
-                add_file(tar, path, content)
+            _add_files(tar, directory, owner, copy)
+            middle = spool.tell()
+            add_parents(tar)
+            add_beside(tar)
+            end = spool.tell()
         size = spool.tell()
         spool.flush()  # a full disk says so now
         spool.seek(0)
+        file = spool
         if size <= _SPOOL_BYTES:
             with spool:  # asking for its file's number would write it to a disk
-                return io.BytesIO(spool.read())
+                file = io.BytesIO(spool.read())
     except BaseException as error:
         with suppress(OSError):  # what is in its buffer has nowhere to go
             spool.close()
         if isinstance(error, OSError):
             raise unreadable(directory, error) from error
         raise
-    return spool
+    return CodeArchive(file, TarPart(file, 0, middle), TarPart(file, middle, end))
 
 
-def add_files(
+def _add_files(
     tar: tarfile.TarFile, directory: Path, owner: Owner, copy: CodeCopy | None = None
 ) -> None:
-    """Add a project's files to a tar that is unpacked at ``/``; ``copy`` takes them as well.
+    """Add a project's files, and each folder before what is in it: a layer would hide it otherwise.
 
     Raises:
         InvalidProject: A file cannot be read.
     """
+    folders: set[PurePosixPath] = set()
     for relative in included_files(directory):
+        path = PurePosixPath(relative)
+        for parent in reversed(path.parents[:-1]):
+            if parent not in folders:  # ignored, but for something in it
+                folders.add(parent)
+                _add(tar, directory, str(parent), owner, copy)
+        folders.add(path)
         _add(tar, directory, relative, owner, copy)
-
-
-def folder_entry(path: str, owner: Owner, mode: int = 0o755) -> tarfile.TarInfo:
-    """A folder, by its absolute path."""
-    entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.type, entry.mode, entry.uid, entry.gid = tarfile.DIRTYPE, mode, owner.uid, owner.gid
-    return entry
-
-
-def add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
-    """Add a file of root's, by its absolute path."""
-    add_file(tar, path, io.BytesIO(text.encode()))
-
-
-def add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
-    """Add a file that only root may change."""
-    entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.size, entry.mode = content.seek(0, os.SEEK_END), 0o644
-    content.seek(0)
-    tar.addfile(entry, content)
 
 
 def _add(
@@ -153,8 +198,8 @@ def _add(
             entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
         if entry.issym():
             entry.linkname = _link_inside(directory, path)
-        entry.uid, entry.gid, entry.uname, entry.gname = owner.uid, owner.gid, "", ""
-        entry.mtime = int(entry.mtime)  # as layers of images have it: see container/shared_code.py
+        owner.own(entry)
+        entry.mtime = ONE_TIME
         if not entry.isfile():
             if copy is not None:
                 copy.take(relative, entry)

@@ -43,7 +43,7 @@ def container_spec(
 ) -> ContainerSpec:
     """The description of the container; ``recorded`` is the record of the run as JSON."""
     args = plan.docker_args
-    config = plan.submission.config
+    config = plan.config
     owner = choose_owner(access)
     entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
@@ -96,14 +96,14 @@ def _network(typed: str | None, access: TrackingAccess) -> str | None:
 
 def _groups(plan: Plan, host: EngineHost, access: TrackingAccess) -> tuple[str | int, ...]:
     """The user's, for folders of this machine in the container; and those of the caller."""
-    sockets = () if plan.submission.config.allow_engine else engine_sockets(host.url)
+    sockets = () if plan.config.allow_engine else engine_sockets(host.url)
     groups = groups_of_user(sockets) if access.mounts else []
     return tuple(dict.fromkeys([*groups, *plan.docker_args.groups]))
 
 
 def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:
     """What other processes need of the plan to find and finish the run."""
-    config = plan.submission.config
+    config = plan.config
     labels = {
         labels_and_tags.LABEL_TRACKING_URI: without_credentials(plan.tracking_uri),
         labels_and_tags.LABEL_PROJECT: plan.project.name or plan.project.directory.name,

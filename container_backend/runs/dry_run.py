@@ -52,7 +52,7 @@ def preview(submission: Submission) -> DryRun:
         if store is None or store.exists():  # to open a local store creates it
             await_listener(plan.tracking_uri)
             opened = Store(plan.tracking_uri)
-            experiment = find_experiment(opened, submission.experiment, create=False)
+            experiment = find_experiment(opened, plan.experiment, create=False)
         access = plan_access(
             plan.tracking_uri, experiment.artifact_uri if experiment else None, engine
         )
@@ -75,5 +75,5 @@ def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool, Lock | None]:
     image = find_image(engine, plan.image)
     if image is not None:
         return image.reference, True, lock_of(engine, image.reference)
-    lock = resolve(engine, plan.image, docker_auth=plan.submission.docker_auth)
+    lock = resolve(engine, plan.image, docker_auth=plan.docker_auth)
     return plan.image.tag, False, lock

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
-    from container_backend.project import Project
+    from container_backend.project import CodeArchive, Project
     from container_backend.runs.submission import Submission
 
 _logger = logging.getLogger(__package__)
@@ -106,11 +106,14 @@ def held_image(
     config: BackendConfig,
     docker_auth: Mapping[str, Any] | None,
     *,
+    code: CodeArchive | None = None,
     before_making: Callable[[], object] = lambda: None,
 ) -> Iterator[EnvironmentImage]:
     """The image on the engine: found, built or pulled. No process removes it in the context.
 
-    ``before_making`` is called before a build or a pull, which take time.
+    Args:
+        code: The project's, for an image that gets it.
+        before_making: Called before a build or a pull, which take time.
     """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
@@ -119,9 +122,9 @@ def held_image(
             config.retries,
             ImageUnavailable,
         )
-        if image.with_code:
+        if image.with_code and code is not None:
             before_making()
-            ready = add_code(engine, ready, name, project.directory)
+            ready = add_code(engine, ready, name, code)
         yield ready
         return
     with image_lock(engine.host, image.hash) as lock:

@@ -6,7 +6,7 @@ import logging
 from contextlib import ExitStack
 from functools import partial
 from shutil import rmtree
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from container_backend import labels_and_tags
 from container_backend.container import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from container_backend.container import Followed
     from container_backend.engine import Engine
+    from container_backend.project import CodeArchive
     from container_backend.runs.foreground import Started
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
@@ -153,8 +154,9 @@ class Launch:
             self._engine,
             self._plan.image,
             project,
-            self._submission.config,
-            self._submission.docker_auth,
+            self._plan.config,
+            self._plan.docker_auth,
+            code=code,
             before_making=lambda: self._record.say_status(SCHEDULED),
         )
         self._image = self._until_started.enter_context(image)
@@ -179,7 +181,7 @@ class Launch:
             self._image.id,
             self._run_files,
             secrets_in(self._spec.environment),
-            self._submission.config,
+            self._plan.config,
         )
 
     def _undo(self, undo: Callable[[], object]) -> None:
@@ -218,7 +220,7 @@ class Launch:
         await_listener(uri)
         with alone_in_store(uri):
             self._store = Store(uri)
-            found = find_experiment(self._store, self._submission.experiment, create=True)
+            found = find_experiment(self._store, self._plan.experiment, create=True)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
         self._access = plan_access(uri, found.artifact_uri, self._engine)
@@ -253,16 +255,16 @@ class Launch:
             uri=plan.uri,
             repository=plan.repository,
             directory=plan.project.directory,
-            version=self._submission.version,
+            version=self._plan.version,
             entry_point=plan.entry_point.name,
             parameters=plan.command.parameters,
             tags={**run_tags(plan), labels_and_tags.TAG_SUBMISSION: self._entry.submission},
-            run_name=self._submission.run_name,
+            run_name=self._plan.run_name,
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
         self._write_note(self._record.run_id)
 
-    def _create_container(self, code: IO[bytes]) -> None:
+    def _create_container(self, code: CodeArchive) -> None:
         record, image, files = self._record, self._image, self._run_files
         self._spec = container_spec(
             self._plan,

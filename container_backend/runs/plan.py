@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from container_backend.container import (
     DockerArgs,
@@ -38,13 +38,15 @@ from container_backend.runs.image_choice import which_image
 from container_backend.runs.image_project import ImageProject, open_image
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import ImagePlan, ReadyImage
     from container_backend.project import EntryPoint, Project, Repository
-    from container_backend.runs.submission import Submission
+    from container_backend.runs.submission import Repetition, Submission
+    from container_backend.store import Experiment
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ class Plan:
 
     Attributes:
         uri: The project's address for the record; of an image, with the digest.
+        version: A branch, tag or commit, for git.
+        parameters: As the caller gave them.
         docker_args: Those of the project, the config and the caller.
+        given_docker_args: Those of the config and the caller, not parsed.
+        docker_auth: A login for a registry, in MLflow's form.
         tracking_uri: Absolute.
         storage: The folder for downloads, not yet made.
         temporary: Folders that are made for the run and removed with it.
@@ -62,14 +68,22 @@ class Plan:
         image_project: What the image says of the project; None for a project with files.
     """
 
-    submission: Submission
     uri: str
+    version: str | None
     project: Project
     entry_point: EntryPoint
     command: Command
+    parameters: Mapping[str, object]
+    config: BackendConfig
     docker_args: DockerArgs
+    given_docker_args: Mapping[str, Any]
+    docker_auth: Mapping[str, Any] | None = field(repr=False)
     image: ImagePlan | ReadyImage
+    build_image: bool
     tracking_uri: str
+    experiment: Experiment
+    run_name: str | None
+    repetition: Repetition | None
     storage: Path
     temporary: tuple[Path, ...]
     is_fetched: bool
@@ -93,16 +107,9 @@ def make_plan(
     docker_args = parse_docker_args(submission.given_docker_args)
     named = submission.storage_dir or config.storage_dir
     storage = choose_storage(named)
-    engine, opened = None, None
-    if is_image_address(submission.uri):
-        reference_of(submission.uri)  # a wrong address is refused without an engine
-        engine = _connected(submission, connections)
-        opened = open_image(engine, submission, files)
-        project = opened.project
-        source = Source(project.directory, is_fetched=True, temporary=project.directory)
-    else:
-        source = _source(submission, files)
-        project = read_project(source.directory, ENVIRONMENT_KEYS)
+    engine, opened = _open_image(submission, connections, files)
+    source = _source(submission, files, opened)
+    project = opened.project if opened else read_project(source.directory, ENVIRONMENT_KEYS)
     permissions = _permissions(submission, is_fetched=source.is_fetched)
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
@@ -119,16 +126,24 @@ def make_plan(
     # Downloads stay in a folder that the caller names.
     downloads = storage if command.downloads and not named else None
     plan = Plan(
-        submission,
         uri=opened.address if opened else submission.uri,
+        version=submission.version,
         project=project,
         entry_point=entry_point,
         command=command,
+        parameters=submission.parameters,
+        config=config,
         docker_args=docker_args,
+        given_docker_args=submission.given_docker_args,
+        docker_auth=submission.docker_auth,
         image=opened.image
         if opened
         else which_image(engine, environment, submission, project, platform),
+        build_image=submission.build_image,
         tracking_uri=tracking_uri,
+        experiment=submission.experiment,
+        run_name=submission.run_name,
+        repetition=submission.repetition,
         storage=storage,
         temporary=tuple(folder for folder in (source.temporary, downloads) if folder is not None),
         is_fetched=source.temporary is not None,
@@ -138,7 +153,20 @@ def make_plan(
     return plan, engine
 
 
-def _source(submission: Submission, files: ExitStack) -> Source:
+def _open_image(
+    submission: Submission, connections: ExitStack, files: ExitStack
+) -> tuple[Engine | None, ImageProject | None]:
+    if not is_image_address(submission.uri):
+        return None, None
+    reference_of(submission.uri)  # a wrong address is refused without an engine
+    engine = _connected(submission, connections)
+    return engine, open_image(engine, submission, files)
+
+
+def _source(submission: Submission, files: ExitStack, opened: ImageProject | None) -> Source:
+    if opened is not None:
+        directory = opened.project.directory
+        return Source(directory, is_fetched=True, temporary=directory)
     repeated = submission.repetition
     if repeated is None or repeated.directory is None:
         return fetch(submission.uri, submission.version, files)

@@ -96,16 +96,13 @@ def read_recorded(text: str) -> Recorded:
 
 
 def describe_run(plan: Plan, code: RecordedCode) -> Recorded:
-    submission = plan.submission
     return Recorded(
         source=_source(plan.uri),
         entry_point=plan.entry_point.name,
         parameters=_parameters(plan),
-        docker_args=_docker_args(submission.given_docker_args),
-        config=submission.config.model_dump(
-            mode="json", include=set(_CONFIG), exclude_defaults=True
-        ),
-        build_image=submission.build_image,
+        docker_args=_docker_args(plan.given_docker_args),
+        config=plan.config.model_dump(mode="json", include=set(_CONFIG), exclude_defaults=True),
+        build_image=plan.build_image,
         code=code,
         environment=_environment(plan.image) if isinstance(plan.image, ImagePlan) else None,
     )
@@ -122,7 +119,7 @@ def _source(uri: str) -> str:
 def _parameters(plan: Plan) -> dict[str, str]:
     """Relative paths are relative to the folder in which the run was started."""
     found = {}
-    for name, value in plan.submission.parameters.items():
+    for name, value in plan.parameters.items():
         parameter = plan.entry_point.parameters.get(str(name))
         is_path = parameter is not None and parameter.type == "path" and not is_address(str(value))
         found[str(name)] = str(local_path(str(value))) if is_path else str(value)
@@ -173,7 +170,7 @@ def run_tags(plan: Plan) -> dict[str, str]:
         tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = plan.image.hash
     if plan.image_project is not None:
         tags[labels_and_tags.TAG_BASE_DIGEST] = plan.image_project.base_digest
-    if (repeated := plan.submission.repetition) is not None:
+    if (repeated := plan.repetition) is not None:
         tags |= {**repeated.tags, labels_and_tags.TAG_RERUN_OF: repeated.run_id}
     return tags
 

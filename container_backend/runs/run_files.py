@@ -34,8 +34,8 @@ class RunFiles:
     def __init__(self, plan: Plan) -> None:
         """Ask git about the code; nothing is read yet."""
         self._plan = plan
-        self._policy = plan.submission.config.record_code
-        repeated = plan.submission.repetition
+        self._policy = plan.config.record_code
+        repeated = plan.repetition
         self._repeats = repeated.code if repeated is not None else None
         self._tree = _committed(plan)
         in_commit = self._tree is not None

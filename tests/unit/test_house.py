@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import fields
 
 import pytest
 
 import container_backend
+from container_backend.runs.plan import Plan
 from tests.house import (
     HOMES,
     MOST_ENTRIES_ON_TOP,
@@ -79,6 +81,17 @@ def test_other_rooms_are_entered_by_their_doors(house):
 @pytest.mark.parametrize("library", HOMES)
 def test_a_library_is_imported_in_its_home(house, library):
     assert short(strangers(house, library)) == STRANGERS[library]
+
+
+def test_a_submission_is_read_while_planning_alone(house):
+    """Later steps read a plan, which has no submission and no connection."""
+    readers = short(each.importer for each in house.imports if each.name == "Submission")
+    assert {name for name in readers if name.startswith("runs.")} == {
+        "runs.dry_run", "runs.image_choice", "runs.image_project", "runs.launch", "runs.plan",
+        "runs.prepare",
+    }  # fmt: skip
+    kinds = {str(each.type) for each in fields(Plan)}
+    assert not kinds & {"Submission", "Engine"}
 
 
 def test_doors_say_what_their_rooms_are_for(house):

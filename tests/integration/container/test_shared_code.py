@@ -207,18 +207,6 @@ def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, wo
     assert list((ledger_of(engine.host).folder / "code").iterdir()) == []
 
 
-def test_what_a_client_left_that_was_killed_while_it_made_one(engine):
-    labels = {labels_and_tags.LABEL_SHARED_CODE: owner_id()}
-    name = f"{labels_and_tags.CODE_CONTAINER}left"
-    left = client_of(engine).api.create_container(BASE, ["true"], name=name, labels=labels)["Id"]
-    other = client_of(engine).api.create_container(BASE, ["true"], labels=labels)["Id"]
-    remove_shared_code(engine, ledger_of(engine.host).shared_code, unused_for=60)
-    assert {left, other} <= all_containers(engine)
-    remove_shared_code(engine, ledger_of(engine.host).shared_code)
-    assert left not in all_containers(engine)
-    assert other in all_containers(engine)
-
-
 def test_an_image_that_a_container_needs_stays(script, engine):
     folder = script("pass")
     for _ in range(2):

@@ -10,7 +10,7 @@ from container_backend.container.create import start_container
 from container_backend.container.docker_args import _PARSERS, DockerArgs, parse_docker_args
 from container_backend.container.spec import ContainerSpec
 from container_backend.errors import ContainerError, EngineError, EngineUnavailable, Refused
-from container_backend.project.archive import Owner
+from container_backend.project.tar import Owner
 
 SECRETS = ("pa55-word", "pw", "t0ken", "s3cret")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import socket
 import tarfile
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from container_backend.errors import InvalidProject
-from container_backend.project.archive import Owner, archive_code, check_files, included_files
+from container_backend.project.archive import archive_code, archive_of, check_files, included_files
+from container_backend.project.snapshot import CodeCopy
+from container_backend.project.tar import ANYBODY, Owner
 
 CODE = "mlflow/projects/code"
 
@@ -48,7 +52,7 @@ def test_files_links_and_modes_arrive_and_belong_to_the_user(tmp_path):
     (tmp_path / "run.sh").chmod(0o755)
     (tmp_path / "link").symlink_to("a b/ü.py")
     os.link(tmp_path / "run.sh", tmp_path / "second-name.sh")
-    with archive_code(tmp_path, Owner(12, 34)) as spool, tarfile.open(fileobj=spool) as tar:
+    with archive_code(tmp_path, Owner(12, 34)) as packed, tarfile.open(fileobj=packed.file) as tar:
         members = {member.name: member for member in tar.getmembers()}
         assert tar.extractfile(f"{CODE}/a b/ü.py").read().decode() == "a b/ü.py"
         assert tar.extractfile(f"{CODE}/second-name.sh").read() == b"#!/bin/sh\n"
@@ -60,11 +64,78 @@ def test_files_links_and_modes_arrive_and_belong_to_the_user(tmp_path):
     assert "mlflow/home" in members
 
 
+def test_the_same_files_make_the_same_bytes_whenever_they_were_written(tmp_path):
+    digests = set()
+    for place, moment in (("here", 1), ("there", 1_700_000_000.5)):
+        root = files(tmp_path / place, "b/c.py", "a.py", "ü")
+        for path in root.rglob("*"):
+            os.utime(path, (moment, moment))
+        with archive_code(
+            root, Owner(1, 1), more=lambda: [("/mlflow/record/x", io.BytesIO())]
+        ) as packed:
+            digests.add((packed.code.digest(), packed.beside.digest()))
+    assert len(digests) == 1
+
+
+def test_code_and_what_is_beside_it_are_tars_of_their_own(tmp_path):
+    files(tmp_path, "a.py", "b/c.py")
+    more = {"/mlflow/record/deep/x": io.BytesIO(b"x")}
+    with archive_code(tmp_path, Owner(1, 1), more=more.items) as packed:
+        with tarfile.open(fileobj=packed.whole()) as tar:
+            together = {(entry.name, entry.mode, entry.uid, entry.size) for entry in tar}
+        parts = []
+        for part in packed.layers:
+            content = b"".join(part.pieces())
+            assert len(content) == part.size
+            assert part.digest() == f"sha256:{hashlib.sha256(content).hexdigest()}"
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                parts.append({(entry.name, entry.mode, entry.uid, entry.size) for entry in tar})
+    beside, code = parts
+    assert beside | code == together
+    parents = {"mlflow", "mlflow/projects"}
+    assert {name for name, *_ in code} == {
+        *parents,
+        CODE,
+        f"{CODE}/a.py",
+        f"{CODE}/b",
+        f"{CODE}/b/c.py",
+    }
+    assert {name for name, *_ in beside & code} == parents
+    assert ("mlflow/record/deep", 0o755, 0, 0) in beside
+
+
+def test_a_folder_is_there_before_what_is_in_it_also_if_it_is_ignored(tmp_path):
+    """In a layer, a folder that is not named would be for root alone."""
+    files(tmp_path, "data/deep/kept", "data/deep/other", "data/deep.txt")
+    (tmp_path / ".dockerignore").write_text("data\n!data/deep/kept\n")
+    copy = CodeCopy(keep=False)
+    with archive_of(tmp_path, Owner(1, 2)) as packed, tarfile.open(fileobj=packed.file) as tar:
+        names = [entry.name.removeprefix(f"{CODE}/") for entry in tar if entry.uid == 1]
+    assert names == [CODE, ".dockerignore", "data", "data/deep", "data/deep/kept"]
+    archive_code(tmp_path, Owner(1, 2), copy).file.close()
+    assert copy.has_folders
+
+
+def test_what_is_anybodys_may_be_written_by_every_user(tmp_path):
+    files(tmp_path, "a.py", "sub/run.sh")
+    (tmp_path / "sub/run.sh").chmod(0o700)
+    (tmp_path / "a.py").chmod(0o600)
+    with archive_of(tmp_path, ANYBODY) as packed, tarfile.open(fileobj=packed.file) as tar:
+        found = {entry.name.removeprefix(CODE): (entry.mode, entry.uid) for entry in tar}
+    assert found == {
+        "mlflow": (0o755, 0), "mlflow/projects": (0o755, 0), "": (0o777, 0), "/a.py": (0o666, 0),
+        "/sub": (0o777, 0), "/sub/run.sh": (0o777, 0),
+    }  # fmt: skip
+
+
 def test_sockets_and_pipes_are_left_out(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
-        with archive_code(tmp_path, Owner(1, 1)) as spool, tarfile.open(fileobj=spool) as tar:
+        with (
+            archive_code(tmp_path, Owner(1, 1)) as packed,
+            tarfile.open(fileobj=packed.file) as tar,
+        ):
             assert not [name for name in tar.getnames() if name.startswith(f"{CODE}/")]
 
 
@@ -73,7 +144,7 @@ def test_ten_thousand_files(tmp_path):
         (tmp_path / f"d{folder}").mkdir()
         for file in range(100):
             (tmp_path / f"d{folder}" / f"{file}.txt").touch()
-    with archive_code(tmp_path, Owner(1, 1)) as spool, tarfile.open(fileobj=spool) as tar:
+    with archive_code(tmp_path, Owner(1, 1)) as packed, tarfile.open(fileobj=packed.file) as tar:
         assert (
             sum(member.name.startswith(f"{CODE}/") for member in tar if member.isfile()) == 10_000
         )
@@ -96,7 +167,7 @@ def test_an_absolute_link_into_the_project_leads_there_in_the_container_too(tmp_
     files(tmp_path, "data/a.csv", "sub/b")
     (tmp_path / "sub" / "link").symlink_to(tmp_path / "data" / "a.csv")
     check_files(tmp_path)
-    with archive_code(tmp_path, Owner(1, 1)) as spool, tarfile.open(fileobj=spool) as tar:
+    with archive_code(tmp_path, Owner(1, 1)) as packed, tarfile.open(fileobj=packed.file) as tar:
         assert tar.getmember(f"{CODE}/sub/link").linkname == "../data/a.csv"
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from container_backend.project.archive import Owner, archive_code, digest_of_code
+from container_backend.project.archive import archive_code, digest_of_code
 from container_backend.project.snapshot import CodeCopy, unpack
+from container_backend.project.tar import Owner
 
 
 def write(root: Path, **texts: str) -> Path:
@@ -83,7 +84,7 @@ def test_a_copy_that_gets_too_large_is_given_up_and_what_is_sent_is_not(tmp_path
     assert copy.is_too_large
     assert copy.digest == digest_of_code(root)
     small = CodeCopy(keep=True, most_bytes=10)
-    with archive_code(root, Owner(7, 7), small) as sent, tarfile.open(fileobj=sent) as tar:
+    with archive_code(root, Owner(7, 7), small) as sent, tarfile.open(fileobj=sent.file) as tar:
         names = tar.getnames()
     assert {"mlflow/projects/code/a", "mlflow/projects/code/b"} <= set(names)
 
