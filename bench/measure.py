@@ -48,7 +48,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that is not compared with anybody.
+    """A figure without a peer to compare with.
 
     Attributes:
         what: What was measured.

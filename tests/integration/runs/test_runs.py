@@ -125,7 +125,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
 def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     """And runs afterwards."""
     mlproject = "entry_points: {main: {command: 'until test -e /tmp/end; do sleep 0.1; done'}}\n"
-    step = f"RUN sleep 2 && : {uuid.uuid4()}"  # an image that nobody has left behind
+    step = f"RUN sleep 2 && : {uuid.uuid4()}"  # an image that no earlier test made
     folder = with_steps(project(mlproject), "final", step)
     ended = []
     thread = threading.Thread(
