@@ -334,9 +334,11 @@ def test_an_asynchronous_run_outlives_its_process(script, engine, workplace):
 
 
 def test_mlflow_run_blocks_streams_and_exits_with_the_run(script):
-    done = run_command("mlflow", "run", script("print('hello')"), "--backend", "docker")
-    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    assert only_run().info.status == "FINISHED"
+    words = ("mlflow", "run", script("print('hello')"), "--backend", "docker")
+    for run in (run_process, run_command):  # in the process of the tests, it does the same
+        done = run(*words)
+        assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    assert [found.info.status for found in runs()] == ["FINISHED"] * 2
 
 
 def test_mlflow_run_fails_with_the_run(script):
