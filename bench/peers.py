@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "example_project"
 PLAIN_IMAGE = "container-backend-bench/plain:1"
-# As anybody would write it; the bundle is for networks that need it, like ours.
+# The usual way to write it; the bundle of certificates is for networks with one of their own.
 PLAIN_DOCKERFILE = """
 FROM python:3.11-slim
 COPY ca.pem /ca.pem

@@ -242,7 +242,7 @@ def tracking_server(store: str, folder: Path) -> Iterator[str]:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """True once a server accepts connections on the port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False

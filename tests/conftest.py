@@ -13,7 +13,14 @@ import pytest
 
 # Tests that use one of these fixtures, which cost much or have a name of their own on the engine,
 # run in one worker.
-_SHARED = ("archived", "conda_image", "docker_env_image", "private_base", "wheel")
+_SHARED = (
+    "archived",
+    "conda_image",
+    "docker_env_image",
+    "private_base",
+    "tracking_server",
+    "wheel",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -195,7 +195,7 @@ class Stage:
         }
         return mark
 
-    # What there is to see.
+    # What a trial looks at.
 
     def said(self) -> str:
         """What commands have said."""
@@ -287,7 +287,7 @@ class Stage:
             self._look()
 
     def _look(self) -> None:
-        with self._looking, contextlib.suppress(sqlite3.OperationalError):  # somebody writes
+        with self._looking, contextlib.suppress(sqlite3.OperationalError):  # locked by a writer
             found = len(_open_runs(self.file))
             if found != self._open:
                 self._open, self._settled = found, time.time()
@@ -296,7 +296,7 @@ class Stage:
         try:
             if _open_runs(self.file):
                 return False  # to ask MLflow takes a while, and there are many trials at once
-        except sqlite3.OperationalError:  # somebody writes
+        except sqlite3.OperationalError:  # locked by a writer
             return False
         found = self.runs()
         return len(found) >= count and all(run.info.status in TERMINAL for run in found)
@@ -358,13 +358,13 @@ class Bystanders:
         self._runs: dict[str, str] = {}
 
     def __enter__(self) -> None:
-        """Have some: a container of somebody's, one of another user's run, and a run without."""
+        """Make them: a container of no run, a container of another user's run, a run without a container."""
         store = self._stage.store
         experiment = store.create_experiment("others")
         self._run = store.create_run(experiment).info.run_id
         labels = {
             labels_and_tags.LABEL_RUN_ID: self._run,
-            labels_and_tags.LABEL_OWNER: "somebody else",
+            labels_and_tags.LABEL_OWNER: "another owner",
             labels_and_tags.LABEL_TRACKING_URI: self._stage.tracking_uri,
         }
         with self._stage.engine() as engine:

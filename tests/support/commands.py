@@ -43,13 +43,14 @@ def run_command(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """A command of this environment, to its end; ours runs in this process, which saves its start.
+    """A command of this environment, to its end; ours and MLflow's run in this process.
 
-    What is about the process itself (signals, start, logging to files) needs :func:`run_process`.
+    That saves their start. What is about the process itself (signals, start, logging to files,
+    output of its children) needs :func:`run_process`.
     """
-    if program != in_process.PROGRAM:
+    if program not in in_process.PROGRAMS:
         return run_process(program, *arguments, check=check, cwd=cwd, env=env)
-    done = in_process.run_in_process(arguments, cwd=cwd, env=env)
+    done = in_process.run_in_process(program, arguments, cwd=cwd, env=env)
     assert not check or done.returncode == 0, done.stderr
     return done
 

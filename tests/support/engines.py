@@ -188,7 +188,7 @@ class OwnEngine:
         return found
 
     def runs(self, command: str) -> bool:
-        """Whether a process of it runs a command, be it in a container."""
+        """Whether a process of the engine runs a command, in a container or outside."""
         wanted = f"{command}\0".replace(" ", "\0").encode()
         for folder in Path(f"/proc/{self._holder}/root/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

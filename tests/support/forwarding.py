@@ -48,7 +48,7 @@ def relay(listening: socket.socket, port: int) -> Iterator[None]:
     """Lead to a port of this machine's loopback, while the context lasts.
 
     Args:
-        listening: Where connections come in, be it in another network namespace.
+        listening: Where connections come in; it may be in another network namespace.
         port: Where they lead to.
     """
     threading.Thread(target=_pass_on, args=(listening, port), daemon=True).start()

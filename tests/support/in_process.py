@@ -1,4 +1,4 @@
-"""The command ``container-backend`` in this process: its text and its exit code, without its start."""
+"""``container-backend`` and ``mlflow`` in this process: text and exit code, without their start."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,30 @@ from container_backend.store import experiment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-PROGRAM = "container-backend"
+
+def run_mlflow(arguments: tuple[str, ...]) -> None:
+    """The command of MLflow, whose import alone takes seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as the interpreter, of libraries
+        from mlflow.cli import cli
+    cli(arguments, prog_name="mlflow")
+
+
+PROGRAMS = {"container-backend": main, "mlflow": run_mlflow}
 
 
 def run_in_process(
-    arguments: tuple[str, ...], *, cwd: Path | str | None, env: Mapping[str, str] | None
+    program: str,
+    arguments: tuple[str, ...],
+    *,
+    cwd: Path | str | None,
+    env: Mapping[str, str] | None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, as a process that begins with nothing but its environment."""
+    """Run a command of ``PROGRAMS`` to its end, as a process that begins with nothing but its environment."""
     out, err = _Stream(), _Stream()
-    with _surroundings(arguments, cwd, env), _streams(out, err):
-        code = _exit_code(arguments)
-    return subprocess.CompletedProcess((PROGRAM, *arguments), code, out.text(), err.text())
+    with _surroundings((program, *arguments), cwd, env), _streams(out, err):
+        code = _exit_code(program, arguments)
+    return subprocess.CompletedProcess((program, *arguments), code, out.text(), err.text())
 
 
 class _Stream(io.TextIOWrapper):
@@ -50,10 +64,10 @@ class _Stream(io.TextIOWrapper):
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _exit_code(arguments: tuple[str, ...]) -> int:
-    """What :mod:`container_backend.cli.process` and the interpreter make of the end of ``main``."""
+def _exit_code(program: str, arguments: tuple[str, ...]) -> int:
+    """What :mod:`container_backend.cli.process` and the interpreter make of the end of a command."""
     try:
-        main(arguments)
+        PROGRAMS[program](arguments)
     except SystemExit as leaving:
         if isinstance(leaving.code, str):
             sys.stderr.write(f"{leaving.code}\n")
@@ -79,7 +93,7 @@ def _streams(out: _Stream, err: _Stream) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _surroundings(
-    arguments: tuple[str, ...], cwd: Path | str | None, env: Mapping[str, str] | None
+    words: tuple[str, ...], cwd: Path | str | None, env: Mapping[str, str] | None
 ) -> Iterator[None]:
     """Inside, what outlasts a call in one process is as in a new one; afterwards, as before."""
     environ = dict(os.environ)
@@ -87,7 +101,7 @@ def _surroundings(
     with pytest.MonkeyPatch.context() as patch, _own_logging():
         if cwd is not None:
             patch.chdir(cwd)
-        patch.setattr(sys, "argv", [PROGRAM, *arguments])
+        patch.setattr(sys, "argv", [*words])
         # By which click tells `python -m`.
         patch.setattr(sys.modules["__main__"], "__package__", "")
         patch.setattr(tempfile, "tempdir", None)

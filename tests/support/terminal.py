@@ -77,7 +77,7 @@ def run_on_terminal(
     deadline = threading.Timer(seconds, process.kill)
     deadline.start()
     try:
-        with contextlib.suppress(OSError):  # which Linux says when nobody has the other end
+        with contextlib.suppress(OSError):  # which Linux raises when the other end is closed
             while data := os.read(ours, 65536):
                 stream.feed(data)
                 text = "\n".join(line.rstrip() for line in screen.display).rstrip()

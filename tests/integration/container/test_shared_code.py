@@ -155,7 +155,7 @@ def test_an_image_with_a_volume_where_the_code_goes(project, engine):
     client_of(engine).api.remove_image(name)
 
 
-def test_somebody_removes_the_image(script, engine):
+def test_another_client_removes_the_image(script, engine):
     folder = script("print('here')")
     for _ in range(2):
         container_backend.run(folder)

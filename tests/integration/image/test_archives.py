@@ -25,7 +25,7 @@ PROJECT = "name: salary\nentry_points: {main: {parameters: {n: int}, command: 'e
 
 @pytest.fixture
 def folder(project) -> str:
-    # An environment that nobody else has, and for which nothing is fetched.
+    # An environment of its own, for which nothing is fetched.
     return project(
         PROJECT,
         x="of the project\n",

@@ -236,7 +236,7 @@ def _resolving(package: str) -> list[int]:
 
 
 def empty(project) -> str:
-    """A project whose environment nobody else has, and for which nothing is fetched."""
+    """A project with an environment of its own, for which nothing is fetched."""
     return project(requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n")
 
 

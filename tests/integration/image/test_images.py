@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("fresh")
 
 @pytest.fixture
 def mine(project) -> str:
-    """A project whose environment nobody else has, and for which nothing is fetched."""
+    """A project with an environment of its own, for which nothing is fetched."""
     return project(
         "name: mine\nentry_points: {main: {command: 'sleep {s}', parameters: {s: {default: 0}}}}\n",
         requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",

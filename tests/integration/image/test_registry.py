@@ -17,7 +17,7 @@ LOGIN = {"username": "me", "password": "r3gistry-password"}
 
 @pytest.fixture
 def mine(project) -> str:
-    """A project whose environment nobody else has, and for which nothing is fetched."""
+    """A project with an environment of its own, for which nothing is fetched."""
     return project(
         "entry_points: {main: {command: 'true'}}\n",
         requirements__txt=f"--find-links https://{uuid.uuid4()}.test/\n",

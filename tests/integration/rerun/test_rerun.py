@@ -484,7 +484,7 @@ def beginnings_on(engine) -> set[str]:
     return {each["Labels"][labels_and_tags.LABEL_RUN_ID][:2] for each in found}
 
 
-def test_a_run_of_somebody_else(workplace):
+def test_a_run_of_another_user(workplace):
     run = MlflowClient().create_run("0").info.run_id
     assert "was not made by container-backend" in refused(run)
 

@@ -1,4 +1,4 @@
-"""Runs that nobody waits for, and what finishes them."""
+"""Runs without a client that waits, and what finishes them."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     assert kept_log(run_id) == "started\nthe end"
     assert "the end" in found.data.tags["mlflow.note.content"]
     assert [name for name in found.data.metrics if name.startswith("system/")]
-    # The supervisor, which nobody asked for, ends when there is nothing left.
+    # The supervisor, which started by itself, ends when there is nothing left.
     assert supervisors(workplace)
     wait_until(lambda: not supervisors(workplace), 40)
 
@@ -171,7 +171,7 @@ def test_a_supervisor_in_the_foreground_goes_on_until_sigterm(script, workplace)
             "container-backend", "run", sleeps(script, 0), "-d", check=True
         ).stdout.strip()
         wait_until(lambda: status_of(run_id) == "FINISHED")
-        # The service does it: nobody else was started.
+        # The service finishes the run: no other supervisor was started.
         assert supervisors(workplace) == []
         wait_until(lambda: f"{run_id}: FINISHED" in service.stderr.readline())
         service.send_signal(signal.SIGTERM)

@@ -100,7 +100,7 @@ def test_the_container_of_a_run_that_has_ended_is_kept_as_it_says(
         for run_id, is_there in kept.items():
             found = [each.name for each in containers_of(engine, run_id)]
             assert found == ([f"mlflow-run-{run_id}.kept"] if is_there else [])
-        # Nobody finishes it once more.
+        # A run whose container is kept is not finished once more.
         assert good.wait()
         assert good.get_status() == "FINISHED"
     finally:

@@ -74,7 +74,7 @@ def test_what_the_program_did(script, engine, case):
     assert containers_of(engine, run.info.run_id) == []
 
 
-# The program in the middle of which somebody else does something to it.
+# The program whose container another client interferes with.
 WAITS = """
     import time
     print("last words", flush=True)
@@ -96,7 +96,7 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("case", OUTSIDE)
-def test_what_somebody_else_did(script, engine, case):
+def test_what_another_client_did(script, engine, case):
     """While its caller waits for it."""
     do, reason, cause, code = OUTSIDE[case]
 
@@ -202,7 +202,7 @@ def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
 
 
 def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fresh):
-    """Somebody removes it in that moment; the next run builds it again."""
+    """Another client removes the image in that moment; the next run builds it again."""
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
 
     def remove_then_create(*arguments: Any) -> str:

@@ -125,7 +125,7 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
 def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     """And runs afterwards."""
     mlproject = "entry_points: {main: {command: 'until test -e /tmp/end; do sleep 0.1; done'}}\n"
-    step = f"RUN sleep 2 && : {uuid.uuid4()}"  # an image that nobody has left behind
+    step = f"RUN sleep 2 && : {uuid.uuid4()}"  # an image that no earlier test made
     folder = with_steps(project(mlproject), "final", step)
     ended = []
     thread = threading.Thread(
@@ -334,9 +334,11 @@ def test_an_asynchronous_run_outlives_its_process(script, engine, workplace):
 
 
 def test_mlflow_run_blocks_streams_and_exits_with_the_run(script):
-    done = run_command("mlflow", "run", script("print('hello')"), "--backend", "docker")
-    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
-    assert only_run().info.status == "FINISHED"
+    words = ("mlflow", "run", script("print('hello')"), "--backend", "docker")
+    for run in (run_process, run_command):  # in the process of the tests, it does the same
+        done = run(*words)
+        assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    assert [found.info.status for found in runs()] == ["FINISHED"] * 2
 
 
 def test_mlflow_run_fails_with_the_run(script):

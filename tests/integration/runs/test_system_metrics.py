@@ -18,7 +18,7 @@ from tests.support.runs import runs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Uses one of the CPUs, 50 megabytes, and the disk.
+# Uses one of the CPUs for half of the time, 50 megabytes, and the disk.
 BUSY = """
     import hashlib, os, time
     data = b"x" * 50_000_000
@@ -26,8 +26,11 @@ BUSY = """
         file.write(data)
         os.fsync(file.fileno())
     end = time.monotonic() + 7
-    while time.monotonic() < end:
-        hashlib.sha256(data).digest()
+    while (now := time.monotonic()) < end:
+        if now % 0.2 < 0.1:
+            hashlib.sha256(data).digest()
+        else:
+            time.sleep(0.02)
 """
 
 

@@ -20,7 +20,7 @@ PROJECTS = ROOT / "tests" / "projects"
 
 @pytest.fixture
 def workflow(tmp_path) -> Path:
-    """With the environment of the example, so that nobody waits for another."""
+    """With the environment of the example, which is built already."""
     folder = shutil.copytree(PROJECTS / "workflow", tmp_path / "workflow")
     shutil.copy(EXAMPLE / "requirements.txt", folder)
     return Path(folder)

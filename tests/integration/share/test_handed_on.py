@@ -1,4 +1,4 @@
-"""A project from engine to engine: built, pushed, run where nobody has its source, repeated elsewhere."""
+"""A project from engine to engine: built, pushed, run where its source is missing, repeated elsewhere."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
@@ -17,11 +18,14 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
-from tests.support.commands import run_command
+from tests.support.commands import run_command, run_process
 from tests.support.on_engine import BASE, all_containers, remove_environment_images
 from tests.support.projects import EXAMPLE, ROOT
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROJECT = """
 name: salary
@@ -80,10 +84,16 @@ def salary(project) -> str:
     return project(PROJECT, main__py=MAIN, wait__py=WAIT)
 
 
-@pytest.fixture
-def image(salary, tag) -> str:
-    assert build(salary, tag).stdout == f"{tag}\n"
-    return tag
+@pytest.fixture(scope="module")
+def image(engine, tmp_path_factory) -> Iterator[str]:
+    """The image of the project, which no test changes; made once."""
+    folder = tmp_path_factory.mktemp("salary")
+    for name, text in {"MLproject": PROJECT, "main.py": MAIN, "wait.py": WAIT}.items():
+        (folder / name).write_text(text)
+    name = f"example.test/team/{uuid.uuid4().hex[:8]}:1.0"
+    assert build(folder, name).stdout == f"{name}\n"
+    yield name
+    remove_environment_images(engine, {found.id for found in client_of(engine).images.list(name)})
 
 
 def labels(engine, image: str) -> dict[str, str]:
@@ -448,7 +458,7 @@ def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
         f"name: consumer\ndocker_env: {{image: '{image}'}}\n"
         "entry_points:\n  main: {command: 'python main.py from mlflow'}\n"
     )
-    done = run_command("mlflow", "run", str(consumer))
+    done = run_process("mlflow", "run", str(consumer))  # its `docker run` writes the output
     assert done.returncode == 0, done.stderr
     assert "['from', 'mlflow'] 1000 mlflow /mlflow/projects/code" in done.stdout
     assert only_run().info.status == "FINISHED"

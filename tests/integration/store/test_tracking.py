@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
@@ -21,8 +22,12 @@ from tests.support.forwarding import forward
 from tests.support.projects import EXAMPLE
 from tests.support.runs import logged_metrics, only_run, runs
 from tests.support.servers import TrackingServer
+from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until
 from tests.support.worker import BASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOGS = """
     import mlflow, pathlib
@@ -40,6 +45,19 @@ def logging_project(script, example_image):
     for name in ("python_env.yaml", "requirements.txt"):
         shutil.copy(EXAMPLE / name, folder)
     return folder
+
+
+def with_server(folder: Path, host: str = "127.0.0.1") -> TrackingServer:
+    """A server, not started yet, whose empty store need not be made."""
+    copy_empty_store(folder / "server.db", "mlflow-artifacts:/0")
+    return TrackingServer(folder, f"sqlite:///{folder}/server.db", host)
+
+
+@pytest.fixture(scope="module")
+def tracking_server(tmp_path_factory) -> Iterator[str]:
+    """The address of a server on loopback, for several tests: to start one takes seconds."""
+    with with_server(tmp_path_factory.mktemp("tracking server")) as server:
+        yield server.address
 
 
 def check(run_id: str) -> None:
@@ -86,10 +104,9 @@ def test_a_store_of_files(logging_project, monkeypatch, workplace):
     check(container_backend.run(logging_project).run_id)
 
 
-def test_a_server_on_loopback(logging_project, monkeypatch, workplace):
-    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        check(container_backend.run(logging_project).run_id)
+def test_a_server_on_loopback(logging_project, monkeypatch, tracking_server):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    check(container_backend.run(logging_project).run_id)
 
 
 def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
@@ -98,7 +115,7 @@ def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
     """On the address of the engine's own bridge, which is another host to the container."""
     bridge = client_of(engine).networks.get("bridge").attrs["IPAM"]["Config"][0]
     gateway = bridge.get("Gateway", "172.17.0.1")
-    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db", gateway) as server:
+    with with_server(workplace, gateway) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         planned = run_command("container-backend", "run", logging_project, "--dry-run")
         assert "--network" not in planned.stdout, planned.stderr
@@ -156,11 +173,10 @@ def test_a_program_is_not_in_the_group_that_may_use_the_engine(
 
 
 def test_fetched_code_is_not_root_where_it_writes_to_no_folder_of_this_machine(
-    script, monkeypatch, workplace, capfd
+    script, monkeypatch, tracking_server, capfd
 ):
-    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-        container_backend.run(script("import os; print(os.getuid())"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    container_backend.run(script("import os; print(os.getuid())"))
     assert capfd.readouterr().out.splitlines()[0] == str(os.getuid() or 1000)
 
 
@@ -190,21 +206,24 @@ def test_an_image_whose_mlflow_cannot_read_the_database_is_explained(project):
     assert "MLflow 3.1.0" in found.data.tags[labels_and_tags.TAG_REASON]
 
 
-def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, workplace, own_state):
+def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, tracking_server, own_state):
     """Not in the log of the supervisor, nor in a dry run, nor in a tag, nor on the console."""
     folder = project(
         f"docker_env: {{image: '{BASE}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
     )
-    with TrackingServer(workplace, f"sqlite:///{workplace}/server.db") as server:
-        address = server.address
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", "://me:pa55-word@"))
-        dry = run_command("container-backend", "run", folder, "--dry-run", check=True)
-        assert "MLFLOW_TRACKING_URI=http://me:***@127.0.0.1" in dry.stdout
-        words = ("container-backend", "run", folder)
-        shown = [dry, run_command(*words, check=True)]
-        shown.append(run_command(*words, "--detach", check=True))
-        wait_until(lambda: [run.info.status for run in runs()] == ["FINISHED"] * 2, seconds=240)
-        tags = str([run.data.tags for run in runs()])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server.replace("://", "://me:pa55-word@"))
+    earlier = {run.info.run_id for run in runs()}
+
+    def mine() -> list[mlflow.entities.Run]:
+        return [run for run in runs() if run.info.run_id not in earlier]
+
+    dry = run_command("container-backend", "run", folder, "--dry-run", check=True)
+    assert "MLFLOW_TRACKING_URI=http://me:***@127.0.0.1" in dry.stdout
+    words = ("container-backend", "run", folder)
+    shown = [dry, run_command(*words, check=True)]
+    shown.append(run_command(*words, "--detach", check=True))
+    wait_until(lambda: [run.info.status for run in mine()] == ["FINISHED"] * 2, seconds=240)
+    tags = str([run.data.tags for run in mine()])
     assert "pa55" not in "".join(done.stdout + done.stderr for done in shown) + tags
     (log,) = own_state.rglob("supervisor.log")
     assert "pa55" not in log.read_text()

@@ -1,4 +1,4 @@
-"""What is imported when: nobody waits for MLflow to be told of a typing error."""
+"""What is imported when: a typing error is reported without an import of MLflow."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_leaving_waits_for_threads_and_keeps_output_and_exit_code(end, code):
     assert (done.stdout, done.returncode) == ("unfinished thread\nat exit\n", code)
 
 
-def test_an_error_that_nobody_handles_is_seen():
+def test_an_error_that_is_not_handled_is_seen():
     done = python(LEAVING.format(end="raise OSError('x')"))
     assert done.returncode == 1
     assert "OSError: x" in done.stderr

@@ -56,5 +56,5 @@ def test_some_of_many_that_begin_alike_are_named():
 
 
 def test_without_an_engine_there_is_nothing_to_complete(monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nobody/is/there.sock")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///missing/engine.sock")
     assert complete_run(None, None, "ab") == []

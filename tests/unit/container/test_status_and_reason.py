@@ -93,7 +93,7 @@ def test_an_engine_that_ends_its_containers_tells_of_it():
     assert outcome_of({"ExitCode": 255}, signs=signs).cause == "engine"
 
 
-def test_a_signal_that_the_engine_was_told_to_send_is_somebodys():
+def test_a_signal_that_the_engine_was_told_to_send_is_of_a_client():
     outcome = outcome_of({"ExitCode": 143}, signs=Signs(signal=15))
     assert outcome.cause == "killed"
     assert "a client of the engine sent SIGTERM" in outcome.reason

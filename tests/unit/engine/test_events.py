@@ -78,13 +78,13 @@ def test_signs():
 @pytest.fixture
 def follower() -> Follower:
     """One whose stream is open already."""
-    made = Follower(EngineHost("unix:///nobody/asks/this/one.sock"))
+    made = Follower(EngineHost("unix:///never/asked.sock"))
     made._reader = object()
     made.opened(None, [], was_away=False)
     return made
 
 
-def test_everybody_who_follows_a_container_is_told_and_nobody_else(follower):
+def test_all_who_follow_a_container_are_told_and_no_others(follower):
     both, other = [follower.follow("mine") for _ in range(2)], follower.follow("another")
     follower.happened(event("kill", signal="15"))
     follower.happened(event("die"))

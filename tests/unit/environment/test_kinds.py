@@ -139,7 +139,7 @@ from container_backend.environment.made_up import read_made_up
 ROW = """
     FileKind("made-up.txt", read_made_up, Template("Dockerfile.made-up.j2"), key="made_up_env"),
 """
-# Prints what comes of a project: the Dockerfile and what there is in its context, or an error.
+# Prints the result of a project: its Dockerfile and the names in its build context, or an error.
 PROGRAM = """
 import json, sys
 from pathlib import Path

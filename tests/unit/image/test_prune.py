@@ -125,7 +125,7 @@ def test_a_lock_goes_with_its_process():
         assert lock.try_to_own()
 
 
-def test_a_state_that_cannot_be_written_stops_nobody(tmp_path, monkeypatch):
+def test_a_state_that_cannot_be_written_stops_no_build(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with image_lock(HOST, "a") as lock:

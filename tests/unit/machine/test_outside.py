@@ -60,7 +60,7 @@ def test_no_label_of_a_container_raises(text):
     assert not found.is_ours_to_finish
 
 
-def test_a_container_without_labels_is_nobodys():
+def test_a_container_without_labels_has_no_owner():
     said = {"Id": "1", "Name": "/x", "Config": {"Labels": None}, "State": {}}
     assert not read_container(said).is_ours_to_finish
 

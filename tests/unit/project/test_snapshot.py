@@ -24,8 +24,10 @@ def write(root: Path, **texts: str) -> Path:
 
 def copied(root: Path, most_bytes: int | None = None) -> tuple[CodeCopy, bytes | None]:
     """What is taken while a project is sent."""
-    copy = CodeCopy(keep=True, most_bytes=most_bytes)
-    with archive_code(root, Owner(7, 7), copy):
+    with (
+        CodeCopy(keep=True, most_bytes=most_bytes) as copy,
+        archive_code(root, Owner(7, 7), copy),
+    ):
         packed = copy.finish()
         return copy, packed.read() if packed is not None else None
 
@@ -83,8 +85,11 @@ def test_a_copy_that_gets_too_large_is_given_up_and_what_is_sent_is_not(tmp_path
     assert packed is None
     assert copy.is_too_large
     assert copy.digest == digest_of_code(root)
-    small = CodeCopy(keep=True, most_bytes=10)
-    with archive_code(root, Owner(7, 7), small) as sent, tarfile.open(fileobj=sent.file) as tar:
+    with (
+        CodeCopy(keep=True, most_bytes=10) as small,
+        archive_code(root, Owner(7, 7), small) as sent,
+        tarfile.open(fileobj=sent.file) as tar,
+    ):
         names = tar.getnames()
     assert {"mlflow/projects/code/a", "mlflow/projects/code/b"} <= set(names)
 

@@ -289,6 +289,6 @@ def test_the_program_finds_all_signals_as_usual(image):
     show = "import signal; print([signal.getsignal(s).name for s in (13, 25)])"
     read = "grep SigIgn /proc/self/status"
     ignored = int(image.run("--", "sh", "-c", read).stdout.split()[1], 16)
-    # Others may be ignored by whoever runs the tests.
+    # The process that runs the tests may ignore others.
     assert not ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
     assert "SIG_IGN" in image.run("--", sys.executable, "-c", show).stdout  # Python's own doing

@@ -52,7 +52,7 @@ def test_a_run_without_a_container_has_neither_duration_nor_digest():
     assert "duration" not in text
 
 
-def test_what_somebody_else_wrote_stays_and_ours_is_written_anew():
+def test_what_another_client_wrote_stays_and_ours_is_written_anew():
     first = describe_end(FACTS, FAILED, ["old"], "My *own* words.\n")
     second = describe_end(FACTS, FINISHED, [], first)
     assert second.startswith("My *own* words.\n\n")

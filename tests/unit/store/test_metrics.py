@@ -36,7 +36,7 @@ def test_each_reading_is_logged_once(client, run_id, tmp_path):
         log_metrics(Store(client.tracking_uri), run_id, file)
     whole = [(step, 10.0 * step, 1_000_500 + 1000 * step) for step in range(3)]
     assert logged(client, run_id) == whole
-    # By somebody who does not know what was sent: nothing is there twice.
+    # By a process that does not know what was sent: no reading is logged twice.
     file.with_name("metrics.jsonl.sent").unlink()
     log_metrics(Store(client.tracking_uri), run_id, file)
     assert logged(client, run_id) == whole

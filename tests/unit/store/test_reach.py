@@ -1,4 +1,4 @@
-"""A run's store is reached as whoever started the run did."""
+"""A run's store is reached as the process that started the run reached it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_is_no_server_counts_as_there(port):
     assert not is_listening(f"http://127.0.0.1:{port}")
 
 
-def test_a_store_that_nobody_is_at_is_said_with_its_address_and_no_password(port):
+def test_a_store_without_a_server_is_said_with_its_address_and_no_password(port):
     with pytest.raises(TrackingUnreachable) as caught:
         await_listener(f"http://me:pa55@127.0.0.1:{port}", patience=0)
     assert f"does not answer at http://127.0.0.1:{port}." in str(caught.value)

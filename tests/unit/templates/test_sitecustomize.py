@@ -11,9 +11,10 @@ from tests.support.store import new_store
 
 TEMPLATES = Path(__file__).parents[3] / "templates"
 DRIVER = """
-import mlflow
-step = mlflow.run(".", "step", parameters={"value": "a b"})
-print(mlflow.get_run(step.run_id).info.status)
+import mlflow, sys
+for project in sys.argv[1:]:
+    step = mlflow.run(project, "step", parameters={"value": "a b"})
+    print(mlflow.get_run(step.run_id).info.status)
 """
 
 
@@ -31,15 +32,20 @@ def python(folder: Path, *arguments: str, path: str) -> subprocess.CompletedProc
 
 def test_a_step_of_the_default_backend_runs_in_this_environment(tmp_path):
     """Though its project declares one that cannot be made, and an image that is nowhere."""
-    for environment in ("python_env: python_env.yaml", "docker_env: {image: no/where}"):
-        (tmp_path / "MLproject").write_text(
+    environments = {
+        "packages": "python_env: python_env.yaml",
+        "image": "docker_env: {image: no/where}",
+    }
+    for name, environment in environments.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "MLproject").write_text(
             f"{environment}\nentry_points:\n  step:\n    parameters: {{value: string}}\n"
             f'    command: \'"{sys.executable}" -c "import sys; print(sys.argv)" {{value}}\'\n'
         )
-        (tmp_path / "python_env.yaml").write_text("dependencies: [no-such-package-anywhere]\n")
-        done = python(tmp_path, "-c", DRIVER, path=str(TEMPLATES))
-        assert done.returncode == 0, done.stderr
-        assert done.stdout == "['-c', 'a b']\nFINISHED\n"
+    (tmp_path / "packages" / "python_env.yaml").write_text("dependencies: [no-such-package]\n")
+    done = python(tmp_path, "-c", DRIVER, *environments, path=str(TEMPLATES))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['-c', 'a b']\nFINISHED\n" * 2
 
 
 def test_one_that_the_image_has_is_loaded_too(tmp_path):

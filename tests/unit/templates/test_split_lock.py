@@ -118,5 +118,5 @@ def test_hashes_and_markers_are_written_as_pip_reads_them(split):
 
 
 def test_a_lock_without_layers_is_read_too():
-    lock = read_lock("# by somebody\nsix==1.17.0 \\\n    --hash=sha256:ab\ntabulate==1\n")
+    lock = read_lock("# by another tool\nsix==1.17.0 \\\n    --hash=sha256:ab\ntabulate==1\n")
     assert lock.packages == ["six==1.17.0", "tabulate==1"]

@@ -120,7 +120,7 @@ def test_an_end_is_written_at_once(state, hold):
 
 
 @pytest.mark.parametrize("hold", MINE)
-def test_a_signal_that_nobody_asked_for_may_be_the_end_of_the_engine(hold):
+def test_a_signal_that_no_client_sent_may_be_the_end_of_the_engine(hold):
     run = seen(container(KILLED), hold, signs=Signs(signal=9))
     assert decide(run, NOW) == Wait(NOW + 3)
     assert decide(run, NOW + 3) == Finish(run.ending)

@@ -16,7 +16,7 @@ CONTAINER = RunContainer("id", "name", {labels_and_tags.LABEL_EXPERIMENT: "mine"
 
 
 def explained(text: str, container: RunContainer = CONTAINER) -> str | None:
-    nowhere = EngineHost("unix:///nobody/asks/this/one.sock")
+    nowhere = EngineHost("unix:///never/asked.sock")
     return explain(text.encode(), nowhere, container)
 
 
@@ -31,7 +31,7 @@ def clash(tmp_path, monkeypatch) -> str:
     try:
         run = mlflow.MlflowClient().create_run(mlflow.create_experiment("mine"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
-        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # MLflow sets it, and nobody unsets it
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # MLflow never unsets it
         mlflow.set_experiment("another")
         with pytest.raises(MlflowException) as caught:
             mlflow.start_run()

@@ -54,7 +54,7 @@ def test_the_programs_own_failure_is_tried_again_only_where_that_is_asked_for(ca
 
 
 @pytest.mark.parametrize("cause", NEVER)
-def test_what_somebody_wanted_is_never_tried_again(cause):
+def test_what_a_user_wanted_is_never_tried_again(cause):
     assert not may_retry(container(5, program=True), failed(cause), 1)
 
 

@@ -27,7 +27,7 @@ from container_backend.runs.ledger.start import (
 from container_backend.runs.output.spool import LogSpool
 from container_backend.runs.supervise.process import _is_mine, supervise
 
-HOST = EngineHost("unix:///nobody/is/there.sock")
+HOST = EngineHost("unix:///missing/engine.sock")
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ def test_artifacts_are_not_insisted_on_for_longer_than_a_day(clock, watched):
     assert 80_000 < sum(pauses) < 90_000
 
 
-def test_what_an_engine_did_on_its_way_down_is_not_somebodys_signal(watched):
+def test_what_an_engine_did_on_its_way_down_is_not_a_signal_of_a_client(watched):
     watched.take(event("start"))
     watched.take(event("kill", signal="15"))
     assert watched.seen.signs == Signs(signal=15)
