@@ -105,6 +105,8 @@ def test_a_registry_that_refuses_the_password_of_a_base(mine, private_base, tmp_
     assert "Traceback" not in done.stderr
 
 
+# The Docker SDK warns as well.
+@pytest.mark.filterwarnings("ignore:docker-credential-absent not installed:UserWarning")
 def test_a_helper_that_is_not_there_is_as_no_login(mine, private_base, tmp_path):
     registry = private_base.partition("/")[0]
     (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {registry: "absent"}}))
