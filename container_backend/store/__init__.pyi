@@ -8,6 +8,11 @@ from .artifacts import log_environment as log_environment
 from .client import Store as Store
 from .client import StoredRun as StoredRun
 from .client import open_store as open_store
+from .connecting import await_listener as await_listener
+from .connecting import default_address as default_address
+from .connecting import download_file as download_file
+from .connecting import store_address as store_address
+from .connecting import store_variables as store_variables
 from .description import Facts as Facts
 from .description import describe_end as describe_end
 from .description import duration as duration
@@ -17,11 +22,6 @@ from .lean import import_mlflow_lean as import_mlflow_lean
 from .metrics import log_metrics as log_metrics
 from .mlflow_api import MLFLOW_VERSION as MLFLOW_VERSION
 from .mlflow_api import SubmittedRun as SubmittedRun
-from .reach import await_listener as await_listener
-from .reach import default_address as default_address
-from .reach import download_file as download_file
-from .reach import store_address as store_address
-from .reach import store_variables as store_variables
 from .run import RunRecord as RunRecord
 from .run import alone_in_store as alone_in_store
 from .run import check_parameters as check_parameters

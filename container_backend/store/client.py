@@ -14,12 +14,12 @@ from mlflow.tracking import MlflowClient
 from container_backend.container import local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
+from container_backend.store.connecting import turn_to_write
 from container_backend.store.mlflow_api import (
     artifact_repository,
     default_experiment_id,
     is_missing,
 )
-from container_backend.store.reach import turn_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -25,8 +25,8 @@ from container_backend.errors import ContainerBackendError, InvalidProject, Trac
 from container_backend.machine import FileLock, state_folder
 from container_backend.masking import without_credentials
 from container_backend.project import read_checkout, source_name
+from container_backend.store.connecting import is_listening
 from container_backend.store.mlflow_api import check_parameter_name, user_name
-from container_backend.store.reach import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

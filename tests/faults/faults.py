@@ -227,7 +227,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         "container_backend.runs.supervise.caretaker:Caretaker.runs:after",
         "container_backend.runs.output.unattended:LogKeeper.begin:after",
         "container_backend.runs.output.unattended:LogKeeper._read:after",
-        "container_backend.engine.containers:Containers.statistics:after",
+        "container_backend.engine.container_verbs:Containers.statistics:after",
         "container_backend.container.statistics:append_sample:after",
         "container_backend.runs.supervise.caretaker:Caretaker.ended:before",
         "container_backend.runs.supervise.caretaker:Caretaker.proceed:before",

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from container_backend.errors import TrackingUnreachable
-from container_backend.store.reach import (
+from container_backend.store.connecting import (
     await_listener,
     is_listening,
     store_address,
