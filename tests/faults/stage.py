@@ -111,6 +111,7 @@ class Stage:
         self.file = self.folder / "store" / "mlflow.db"
         copy_empty_store(self.file, f"{self.folder}/mlruns/0")
         self._looking = threading.Lock()
+        self._processes_begun: list[subprocess.Popen[str]] = []
         self._open, self._settled = 0, time.time()
         threading.Thread(target=self.watch, daemon=True).start()
         (self.folder / "project" / "MLproject").write_text(_MLPROJECT)
@@ -161,7 +162,7 @@ class Stage:
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[str]:
         with (self.folder / "said").open("a") as said:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [Path(sys.executable).with_name(program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -170,6 +171,8 @@ class Stage:
                 env=self.environ,
                 start_new_session=True,
             )
+        self._processes_begun.append(process)
+        return process
 
     def detached(self, *arguments: str, config: str = "{}") -> str:
         """Start a run that goes on by itself; gives its id."""
@@ -332,6 +335,8 @@ class Stage:
         for pid, _ in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for process in self._processes_begun:
+            process.stdout.close()
         with contextlib.suppress(EngineUnavailable), self.engine() as engine:
             for container in self.containers(engine):
                 client_of(engine).api.remove_container(container, force=True)

@@ -64,9 +64,19 @@ def _pass_on(listening: socket.socket, port: int) -> None:
     with contextlib.suppress(OSError):
         while True:
             outer, _ = listening.accept()
-            inner = socket.create_connection(("127.0.0.1", port))
-            for pair in ((outer, inner), (inner, outer)):
-                threading.Thread(target=_copy, args=pair, daemon=True).start()
+            threading.Thread(target=_connect, args=(outer, port), daemon=True).start()
+
+
+def _connect(outer: socket.socket, port: int) -> None:
+    with (
+        contextlib.suppress(OSError),
+        outer,
+        socket.create_connection(("127.0.0.1", port)) as inner,
+    ):
+        back = threading.Thread(target=_copy, args=(inner, outer), daemon=True)
+        back.start()
+        _copy(outer, inner)
+        back.join()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
