@@ -159,8 +159,8 @@ SAME_ON_THE_INDEX: Final = frozenset(
     botocore bottleneck cachetools catboost category_encoders certifi cffi charset-normalizer
     click cloudpickle colorama cryptography cython dask databricks-cli databricks-sdk datasets
     decorator deprecated dill distributed dynaconf einops eli5 evaluate evidently fastapi
-    fastparquet filelock flask fsspec gcsfs gensim gitpython google-cloud-storage great-
-    expectations gunicorn h5py hdbscan html5lib httpx huggingface_hub hydra-core hyperopt idna
+    fastparquet filelock flask fsspec gcsfs gensim gitpython google-cloud-storage
+    great-expectations gunicorn h5py hdbscan html5lib httpx huggingface_hub hydra-core hyperopt idna
     imageio imbalanced-learn importlib-metadata ipykernel ipython jinja2 joblib jsonschema
     jupyter jupyterlab keras kiwisolver lifelines lightgbm llvmlite loguru lxml markdown
     markupsafe marshmallow matplotlib mlflow mlflow-skinny more-itertools mypy networkx nltk

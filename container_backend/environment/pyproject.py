@@ -147,24 +147,31 @@ def _python(root: Path, file: Path, project: Mapping[str, Any]) -> tuple[str | N
 
 def _refuse_old_lock(file: Path, text: str, declaration: Path, project: Mapping[str, Any]) -> None:
     """Raise for a dependency that is newer than the lock: it would silently be left out."""
-    own = [
-        package
-        for package in parse_toml(file, text).get("package", [])
-        if {"virtual", "editable", "directory"} & set(package.get("source", {}))
-        and next(iter(package["source"].values())) == "."
-    ]
-    if not own:
+    try:
+        locked = _direct_requirements(parse_toml(file, text))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidEnvironment(f"{file}: not a lock of uv.", remedy="Run `uv lock`.") from error
+    if locked is None:
         raise InvalidEnvironment(f"{file}: this project is not in it.", remedy="Run `uv lock`.")
-    locked = {
-        (canonicalize_name(entry["name"]), SpecifierSet(entry.get("specifier", "")))
-        for entry in own[0].get("metadata", {}).get("requires-dist", [])
-    }
-    for line in project.get("dependencies", []):
-        wanted = parse_requirement(line)
+    for line in _dependencies(declaration, project):
+        wanted = parse_requirement(line.text)
         if wanted is None:
-            raise InvalidEnvironment(f"{declaration}: '{line}' is not a requirement.")
+            raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a requirement.")
         if (canonicalize_name(wanted.name), wanted.specifier) not in locked:
             raise InvalidEnvironment(
-                f"{file}: made before '{line}' was written into {PYPROJECT_FILE}.",
+                f"{file}: made before '{line.text}' was written into {PYPROJECT_FILE}.",
                 remedy="Run `uv lock`.",
             )
+
+
+def _direct_requirements(lock: Mapping[str, Any]) -> set[tuple[str, SpecifierSet]] | None:
+    """What the lock says of the project itself; None if the project is not in the lock."""
+    for package in lock.get("package", []):
+        source = package.get("source", {})
+        if {"virtual", "editable", "directory"} & set(source) and "." in source.values():
+            listed = package.get("metadata", {}).get("requires-dist", [])
+            return {
+                (canonicalize_name(each["name"]), SpecifierSet(each.get("specifier", "")))
+                for each in listed
+            }
+    return None

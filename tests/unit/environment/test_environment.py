@@ -312,6 +312,29 @@ def test_a_uv_lock_that_is_older_than_the_pyproject_is_refused(tmp_path):
         environment(tmp_path, pyproject__toml=PYPROJECT, uv__lock=LOCK.format(specifier=">=2"))
 
 
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "package = 1",
+        "package = ['x']",
+        "[[package]]\nsource = '.'",
+        LOCK.format(specifier="not a specifier"),
+        LOCK.format(specifier=">=1").replace('name = "numpy"', 'nom = "numpy"'),
+        LOCK.format(specifier=">=1").replace("[package.metadata]", "[package.x]\n")
+        + "[package.metadata]\nrequires-dist = 1\n",
+    ],
+)
+def test_a_uv_lock_that_uv_did_not_write_is_refused(tmp_path, lock):
+    with pytest.raises(InvalidEnvironment, match=r"uv\.lock: (not a lock of uv|this project)"):
+        environment(tmp_path, pyproject__toml=PYPROJECT, uv__lock=lock)
+
+
+def test_dependencies_of_a_package_are_a_list(tmp_path):
+    broken = PYPROJECT.replace("dependencies = ", "dependencies = 1 # ") + BUILD
+    with pytest.raises(InvalidEnvironment, match=r"'project\.dependencies': a list is needed"):
+        environment(tmp_path, pyproject__toml=broken, uv__lock=LOCK.format(specifier=">=1"))
+
+
 def test_local_packages_are_part_of_an_environment(tmp_path):
     (tmp_path / "lib" / "pkg").mkdir(parents=True)
     (tmp_path / "lib" / "pkg" / "a.py").write_text("1")
