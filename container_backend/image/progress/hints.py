@@ -53,8 +53,8 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         r"Hash mismatch for|hashes declared for",
-        "The index has another file under that name than the lock: the file was replaced, or the "
-        "lock was changed. If you trust the index, make the lock again.",
+        "The index's file is not the one that was locked: the file was replaced, or the lock was "
+        "changed. If you trust the index, make the lock again.",
     ),
     (
         r"toomanyrequests|429 Too Many Requests|pull rate limit",
