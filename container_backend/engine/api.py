@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import docker
@@ -15,7 +16,7 @@ from docker.errors import APIError, DockerException, NotFound
 from container_backend.errors import EngineUnavailable, NotThere, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from _typeshed import SupportsRead
 
@@ -201,13 +202,31 @@ def _checked(api: Any, response: requests.Response) -> requests.Response:  # noq
     return response
 
 
+@cache
+def _close_ssh_quietly() -> None:
+    """Let the SDK close connections whose ssh has ended; it would raise at the end of the process."""
+    from docker.transport.sshconn import SSHSocket
+
+    def close(connection: Any, original: Callable[[Any], None] = SSHSocket.close) -> None:  # noqa: ANN401 the SDK's
+        with suppress(BrokenPipeError):
+            original(connection)
+        if connection.proc is not None:
+            with suppress(BrokenPipeError):
+                connection.proc.stdin.close()
+
+    setattr(SSHSocket, "close", close)  # noqa: B010 a method, which its types do not let be replaced
+
+
 def _client(host: EngineHost, timeout: int | None) -> docker.APIClient:
+    is_ssh = host.url.startswith("ssh://")
+    if is_ssh:
+        _close_ssh_quietly()
     api: Any = docker.APIClient(
         base_url=host.url,
         tls=host.tls or False,
         timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"
         version=MINIMUM_API_VERSION,
-        use_ssh_client=host.url.startswith("ssh://"),
+        use_ssh_client=is_ssh,
     )
     if host.tls is not None or host.is_socket:
         # Otherwise REQUESTS_CA_BUNDLE would replace the engine's own certificate, and each request

@@ -50,9 +50,11 @@ class LogSpool:
 
     def take(self, chunks: Iterable[Chunk]) -> None:
         """Write all chunks, and close the file. Raises the errors of the chunks."""
-        for chunk in chunks:
-            self.write(chunk)
-        self.close()
+        try:
+            for chunk in chunks:
+                self.write(chunk)
+        finally:
+            self.close()
 
     def close(self) -> None:
         for masker in self._maskers.values():

@@ -75,7 +75,7 @@ def test_an_engine_without_anything_runs_what_is_in_a_file(
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout == "1\nof the project\n"
-        assert "is not needed: its environment is there" in done.stderr
+        assert "was not found; the environment image exists" in done.stderr
         assert "Building" not in done.stderr
         assert environment_images(engine) == before
         assert labels_and_tags.TAG_ENVIRONMENT_HASH in only_run().data.tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import uuid
@@ -134,10 +135,8 @@ def test_files_in_a_layer_are_as_they_are_when_they_are_sent(
 ):
     """Where an engine keeps its images in containerd, BuildKit unpacks the same tar."""
     owner = Owner(1234, 4321)
-    files = {"/mlflow/record/environment/Dockerfile": Path(folder, "run.sh")}
-    with archive_code(
-        Path(folder), owner, more=lambda: [(path, file.open("rb")) for path, file in files.items()]
-    ) as code:
+    more = [("/mlflow/record/environment/Dockerfile", io.BytesIO(b"FROM scratch\n"))]
+    with archive_code(Path(folder), owner, more=lambda: more) as code:
         made = client_of(engine).api.create_container(BASE, SEES)["Id"]
         engine.containers.put_archive(made, "/", code.whole())
         monkeypatch.setattr(

@@ -463,7 +463,7 @@ def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
     assert "['from', 'mlflow'] 1000 mlflow /mlflow/projects/code" in done.stdout
     assert only_run().info.status == "FINISHED"
     try:
-        done = run_command("mlflow", "run", str(consumer), "--build-image")
+        done = run_process("mlflow", "run", str(consumer), "--build-image")
         assert done.returncode == 0, done.stderr
     finally:
         client_of(engine).images.remove("consumer", force=True)

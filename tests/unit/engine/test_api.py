@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import subprocess
 
 import pytest
 import requests
 import urllib3.exceptions
 from docker import errors
+from docker.transport.sshconn import SSHSocket
 
-from container_backend.engine.api import Silent, asking
+from container_backend.engine import EngineHost
+from container_backend.engine.api import Connection, Silent, asking
 from container_backend.errors import EngineError, EngineUnavailable, NotThere, Refused
 
 
@@ -96,3 +100,13 @@ def test_what_is_no_business_of_the_engine_comes_through():
 def test_every_error_of_an_engine_can_be_caught_as_one():
     assert all(issubclass(each, EngineError) for each in (Refused, NotThere, EngineUnavailable))
     assert not issubclass(EngineUnavailable, Refused)
+
+
+def test_a_connection_whose_ssh_has_ended_is_closed_without_an_error():
+    Connection(EngineHost("ssh://nowhere.invalid")).close()
+    connection = SSHSocket("nowhere.invalid")
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as connection.proc:
+        connection.proc.wait()
+        connection.close()
+        assert connection.proc.stdin.closed
+    socket.socket.close(connection)
