@@ -7,9 +7,12 @@ import functools
 import shutil
 import sqlite3
 import tempfile
+import threading
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
+
+_making = threading.Lock()
 
 
 def copy_empty_store(file: Path, artifacts: str) -> None:
@@ -19,7 +22,9 @@ def copy_empty_store(file: Path, artifacts: str) -> None:
         file: The database; its folder exists.
         artifacts: Where the default experiment keeps its artifacts.
     """
-    shutil.copyfile(_empty_store(), file)
+    with _making:  # threads that ask at once share the one that is made
+        empty = _empty_store()
+    shutil.copyfile(empty, file)
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE experiments SET artifact_location = ?", [artifacts])
 
