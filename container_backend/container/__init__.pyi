@@ -9,6 +9,9 @@ from .docker_args import DockerArgs as DockerArgs
 from .docker_args import is_platform as is_platform
 from .docker_args import long_name as long_name
 from .docker_args import parse_docker_args as parse_docker_args
+from .docker_env_args import asked_args as asked_args
+from .docker_env_args import beneath as beneath
+from .docker_env_args import with_engine as with_engine
 from .evidence import gathered as gathered
 from .following import Followed as Followed
 from .following import after_loss as after_loss
@@ -21,9 +24,6 @@ from .marks import TIMED_OUT as TIMED_OUT
 from .marks import container_name as container_name
 from .marks import mark_run as mark_run
 from .marks import stop_run as stop_run
-from .project_args import asked_args as asked_args
-from .project_args import beneath as beneath
-from .project_args import with_engine as with_engine
 from .shared_code import find_shared_code as find_shared_code
 from .shared_code import remove_shared_code as remove_shared_code
 from .spec import ContainerSpec as ContainerSpec
