@@ -56,6 +56,7 @@ def run(
     Raises:
         ContainerBackendError: The run could not be started, or failed.
     """
+    from container_backend.config import BackendConfig
     from container_backend.runs import Submission
     from container_backend.store import Experiment
 
@@ -64,7 +65,7 @@ def run(
         entry_point=entry_point,
         parameters=parameters or {},
         version=version,
-        config=_config(backend_config if env_manager == DOCKER else None),
+        config=_config(backend_config) if env_manager == DOCKER else BackendConfig(),
         docker_args=docker_args or {},
         docker_auth=docker_auth,
         experiment=Experiment(experiment_id, experiment_name),

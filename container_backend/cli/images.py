@@ -56,7 +56,7 @@ def lock(submission: Submission, output: Path | None, as_json: bool) -> None:
 @click.command()
 @options.as_json
 def images(as_json: bool) -> None:
-    """List the environment images of the engine, the one used last first."""
+    """List the environment images of the engine, most recently used first."""
     from container_backend.engine import connect
     from container_backend.image import list_images
 
@@ -84,7 +84,7 @@ def images(as_json: bool) -> None:
 def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: bool) -> None:
     """Remove environment images that no container uses and no run needs.
 
-    HASH is an environment hash, or its beginning. Without HASH, all images are looked at.
+    HASH is an environment hash, or its beginning. Without HASH, prune considers all images.
     """
     from container_backend.engine import connect
     from container_backend.image import choose_unused, list_images, parse_age, remove_image
@@ -203,7 +203,8 @@ def load(file: Path, as_json: bool) -> None:
     with closing(connect()) as engine:
         found = load_images(engine, file)
     names = "\n".join(name for image in found for name in image.names)
-    options.show([asdict(image) for image in found], names, as_json=as_json)
+    if names or as_json:  # an image may have no name
+        options.show([asdict(image) for image in found], names, as_json=as_json)
 
 
 def image_table(images: Sequence[ListedImage], now: float | None = None) -> str:

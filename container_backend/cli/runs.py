@@ -157,9 +157,10 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
 @click.command()
 @_run
 def wait(run: str) -> None:
-    """Wait for the end of RUN: exit with 0 if it finished, 1 if it failed, 130 if cancelled.
+    """Wait for the end of RUN, and exit with its result.
 
-    RUN is a run id, or its beginning.
+    RUN is a run id, or its beginning. Exits with 0 if the run finished, 1 if it failed, 130 if it
+    was cancelled.
     """
     from container_backend.runs import attach
 

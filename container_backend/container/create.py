@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.errors import ContainerError, EngineError, Refused
+from container_backend.errors import ContainerError, Refused
 from container_backend.image import hint_for_refusal
 from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
 from container_backend.privileges import SECURITY_OPTIONS
@@ -45,7 +45,8 @@ def create_container(
         shared: An image that may contain the code already.
 
     Raises:
-        ContainerError: The engine refuses or is away, or a store's folder cannot be created.
+        ContainerError: The engine refuses, or a store's folder cannot be created.
+        EngineUnavailable: The engine does not answer.
     """
     for mount in spec.mounts:
         _ensure_folder(mount)
@@ -63,7 +64,7 @@ def create_container(
             shared.was_sent()
     except BaseException as error:
         engine.containers.give_up(spec.name)
-        if isinstance(error, EngineError):
+        if isinstance(error, Refused):
             raise _refusal("created", error) from error
         raise
     return container_id
@@ -126,7 +127,7 @@ def start_container(engine: Engine, container_id: str) -> None:
         raise _refusal("started", error) from error
 
 
-def _refusal(what: str, error: EngineError) -> ContainerError:
+def _refusal(what: str, error: Refused) -> ContainerError:
     return ContainerError(
         f"The container could not be {what}: {error.message}",
         remedy=hint_for_refusal(error.message),

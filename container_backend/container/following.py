@@ -69,7 +69,7 @@ class Followed:
     def wait_for_death(self, seconds: float) -> None:
         self._died.wait(seconds)
 
-    def is_alive(self) -> None:
+    def note_alive(self) -> None:
         """Note that the container runs: the loss of the engine did not end the program."""
         if self.signs.engine_lost:
             self.signs = replace(self.signs, engine_lost=False)

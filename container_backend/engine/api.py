@@ -204,7 +204,10 @@ def _checked(api: Any, response: requests.Response) -> requests.Response:  # noq
 
 @cache
 def _close_ssh_quietly() -> None:
-    """Let the SDK close connections whose ssh has ended; it would raise at the end of the process."""
+    """Let the SDK's ssh sockets close without an error after their ssh has ended.
+
+    Replaces a method of the SDK in the whole process. Nothing may be written after the close.
+    """
     from docker.transport.sshconn import SSHSocket
 
     def close(connection: Any, original: Callable[[Any], None] = SSHSocket.close) -> None:  # noqa: ANN401 the SDK's
@@ -220,7 +223,8 @@ def _close_ssh_quietly() -> None:
 def _client(host: EngineHost, timeout: int | None) -> docker.APIClient:
     is_ssh = host.url.startswith("ssh://")
     if is_ssh:
-        _close_ssh_quietly()
+        with suppress(ImportError):  # without paramiko, the SDK raises the error for the user
+            _close_ssh_quietly()
     api: Any = docker.APIClient(
         base_url=host.url,
         tls=host.tls or False,

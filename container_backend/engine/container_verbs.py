@@ -66,7 +66,7 @@ class Containers:
             self._connection.streams.stop(container, timeout=timeout)
 
     def rename(self, container: str, name: str) -> bool:
-        """Rename a container; False if it is missing, True if it has the name already."""
+        """Rename a container; False if it is missing or keeps another name."""
         with suppress(Refused), asking():
             self._api.rename(container, name)
             return True

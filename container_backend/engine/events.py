@@ -30,7 +30,8 @@ class Event:
 
     Attributes:
         action: One of ``ACTIONS``.
-        attributes: The container's labels and name, ``exitCode``, ``signal``.
+        attributes: The container's labels and name, ``exitCode``, ``signal``. A value may lack
+            blanks: the SDK strips the text between reads.
     """
 
     action: str

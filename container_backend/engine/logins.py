@@ -45,7 +45,8 @@ def saved_logins() -> Callable[[str], Login | None]:
             # The registry may need no login.
             _logger.warning("The Docker config has no login for %s: %s", host, error)
             return None
-        # The keys of helpers begin with a capital letter, those of the config file do not.
+        # The SDK writes `username` for the config file, `Username` for helpers, and always
+        # `IdentityToken`.
         found = {key.lower(): value for key, value in (known or {}).items()}
         if token := found.get("identitytoken"):
             return Login("", str(token))

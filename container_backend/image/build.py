@@ -37,6 +37,7 @@ from container_backend.labels_and_tags import (
     LABEL_PYTHON,
     LABEL_VERSION,
     NO_LABELS,
+    TEMPORARY_PREFIX,
     UNFINISHED_REPOSITORY,
 )
 from container_backend.machine import __version__
@@ -179,7 +180,7 @@ def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]
     containers = engine.containers
     with (
         container_to_read(engine, image) as container,
-        tempfile.TemporaryDirectory(prefix="container-backend-") as temporary,
+        tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary,
     ):
         lock = containers.read_file(container, LOCK_IN_IMAGE)
         folder = Path(temporary)

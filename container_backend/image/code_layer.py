@@ -22,7 +22,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.engine import CONTAINERD
 from container_backend.errors import EngineError, Refused
-from container_backend.labels_and_tags import CODE_DIRECTORY, UNFINISHED_REPOSITORY
+from container_backend.labels_and_tags import (
+    CODE_DIRECTORY,
+    TEMPORARY_PREFIX,
+    UNFINISHED_REPOSITORY,
+)
 from container_backend.machine import hash_file
 
 if TYPE_CHECKING:
@@ -175,7 +179,7 @@ def _build(
     platform = f"{inspected['Os']}/{inspected['Architecture']}"
     with (
         temporary_name(engine, str(inspected["Id"])) as base,
-        tempfile.TemporaryDirectory(prefix="container-backend-") as folder,
+        tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder,
     ):
         files = {}
         for number, layer in enumerate(layers):

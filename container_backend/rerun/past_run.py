@@ -12,6 +12,7 @@ from container_backend import labels_and_tags
 from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.runs import CONTEXT, Recorded, attach, read_recorded
 from container_backend.store import FOLDER, RUN, Store, await_listener
 
@@ -102,7 +103,7 @@ class PastRun:
             TrackingUnreachable: The artifact store does not answer.
         """
         folder = path.rpartition("/")[0]
-        with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
             try:
                 if path not in self.store.artifact_paths(self.run, folder):
                     raise FileNotFoundError(f"'{path}' is not among the artifacts")

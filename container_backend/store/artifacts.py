@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 from container_backend.environment import LOCK, LOCK_IN_IMAGE
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.image import SBOM, SBOM_IN_IMAGE
-from container_backend.labels_and_tags import RECORD_DIRECTORY
+from container_backend.labels_and_tags import RECORD_DIRECTORY, TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def log_environment(
     Raises:
         Exception: An error of the artifact store or the engine.
     """
-    with tempfile.TemporaryDirectory(prefix="container-backend-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
         folder = Path(temporary)
         for path, content in (files or {}).items():
             target = folder / path
@@ -100,7 +100,7 @@ def kept_output(
             f"The container of run '{run_id}' is gone, and its kept output has no times.",
             remedy="Leave out --since, or give --tail.",
         )
-    with tempfile.TemporaryDirectory(prefix="container-backend-") as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
         try:
             run = store.find_run(run_id)
             if run is None:

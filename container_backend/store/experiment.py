@@ -39,7 +39,9 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         InvalidConfig: Both id and name are given, or there is no experiment of that id.
     """
     if wanted.id and wanted.name:
-        raise InvalidConfig("Id and name of an experiment are given.", remedy="Give one of them.")
+        raise InvalidConfig(
+            "Both the id and the name of an experiment are given.", remedy="Give one of them."
+        )
     if wanted.name:
         found = store.find_experiment_named(wanted.name)
         if found is None and create:

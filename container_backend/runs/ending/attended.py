@@ -148,7 +148,7 @@ class Attended:
             self.display.resume()
         self.seen = self.seen.looked_at(found, self.followed.signs, now)
         if self.seen.ended_at is None:
-            self.followed.is_alive()
+            self.followed.note_alive()
 
     def _look_seconds(self) -> float:
         # An engine that has just come back may end a stream of output too early.

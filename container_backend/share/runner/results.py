@@ -27,7 +27,9 @@ def with_store(environ: Mapping[str, str], store: str) -> dict[str, str]:
     """
     environment = dict(environ)
     given = environment.get(_TRACKING_URI)
-    if not (given or store) or (given and not given.startswith("sqlite:")):
+    if given and not given.startswith("sqlite:"):
+        return environment
+    if not given and not store:  # a project without MLflow
         return environment
     with contextlib.suppress(OSError):
         os.mkdir(ARTIFACTS)  # noqa: PTH102 a volume may lack the folder

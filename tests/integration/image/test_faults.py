@@ -159,11 +159,11 @@ def test_an_engine_that_is_killed_before_the_container_is_created(own, project, 
 
     with monkeypatch.context() as patch:
         patch.setattr(launch, "container_spec", kill_first)
-        with pytest.raises(container_backend.ContainerError, match="could not be created"):
+        with pytest.raises(container_backend.EngineUnavailable, match="does not answer"):
             container_backend.run(folder)
     found = only_run()
     assert found.info.status == "FAILED"
-    assert "The container could not be created" in found.data.tags[labels_and_tags.TAG_REASON]
+    assert "The engine does not answer" in found.data.tags[labels_and_tags.TAG_REASON]
     own.start()
     container_backend.run(folder)
 

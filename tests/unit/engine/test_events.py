@@ -103,7 +103,7 @@ def test_an_engine_that_was_away_is_on_record_until_the_container_is_seen_alive(
     follower.opened(None, [event("oom"), event("die", "another")], was_away=True)
     assert not followed.is_lost
     assert followed.signs == Signs(out_of_memory=True, engine_lost=True)
-    followed.is_alive()
+    followed.note_alive()
     assert followed.signs == Signs(out_of_memory=True)
 
 
