@@ -1,13 +1,13 @@
-"""Code that equal runs share: what is sent to an engine again becomes a layer on their image.
+"""Equal runs share their code: code that is sent a second time becomes a layer on the image.
 
-To unpack an archive costs an engine a process for each run. The second time that it would be the same
-archive for the same image, both become an image (``image/code_layer.py``), from which the containers
-of further runs are created. It lasts for as long as the supervisor has runs to see to, and is nothing that a run relies on:
-where it is gone, the code is sent.
+An engine needs a process to unpack an archive for each run. When a second run needs the same files
+on the same image, they are stored once, in a small image (``image/code_layer.py``) that later runs
+share. The supervisor removes the image when no run needs it. No run relies on the image: if it is
+missing, the code is sent.
 
-What a program can do with its files must not depend on whether they were sent. A folder out of an
-image cannot be renamed (``EXDEV``, https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories),
-so the code of a project that has folders is always sent.
+A program can do the same with files that were sent and files that are shared. A folder of an image
+cannot be renamed, so the code of a project with folders is always sent (``EXDEV``,
+https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories).
 """
 
 from __future__ import annotations
@@ -48,25 +48,18 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 _DIGITS: Final = 24
 # The folder that all of the archive is in.
 _ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
-# What the file of such an image says: its archive was sent once; there is an image; there can be none.
+# The content of the note: the archive was sent once; the image is made; the engine refused.
 _SENT, _MADE, _NEVER = "sent", "made", "never"
 _LOCK: Final = ".lock"
 
 
 class SharedCode:
-    """The archive of a run on top of its image, as an image that may be there."""
+    """The image of a run with its code on top; the image may be missing."""
 
     def __init__(
         self, engine: Engine, image: EnvironmentImage, code: CodeArchive, folder: Path
     ) -> None:
-        """Look for nothing yet.
-
-        Args:
-            engine: The engine.
-            image: On that engine.
-            code: The archive.
-            folder: Of this user, for notes about the engine's shared code.
-        """
+        """Ask nothing yet; ``folder`` has this user's notes about the engine's shared code."""
         self._engine, self._image, self._code = engine, image, code
         layers = "\0".join(layer.digest() for layer in code.layers)
         key = hashlib.sha256(f"{owner_id()}\0{image.id}\0{layers}".encode())
@@ -74,10 +67,10 @@ class SharedCode:
         self._file = folder / self._key
 
     def create_container(self, arguments: Mapping[str, Any]) -> str | None:
-        """A container of the image; gives its id. None where there is no image: the code is to be sent.
+        """Create a container from the image and return its id; None if the image is missing.
 
         Args:
-            arguments: Those of :meth:`Containers.create` beside the image.
+            arguments: Those of :meth:`Containers.create`, without the image.
 
         Raises:
             EngineError: The engine refuses, or does not answer.
@@ -92,9 +85,9 @@ class SharedCode:
             return None
 
     def find(self) -> str:
-        """The name of the image; empty where there is none. Made where the archive was sent before.
+        """The name of the image, which is built if the code was sent before; else empty.
 
-        It may be gone, or go, whatever this says.
+        Another process may remove the image at any time.
         """
         said = _read(self._file)
         if said == _MADE or (said == _SENT and self._make_alone()):
@@ -119,7 +112,7 @@ class SharedCode:
                 return said == _MADE
             try:
                 self._make()
-            except EngineError as error:
+            except (EngineError, OSError) as error:
                 _logger.debug("The code is not shared: %s", error)
                 if isinstance(error, Refused):
                     _write(self._file, _NEVER)
@@ -128,7 +121,7 @@ class SharedCode:
             return True
 
     def _make(self) -> None:
-        """No variable and no label of a run is in the image.
+        """Build the image, without variables and labels of a run.
 
         Raises:
             Refused: The engine refuses, or the image has a volume where the code goes.
@@ -158,32 +151,29 @@ def find_shared_code(
     has_folders: bool,
     environ: Mapping[str, str] = os.environ,
 ) -> SharedCode | None:
-    """How the code of a run is shared; None where it is always sent.
+    """The shared code of a run; None if the code must be sent.
 
     Args:
-        spec: Of the run's container.
-        image: Of the run.
-        code: The archive.
-        folder: Of this user, for notes about the engine's shared code.
-        has_folders: Whether there are folders in the project.
-        environ: Of this process. In a container there is no supervisor to remove an image.
+        folder: Has this user's notes about the engine's shared code.
+        has_folders: The project has folders.
+        environ: Of this process. In a container, no supervisor removes the image.
     """
-    if has_folders or code.size > MOST_BYTES or environ.get(ENV_OWNER) or spec.args.platform:
+    if has_folders or code.whiteout or code.size > MOST_BYTES or overlaps(_mounted(spec)):
         return None
-    if overlaps(_mounted(spec)):
+    if engine.facts.is_podman or spec.args.platform or environ.get(ENV_OWNER):
         return None
     return SharedCode(engine, image, code, folder)
 
 
 def _mounted(spec: ContainerSpec) -> Iterable[str]:
-    """Where the caller has something mounted. Stores are not let into the container's own folders."""
+    """The caller's mount targets. Stores cannot be mounted over the container's own folders."""
     yield from (bind.split(":")[1] for bind in spec.args.binds)
     yield from spec.args.host_config.get("tmpfs") or ()
     yield from (str(mount["Target"]) for mount in spec.args.host_config.get("mounts") or ())
 
 
 def overlaps(folders: Iterable[str]) -> bool:
-    """Whether something is mounted at one of these folders of a container that hides the code, or a part."""
+    """True if a mount at one of these folders would hide the code or a part of it."""
     paths = [PurePosixPath(folder) for folder in folders]
     return any(path.is_relative_to(_ROOT) or _ROOT.is_relative_to(path) for path in paths)
 
@@ -192,9 +182,8 @@ def remove_shared_code(engine: Engine, folder: Path, unused_for: float = 0.0) ->
     """Remove the images that no container needs.
 
     Args:
-        engine: The engine.
-        folder: Of this user, with notes about the engine's shared code.
-        unused_for: Only those that no run has asked for in so many seconds.
+        folder: Has this user's notes about the engine's shared code.
+        unused_for: Seconds; keep images that a run has used since then.
 
     Raises:
         EngineError: The engine refuses, or does not answer.

@@ -12,6 +12,7 @@ from .events import Event as Event
 from .facts import CONTAINERD as CONTAINERD
 from .host import EngineHost as EngineHost
 from .host import find_host as find_host
+from .image_verbs import with_tag as with_tag
 from .logins import HUB_NAMES as HUB_NAMES
 from .logins import Login as Login
 from .logins import registry_of as registry_of

@@ -94,16 +94,9 @@ class Containers:
         return dict(self._api.inspect_container(container))
 
     @asking()
-    def find(self, *labels: str, name: str | None = None) -> list[dict[str, Any]]:
-        """Summaries of containers, running or not.
-
-        Args:
-            labels: ``name`` or ``name=value``; a container must have all labels.
-            name: A part of the container's name.
-        """
-        filters: dict[str, Any] = {"label": [*labels]}
-        if name is not None:
-            filters["name"] = name
+    def find(self, *labels: str) -> list[dict[str, Any]]:
+        """Summaries of containers, running or not, with all labels: ``name`` or ``name=value``."""
+        filters = {"label": [*labels]}
         return [dict(each) for each in self._api.containers(all=True, filters=filters)]
 
     def read_file(self, container: str, path: str) -> bytes | None:

@@ -138,6 +138,11 @@ def _pieces(sent: Iterable[bytes]) -> Iterator[bytes]:
         yield from sent
 
 
+def with_tag(reference: str) -> str:
+    """The reference, with ``:latest`` if it has neither tag nor digest."""
+    return reference if parse_repository_tag(reference)[1] else f"{reference}:latest"
+
+
 def _split(reference: str) -> tuple[str, str]:
     """The name, and the tag or digest."""
     name, tag = parse_repository_tag(reference)

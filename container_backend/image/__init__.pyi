@@ -14,7 +14,9 @@ from .buildkit.context import DOCKERFILE as DOCKERFILE
 from .buildkit.context import packed as packed
 from .buildkit.errors import BuildFailed as BuildFailed
 from .code_layer import add_layers as add_layers
+from .code_layer import build_on as build_on
 from .code_layer import temporary_name as temporary_name
+from .code_layer import unfinished_name as unfinished_name
 from .dockerfile import find_template as find_template
 from .facts import OCI as OCI
 from .facts import find_file as find_file

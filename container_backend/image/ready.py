@@ -8,11 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.errors import BuildError, EngineError, ImageUnavailable, NotThere
+from container_backend.errors import ImageUnavailable, NotThere
 from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
-from container_backend.image.code_layer import add_layers
+from container_backend.image.code_layer import build_on
 from container_backend.image.find import entrypoint_of
-from container_backend.image.progress import hint_for_refusal
 from container_backend.image.registry import pull_image
 from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG
 
@@ -110,28 +109,17 @@ def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
 def add_code(
     engine: Engine, image: EnvironmentImage, name: str, code: CodeArchive
 ) -> EnvironmentImage:
-    """An image with a project's code in it, on top of another; MLflow's ``--build-image``.
+    """An image with a project's code on top of another image, for MLflow's ``--build-image``.
 
     Args:
-        image: On that engine.
         name: The project's.
-        code: What is sent of the project.
 
     Raises:
-        BuildError: It could not be made.
+        BuildError: The image could not be built.
     """
     digest = hashlib.sha256(f"{image.id}\0{code.code.digest()}".encode()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
     tag = f"{_REPOSITORY.format(name=slug)}:{digest[:HASH_DIGITS_IN_TAG]}"
-    try:
-        if not engine.images.has(tag):
-            _logger.info(
-                "=== Building image %s with the project's code on %s ===", tag, image.reference
-            )
-            add_layers(engine, image.id, [code.code], tag, {})
-        return _image(tag, engine.images.inspect(tag))
-    except EngineError as error:
-        raise BuildError(
-            f"The image with the code could not be built: {error.message}",
-            remedy=hint_for_refusal(error.message),
-        ) from error
+    made = build_on(engine, image.id, code, tag, {}, "image with the code")
+    _logger.info("=== Image %s has the project's code on %s ===", tag, image.reference)
+    return _image(tag, engine.images.inspect(made))

@@ -1,5 +1,4 @@
 from .address import is_git_address as is_git_address
-from .archive import CodeArchive as CodeArchive
 from .archive import archive_code as archive_code
 from .archive import archive_of as archive_of
 from .archive import check_files as check_files
@@ -35,6 +34,7 @@ from .source import fetch as fetch
 from .tar import ANYBODY as ANYBODY
 from .tar import FOR_EVERYBODY as FOR_EVERYBODY
 from .tar import ROOT as ROOT
+from .tar import CodeArchive as CodeArchive
 from .tar import Owner as Owner
 from .tar import TarPart as TarPart
 from .tar import add_launcher as add_launcher

@@ -1,6 +1,8 @@
 """A project's files → a tar for containers and images. ``.dockerignore`` is honoured.
 
-The same files for the same owner make the same bytes: names are sorted, and times are left out.
+The same files for the same owner make the same bytes: names are sorted, and the time of a file
+follows from its content. Caches that compare times, as Python's bytecode, then never take a changed
+file for the old one.
 """
 
 from __future__ import annotations
@@ -11,18 +13,18 @@ import os
 import tarfile
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
 from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY, MARK_DIRECTORY
-from container_backend.machine import ONE_TIME
+from container_backend.machine import ONE_TIME, hash_file
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import (
     FOR_EVERYBODY,
     ROOT,
+    CodeArchive,
     Owner,
     TarPart,
     add_file,
@@ -33,9 +35,8 @@ from container_backend.project.tar import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Buffer
 
 IGNORE_FILE: Final = ".dockerignore"
 # What no run needs: histories, caches, environments of this machine, and stores that the
@@ -52,48 +53,9 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db-*",
 )
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class CodeArchive:
-    """A tar of a project's files, and then of what is beside them, to be unpacked at ``/``.
-
-    Attributes:
-        file: All of it; in memory while small, on disk otherwise.
-        code: The project's files. The same files for the same owner make the same bytes.
-        beside: What is not code.
-    """
-
-    file: IO[bytes]
-    code: TarPart
-    beside: TarPart
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self.file.close()
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return self.beside.end
-
-    @property
-    def layers(self) -> tuple[TarPart, ...]:
-        """The same as layers of an image, the code on top."""
-        return self.beside, self.code
-
-    def whole(self) -> IO[bytes]:
-        """The file at its start."""
-        self.file.seek(0)
-        return self.file
+_WHITEOUT: Final = ".wh."
+# Times of files are from 1980 to 1988.
+_DIGITS_OF_TIME: Final = 7
 
 
 def archive_code(
@@ -106,9 +68,9 @@ def archive_code(
 
     Args:
         directory: The project.
-        owner: Who may write there: the user that the program runs as.
+        owner: The owner of the files: the user of the program.
         copy: Takes the files that are sent.
-        more: Asked, when that is done, for files beside the code: path and content.
+        more: Called after that; returns files beside the code: path and content.
 
     Raises:
         InvalidProject: A file cannot be read.
@@ -145,7 +107,7 @@ def _archive(
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
             add_parents(tar)
             tar.addfile(folder_entry(CODE_DIRECTORY, owner))
-            _add_files(tar, directory, owner, copy)
+            whiteout = _add_files(tar, directory, owner, copy)
             middle = spool.tell()
             add_parents(tar)
             add_beside(tar)
@@ -163,18 +125,22 @@ def _archive(
         if isinstance(error, OSError):
             raise unreadable(directory, error) from error
         raise
-    return CodeArchive(file, TarPart(file, 0, middle), TarPart(file, middle, end))
+    return CodeArchive(file, TarPart(file, 0, middle), TarPart(file, middle, end), whiteout)
 
 
 def _add_files(
     tar: tarfile.TarFile, directory: Path, owner: Owner, copy: CodeCopy | None = None
-) -> None:
-    """Add a project's files, and each folder before what is in it: a layer would hide it otherwise.
+) -> str:
+    """Add a project's files, each after its folder, which a layer would hide otherwise.
+
+    Returns:
+        The first file whose name is that of a whiteout; empty for none.
 
     Raises:
         InvalidProject: A file cannot be read.
     """
     folders: set[PurePosixPath] = set()
+    whiteout = ""
     for relative in included_files(directory):
         path = PurePosixPath(relative)
         for parent in reversed(path.parents[:-1]):
@@ -183,6 +149,9 @@ def _add_files(
                 _add(tar, directory, str(parent), owner, copy)
         folders.add(path)
         _add(tar, directory, relative, owner, copy)
+        if not whiteout and path.name.startswith(_WHITEOUT):
+            whiteout = relative
+    return whiteout
 
 
 def _add(
@@ -205,6 +174,7 @@ def _add(
                 copy.take(relative, entry)
             tar.addfile(entry)
             return
+        entry.mtime = ONE_TIME + int(hash_file(path).digest[:_DIGITS_OF_TIME], 16)
         with path.open("rb") as content:
             tar.addfile(entry, content if copy is None else copy.take(relative, entry, content))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Entries of a tar that is unpacked at ``/`` of a container or an image: the same words, the same bytes."""
+"""Tar entries for ``/`` of a container or an image: equal input, equal bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from container_backend.machine import ONE_TIME, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
-# Put beside the code, and on the path of every Python program.
+    from typing_extensions import Self
+
+# On the path of every Python program in the container.
 LAUNCHER: Final = "sitecustomize.py"
 _CHUNK_BYTES: Final = 256 * 1024
 # What tars end with.
@@ -26,12 +29,10 @@ _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose the files in a container are.
+    """The owner of files in a container, by number.
 
     Attributes:
-        uid: The user, by number.
-        gid: The group, by number.
-        shares: Whether every other user may write to them as well.
+        shares: All users may write to the files.
     """
 
     uid: int
@@ -55,10 +56,10 @@ FOR_EVERYBODY: Final = 0o1777
 
 @dataclass(frozen=True)
 class TarPart:
-    """The entries between two places of a file: without others, a tar as well.
+    """A range of entries in a tar; alone, the range is a tar, too.
 
     Attributes:
-        file: A tar. Where it is read next does not matter, and changes.
+        file: A tar. Its position changes.
         begin: The first byte of the first entry.
         end: The first byte after the last entry.
     """
@@ -86,11 +87,56 @@ class TarPart:
         yield _END
 
     def digest(self) -> str:
-        """``sha256:…`` of the tar: what an engine calls the layer that is made of it (``diff_id``)."""
+        """``sha256:…`` of the tar, which is the ``diff_id`` of its layer."""
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)
         return f"sha256:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class CodeArchive:
+    """A tar of a project's files, and then of what is beside them, to be unpacked at ``/``.
+
+    Attributes:
+        file: All of it; in memory while small, on disk otherwise.
+        code: The project's files. The same files for the same owner make the same bytes.
+        beside: What is not code.
+        whiteout: The first file whose name deletes another one in a layer; empty for none.
+            https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts
+    """
+
+    file: IO[bytes]
+    code: TarPart
+    beside: TarPart
+    whiteout: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.beside.end
+
+    @property
+    def layers(self) -> tuple[TarPart, ...]:
+        """The same as layers of an image, the code on top."""
+        return self.beside, self.code
+
+    def whole(self) -> IO[bytes]:
+        """The file at its start."""
+        self.file.seek(0)
+        return self.file
 
 
 def folder_entry(path: str, owner: Owner, mode: int = 0o755) -> tarfile.TarInfo:
@@ -121,6 +167,6 @@ def add_parents(tar: tarfile.TarFile) -> None:
 
 
 def add_launcher(tar: tarfile.TarFile) -> None:
-    """Add what every Python program in the container loads first."""
+    """Add the module that every Python program in the container loads first."""
     tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
     add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))

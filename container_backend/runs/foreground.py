@@ -135,7 +135,7 @@ class Foreground:
         reminder.daemon = True
         reminder.start()
         try:
-            await_listener(self._started.record.store.tracking_uri, _STORE_PATIENCE_SECONDS)
+            self._await_store()
             finished = finish_run(
                 ending,
                 self._engine,
@@ -160,11 +160,15 @@ class Foreground:
         self._display.join()
         return finished
 
+    def _await_store(self) -> None:
+        uri = self._started.record.store.tracking_uri
+        await_listener(uri, _STORE_PATIENCE_SECONDS, quiet=True)  # the reminder tells of it
+
     def _log_environment(self) -> None:
         # To read a file from a container delays its start and its end.
         self._followed.wait_for_death(_SHORT_RUN_SECONDS)
         try:
-            await_listener(self._started.record.store.tracking_uri, _STORE_PATIENCE_SECONDS)
+            self._await_store()
             log_environment(
                 self._engine,
                 self._started.record,

@@ -7,8 +7,7 @@ import json
 import logging
 import tarfile
 import time
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
@@ -20,14 +19,14 @@ from container_backend.errors import BuildError, EngineError, InvalidEnvironment
 from container_backend.image import (
     BuildFailed,
     BuildRequest,
-    add_layers,
     build_image,
+    build_on,
     describe_failure,
     find_file,
     hint_for,
-    hint_for_refusal,
     lock_of,
     temporary_name,
+    unfinished_name,
 )
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
@@ -65,22 +64,19 @@ _RUNNER: Final = f"{labels_and_tags.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
 _PYTHON: Final = f"{labels_and_tags.ENVIRONMENT_DIRECTORY}/bin/python"
 _INTERPRETERS: Final = ("python3", "python")
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Where MLflow's own docker runs put a store (mlflow.projects.docker), and its journal beside it.
+# MLflow's docker runs mount a store here (mlflow.projects.docker); its journal is in the same folder.
 _MLFLOW_FOLDER: Final = "/mlflow/tmp"
-# Where MLflow puts the artifacts of a database without a chosen place. A project's own is above it.
+# MLflow's default folder for artifacts of a database. A folder of the project hides this link.
 _ARTIFACTS_LINK: Final = f"{CODE_DIRECTORY}/mlruns"
 # No user of most systems has this number. By number, for hosts that refuse root.
 _USER: Final = "1000:1000"
 
 
 def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
-    """Build the image; its name is on it only when all of it is there.
-
-    Returns:
-        Its id.
+    """Build the project image and return its id; the image gets its name last.
 
     Raises:
-        BuildError: It could not be built.
+        BuildError: The image could not be built.
         InvalidEnvironment: The project's own image has no Python, which the runner needs.
         InvalidProject: A file cannot be read.
     """
@@ -92,13 +88,8 @@ def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
         archive_of(wanted.project.directory, ANYBODY) as code,
         _with_runner(engine, wanted, lock, python, inspected) as below,
     ):
-        try:
-            built = add_layers(engine, below, [code.code], wanted.tag, {})
-        except EngineError as error:
-            raise BuildError(
-                f"The project image could not be built: {error.message}",
-                remedy=hint_for_refusal(error.message),
-            ) from error
+        labels = labels_of(wanted, lock, inspected)
+        built = build_on(engine, below, code, wanted.tag, labels, "project image")
     size = f"{code.code.size / 1e6:.1f} MB"
     _logger.info(
         "=== Built project image %s: %s of code on %s in %.1f s ===",
@@ -115,38 +106,34 @@ def _with_runner(
     python: str,
     inspected: Mapping[str, Any],
 ) -> Iterator[str]:
-    """All of the image but its code, by a name for as long as the context lasts.
+    """Build the image without the code; its name is removed at the end of the context.
 
     Raises:
-        BuildError: It could not be built.
+        BuildError: The image could not be built.
     """
-    name = f"{labels_and_tags.UNFINISHED_REPOSITORY}:{uuid.uuid4().hex}"
     description = json.dumps(describe_to_runner(wanted, lock), indent=1)
-    try:
-        with temporary_name(engine, wanted.base.id) as base:
-            request = BuildRequest(
-                context={
-                    "Dockerfile": _dockerfile(base, python, inspected).encode(),
-                    **{f"runner/{path}": content for path, content in runner_files().items()},
-                    "frame.tar": _frame(description),
-                },
-                tags=(name,),
-                labels=labels_of(wanted, lock, inspected),
-                platform=wanted.platform,
-            )
-            build_image(engine, request)
-    except BuildFailed as error:
-        raise BuildError(
-            describe_failure(error).replace("environment image", "project image"),
-            remedy=hint_for(error),
-        ) from error
-    except EngineError as error:
-        raise BuildError(f"The project image could not be built: {error.message}") from error
-    try:
+    with unfinished_name(engine) as name:
+        try:
+            with temporary_name(engine, wanted.base.id) as base:
+                request = BuildRequest(
+                    context={
+                        "Dockerfile": _dockerfile(base, python, inspected).encode(),
+                        **{f"runner/{path}": content for path, content in runner_files().items()},
+                        "frame.tar": _frame(description),
+                    },
+                    tags=(name,),
+                    labels=labels_and_tags.NO_LABELS,  # without the code, the image is neither project nor environment
+                    platform=wanted.platform,
+                )
+                build_image(engine, request)
+        except BuildFailed as error:
+            raise BuildError(
+                describe_failure(error).replace("environment image", "project image"),
+                remedy=hint_for(error),
+            ) from error
+        except EngineError as error:
+            raise BuildError(f"The project image could not be built: {error.message}") from error
         yield name
-    finally:
-        with suppress(EngineError):
-            engine.images.remove(name, prune=False)
 
 
 def _dockerfile(base: str, python: str, inspected: Mapping[str, Any]) -> str:
@@ -172,7 +159,7 @@ def _dockerfile(base: str, python: str, inspected: Mapping[str, Any]) -> str:
 
 
 def _python_of(engine: Engine, wanted: ProjectImage, inspected: Mapping[str, Any]) -> str:
-    """Where the interpreter is that the runner takes."""
+    """The path of the Python interpreter for the runner."""
     if isinstance(wanted.environment, EnvironmentSpec):
         return _PYTHON
     folders = variables_in(inspected).get("PATH", _DEFAULT_PATH).split(":")
@@ -196,7 +183,7 @@ def _lock(engine: Engine, wanted: ProjectImage) -> Lock | None:
 
 
 def _frame(description: str) -> bytes:
-    """A tar of what is beside the code: folders that any user may write to, and what the runner is to know."""
+    """A tar with the launcher, the runner's description, and folders that all users may write to."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         add_parents(tar)

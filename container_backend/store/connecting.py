@@ -105,8 +105,10 @@ def is_listening(tracking_uri: str) -> bool:
     return True
 
 
-def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> None:
-    """Wait until a store listens, for at most ``patience`` seconds.
+def await_listener(
+    tracking_uri: str, patience: float = _PATIENCE_SECONDS, *, quiet: bool = False
+) -> None:
+    """Wait until a store listens, for at most ``patience`` seconds; say so unless ``quiet``.
 
     Raises:
         TrackingUnreachable: The store does not answer.
@@ -120,7 +122,7 @@ def await_listener(tracking_uri: str, patience: float = _PATIENCE_SECONDS) -> No
                 f"The tracking store does not answer at {address}.",
                 remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
             )
-        if not said:
+        if not said and not quiet:
             _logger.info("=== Waiting for the tracking store at %s ===", address)
             said = True
         time.sleep(_PAUSE_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from container_backend.machine import chunks, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from container_backend.machine import Content
 
@@ -28,17 +28,23 @@ def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
     """
     if DOCKERFILE not in files:
         raise ValueError(f"a build context needs a {DOCKERFILE}")
+    paths = sorted(files, key=lambda path: (path != DOCKERFILE, path))
+    return stream_tar((path, size_of(files[path]), chunks(files[path])) for path in paths)
+
+
+def stream_tar(files: Iterable[tuple[str, int, Iterable[bytes]]]) -> Iterator[bytes]:
+    """A tar of path, size and content, in pieces; the tar is never whole in memory."""
     return _gathered(_pieces(files))
 
 
-def _pieces(files: Mapping[str, Content]) -> Iterator[bytes]:
-    for path in sorted(files, key=lambda path: (path != DOCKERFILE, path)):
+def _pieces(files: Iterable[tuple[str, int, Iterable[bytes]]]) -> Iterator[bytes]:
+    for path, size, content in files:
         entry = tarfile.TarInfo(path)
-        entry.size, entry.mode, entry.mtime = size_of(files[path]), 0o644, 0
+        entry.size, entry.mode, entry.mtime = size, 0o644, 0
         yield entry.tobuf(tarfile.PAX_FORMAT)
-        yield from chunks(files[path])
-        yield b"\0" * (-entry.size % tarfile.BLOCKSIZE)
-    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+        yield from content
+        yield bytes(-size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -63,10 +63,17 @@ def top(engine, image: str) -> str:
     return client_of(engine).images.get(image).attrs["RootFS"]["Layers"][-1]
 
 
+def _remove_folders(folder: str) -> None:
+    """The code of a project with folders is always sent."""
+    for path in ("ü b", "empty", "data"):
+        shutil.rmtree(Path(folder, path))
+    Path(folder, "link").unlink()
+
+
 def by_build(engine, folder: str) -> str:
-    run_command("container-backend", "build", folder, "-t", "layers:1", check=True)
-    layer = top(engine, "layers:1")
-    client_of(engine).images.remove("layers:1")
+    run_command("container-backend", "build", folder, "-t", "layers", check=True)
+    layer = top(engine, "layers:latest")  # a name without a tag has this one
+    client_of(engine).images.remove("layers")
     return layer
 
 
@@ -106,9 +113,7 @@ def test_each_way_makes_the_same_layer_also_without_the_cache_of_builds(
 
 
 def test_a_run_that_builds_an_image_shares_the_layer_of_runs_that_share(folder, engine):
-    for path in ("ü b", "empty", "data"):  # a project with folders is always sent
-        shutil.rmtree(Path(folder, path))
-    Path(folder, "link").unlink()
+    _remove_folders(folder)
     for _ in range(2):
         run = container_backend.run(folder, backend_config={"keep": "always"})
     container = client_of(engine).api.inspect_container(run.container_id)
@@ -158,3 +163,29 @@ def test_files_in_a_layer_are_as_they_are_when_they_are_sent(
     assert config["Labels"]["answer"] == "42"
     assert config["WorkingDir"] == labels_and_tags.CODE_DIRECTORY
     assert config["Env"] == client_of(engine).images.get(BASE).attrs["Config"]["Env"]
+
+
+def test_a_project_image_that_is_built_again_without_a_change_is_the_same(folder, name, engine):
+    built = []
+    for _ in range(2):
+        run_command("container-backend", "build", folder, "-t", name, check=True)
+        built.append(client_of(engine).images.get(name).id)
+    assert built[0] == built[1]
+    Path(folder, "run.sh").write_text("#!/bin/bash\n")
+    run_command("container-backend", "build", folder, "-t", name, check=True)
+    assert client_of(engine).images.get(name).id != built[0]
+
+
+def test_a_file_that_would_delete_another_in_an_image_is_refused(folder, name, engine):
+    Path(folder, ".wh.run.sh").write_text("")
+    done = run_command("container-backend", "build", folder, "-t", name)
+    assert done.returncode == container_backend.InvalidProject.exit_code
+    assert "'.wh.run.sh' cannot be in an image" in done.stderr
+    assert not client_of(engine).images.list(name)
+    _remove_folders(folder)
+    images = set()
+    for _ in range(3):  # in a container it is a file as any other, and sent each time
+        run = container_backend.run(folder, backend_config={"keep": "always"})
+        images.add(client_of(engine).api.inspect_container(run.container_id)["Image"])
+        client_of(engine).api.remove_container(run.container_id)
+    assert images == {client_of(engine).images.get(BASE).id}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from container_backend.errors import InvalidProject
+from container_backend.machine import ONE_TIME
 from container_backend.project.archive import archive_code, archive_of, check_files, included_files
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import ANYBODY, Owner
@@ -75,6 +76,27 @@ def test_the_same_files_make_the_same_bytes_whenever_they_were_written(tmp_path)
         ) as packed:
             digests.add((packed.code.digest(), packed.beside.digest()))
     assert len(digests) == 1
+
+
+def test_another_content_of_the_same_size_has_another_time(tmp_path):
+    """Caches compare times and sizes, as that of Python's bytecode does."""
+    times = []
+    for text in ("LR = 0.1\n", "LR = 0.5\n", "LR = 0.1\n"):
+        (tmp_path / "train.py").write_text(text)
+        with archive_code(tmp_path, Owner(7, 7)) as code, tarfile.open(fileobj=code.file) as tar:
+            times.append(tar.getmember("mlflow/projects/code/train.py").mtime)
+    assert times[0] == times[2] != times[1]
+    assert min(times) >= ONE_TIME
+
+
+def test_a_name_that_deletes_a_file_in_a_layer_is_noted(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_text("")
+    with archive_code(tmp_path, Owner(7, 7)) as code:
+        assert code.whiteout == ""
+    (tmp_path / "a" / ".wh.b").write_text("")
+    with archive_code(tmp_path, Owner(7, 7)) as code:
+        assert code.whiteout == "a/.wh.b"
 
 
 def test_code_and_what_is_beside_it_are_tars_of_their_own(tmp_path):
