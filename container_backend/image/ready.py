@@ -1,4 +1,4 @@
-"""Images that a project names itself: had from the engine or its registry, with code on request."""
+"""Images that a project names itself: found on the engine or pulled, with code on request."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ class ReadyImage:
     """An image that is used as it is.
 
     Attributes:
-        reference: Its name.
-        with_code: Whether an image with the project's code in it is made of it
+        with_code: The run gets an image with the project's code on this image
             (``mlflow run --build-image``).
-        found: The image, where it is known to be on the engine.
-        entrypoint: What its programs are started by, instead of its own entry point; None for that.
+        found: The image, if the engine is known to have it.
+        entrypoint: Replaces the image's own entry point; None to keep it.
     """
 
     reference: str
@@ -44,7 +43,7 @@ class ReadyImage:
 
     @property
     def hash(self) -> str:
-        """The environment hash; empty where it is not known."""
+        """The environment hash; empty if unknown."""
         return self.found.hash if self.found else ""
 
 
@@ -56,16 +55,14 @@ def have(
     pull: str = MISSING,
     before_pull: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """What the engine says of an image, which is pulled as ``pull`` of the backend config says.
+    """The engine's description of an image, which is pulled if ``pull`` says so.
 
     Args:
-        reference: Of the image.
-        docker_auth: A login for its registry.
+        docker_auth: A login for the registry.
         pull: ``missing``, ``always`` or ``never``.
-        before_pull: Called before it is pulled.
 
     Raises:
-        ImageUnavailable: It is nowhere to be had.
+        ImageUnavailable: Neither the engine nor the registry has the image.
     """
     if pull != ALWAYS:
         try:
@@ -87,7 +84,7 @@ def have_image(
     docker_auth: Mapping[str, Any] | None = None,
     before_pull: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
-    """The image on the engine; pulled where it is not there yet. See :func:`have`."""
+    """The image on the engine, pulled if it is missing; see :func:`have`."""
     return _image(reference, have(engine, reference, docker_auth, before_pull=before_pull))
 
 

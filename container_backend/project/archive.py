@@ -144,7 +144,7 @@ def _add_files(
     for relative in included_files(directory):
         path = PurePosixPath(relative)
         for parent in reversed(path.parents[:-1]):
-            if parent not in folders:  # ignored, but for something in it
+            if parent not in folders:  # ignored, but not all of its files
                 folders.add(parent)
                 _add(tar, directory, str(parent), owner, copy)
         folders.add(path)
@@ -184,7 +184,7 @@ def _add(
 
 
 def unreadable(path: Path, error: OSError) -> InvalidProject:
-    """What is said of a file that cannot be put into an archive, or of a disk that is full."""
+    """The error for a file that cannot be archived, or for a full disk."""
     if error.errno == errno.ENOSPC:
         return InvalidProject(
             f"The disk is full: the project's files cannot be collected in '{tempfile.gettempdir()}'.",
@@ -197,23 +197,23 @@ def unreadable(path: Path, error: OSError) -> InvalidProject:
 
 
 def _link_inside(directory: Path, path: Path) -> str:
-    """The target of a symbolic link, relative, so that it means the same in the container.
+    """The target of a symbolic link, relative, so that it is the same file in the container.
 
     Raises:
-        InvalidProject: It is not in the project.
+        InvalidProject: The target is not in the project.
     """
     target = Path(os.path.normpath(path.parent.resolve() / path.readlink()))
     for root in {directory, directory.resolve()}:
         if target.is_relative_to(root):
             return os.path.relpath(target, path.parent.resolve())
     raise InvalidProject(
-        f"The project's link '{path}' points out of it, to '{target}', which the container has not.",
-        remedy=f"Hand it over as a parameter of type path, or name it in {IGNORE_FILE}.",
+        f"The project's link '{path}' points out of it, to '{target}', which the container lacks.",
+        remedy=f"Pass the target as a parameter of type path, or name the link in {IGNORE_FILE}.",
     )
 
 
 def digest_of_code(directory: Path) -> str:
-    """What :attr:`CodeCopy.digest` would be if a project was sent.
+    """The digest of a project's code: :attr:`CodeCopy.digest`.
 
     Raises:
         InvalidProject: A file cannot be read.
@@ -226,14 +226,14 @@ def digest_of_code(directory: Path) -> str:
 
 
 class _Nowhere(io.RawIOBase):
-    """Takes what is written, and keeps nothing of it."""
+    """Discards what is written."""
 
     def write(self, data: Buffer, /) -> int:
         return memoryview(data).nbytes
 
 
 def check_files(directory: Path) -> None:
-    """Make sure that a project can be archived, without reading its files.
+    """Check that a project can be archived, without reading its files.
 
     Raises:
         InvalidProject: A file may not be read, or a link points out of the project.
