@@ -46,6 +46,9 @@ NO_LABELS: Final[dict[str, str]] = {
     for name, value in list(globals().items())
     if name.startswith("LABEL_") and name != "LABEL_PREFIX"
 }
+# The prefix of labels that images of all tools have.
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md
+OCI: Final = "org.opencontainers.image."
 # Tags of MLflow runs.
 TAG_PREFIX: Final = "container_backend."
 TAG_CONTAINER_ID: Final = TAG_PREFIX + "container_id"

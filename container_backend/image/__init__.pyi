@@ -18,7 +18,6 @@ from .code_layer import build_on as build_on
 from .code_layer import temporary_name as temporary_name
 from .code_layer import unfinished_name as unfinished_name
 from .dockerfile import find_template as find_template
-from .facts import OCI as OCI
 from .facts import find_file as find_file
 from .facts import inspect_image as inspect_image
 from .facts import project_of as project_of

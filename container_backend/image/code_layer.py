@@ -31,6 +31,7 @@ from container_backend.errors import (
 from container_backend.image.progress import hint_for_refusal
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
+    OCI,
     TEMPORARY_PREFIX,
     UNFINISHED_REPOSITORY,
 )
@@ -150,8 +151,16 @@ def _existing(
         found = engine.images.inspect(name)
     except NotThere:
         return None
-    is_equal = found["RootFS"]["Layers"] == layers and found.get("Config") == program
+    is_equal = found["RootFS"]["Layers"] == layers and _timeless(found["Config"]) == _timeless(
+        program
+    )
     return str(found["Id"]) if is_equal else None
+
+
+def _timeless(program: Mapping[str, Any]) -> dict[str, Any]:
+    labels = dict(program.get("Labels") or {})
+    labels.pop(f"{OCI}created", None)
+    return {**program, "Labels": labels}
 
 
 def _config(

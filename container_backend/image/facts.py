@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 PROJECT: Final = "project"
 ENVIRONMENT: Final = "environment"
-# https://github.com/opencontainers/image-spec/blob/main/annotations.md
-OCI: Final = "org.opencontainers.image."
 _NOWHERE: Final = Path("/")
 _RUNNER: Final = f"{labels_and_tags.RUNNER_DIRECTORY}/{RUNNER_PROGRAM}"
 # `PYTHON -I -S RUNNER` at the end of an image's entry point.
@@ -84,11 +82,11 @@ class ImageFacts:
             ("image", self.image),
             ("kind", self.kind),
             ("project", self.project),
-            ("version", label(f"{OCI}version")),
-            ("revision", label(f"{OCI}revision")),
-            ("source", label(f"{OCI}source")),
-            ("licences", label(f"{OCI}licenses")),
-            ("created", label(f"{OCI}created")),
+            ("version", label(f"{labels_and_tags.OCI}version")),
+            ("revision", label(f"{labels_and_tags.OCI}revision")),
+            ("source", label(f"{labels_and_tags.OCI}source")),
+            ("licences", label(f"{labels_and_tags.OCI}licenses")),
+            ("created", label(f"{labels_and_tags.OCI}created")),
             ("digest", self.digest),
             ("platform", self.platform),
             ("size", "" if self.size is None else human_size(self.size)),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import labels_and_tags
 from container_backend.environment import DockerEnvironment, EnvironmentSpec
-from container_backend.image import OCI, tag_of
+from container_backend.image import tag_of
 from container_backend.machine import __version__
 from container_backend.project import as_mapping
 
@@ -107,16 +107,20 @@ def labels_of(
             ],
         }
     of_base = (inspected.get("Config") or {}).get("Labels") or {}
-    emptied = {f"{OCI}{name}": "" for name in _OCI_OF_BASE if of_base.get(f"{OCI}{name}")}
+    emptied = {
+        f"{labels_and_tags.OCI}{name}": ""
+        for name in _OCI_OF_BASE
+        if of_base.get(f"{labels_and_tags.OCI}{name}")
+    }
     revision = wanted.revision
     labels = {
-        f"{OCI}title": _title(wanted.project),
-        f"{OCI}version": tag_of(wanted.tag),
-        f"{OCI}created": _now(),
-        f"{OCI}revision": revision.commit,
-        f"{OCI}source": revision.source,
-        f"{OCI}licenses": revision.licence,
-        f"{OCI}base.name": wanted.base.reference,
+        f"{labels_and_tags.OCI}title": _title(wanted.project),
+        f"{labels_and_tags.OCI}version": tag_of(wanted.tag),
+        f"{labels_and_tags.OCI}created": _now(),
+        f"{labels_and_tags.OCI}revision": revision.commit,
+        f"{labels_and_tags.OCI}source": revision.source,
+        f"{labels_and_tags.OCI}licenses": revision.licence,
+        f"{labels_and_tags.OCI}base.name": wanted.base.reference,
         labels_and_tags.LABEL_MLPROJECT: json.dumps(mlproject),
         labels_and_tags.LABEL_OF_ENVIRONMENT: wanted.base.hash,
         labels_and_tags.LABEL_CODE_DIGEST: wanted.code_digest,
