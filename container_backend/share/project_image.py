@@ -31,6 +31,7 @@ from container_backend.image import (
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
     HOME_DIRECTORY,
+    LABEL_ENVIRONMENT_HASH,
     RESULTS_DIRECTORY,
     RUNNER_DIRECTORY,
     RUNNER_PROGRAM,
@@ -122,7 +123,7 @@ def _with_runner(
                         "frame.tar": _frame(description),
                     },
                     tags=(name,),
-                    labels=labels_and_tags.NO_LABELS,  # without the code, the image is neither project nor environment
+                    labels={LABEL_ENVIRONMENT_HASH: ""},  # the image is no environment any more
                     platform=wanted.platform,
                 )
                 build_image(engine, request)
