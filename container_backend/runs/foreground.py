@@ -158,6 +158,7 @@ class Foreground:
                 finished.missing,
             )
         self._display.join()
+        self._spool.close()
         return finished
 
     def _await_store(self) -> None:
