@@ -61,7 +61,7 @@ class SharedCode:
     ) -> None:
         """Ask nothing yet; ``folder`` has this user's notes about the engine's shared code."""
         self._engine, self._image, self._code = engine, image, code
-        layers = "\0".join(layer.digest() for layer in code.layers)
+        layers = "\0".join(layer.digest for layer in code.layers)
         key = hashlib.sha256(f"{owner_id()}\0{image.id}\0{layers}".encode())
         self._key = key.hexdigest()[:_DIGITS]
         self._file = folder / self._key

@@ -110,7 +110,7 @@ def _load(
     labels: Mapping[str, str],
 ) -> str:
     below = list(inspected["RootFS"]["Layers"])
-    above = [layer.digest() for layer in layers]
+    above = [layer.digest for layer in layers]
     program = _program(inspected, labels)
     if (existing := _existing(engine, name, [*below, *above], program)) is not None:
         return existing

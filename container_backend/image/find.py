@@ -42,12 +42,20 @@ def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
 
 def _environment_image(plan: ImagePlan, inspected: Mapping[str, Any]) -> EnvironmentImage:
     names = inspected.get("RepoTags") or []
+    reference = plan.tag if plan.tag in names or not names else str(names[0])
+    return image_of(reference, inspected, plan.hash)
+
+
+def image_of(
+    reference: str, inspected: Mapping[str, Any], environment_hash: str = ""
+) -> EnvironmentImage:
+    """The image that the engine describes; the hash is empty if unknown."""
     digests = inspected.get("RepoDigests") or []
     return EnvironmentImage(
-        reference=plan.tag if plan.tag in names or not names else str(names[0]),
+        reference=reference,
         id=str(inspected["Id"]),
         digest=str(digests[0]).partition("@")[2] if digests else str(inspected["Id"]),
-        hash=plan.hash,
+        hash=environment_hash,
         repository_digest=str(digests[0]) if digests else "",
         python_path=python_path_of(inspected),
         entrypoint=entrypoint_of(inspected),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import ImageUnavailable, NotThere
-from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage, python_path_of
+from container_backend.image.base import ALWAYS, MISSING, NEVER, EnvironmentImage
 from container_backend.image.code_layer import build_on
-from container_backend.image.find import entrypoint_of
+from container_backend.image.find import image_of
 from container_backend.image.registry import pull_image
 from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG
 
@@ -85,22 +85,7 @@ def have_image(
     before_pull: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
     """The image on the engine, pulled if it is missing; see :func:`have`."""
-    return _image(reference, have(engine, reference, docker_auth, before_pull=before_pull))
-
-
-def _image(reference: str, inspected: Mapping[str, Any]) -> EnvironmentImage:
-    digests = inspected.get("RepoDigests") or []
-    digest = str(digests[0]).partition("@")[2] if digests else str(inspected["Id"])
-    known = str(digests[0]) if digests else ""
-    return EnvironmentImage(
-        reference,
-        str(inspected["Id"]),
-        digest,
-        "",
-        known,
-        python_path_of(inspected),
-        entrypoint_of(inspected),
-    )
+    return image_of(reference, have(engine, reference, docker_auth, before_pull=before_pull))
 
 
 def add_code(
@@ -114,9 +99,9 @@ def add_code(
     Raises:
         BuildError: The image could not be built.
     """
-    digest = hashlib.sha256(f"{image.id}\0{code.code.digest()}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{image.id}\0{code.code.digest}".encode()).hexdigest()
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "code"
     tag = f"{_REPOSITORY.format(name=slug)}:{digest[:HASH_DIGITS_IN_TAG]}"
     made = build_on(engine, image.id, code, tag, {}, "image with the code")
     _logger.info("=== Image %s has the project's code on %s ===", tag, image.reference)
-    return _image(tag, engine.images.inspect(made))
+    return image_of(tag, engine.images.inspect(made))

@@ -8,6 +8,7 @@ import os
 import stat
 import tarfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
@@ -86,8 +87,9 @@ class TarPart:
             yield data
         yield _END
 
+    @cached_property
     def digest(self) -> str:
-        """``sha256:…`` of the tar, which is the ``diff_id`` of its layer."""
+        """``sha256:…`` of the tar, which is the ``diff_id`` of its layer; computed once."""
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)

@@ -37,7 +37,7 @@ SEES = [
 
 @pytest.fixture
 def folder(project) -> str:
-    """Links, folders, names beyond ASCII, a program and what nobody wants."""
+    """Links, folders, names beyond ASCII, a program and a file that `.dockerignore` names."""
     root = Path(project(MLPROJECT, run__sh="#!/bin/sh\n", notes__log="left out\n"))
     (root / ".dockerignore").write_text("*.log\ndata\n!data/deep/kept.csv\n")
     (root / "run.sh").chmod(0o750)
@@ -99,7 +99,7 @@ def test_each_way_makes_the_same_layer_also_without_the_cache_of_builds(
     folder, engine, tmp_path, monkeypatch
 ):
     with archive_code(Path(folder), ANYBODY) as code:
-        expected = code.code.digest()
+        expected = code.code.digest
     with OwnEngine() as own, own.connected() as alone:
         own.take(BASE, engine)
         monkeypatch.setenv("DOCKER_HOST", own.host)

@@ -74,7 +74,7 @@ def test_the_same_files_make_the_same_bytes_whenever_they_were_written(tmp_path)
         with archive_code(
             root, Owner(1, 1), more=lambda: [("/mlflow/record/x", io.BytesIO())]
         ) as packed:
-            digests.add((packed.code.digest(), packed.beside.digest()))
+            digests.add((packed.code.digest, packed.beside.digest))
     assert len(digests) == 1
 
 
@@ -109,7 +109,7 @@ def test_code_and_what_is_beside_it_are_tars_of_their_own(tmp_path):
         for part in packed.layers:
             content = b"".join(part.pieces())
             assert len(content) == part.size
-            assert part.digest() == f"sha256:{hashlib.sha256(content).hexdigest()}"
+            assert part.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 parts.append({(entry.name, entry.mode, entry.uid, entry.size) for entry in tar})
     beside, code = parts
