@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,7 @@ from docker.utils import parse_repository_tag
 
 from container_backend.engine.api import asking, sending
 from container_backend.engine.logins import as_header
-from container_backend.errors import NotThere
+from container_backend.errors import NotThere, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 1024 * 1024
 _BUILD_CHUNK_BYTES: Final = 64 * 1024
 _CANCEL_SECONDS: Final = 10
+_USAGE_IS_ASKED: Final = "disk usage operation is already running"
+_USAGE_SECONDS: Final = 60
+_PAUSE_SECONDS: Final = 0.2
 
 
 class Images:
@@ -47,10 +51,22 @@ class Images:
         """Summaries of the images that have all these labels: ``name`` or ``name=value``."""
         return [dict(each) for each in self._api.images(filters={"label": [*labels]})]
 
-    @asking()
     def disk_usage(self) -> list[dict[str, Any]]:
-        """Summaries of all images, with size and number of containers; slow."""
-        return [dict(each) for each in self._connection.streams.df()["Images"] or []]
+        """Summaries of all images, with size and number of containers; slow.
+
+        Engine 20.10 refuses a second request at the same time, and any engine may fail if an image
+        is removed meanwhile. Both are tried again for a minute.
+        """
+        end = time.monotonic() + _USAGE_SECONDS
+        while True:
+            try:
+                with asking():
+                    return [dict(each) for each in self._connection.streams.df()["Images"] or []]
+            except Refused as error:
+                passes = isinstance(error, NotThere) or _USAGE_IS_ASKED in error.message
+                if not passes or time.monotonic() > end:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     @asking()
     def tag(self, image: str, reference: str) -> None:

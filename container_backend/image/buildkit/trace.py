@@ -21,6 +21,7 @@ _KEPT_TRANSFERS: Final = 200
 # A transfer of a step makes about so many events.
 _TOLD_PARTS: Final = 100
 _VERTEX, _STATUS, _LOG = 1, 2, 3
+_ENDS: Final = ("completed", "cached", "failed")
 _NANOSECONDS: Final = 1_000_000_000
 _NEGATIVE: Final = 1 << 63
 _EXTRACT: Final = "extract"
@@ -89,9 +90,28 @@ class BuildLog:
     def add(self, message: bytes) -> Iterator[StepEvent]:
         """Take in a ``StatusResponse``, and yield its new events.
 
+        The ends of steps precede the last output in a message. They are yielded after the output.
+
         Raises:
             ValueError: The message is invalid.
         """
+        ends: dict[str, StepEvent] = {}
+        for event in self._events(message):
+            if event.step in ends and event.kind == "started":
+                yield ends.pop(event.step)
+            if event.kind in _ENDS:
+                ends[event.step] = event
+            else:
+                yield event
+        yield from ends.values()
+
+    def failed_step(self, message: str) -> Step | None:
+        """The step whose error is part of the build's; other errors are cancellations."""
+        errors = [step for step in self._steps.values() if step.error]
+        return next((step for step in errors if step.error in message), None)
+
+    def _events(self, message: bytes) -> Iterator[StepEvent]:
+        """The new events of a message in its order: of vertices, transfers, output."""
         for number, value in fields(message):
             if number not in {_VERTEX, _STATUS, _LOG} or not isinstance(value, bytes):
                 continue
@@ -102,11 +122,6 @@ class BuildLog:
                 yield from self._add_status(step, part)
             elif number == _LOG and (step := self._steps.get(text_of(part.get(1)))):
                 yield from self._add_output(step, part.get(4))
-
-    def failed_step(self, message: str) -> Step | None:
-        """The step whose error is part of the build's; other errors are cancellations."""
-        errors = [step for step in self._steps.values() if step.error]
-        return next((step for step in errors if step.error in message), None)
 
     def _add_vertex(self, vertex: _Message) -> Iterator[StepEvent]:
         step = self._steps.setdefault(text_of(vertex.get(1)), Step(text_of(vertex.get(3))))

@@ -116,9 +116,9 @@ def test_a_run_that_builds_an_image_shares_the_layer_of_runs_that_share(folder, 
     _remove_folders(folder)
     for _ in range(2):
         run = container_backend.run(folder, backend_config={"keep": "always"})
-    container = client_of(engine).api.inspect_container(run.container_id)
+        container = client_of(engine).api.inspect_container(run.container_id)
+        client_of(engine).api.remove_container(run.container_id)
     shared = top(engine, container["Image"])
-    client_of(engine).api.remove_container(run.container_id)
     done = run_command("mlflow", "run", folder, "--backend", "docker", "--build-image")
     assert done.returncode == 0, done.stderr
     names = {

@@ -7,15 +7,18 @@ import json
 import os
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import container_backend
 from container_backend import labels_and_tags
+from container_backend.engine import connect
 from container_backend.image import build as image_build
 from container_backend.image.buildkit.build import build_image
-from container_backend.image.prune import image_lock
+from container_backend.image.prune import image_lock, list_images
 from tests.support import worker
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
@@ -100,8 +103,21 @@ def test_images_says_what_there_is_and_who_used_it(mine, engine):
     assert found["size"] >= found["shared"] > 0
     assert found["last_used"] >= found["created"] - 1
     wait_until(lambda: listed(engine)[reference]["containers"] == 0)  # the run's is removed
-    table = run_command("container-backend", "images").stdout
+    table = run_command("container-backend", "images", check=True).stdout
     assert re.search(rf"{found['hash'][:12]} +3\.11 .* 0 +mine", table)
+
+
+def test_images_are_listed_by_many_at_once(mine):
+    """Engine 20.10 refuses to say what images use while another client asks the same."""
+    reference = container_backend.build(mine)
+
+    def listings(_: int) -> list[set[str]]:
+        with closing(connect()) as own:
+            return [{name for image in list_images(own) for name in image.names} for _ in range(5)]
+
+    with ThreadPoolExecutor(4) as clients:
+        for found in clients.map(listings, range(4)):
+            assert all(reference in names for names in found)
 
 
 def test_prune_removes_what_no_run_needs(mine, engine):

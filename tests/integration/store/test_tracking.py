@@ -226,6 +226,6 @@ def test_the_password_of_a_server_is_seen_nowhere(project, monkeypatch, tracking
     tags = str([run.data.tags for run in mine()])
     assert "pa55" not in "".join(done.stdout + done.stderr for done in shown) + tags
     (log,) = own_state.rglob("supervisor.log")
+    wait_until(lambda: "FINISHED" in log.read_text())  # written after the status
     assert "pa55" not in log.read_text()
-    assert "FINISHED" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600

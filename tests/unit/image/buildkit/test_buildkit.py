@@ -86,6 +86,20 @@ def test_a_step_that_begins_again():
     ]
 
 
+def test_output_in_the_message_that_ends_its_step_is_told_first():
+    log = BuildLog()
+    message = vertex("a", "A", started=1) + vertex("a", "A", started=1, completed=2)
+    events = list(log.add(message + output("a", b"hello\n")))
+    assert [event.kind for event in events] == ["started", "output", "completed"]
+
+
+def test_a_step_that_begins_again_within_one_message():
+    log = BuildLog()
+    times = ((("started", 1), ("completed", 2)), (("started", 5), ("completed", 8)))
+    events = list(log.add(b"".join(vertex("a", "FROM x", **dict(each)) for each in times)))
+    assert [event.kind for event in events] == ["started", "completed"] * 2
+
+
 def test_cached_and_failed_steps():
     log = BuildLog()
     (_, cached) = log.add(vertex("a", "A", started=1, completed=1, cached=True))
