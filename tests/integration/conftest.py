@@ -61,12 +61,12 @@ def workplace(tmp_path_factory, monkeypatch) -> Path:
     """A current directory and a store of its own for each test."""
     folder = tmp_path_factory.mktemp("work place")
     monkeypatch.chdir(folder)
+    mlflow.set_tracking_uri(None)  # removes the variable if an address was set
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store/mlflow.db")
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     (folder / "store").mkdir()
     copy_empty_store(folder / "store" / "mlflow.db", f"{folder}/mlruns/0")
-    mlflow.set_tracking_uri(None)
     return folder
 
 
