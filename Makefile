@@ -33,7 +33,7 @@ test: $(INSTALLED) engine ## run the tests, on a real engine, but for the slow o
 	scripts/test most
 
 test-unit: $(INSTALLED) ## run the tests that need no engine
-	$(BIN)/python -m pytest tests/unit -n 2
+	$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal
 
 test-all: $(INSTALLED) engine ## run everything: slow tests, all faults, the oldest versions, chaos
 	@scripts/test-packages

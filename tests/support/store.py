@@ -1,4 +1,4 @@
-"""An empty tracking store, made once and copied: to make one takes seconds."""
+"""An empty tracking store, made once for each version of MLflow and copied: to make one takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import tempfile
 import threading
 from pathlib import Path
 
+import mlflow
 from mlflow.tracking import MlflowClient
+
+from tests.support.projects import ROOT
 
 _making = threading.Lock()
 
@@ -37,6 +40,10 @@ def new_store(folder: Path) -> str:
 
 @functools.cache
 def _empty_store() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="empty-store-"))
-    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-    return folder / "mlflow.db"
+    kept = ROOT / ".pytest_cache" / f"empty-store-{mlflow.__version__}.db"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+            Path(folder, "mlflow.db").replace(kept)  # workers may make it at the same time
+    return kept

@@ -21,6 +21,7 @@ from container_backend.project.command import compute_command
 from container_backend.project.entry_points import as_mapping, from_mapping
 from container_backend.project.mlproject import parse_project, read_project
 from container_backend.share.runner_files import runner_files
+from tests.support.store import new_store
 
 ARGV = "import json, sys; print(json.dumps(sys.argv[1:]))"
 PYTHON = shlex.quote(sys.executable)
@@ -268,11 +269,12 @@ def test_a_file_that_is_not_in_the_container_comes_with_advice(image):
     assert "docker run -v" in done.stderr
 
 
-def test_a_file_that_cannot_be_downloaded(image):
+def test_a_file_that_cannot_be_downloaded(image, tmp_path):
     done = image.run("path", "-P", "data=http://127.0.0.1:1/x.csv")
     assert done.returncode == 2
     assert "names 'http://127.0.0.1:1/x.csv', which cannot be downloaded" in done.stderr
-    done = image.run("path", "-P", "data=runs:/0123/x.csv", PYTHONPATH="", PYTHONNOUSERSITE="1")
+    store = new_store(tmp_path)
+    done = image.run("path", "-P", "data=runs:/0123/x.csv", MLFLOW_TRACKING_URI=store)
     assert done.returncode == 2
     assert "which cannot be downloaded" in done.stderr
 

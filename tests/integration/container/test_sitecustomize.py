@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.support.projects import ROOT
 from tests.support.store import new_store
 
-TEMPLATES = Path(__file__).parents[3] / "templates"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEMPLATES = ROOT / "templates"
 DRIVER = """
 import mlflow, sys
 for project in sys.argv[1:]:
