@@ -102,12 +102,16 @@ def shell(project):
 @pytest.mark.parametrize(
     ("command", "out", "err"),
     [
-        ("printf begun; printf error >&2", "begun", "error"),  # ends at once, without newline
-        ("for n in 1 2 3; do echo $n; sleep 0.4; done; printf end", "1\n2\n3\nend", ""),
-        ("yes | head -c 3000000", "y\n" * 1_500_000, ""),
-        ("true", "", ""),
+        # It ends without newline.
+        pytest.param("printf begun; printf error >&2", "begun", "error", id="at once"),
+        pytest.param("yes | head -c 3000000", "y\n" * 1_500_000, "", id="much"),
+        pytest.param(
+            *("for n in 1 2 3; do echo $n; sleep 0.4; done; printf end", "1\n2\n3\nend", ""),
+            id="slowly",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("true", "", "", id="nothing", marks=pytest.mark.slow),
     ],
-    ids=["at once", "slowly", "much", "nothing"],
 )
 def test_the_output_of_a_run_in_the_foreground_over_ssh(nearby, shell, command, out, err, capfd):
     run = container_backend.run(shell(command))

@@ -46,6 +46,7 @@ def push_something(engine, reference: str, environment_hash: str) -> None:
     assert not [answer for answer in answers if "error" in answer]
 
 
+@pytest.mark.slow
 def test_a_registry_that_vanishes_half_way(project, registry, engine, tmp_path):
     """The engine tries again for a minute: a pull and a push are waited for at once."""
     requirements = f"--find-links https://{uuid.uuid4()}.test/\n"

@@ -290,8 +290,15 @@ def test_a_container_removed_from_outside(script, engine):
     assert found.data.tags[labels_and_tags.TAG_REASON]
 
 
-@pytest.mark.parametrize("program", ["container-backend", "mlflow"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("program", "number"),
+    [
+        ("container-backend", signal.SIGTERM),
+        ("mlflow", signal.SIGINT),
+        pytest.param("container-backend", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("mlflow", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_command_leaves_nothing_running(script, engine, program, number):
     arguments = ["run", script(SLOW), *(["--backend", "docker"] if program == "mlflow" else [])]
     with command(program, *arguments) as process:
