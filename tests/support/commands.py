@@ -100,10 +100,14 @@ def kill_supervisors(workplace: Path) -> None:
 def _holds_files(pid: int) -> bool:
     """False for a process that is gone, and for one that only its parent still has to ask about.
 
-    The command line of a process that is being killed is empty before its files are closed.
+    The first thread may end before the others, which still hold the files of all.
     """
+    return any(map(_lives, Path(f"/proc/{pid}/task").glob("*/stat")))
+
+
+def _lives(stat: Path) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = stat.read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
     return state not in {"Z", "X"}
