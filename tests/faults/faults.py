@@ -294,6 +294,26 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return Expected()
 
 
+@fault("20 runs of one client at once, the client killed", "many runs", runs=20)
+def _(stage: Stage, chance: random.Random) -> Expected:
+    script = (
+        "import sys, threading, container_backend\n"
+        "run = lambda: container_backend.run(sys.argv[1], parameters={'seconds': 5})\n"
+        "threads = [threading.Thread(target=run) for _ in range(20)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    process = stage.python("-c", script, str(stage.folder / "project"))
+    begun = 0
+    while begun < 20:
+        line = process.stdout.readline()
+        assert line, stage.said()
+        begun += line.endswith("started\n")
+    process.kill()
+    process.wait()
+    return Expected()
+
+
 @fault("20 runs at once, their client killed", "many runs", runs=20)
 def _(stage: Stage, chance: random.Random) -> Expected:
     processes = [stage.begin("-P", "seconds=5") for _ in range(4)]
