@@ -95,15 +95,16 @@ class BuildLog:
         Raises:
             ValueError: The message is invalid.
         """
-        ends: dict[str, StepEvent] = {}
+        ends: list[StepEvent] = []
         for event in self._events(message):
-            if event.step in ends and event.kind == "started":
-                yield ends.pop(event.step)
             if event.kind in _ENDS:
-                ends[event.step] = event
-            else:
-                yield event
-        yield from ends.values()
+                ends.append(event)
+                continue
+            if event.kind == "started" and any(end.step == event.step for end in ends):
+                yield from ends
+                ends.clear()
+            yield event
+        yield from ends
 
     def failed_step(self, message: str) -> Step | None:
         """The step whose error is part of the build's; other errors are cancellations."""

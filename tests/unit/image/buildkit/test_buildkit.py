@@ -93,6 +93,13 @@ def test_output_in_the_message_that_ends_its_step_is_told_first():
     assert [event.kind for event in events] == ["started", "output", "completed"]
 
 
+def test_two_steps_of_one_name_that_end_in_one_message_are_both_told():
+    log = BuildLog()
+    list(log.add(vertex("a", "A", started=1) + vertex("b", "A", started=1)))
+    ends = (vertex(each, "A", started=1, completed=2) for each in ("a", "b"))
+    assert list(log.add(b"".join(ends))) == [StepEvent("A", "completed", 1.0)] * 2
+
+
 def test_a_step_that_begins_again_within_one_message():
     log = BuildLog()
     times = ((("started", 1), ("completed", 2)), (("started", 5), ("completed", 8)))
