@@ -63,8 +63,8 @@ class Images:
                 with asking():
                     return [dict(each) for each in self._connection.streams.df()["Images"] or []]
             except Refused as error:
-                passes = isinstance(error, NotThere) or _USAGE_IS_ASKED in error.message
-                if not passes or time.monotonic() > end:
+                is_brief = isinstance(error, NotThere) or _USAGE_IS_ASKED in error.message
+                if not is_brief or time.monotonic() > end:
                     raise
             time.sleep(_PAUSE_SECONDS)
 

@@ -14,7 +14,7 @@ ADDRESS = "http://me:pa55-word@127.0.0.1:1"
 
 
 def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, monkeypatch):
-    """Arguments can be read by everybody on the machine."""
+    """Every user of the machine can read arguments."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///missing.sock")
     answers, answered = [], threading.Event()
 

@@ -48,6 +48,7 @@ def streams(monkeypatch) -> list[str]:
 
 
 @pytest.mark.serial
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("many", [60, pytest.param(200, marks=pytest.mark.slow)])
 def test_many_runs_at_once_are_followed_over_one_stream(project, engine, streams, capfd, many):
     folder = project(

@@ -273,8 +273,8 @@ def test_a_file_that_cannot_be_downloaded(image, tmp_path):
     done = image.run("path", "-P", "data=http://127.0.0.1:1/x.csv")
     assert done.returncode == 2
     assert "names 'http://127.0.0.1:1/x.csv', which cannot be downloaded" in done.stderr
-    store = new_store(tmp_path)
-    done = image.run("path", "-P", "data=runs:/0123/x.csv", MLFLOW_TRACKING_URI=store)
+    alone = {"PYTHONPATH": "", "PYTHONNOUSERSITE": "1", "MLFLOW_TRACKING_URI": new_store(tmp_path)}
+    done = image.run("path", "-P", "data=runs:/0123/x.csv", **alone)
     assert done.returncode == 2
     assert "which cannot be downloaded" in done.stderr
 
