@@ -7,6 +7,7 @@ and a part of them, another one each day, in CI.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 
 import pytest
@@ -35,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _part(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     return int(number), int(count)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported and collected never becomes garbage
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,6 +1,7 @@
 """A process with MLflow that finishes runs for the supervisor, and ends when idle.
 
-It reads a job per line from its standard input, and answers each with a line, in any order.
+It reads a job per line from its standard input, with the address of the store, which may hold a
+password. It answers each with a line, in any order.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ DONE: Final = "done"
 BUSY: Final = "busy"
 AGAIN: Final = "again"
 INCOMPLETE: Final = "incomplete"
-# The address of the store may hold a password, and all users can see the arguments of a process.
-ADDRESS: Final = "MLFLOW_TRACKING_URI"
 _THREADS: Final = 4
 
 
@@ -82,7 +81,7 @@ def read_job(said: Mapping[str, Any]) -> Job:
 
 
 class _Finisher:
-    """Does jobs; may be called from several threads."""
+    """Does jobs for the runs of a store; may be called from several threads."""
 
     def __init__(self, ledger: Ledger, tracking_uri: str) -> None:
         self._ledger = ledger
@@ -160,16 +159,15 @@ class _Finisher:
 def main() -> None:
     """Do jobs until the standard input is closed."""
     (folder,) = sys.argv[1:]
-    tracking_uri = os.environ[ADDRESS]
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what MLflow prints is not an answer
     import_mlflow_lean()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s finisher: %(message)s")
-    finisher = _Finisher(Ledger(Path(folder)), tracking_uri)
+    ledger = Ledger(Path(folder))
+    finishers: dict[str, _Finisher] = {}
     writing = threading.Lock()
 
-    def work(line: str) -> None:
-        said = json.loads(line)
+    def work(finisher: _Finisher, said: Mapping[str, Any]) -> None:
         state, text = finisher.do(read_job(said["job"]))
         with writing:
             answers.write(json.dumps({"id": said["id"], "state": state, "said": text}) + "\n")
@@ -177,7 +175,11 @@ def main() -> None:
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for line in sys.stdin:
-            pool.submit(work, line)
+            said = json.loads(line)
+            address = said["address"]
+            if address not in finishers:
+                finishers[address] = _Finisher(ledger, address)
+            pool.submit(work, finishers[address], said)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Starts and ends finishers, the processes that finish runs: one for each way to reach a store."""
+"""Starts and ends finishers, the processes that finish runs: one for each way to reach stores.
+
+All stores on this machine's disk share a process for each set of variables.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from container_backend.container import local_path
 from container_backend.masking import masked, secrets_in, without_credentials
-from container_backend.runs.supervise.finisher import ADDRESS, AGAIN
+from container_backend.runs.supervise.finisher import AGAIN
 from container_backend.store import store_address, store_variables
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from container_backend.runs.supervise.finisher import Job
 
     Answer = Callable[[Job, str, str], None]
+_TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _MODULE: Final = "container_backend.runs.supervise.finisher"
 _IDLE_SECONDS: Final = 5.0
 # The supervisor itself tries again, and the other runs must not wait.
@@ -44,12 +49,17 @@ class Finishers:
         environment = job.container.environment if job.container is not None else {}
         address = store_address(tracking_uri, environment)
         variables = {**os.environ, **store_variables(environment), **_QUICK}
-        key = hashlib.sha256(json.dumps([address, sorted(variables.items())]).encode()).hexdigest()
+        if local_path(address) is None:
+            # MLflow 3.1 finds the artifacts of a server by this variable.
+            variables[_TRACKING_URI] = address
+        else:
+            variables.pop(_TRACKING_URI, None)
+        key = hashlib.sha256(json.dumps(sorted(variables.items())).encode()).hexdigest()
         process = self._processes.get(key)
-        if process is None or not process.submit(job):
-            process = _Process(self._ledger, address, variables, self._answer)
+        if process is None or not process.submit(job, address):
+            process = _Process(self._ledger, variables, self._answer)
             self._processes[key] = process
-            process.submit(job)
+            process.submit(job, address)
 
     def end_idle(self) -> None:
         for key, process in list(self._processes.items()):
@@ -62,11 +72,8 @@ class Finishers:
 
 
 class _Process:
-    def __init__(
-        self, ledger: Ledger, address: str, variables: Mapping[str, str], answer: Answer
-    ) -> None:
-        environment = {**variables, ADDRESS: address}
-        self._secrets = secrets_in(environment)
+    def __init__(self, ledger: Ledger, variables: Mapping[str, str], answer: Answer) -> None:
+        self._secrets = secrets_in(variables)
         self._answer = answer
         self._lock = threading.Lock()
         self._jobs: dict[int, Job] = {}
@@ -78,7 +85,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=variables,
             text=True,
             encoding="utf-8",
             errors="replace",
@@ -86,7 +93,7 @@ class _Process:
         threading.Thread(target=self._pass_on, name="finisher-log", daemon=True).start()
         threading.Thread(target=self._read, name="finisher", daemon=True).start()
 
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: Job, address: str) -> bool:
         """False if the process has ended."""
         with self._lock:
             if self._ended:
@@ -94,7 +101,7 @@ class _Process:
             self._count += 1
             self._last = time.monotonic()
             self._jobs[self._count] = job
-            line = json.dumps({"id": self._count, "job": job.as_json()})
+            line = json.dumps({"id": self._count, "address": address, "job": job.as_json()})
             try:
                 assert self._process.stdin is not None  # noqa: S101 a pipe, as asked for
                 self._process.stdin.write(line + "\n")

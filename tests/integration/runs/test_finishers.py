@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from queue import Queue
+
+from mlflow.tracking import MlflowClient
 
 from container_backend.runs.ledger.ledger import Ledger
 from container_backend.runs.supervise.finisher import END, Job
-from container_backend.runs.supervise.finishers import _QUICK, _Process
+from container_backend.runs.supervise.finishers import _QUICK, Finishers, _Process
+from tests.support.store import new_store
 
 ADDRESS = "http://me:pa55-word@127.0.0.1:1"
 
@@ -22,10 +26,10 @@ def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, m
         answers.append((state, said))
         answered.set()
 
-    process = _Process(Ledger(tmp_path), ADDRESS, {**os.environ, **_QUICK}, answer)
+    process = _Process(Ledger(tmp_path), {**os.environ, **_QUICK}, answer)
     words = Path(f"/proc/{process._process.pid}/cmdline").read_bytes()
     assert b"container_backend.runs.supervise.finisher" in words or b"python" in words
-    assert process.submit(Job(END, "0" * 32, "1" * 32))
+    assert process.submit(Job(END, "0" * 32, "1" * 32), ADDRESS)
     assert answered.wait(120)
     assert b"pa55" not in words
     ((state, said),) = answers
@@ -35,3 +39,27 @@ def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, m
     process._process.wait(60)
     shown = capfd.readouterr()
     assert "pa55" not in said + shown.out + shown.err
+
+
+def test_stores_on_this_disk_share_a_process_and_a_server_has_its_own(tmp_path):
+    answers: Queue[tuple[str, str]] = Queue()
+    finishers = Finishers(
+        Ledger(tmp_path), lambda job, state, _said: answers.put((job.run_id, state))
+    )
+    ended = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        address = new_store(tmp_path / name)
+        ended.append((address, MlflowClient(address).create_run("0").info.run_id))
+    for address, run_id in ended:
+        finishers.submit(Job(END, run_id, run_id), address)
+    assert len(finishers._processes) == 1
+    finishers.submit(Job(END, "0" * 32, "1" * 32), "http://127.0.0.1:1")
+    assert len(finishers._processes) == 2
+    found = dict(answers.get(timeout=120) for _ in range(3))
+    assert found == {**{run_id: "done" for _, run_id in ended}, "1" * 32: "again"}
+    for address, run_id in ended:
+        assert MlflowClient(address).get_run(run_id).info.status == "FAILED"
+    for process in finishers._processes.values():
+        process._process.stdin.close()
+        process._process.wait(60)
