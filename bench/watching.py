@@ -107,11 +107,8 @@ def _supervisor_of(connected: Engine) -> int:
             ours = wanted in (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if (
-            ours
-            and b"container_backend.runs.supervise.process" in words
-            and words[0] != b"/usr/bin/sh"
-        ):
+        # The shell that starts it again has the same words after its own.
+        if ours and words[1:3] == [b"-m", b"container_backend.runs.supervise.process"]:
             return int(folder.name)
     raise RuntimeError(f"there is no supervisor of {connected.host.url}")
 
