@@ -9,10 +9,10 @@ from .client import Store as Store
 from .client import StoredRun as StoredRun
 from .client import open_store as open_store
 from .connecting import await_listener as await_listener
+from .connecting import client_variables as client_variables
 from .connecting import default_address as default_address
 from .connecting import download_file as download_file
 from .connecting import store_address as store_address
-from .connecting import store_variables as store_variables
 from .description import Facts as Facts
 from .description import describe_end as describe_end
 from .description import duration as duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from container_backend.container import ACCESS_VARIABLES, absolute_uri
+from container_backend.container import ACCESS_VARIABLES, absolute_uri, local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
 
@@ -74,6 +75,26 @@ def store_address(tracking_uri: str, environment: Mapping[str, str]) -> str:
 def store_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of a container with which MLflow's client logs in."""
     return {name: environment[name] for name in ACCESS_VARIABLES if environment.get(name)}
+
+
+def client_variables(
+    address: str, environment: Mapping[str, str], own: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The variables of a process on this machine that writes to the store of a run.
+
+    They are the same for all stores on this machine's disk that are reached alike.
+
+    Args:
+        address: From :func:`store_address`.
+        environment: The variables of the container.
+        own: The variables of this process.
+    """
+    variables = {**own, **store_variables(environment)}
+    variables.pop(_TRACKING_URI, None)
+    if local_path(address) is None:
+        # MLflow 3.1 finds the artifacts of a server by this variable.
+        variables[_TRACKING_URI] = address
+    return variables
 
 
 @contextmanager

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import local_path
 from container_backend.masking import masked, secrets_in, without_credentials
 from container_backend.runs.supervise.finisher import AGAIN
-from container_backend.store import store_address, store_variables
+from container_backend.store import client_variables, store_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from container_backend.runs.supervise.finisher import Job
 
     Answer = Callable[[Job, str, str], None]
-_TRACKING_URI: Final = "MLFLOW_TRACKING_URI"
 _MODULE: Final = "container_backend.runs.supervise.finisher"
 _IDLE_SECONDS: Final = 5.0
 # The supervisor itself tries again, and the other runs must not wait.
@@ -48,12 +45,7 @@ class Finishers:
         """Give a job to a process that reaches the store as the job's container does."""
         environment = job.container.environment if job.container is not None else {}
         address = store_address(tracking_uri, environment)
-        variables = {**os.environ, **store_variables(environment), **_QUICK}
-        if local_path(address) is None:
-            # MLflow 3.1 finds the artifacts of a server by this variable.
-            variables[_TRACKING_URI] = address
-        else:
-            variables.pop(_TRACKING_URI, None)
+        variables = {**client_variables(address, environment), **_QUICK}
         key = hashlib.sha256(json.dumps(sorted(variables.items())).encode()).hexdigest()
         process = self._processes.get(key)
         if process is None or not process.submit(job, address):

@@ -105,7 +105,7 @@ def private(project, index: str, version: str, login: str = f"{USER}:{PASSWORD}@
 
 
 def base64_in(content: bytes) -> bytes:
-    """All of it that can have a line of a certificate: to search an image for each takes minutes."""
+    """The parts that may be lines of a certificate: to search all of an image takes minutes."""
     return b"\n".join(re.findall(rb"[A-Za-z0-9+/=]{64,}", content))
 
 
@@ -118,13 +118,13 @@ def test_a_private_index_is_used_and_leaves_no_trace(project, index, engine, fre
     found = only_run()
     content = everything(engine, found.data.tags[labels_and_tags.TAG_IMAGE])
     certificates = Path("/etc/ssl/certs/ca-certificates.crt").read_bytes().splitlines()
-    host_only = base64_in(everything(engine, BASE))
+    in_base = base64_in(everything(engine, BASE))
     assert b"tinything" in content
     assert PASSWORD.encode() not in content
     assert b"CODE_OF_THE_PROJECT" not in content
     assert b"secret_code" not in content
     assert b"installer/bin/uv" not in content
-    added = [line for line in certificates if len(line) == 64 and line not in host_only]
+    added = [line for line in certificates if len(line) == 64 and line not in in_base]
     encoded = base64_in(content)
     assert not [line for line in added if line in encoded]
     for text in (captured.err, str(found.data.tags), str(found.data.params)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from queue import Queue
@@ -11,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from container_backend.runs.ledger.ledger import Ledger
 from container_backend.runs.supervise.finisher import END, Job
-from container_backend.runs.supervise.finishers import _QUICK, Finishers, _Process
+from container_backend.runs.supervise.finishers import Finishers
 from tests.support.store import new_store
 
 ADDRESS = "http://me:pa55-word@127.0.0.1:1"
@@ -26,10 +25,11 @@ def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, m
         answers.append((state, said))
         answered.set()
 
-    process = _Process(Ledger(tmp_path), {**os.environ, **_QUICK}, answer)
+    finishers = Finishers(Ledger(tmp_path), answer)
+    finishers.submit(Job(END, "0" * 32, "1" * 32), ADDRESS)
+    (process,) = finishers._processes.values()
     words = Path(f"/proc/{process._process.pid}/cmdline").read_bytes()
     assert b"container_backend.runs.supervise.finisher" in words or b"python" in words
-    assert process.submit(Job(END, "0" * 32, "1" * 32), ADDRESS)
     assert answered.wait(120)
     assert b"pa55" not in words
     ((state, said),) = answers

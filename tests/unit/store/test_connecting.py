@@ -12,6 +12,7 @@ import pytest
 from container_backend.errors import TrackingUnreachable
 from container_backend.store.connecting import (
     await_listener,
+    client_variables,
     is_listening,
     store_address,
     store_variables,
@@ -36,6 +37,17 @@ def test_the_address_on_this_machine_with_the_users_password(label, variable, ad
 def test_only_what_logs_in_is_taken_over():
     environment = {"MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_TRACKING_USERNAME": "", "PATH": "/bin"}
     assert store_variables(environment) == {"MLFLOW_TRACKING_TOKEN": "t"}
+
+
+def test_a_process_has_the_address_of_a_server_and_none_for_stores_on_this_disk():
+    own = {"MLFLOW_TRACKING_URI": "http://another", "MLFLOW_TRACKING_TOKEN": "o", "PATH": "/bin"}
+    environment = {"MLFLOW_TRACKING_TOKEN": "t", "HOME": "/mlflow/home"}
+    alike = {"MLFLOW_TRACKING_TOKEN": "t", "PATH": "/bin"}
+    for address in ("sqlite:////a/mlflow.db", "file:///b"):
+        assert client_variables(address, environment, own) == alike
+    server = "http://me:pw@host"
+    found = client_variables(server, environment, own)
+    assert found == {**alike, "MLFLOW_TRACKING_URI": server}
 
 
 @pytest.fixture
