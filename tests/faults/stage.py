@@ -24,7 +24,7 @@ from container_backend.engine import Engine, EngineHost, connect
 from container_backend.errors import EngineUnavailable
 from container_backend.machine.owner import owner_id
 from tests.support.client import client_of
-from tests.support.on_engine import BASE
+from tests.support.on_engine import BASE, remove_images
 from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until
 
@@ -342,7 +342,7 @@ class Stage:
                 client_of(engine).api.remove_container(container, force=True)
             shared = {"label": f"{labels_and_tags.LABEL_SHARED_CODE}={self.owner}"}
             for image in client_of(engine).api.images(filters=shared, quiet=True):
-                client_of(engine).api.remove_image(image)
+                remove_images(engine, image)
 
 
 def _open_runs(store: Path) -> list[str]:

@@ -23,6 +23,7 @@ from tests.support.on_engine import (
     BASE,
     environment_images,
     remove_environment_images,
+    remove_images,
 )
 from tests.support.projects import EXAMPLE, ROOT
 from tests.support.servers import (
@@ -123,7 +124,7 @@ def base(engine) -> Iterator[str]:
     before = environment_images(engine)
     yield name
     remove_environment_images(engine, environment_images(engine) - before)
-    client_of(engine).images.remove(name)
+    remove_images(engine, name)
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import json
 import tarfile
 from typing import TYPE_CHECKING
 
-from docker.errors import ImageNotFound
-
 from container_backend import labels_and_tags
+from container_backend.errors import NotThere
 from tests.support.client import client_of
 from tests.support.worker import BASE, mine
 
@@ -24,6 +23,7 @@ __all__ = [
     "environment_images",
     "everything",
     "remove_environment_images",
+    "remove_images",
 ]
 
 
@@ -49,9 +49,14 @@ def environment_images(engine: Engine) -> set[str]:
 def remove_environment_images(engine: Engine, images: set[str]) -> None:
     """First those that share code, which may be made of them; supervisors remove those, too."""
     shared = [image["Id"] for image in _images(engine, labels_and_tags.LABEL_SHARED_CODE)]
-    for image in [*shared, *images]:
-        with contextlib.suppress(ImageNotFound):
-            client_of(engine).api.remove_image(image, force=True)
+    remove_images(engine, *shared, *images)
+
+
+def remove_images(engine: Engine, *images: str) -> None:
+    """Each by its name or id, with all names of an id; one that another process removes is gone."""
+    for image in images:
+        with contextlib.suppress(NotThere):
+            engine.images.remove(image, force=True)
 
 
 def _images(engine: Engine, label: str) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ import pytest
 import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
-from tests.support.on_engine import containers_of
+from tests.support.on_engine import containers_of, remove_images
 from tests.support.runs import kept_log, only_run
 from tests.support.waiting import wait_until
 from tests.support.worker import BASE
@@ -40,7 +40,7 @@ def with_entrypoint(engine, project) -> Iterator[Callable[..., str]]:
         )
 
     yield write
-    client_of(engine).images.remove(name, force=True)
+    remove_images(engine, name)
 
 
 def check_swallowed(entrypoint: str) -> None:

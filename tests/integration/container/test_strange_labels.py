@@ -16,7 +16,7 @@ from container_backend import labels_and_tags
 from container_backend.machine.owner import owner_id
 from tests.support.client import client_of
 from tests.support.commands import run_command
-from tests.support.on_engine import containers_of
+from tests.support.on_engine import containers_of, remove_images
 from tests.support.runs import status_of
 from tests.support.waiting import wait_until
 from tests.support.worker import BASE
@@ -129,7 +129,7 @@ def labelled(engine):
     client_of(engine).api.commit(made, *name.split(":"))
     client_of(engine).api.remove_container(made)
     yield name
-    client_of(engine).images.remove(name, force=True)
+    remove_images(engine, name)
 
 
 def test_a_container_inherits_no_label_from_its_image(labelled, project, engine):

@@ -19,6 +19,7 @@ from container_backend.runs.supervise.sampler import run_in
 from tests.support.client import client_of
 from tests.support.commands import command as run_in_background
 from tests.support.commands import run_command
+from tests.support.on_engine import remove_images
 from tests.support.runs import kept_log, only_run
 from tests.support.servers import ssh_server
 from tests.support.worker import BASE
@@ -68,7 +69,7 @@ def test_an_image_is_built_with_a_secret_over_ssh(over_ssh, project, monkeypatch
     reference = container_backend.build(folder, backend_config=config)
     shown = client_of(connected).containers.run(reference, ["cat", "/etc/team"], remove=True)
     assert shown == b"16\n"
-    client_of(connected).images.remove(reference)
+    remove_images(connected, reference)
     connected.close()
 
 

@@ -18,7 +18,7 @@ from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
 from tests.support.conda_channel import image_context
-from tests.support.on_engine import BASE, containers_of, environment_images
+from tests.support.on_engine import BASE, containers_of, environment_images, remove_images
 from tests.support.projects import ROOT
 from tests.support.runs import only_run, output_of, runs
 from tests.support.waiting import wait_until
@@ -120,7 +120,7 @@ ENV FROM_IMAGE=yes PYTHONPATH=/opt/modules
     request = BuildRequest(context={"Dockerfile": dockerfile.encode()}, tags=(tag,))
     build_image(engine, request)
     yield tag
-    client_of(engine).images.remove(tag, force=True)
+    remove_images(engine, tag)
 
 
 def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
@@ -149,7 +149,7 @@ def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_im
         answer = client_of(engine).containers.run(image, ["cat", "answer.txt"], remove=True)
         assert answer == b"42\n"
     finally:
-        client_of(engine).images.remove(image, force=True)
+        remove_images(engine, image)
 
 
 def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
@@ -221,7 +221,7 @@ def conda_image(engine, tmp_path_factory):
     context = image_context(tmp_path_factory.mktemp("rattler"))
     build_image(engine, BuildRequest(context=context, tags=(tag,)))
     yield tag
-    client_of(engine).images.remove(tag, force=True)
+    remove_images(engine, tag)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.disks import tiny_disk
 from tests.support.engines import OwnEngine
-from tests.support.on_engine import BASE, environment_images
+from tests.support.on_engine import BASE, environment_images, remove_images
 from tests.support.runs import only_run
 
 PROJECT = "name: salary\nentry_points: {main: {parameters: {n: int}, command: 'echo {n}; cat x'}}\n"
@@ -45,7 +45,7 @@ def archived(engine, tmp_path_factory) -> Path:
     command = ("build", str(project), "-t", "team/salary:1.0")
     run_command(*("container-backend", *command, "--save", str(project / "salary.tar")), check=True)
     for image in environment_images(engine) - before:
-        client_of(engine).images.remove(image, force=True)
+        remove_images(engine, image)
     return project
 
 

@@ -20,7 +20,7 @@ from container_backend.image.buildkit.errors import BuildFailed
 from container_backend.image.buildkit.session import BuildSession
 from tests.support.client import client_of
 from tests.support.forwarding import forward
-from tests.support.on_engine import BASE
+from tests.support.on_engine import BASE, remove_images
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def build(engine) -> Iterator[object]:
     yield run
     for image in built:
         with contextlib.suppress(docker.errors.ImageNotFound):
-            client_of(engine).api.remove_image(image, force=True)
+            remove_images(engine, image)
 
 
 def socket_of(engine) -> str:
@@ -211,7 +211,7 @@ def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine
         return not any("error" in answer for answer in answers)
 
     wait_until(push)
-    client_of(engine).images.remove(reference)
+    remove_images(engine, reference)
     asked = []
 
     def credentials(host):

@@ -20,7 +20,13 @@ import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
-from tests.support.on_engine import BASE, containers_of, environment_images, everything
+from tests.support.on_engine import (
+    BASE,
+    containers_of,
+    environment_images,
+    everything,
+    remove_images,
+)
 from tests.support.projects import with_steps
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
@@ -206,7 +212,7 @@ def test_a_base_without_an_interpreter(project, engine, fresh):
         with pytest.raises(container_backend.BuildError, match="has no python3"):
             container_backend.build(folder, backend_config={"base_image": image})
     finally:
-        client_of(engine).images.remove(built.id, force=True)
+        remove_images(engine, built.id)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +272,7 @@ def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fr
     folder = empty(project)
     reference = container_backend.build(folder)
     client_of(engine).images.get(reference).tag("container-backend-test/renamed", "1")
-    client_of(engine).images.remove(reference)
+    remove_images(engine, reference)
     assert container_backend.build(folder) == "container-backend-test/renamed:1"
 
 

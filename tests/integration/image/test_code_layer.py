@@ -20,7 +20,7 @@ from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
-from tests.support.on_engine import BASE
+from tests.support.on_engine import BASE, remove_images
 
 pytestmark = pytest.mark.usefixtures("own_state")
 
@@ -55,7 +55,7 @@ def name(engine):
     wanted = f"container-backend-test/code:{uuid.uuid4().hex[:8]}"
     yield wanted
     for image in client_of(engine).images.list(wanted):
-        client_of(engine).images.remove(image.id, force=True)
+        remove_images(engine, image.id)
 
 
 def top(engine, image: str) -> str:
@@ -73,7 +73,7 @@ def _remove_folders(folder: str) -> None:
 def by_build(engine, folder: str) -> str:
     run_command("container-backend", "build", folder, "-t", "layers", check=True)
     layer = top(engine, "layers:latest")  # a name without a tag has this one
-    client_of(engine).images.remove("layers")
+    remove_images(engine, "layers")
     return layer
 
 
@@ -81,7 +81,7 @@ def by_build_image(engine, folder: str) -> str:
     with archive_code(Path(folder), ANYBODY) as code:
         image = add_code(engine, have_image(engine, BASE), "layers", code)
     layer = top(engine, image.id)
-    client_of(engine).images.remove(image.reference)
+    remove_images(engine, image.reference)
     return layer
 
 
@@ -130,7 +130,7 @@ def test_a_run_that_builds_an_image_shares_the_layer_of_runs_that_share(folder, 
         assert {top(engine, name) for name in names} == {shared}
     finally:
         for image in names:
-            client_of(engine).images.remove(image, force=True)
+            remove_images(engine, image)
         remove_shared_code(engine, ledger_of(engine.host).shared_code)
 
 

@@ -14,7 +14,7 @@ import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
-from tests.support.on_engine import BASE, environment_images, everything
+from tests.support.on_engine import BASE, environment_images, everything, remove_images
 from tests.support.runs import only_run
 from tests.support.servers import private_registry
 from tests.support.waiting import wait_until
@@ -40,11 +40,11 @@ def private_base(engine, tmp_path_factory):
             return not any("error" in answer for answer in answers)
 
         wait_until(push)
-        client_of(engine).images.remove(reference)
+        remove_images(engine, reference)
         before = environment_images(engine)
         yield reference
         for image in environment_images(engine) - before:
-            client_of(engine).images.remove(image, force=True)
+            remove_images(engine, image)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend.image.buildkit.build import BuildRequest, build_image
-from tests.support.client import client_of
 from tests.support.commands import run_command
+from tests.support.on_engine import remove_images
 from tests.support.terminal import run_on_terminal
 from tests.support.worker import BASE
 
@@ -46,7 +46,7 @@ def _own_steps(engine) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTAINER_BACKEND_BASE_IMAGE", name)
         yield
-    client_of(engine).images.remove(name)
+    remove_images(engine, name)
 
 
 def write(project, requirements: str) -> str:

@@ -17,8 +17,8 @@ from tests.hostile_git import (
     lay_out_as_repository,
     make_repository,
 )
-from tests.support.client import client_of
 from tests.support.commands import run_command
+from tests.support.on_engine import remove_images
 from tests.support.runs import only_run
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, configuration: str) -> str:
 def tag(engine: Engine) -> Iterator[str]:
     name = f"hostile-git:{uuid.uuid4().hex}"
     yield name
-    client_of(engine).images.remove(name)
+    remove_images(engine, name)
 
 
 @pytest.mark.parametrize("program", [FSMONITOR, FILTER])

@@ -12,6 +12,7 @@ import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
+from tests.support.on_engine import remove_images
 from tests.support.servers import private_registry
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -28,7 +29,7 @@ def rerun(run_id: str) -> tuple[dict[str, str], str, str]:
 
 def forget(engine, reference: str) -> None:
     """As on an engine that has never seen the image."""
-    client_of(engine).images.remove(client_of(engine).images.get(reference).id, force=True)
+    remove_images(engine, client_of(engine).images.get(reference).id)
 
 
 def test_an_image_is_pulled_by_its_digest_and_built_when_the_registry_has_lost_it(

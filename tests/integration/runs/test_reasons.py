@@ -16,7 +16,7 @@ from container_backend import labels_and_tags
 from container_backend.container import create_container
 from container_backend.runs import launch
 from tests.support.client import client_of
-from tests.support.on_engine import containers_of
+from tests.support.on_engine import containers_of, remove_images
 from tests.support.projects import EXAMPLE, with_steps
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
@@ -184,7 +184,7 @@ def bare_image(engine) -> Iterator[str]:
     name = f"bare-{uuid.uuid4().hex[:8]}:1"
     client_of(engine).api.import_image_from_data(empty.getvalue(), *name.split(":"))
     yield name
-    client_of(engine).api.remove_image(name, force=True)
+    remove_images(engine, name)
 
 
 def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
@@ -206,7 +206,7 @@ def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fre
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
 
     def remove_then_create(*arguments: Any) -> str:
-        client_of(engine).api.remove_image(arguments[1].image, force=True)
+        remove_images(engine, arguments[1].image)
         return create_container(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:  # the moment; the engine is the real one

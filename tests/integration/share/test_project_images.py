@@ -19,7 +19,7 @@ from container_backend import labels_and_tags
 from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
-from tests.support.on_engine import BASE, all_containers, remove_environment_images
+from tests.support.on_engine import BASE, all_containers, remove_environment_images, remove_images
 from tests.support.projects import EXAMPLE, ROOT
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
@@ -264,7 +264,7 @@ def own_image(engine):
 
     yield make
     for name in made:
-        client_of(engine).images.remove(name, force=True)
+        remove_images(engine, name)
 
 
 def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
@@ -466,7 +466,7 @@ def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
         done = run_process("mlflow", "run", str(consumer), "--build-image")
         assert done.returncode == 0, done.stderr
     finally:
-        client_of(engine).images.remove("consumer", force=True)
+        remove_images(engine, "consumer")
 
 
 def test_mlflows_kubernetes_backend_starts_it(image):
