@@ -67,6 +67,7 @@ def test_it_is_said_of_a_run_that_goes_on_by_itself(with_entrypoint):
     check_swallowed('["echo", "starting"]')
 
 
+@pytest.mark.slow
 def test_it_is_said_of_a_run_whose_client_was_killed(with_entrypoint):
     folder = with_entrypoint(["sh", "-c", "echo begun; sleep 8"])
     client = subprocess.Popen(

@@ -168,6 +168,7 @@ def test_another_client_removes_the_image(script, engine):
     assert len(shared_images(engine)) == 1
 
 
+@pytest.mark.slow
 def test_many_at_once_make_one_image(script, engine):
     folder = script("print('here')")
     container_backend.run(folder)

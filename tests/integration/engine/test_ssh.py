@@ -55,6 +55,7 @@ def over_ssh(tmp_path, monkeypatch):
         gc.collect()  # what the SDK did not close warns in these tests, not in later ones
 
 
+@pytest.mark.slow
 def test_an_image_is_built_with_a_secret_over_ssh(over_ssh, project, monkeypatch):
     connected = connect()
     assert connected.host.url == over_ssh
@@ -104,7 +105,9 @@ def shell(project):
     ("command", "out", "err"),
     [
         # It ends without newline.
-        pytest.param("printf begun; printf error >&2", "begun", "error", id="at once"),
+        pytest.param(
+            "printf begun; printf error >&2", "begun", "error", id="at once", marks=pytest.mark.slow
+        ),
         pytest.param("yes | head -c 3000000", "y\n" * 1_500_000, "", id="much"),
         pytest.param(
             *("for n in 1 2 3; do echo $n; sleep 0.4; done; printf end", "1\n2\n3\nend", ""),
@@ -137,6 +140,7 @@ def test_what_is_attached_to_over_ssh_arrives_by_itself(nearby, engine, program)
         connected.close()
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_over_ssh_while_its_output_is_shown(nearby, shell):
     folder = shell("trap 'printf bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done")
     with run_in_background("container-backend", "run", folder) as process:

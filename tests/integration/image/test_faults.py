@@ -77,6 +77,7 @@ ROOM = "`docker builder prune`"
 
 
 @small
+@pytest.mark.slow
 def test_a_step_that_fills_the_disk(own, project):
     folder = with_steps(project(MAIN), "system", "RUN head -c 2000000000 /dev/zero > /big")
     done = run_command("container-backend", "run", folder)

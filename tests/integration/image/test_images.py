@@ -107,6 +107,7 @@ def test_images_says_what_there_is_and_who_used_it(mine, engine):
     assert re.search(rf"{found['hash'][:12]} +3\.11 .* 0 +mine", table)
 
 
+@pytest.mark.slow
 def test_images_are_listed_by_many_at_once(mine):
     """Engine 20.10 refuses to say what images use while another client asks the same."""
     reference = container_backend.build(mine)
@@ -177,6 +178,7 @@ def test_an_image_that_another_process_looks_into_is_finished(mine, engine, monk
             client_of(engine).api.remove_container(container)
 
 
+@pytest.mark.slow
 def test_many_users_build_the_same_environment_at_once(mine, engine, tmp_path):
     """What one of them has made is the same image as another's, and is not taken from it."""
     with contextlib.ExitStack() as running:

@@ -163,6 +163,7 @@ def test_a_run_that_finds_its_image_does_not_import_what_shows_a_build(project):
     assert shown.last.endswith("False")
 
 
+@pytest.mark.slow
 def test_an_image_that_is_pushed_on_a_terminal(project, registry, tmp_path):
     login = base64.b64encode(b"me:r3gistry-password").decode()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {registry: {"auth": login}}}))

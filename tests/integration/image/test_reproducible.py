@@ -79,6 +79,7 @@ def built_twice(engine: Engine, folder: str, **config: object) -> tuple[str, str
 
 
 @pytest.mark.usefixtures("base")
+@pytest.mark.slow
 def test_an_environment_that_is_built_twice_is_the_same_twice(project, engine):
     """A wheel with a program, one that is compiled from source, and a package of the project."""
     folder = project(

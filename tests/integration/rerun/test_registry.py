@@ -32,6 +32,7 @@ def forget(engine, reference: str) -> None:
     remove_images(engine, client_of(engine).images.get(reference).id)
 
 
+@pytest.mark.slow
 def test_an_image_is_pulled_by_its_digest_and_built_when_the_registry_has_lost_it(
     project, engine, tmp_path, logged_in
 ):

@@ -138,6 +138,7 @@ def test_python_detaches_by_the_config_or_by_not_being_synchronous(script, engin
     assert [run.wait() for run in began] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_loses_nothing(script, engine, workplace):
     """By kill -9, and by a terminal that is closed."""
     folder = waits(script)
@@ -190,6 +191,7 @@ def test_a_second_supervisor_until_idle_leaves_the_work_to_the_first(workplace):
         assert first.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, engine, workplace):
     run_id = run_process("container-backend", "run", waits(script), "-d", check=True).stdout.strip()
     kill_supervisors(workplace)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import mlflow
+import pytest
 from mlflow.tracking import MlflowClient
 
 from container_backend import labels_and_tags
@@ -42,6 +43,7 @@ def test_training_logs_parameters_metrics_and_a_model(engine, example_image):
     assert list(mlflow.artifacts.list_artifacts(model.artifact_location))
 
 
+@pytest.mark.slow
 def test_the_pipeline_trains_evaluates_and_plots(example_image, workplace):
     done = run_command("python", str(EXAMPLE / "pipeline.py"))
     assert done.returncode == 0, done.stderr

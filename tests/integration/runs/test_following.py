@@ -178,6 +178,7 @@ def check_without_a_container(run_id: str) -> None:
     assert caught.value.last_lines[-1] == "the end"
 
 
+@pytest.mark.slow
 def test_cancel_has_a_grace_of_its_own_and_wait_says_so(script, engine):
     run_id = detached(script(TALKS, command=TALKING), '{"grace": 300}')
     with command("container-backend", "wait", run_id) as waiting:
@@ -297,6 +298,7 @@ ENDS = f"""
 
 
 @pytest.mark.usefixtures("own_state")
+@pytest.mark.slow
 def test_a_run_whose_machine_is_gone_is_finished_by_who_waits_for_it_elsewhere(
     script, engine, elsewhere, workplace
 ):

@@ -144,6 +144,7 @@ def test_of_a_long_run_there_is_something_from_time_to_time(script, engine):
     assert kept_log(run.run_id) == "started\nmore\n"
 
 
+@pytest.mark.slow
 def test_the_supervisor_hands_out_what_is_due_of_a_run_that_goes_on(script, workplace):
     """In this process, where its first minute is made to be over."""
     run = container_backend.run(

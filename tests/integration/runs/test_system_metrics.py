@@ -42,6 +42,7 @@ def busy(script) -> Iterator[mlflow.entities.Run]:
     return mlflow.get_run(run.run_id)
 
 
+@pytest.mark.slow
 def test_a_container_is_seen_under_the_names_of_mlflow(busy):
     metrics = busy.data.metrics
     ours = {name for name in metrics if name.startswith("system/")}

@@ -60,6 +60,7 @@ def test_a_driver_on_the_host_chains_steps_as_children_of_its_run(script, engine
     wait_until(lambda: all(containers_of(engine, run_id) == [] for run_id in steps))
 
 
+@pytest.mark.slow
 def test_steps_of_a_program_run_in_its_own_container(workflow, example_image, engine):
     """The default backend, in a project that MLflow would make a virtual environment for."""
     before = environment_images(engine)

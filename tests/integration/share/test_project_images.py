@@ -404,6 +404,7 @@ def test_an_image_is_not_built_again(image):
         assert "is an image already" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_is_trained_and_evaluated_by_docker_alone(example_image, tag, engine):
     build(EXAMPLE, tag)
     volume = f"container-backend-test-{uuid.uuid4().hex[:8]}"
@@ -432,6 +433,7 @@ def test_the_example_is_trained_and_evaluated_by_docker_alone(example_image, tag
 
 
 @pytest.mark.usefixtures("no_store")
+@pytest.mark.slow
 def test_a_tracking_address_is_where_it_logs(example_image, tag, workplace):
     build(EXAMPLE, tag)
     store = workplace / "store"
@@ -447,6 +449,7 @@ def test_a_tracking_address_is_where_it_logs(example_image, tag, workplace):
     assert [run.info.status for run in runs()] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_mlflows_own_docker_env_takes_it(image, engine, tmp_path, monkeypatch):
     store = tmp_path / "store"  # MLflow cannot mount paths with spaces
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")

@@ -78,6 +78,7 @@ def test_the_store_of_a_fresh_machine(logging_project, monkeypatch, workplace):
 
 
 @pytest.mark.usefixtures("no_store")
+@pytest.mark.slow
 def test_first_runs_at_once_make_the_store_once(project):
     """And the experiment, which none of them finds."""
     folder = project("entry_points: {main: {command: 'true'}}\n")
@@ -90,6 +91,7 @@ def test_first_runs_at_once_make_the_store_once(project):
     assert [run.info.status for run in runs()] == ["FINISHED"] * 3
 
 
+@pytest.mark.slow
 def test_a_relative_database(logging_project, monkeypatch, workplace):
     (workplace / "deep").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///deep/my.db")
