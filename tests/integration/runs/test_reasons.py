@@ -7,13 +7,15 @@ import shutil
 import tarfile
 import threading
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import container_backend
 from container_backend import labels_and_tags
-from container_backend.container import create_container
+from container_backend.container import create_container, gathered, inspect_container
+from container_backend.container.status_and_reason import Signs
 from container_backend.runs import launch
 from tests.support.client import client_of
 from tests.support.on_engine import containers_of, remove_images
@@ -55,6 +57,22 @@ ENDS = {
         "the program ended with exit code 255", "program", "255",
     ),
 }  # fmt: skip
+
+
+def test_a_lack_of_memory_is_known_that_the_engine_tells_after_the_end(script, engine):
+    with pytest.raises(container_backend.RunFailed):
+        container_backend.run(
+            script("x = bytearray(400_000_000); print(len(x))"),
+            docker_args={"memory": "64m", "memory-swap": "64m"},
+            backend_config={"keep": "always"},
+        )
+    (container,) = containers_of(engine, only_run().info.run_id)
+    found = inspect_container(engine, container.id)
+    # As an engine describes the container until it knows.
+    before = replace(found, state={**found.state, "OOMKilled": False})
+    assert gathered(engine, before, Signs()) == Signs(out_of_memory=True)
+    assert gathered(engine, before, Signs(signal=9)) == Signs(signal=9)
+    container.remove()
 
 
 @pytest.mark.parametrize("case", ENDS)
