@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container import (
@@ -34,7 +36,7 @@ from container_backend.runs.output import last_lines, read_output
 from container_backend.store import SubmittedRun, kept_output, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from container_backend.container import Followed, RunContainer
     from container_backend.engine import Engine, EngineHost
@@ -45,6 +47,40 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 30.0
 # After the end of the program, the status is read this often.
 _PAUSE_SECONDS: Final = 0.2
+# The pause after a read, in multiples of its duration, for all threads of the process.
+_REST: Final = 3
+
+
+class _Statuses:
+    """Reads statuses of a store for all threads of this process, one at a time and with pauses.
+
+    50 threads that each read the status of a run kept the process busy that had to write the status.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, tuple[str, float]] = {}
+
+    def read(self, run_id: str, read: Callable[[], str]) -> str:
+        """The status of a run, as it was at most a pause ago."""
+        with self._lock:
+            begun = time.monotonic()
+            status, at = self._found.get(run_id, ("", -math.inf))
+            if begun - at < _PAUSE_SECONDS:
+                return status
+            status = read()
+            now = time.monotonic()
+            self._found[run_id] = (status, now)
+            for old in [each for each, (_, at) in self._found.items() if now - at > _PAUSE_SECONDS]:
+                del self._found[old]
+            if status not in TERMINAL:
+                time.sleep(_REST * (now - begun))
+            return status
+
+
+@cache
+def _statuses_of(_tracking_uri: str) -> _Statuses:
+    return _Statuses()
 
 
 class ContainerRun(SubmittedRun):
@@ -193,7 +229,8 @@ class ContainerRun(SubmittedRun):
         return ledger_of(self._host).entry(submission or self._run_id)
 
     def _await_written(self, until: float) -> str:
-        while (status := self.get_status()) not in TERMINAL and time.monotonic() < until:
+        read = partial(_statuses_of(self._tracking_uri).read, self._run_id, self.get_status)
+        while (status := read()) not in TERMINAL and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
         return status
 
