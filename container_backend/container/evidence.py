@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
 from container_backend.container.following import with_event
-from container_backend.container.marks import CANCELLED, TIMED_OUT
-from container_backend.container.status_and_reason import LOST
+from container_backend.container.status_and_reason import CAUSE_KILLED, LOST, outcome_of
 
 if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
     from container_backend.container.status_and_reason import Signs
     from container_backend.engine import Engine
 
-_KILLED: Final = 128 + 9
 # On a busy machine, an engine said 0.4 s after the end of a program that memory was lacking.
 _LATE_SECONDS: Final = 2.0
 
@@ -31,10 +28,9 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
     """
     if found is None or not found.has_ended or found.started_at is None:
         return signs
-    code = found.state.get("ExitCode")
-    if code == LOST and signs.exit_code is None:
+    if found.state.get("ExitCode") == LOST and signs.exit_code is None:
         signs = _with_event(engine, found, "die", signs)
-    if code == _KILLED and _may_lack_memory(found, signs):
+    if _may_lack_memory(found, signs):
         signs = _with_event(engine, found, "oom", signs, late=_LATE_SECONDS)
     if found.entrypoint and engine.containers.read_file(found.id, labels_and_tags.REACHED) is None:
         signs = replace(signs, swallowed_by=found.entrypoint)
@@ -42,9 +38,9 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
 
 
 def _may_lack_memory(found: RunContainer, signs: Signs) -> bool:
-    """True for a program that was killed by no client of the engine, as far as the engine said."""
-    said = signs.signal or signs.engine_lost or signs.out_of_memory or found.state.get("OOMKilled")
-    return not (said or found.ending in {CANCELLED, TIMED_OUT})
+    """True for a program that was killed, as far as is known, by no client of the engine."""
+    outcome = outcome_of(found.state, ending=found.ending, signs=signs)
+    return outcome.cause == CAUSE_KILLED and not signs.signal
 
 
 def _with_event(
@@ -59,7 +55,7 @@ def _with_event(
         late: For so many seconds after the end, the event may still come.
     """
     label = f"{labels_and_tags.LABEL_RUN_ID}={found.run_id}"
-    until = max(engine.clock() or time.time(), (found.finished_at or 0.0) + late)
+    until = max(engine.now(), (found.finished_at or 0.0) + late)
     with closing(engine.events(label, f"{found.started_at:.6f}", f"{until:.6f}")) as stream:
         for event in stream:
             if event.container_id == found.id and event.action == action:

@@ -43,6 +43,10 @@ class Engine:
         """Seconds since 1970 by the engine's clock, which may differ from this machine's."""
         return parse_time(str(self.connection.questions.info().get("SystemTime", "")))
 
+    def now(self) -> float:
+        """As :meth:`clock`; by this machine's clock if the engine does not tell."""
+        return self.clock() or time.time()
+
     def events(self, label: str, since: str | None = None, until: str | None = None) -> EventStream:
         """The events of containers.
 
@@ -63,7 +67,7 @@ class Engine:
         Returns:
             The events, and the position after them.
         """
-        until = f"{self.clock() or time.time():.6f}"
+        until = f"{self.now():.6f}"
         if since is None:
             return [], until
         with closing(self.events(label, since, until)) as stream:

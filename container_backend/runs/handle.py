@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container import (
@@ -78,9 +78,8 @@ class _Statuses:
             return status
 
 
-@cache
-def _statuses_of(_tracking_uri: str) -> _Statuses:
-    return _Statuses()
+# Store → its reader; threads may ask for the same one at once.
+_STATUSES: Final[dict[str, _Statuses]] = {}
 
 
 class ContainerRun(SubmittedRun):
@@ -229,10 +228,12 @@ class ContainerRun(SubmittedRun):
         return ledger_of(self._host).entry(submission or self._run_id)
 
     def _await_written(self, until: float) -> str:
-        read = partial(_statuses_of(self._tracking_uri).read, self._run_id, self.get_status)
-        while (status := read()) not in TERMINAL and time.monotonic() < until:
+        statuses = _STATUSES.setdefault(self._tracking_uri, _Statuses())
+        while True:
+            status = statuses.read(self._run_id, self.get_status)
+            if status in TERMINAL or time.monotonic() >= until:
+                return status
             time.sleep(_PAUSE_SECONDS)
-        return status
 
     def _finish_if_left(self, engine: Engine, seen: Seen) -> None:
         """Write the end, unless another process of this user is about to."""

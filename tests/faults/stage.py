@@ -341,8 +341,7 @@ class Stage:
             for container in self.containers(engine):
                 client_of(engine).api.remove_container(container, force=True)
             shared = {"label": f"{labels_and_tags.LABEL_SHARED_CODE}={self.owner}"}
-            for image in client_of(engine).api.images(filters=shared, quiet=True):
-                remove_images(engine, image)
+            remove_images(engine, *client_of(engine).api.images(filters=shared, quiet=True))
 
 
 def _open_runs(store: Path) -> list[str]:

@@ -19,7 +19,7 @@ from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
 from tests.support.commands import supervisors
-from tests.support.on_engine import BASE, all_containers, containers_of, everything, remove_images
+from tests.support.on_engine import BASE, all_containers, containers_of, everything
 from tests.support.projects import with_steps
 from tests.support.runs import output_of, runs, status_of
 from tests.support.waiting import wait_until
@@ -152,7 +152,7 @@ def test_an_image_with_a_volume_where_the_code_goes(project, engine):
         assert "docker_env" in output_of(run)
         assert runs_on(engine, run) == [name]
         client_of(engine).api.remove_container(run.container_id, v=True)
-    remove_images(engine, name)
+    client_of(engine).api.remove_image(name)
 
 
 def test_another_client_removes_the_image(script, engine):
@@ -160,7 +160,7 @@ def test_another_client_removes_the_image(script, engine):
     for _ in range(2):
         container_backend.run(folder)
     for name in shared_images(engine):
-        remove_images(engine, name)
+        client_of(engine).api.remove_image(name)
     run = container_backend.run(folder, backend_config=KEPT)
     assert output_of(run) == "here\n"
     assert shared_images(engine) == []

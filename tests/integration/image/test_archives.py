@@ -44,8 +44,7 @@ def archived(engine, tmp_path_factory) -> Path:
     before = environment_images(engine)
     command = ("build", str(project), "-t", "team/salary:1.0")
     run_command(*("container-backend", *command, "--save", str(project / "salary.tar")), check=True)
-    for image in environment_images(engine) - before:
-        remove_images(engine, image)
+    remove_images(engine, *environment_images(engine) - before)
     return project
 
 

@@ -9,7 +9,6 @@ import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
-import docker
 import pytest
 from docker.tls import TLSConfig
 
@@ -43,9 +42,7 @@ def build(engine) -> Iterator[object]:
         return image
 
     yield run
-    for image in built:
-        with contextlib.suppress(docker.errors.ImageNotFound):
-            remove_images(engine, image)
+    remove_images(engine, *built)
 
 
 def socket_of(engine) -> str:
@@ -211,7 +208,7 @@ def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine
         return not any("error" in answer for answer in answers)
 
     wait_until(push)
-    remove_images(engine, reference)
+    client_of(engine).images.remove(reference)
     asked = []
 
     def credentials(host):

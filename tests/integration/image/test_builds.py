@@ -272,7 +272,7 @@ def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fr
     folder = empty(project)
     reference = container_backend.build(folder)
     client_of(engine).images.get(reference).tag("container-backend-test/renamed", "1")
-    remove_images(engine, reference)
+    client_of(engine).images.remove(reference)
     assert container_backend.build(folder) == "container-backend-test/renamed:1"
 
 

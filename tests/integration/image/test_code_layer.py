@@ -54,8 +54,7 @@ def name(engine):
     """For an image, which goes with the test."""
     wanted = f"container-backend-test/code:{uuid.uuid4().hex[:8]}"
     yield wanted
-    for image in client_of(engine).images.list(wanted):
-        remove_images(engine, image.id)
+    remove_images(engine, *(image.id for image in client_of(engine).images.list(wanted)))
 
 
 def top(engine, image: str) -> str:
@@ -73,7 +72,7 @@ def _remove_folders(folder: str) -> None:
 def by_build(engine, folder: str) -> str:
     run_command("container-backend", "build", folder, "-t", "layers", check=True)
     layer = top(engine, "layers:latest")  # a name without a tag has this one
-    remove_images(engine, "layers")
+    client_of(engine).images.remove("layers")
     return layer
 
 
@@ -81,7 +80,7 @@ def by_build_image(engine, folder: str) -> str:
     with archive_code(Path(folder), ANYBODY) as code:
         image = add_code(engine, have_image(engine, BASE), "layers", code)
     layer = top(engine, image.id)
-    remove_images(engine, image.reference)
+    client_of(engine).images.remove(image.reference)
     return layer
 
 
@@ -129,8 +128,7 @@ def test_a_run_that_builds_an_image_shares_the_layer_of_runs_that_share(folder, 
     try:
         assert {top(engine, name) for name in names} == {shared}
     finally:
-        for image in names:
-            remove_images(engine, image)
+        remove_images(engine, *names)
         remove_shared_code(engine, ledger_of(engine.host).shared_code)
 
 

@@ -40,11 +40,10 @@ def private_base(engine, tmp_path_factory):
             return not any("error" in answer for answer in answers)
 
         wait_until(push)
-        remove_images(engine, reference)
+        client_of(engine).images.remove(reference)
         before = environment_images(engine)
         yield reference
-        for image in environment_images(engine) - before:
-            remove_images(engine, image)
+        remove_images(engine, *environment_images(engine) - before)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
-from tests.support.on_engine import remove_images
 from tests.support.servers import private_registry
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -29,7 +28,7 @@ def rerun(run_id: str) -> tuple[dict[str, str], str, str]:
 
 def forget(engine, reference: str) -> None:
     """As on an engine that has never seen the image."""
-    remove_images(engine, client_of(engine).images.get(reference).id)
+    client_of(engine).images.remove(client_of(engine).images.get(reference).id, force=True)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.engines import OwnEngine
-from tests.support.on_engine import BASE, all_containers, environment_images, remove_images
+from tests.support.on_engine import BASE, all_containers, environment_images
 from tests.support.runs import runs
 
 PROJECT = """
@@ -158,7 +158,7 @@ def test_an_image_that_is_gone_is_built_again_from_its_record(folder, engine, ba
     image = MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
     labels = client_of(engine).images.get(image).labels
     client = MlflowClient()
-    remove_images(engine, image)
+    client_of(engine).images.remove(image)
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
@@ -202,7 +202,9 @@ def test_a_base_that_is_gone_is_said_and_replaced_only_on_request(folder, engine
     gone = f"sha256:{'0' * 64}"
     record["environment"]["base"] |= {"digest": gone, "pinned": base}
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    remove_images(engine, MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE])
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
     said = refused(first)
     assert f"base image: neither the engine nor a registry has {base} as of {gone}" in said
     assert "--best-effort" in said
@@ -219,8 +221,10 @@ def test_a_base_whose_name_is_gone_too_cannot_be_replaced(folder, engine):
     record = recorded(first)
     record["environment"]["base"]["digest"] = f"sha256:{'0' * 64}"
     MlflowClient().log_text(first, json.dumps(record), "record/run.json")
-    remove_images(engine, MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE])
-    remove_images(engine, name)
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
+    client_of(engine).images.remove(name)
     said = refused(first, "--best-effort")
     assert "there is no other of that name" in said
 
@@ -421,7 +425,9 @@ def test_a_package_of_the_project_is_built_again_from_its_code(folder, engine, b
     config = {"base_image": base}
     first = container_backend.run(str(folder), backend_config=config).run_id
     shutil.rmtree(folder)
-    remove_images(engine, MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE])
+    client_of(engine).images.remove(
+        MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE]
+    )
     again, verdicts = rerun(first)
     assert verdicts.pop("image") in {"same", "built again"}
     assert set(verdicts.values()) == {"same"}
@@ -435,7 +441,7 @@ def test_a_project_with_an_image_of_its_own_is_repeated_by_its_digest(project, e
         f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
     )
     first = container_backend.run(folder).run_id
-    remove_images(engine, name)
+    client_of(engine).images.remove(name)
     again, verdicts = rerun(first)
     assert verdicts["image"] == "same"
     record = MlflowClient().get_run(first)

@@ -17,7 +17,6 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
-from tests.support.on_engine import remove_images
 from tests.support.projects import EXAMPLE, ROOT
 from tests.support.runs import logged_metrics, only_run, runs
 
@@ -119,7 +118,7 @@ def test_a_run_of_an_image_that_is_gone_is_repeated_only_with_best_effort(projec
     run_command("container-backend", "run", f"docker://{tag}", check=True)
     first = only_run()
     gone = client_of(engine).images.get(tag).id
-    remove_images(engine, tag)
+    client_of(engine).images.remove(tag, force=True)
     Path(folder, "MLproject").write_text("entry_points: {main: {command: 'echo two'}}\n")
     run_command("container-backend", "build", folder, "-t", tag, check=True)
 

@@ -263,8 +263,7 @@ def own_image(engine):
         return name
 
     yield make
-    for name in made:
-        remove_images(engine, name)
+    remove_images(engine, *made)
 
 
 def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
