@@ -23,6 +23,7 @@ from container_backend.image.dockerfile import LAYERS
 from container_backend.image.find import find_image
 from container_backend.image.hash import ImagePlan, plan_image
 from container_backend.image.registry import push_image
+from container_backend.privileges import Giver, Permissions
 from container_backend.project.mlproject import read_project
 from tests.support.client import client_of
 
@@ -47,7 +48,12 @@ MEGABYTE: Final = 1_000_000
 
 def example_environment(*more: str) -> EnvironmentSpec:
     """The example's, with some requirements more."""
-    spec = read_environment(read_project(peers.EXAMPLE, ENVIRONMENT_KEYS), None, BackendConfig())
+    spec = read_environment(
+        read_project(peers.EXAMPLE, ENVIRONMENT_KEYS),
+        None,
+        BackendConfig(),
+        Permissions(Giver.USER),
+    )
     assert isinstance(spec, EnvironmentSpec)
     names = tuple(requirement.partition("==")[0] for requirement in more)
     return replace(spec, requirements=(*spec.requirements, *more), direct=(*spec.direct, *names))
@@ -61,15 +67,16 @@ def plan(connected: Engine, spec: EnvironmentSpec) -> ImagePlan:
 
 def with_dockerfile(planned: ImagePlan, dockerfile: str) -> ImagePlan:
     """The plan with another Dockerfile, and a name that no environment has."""
-    context = {**planned.context, "Dockerfile": dockerfile.encode()}
     tag = f"container-backend-bench/ours:{uuid.uuid4().hex}"
-    return replace(planned, context=context, hash=f"bench-{uuid.uuid4().hex}", tag=tag)
+    return replace(planned, dockerfile=dockerfile, hash=f"bench-{uuid.uuid4().hex}", tag=tag)
 
 
 def as_if_new(planned: ImagePlan) -> ImagePlan:
     """The plan, with the steps that a new requirement repeats as if no bench had run them before."""
-    repeated = rf"sh (?=/build/resolve\.sh |/build/install\.sh .*pylock\.{LAYERS[-1]}\.)"
-    dockerfile, count = re.subn(repeated, f": {uuid.uuid4()}; sh ", planned.dockerfile)
+    repeated = rf"sh (?=/build/resolve\.sh |/build/install\.sh \S+ {LAYERS[-1]}$)"
+    dockerfile, count = re.subn(
+        repeated, f": {uuid.uuid4()}; sh ", planned.dockerfile, flags=re.MULTILINE
+    )
     assert count == 2  # noqa: PLR2004 the two steps above
     return with_dockerfile(planned, dockerfile)
 

@@ -106,7 +106,10 @@ class BackendConfig(BaseModel):
             ``always`` or ``never``.
         storage_dir: Folder for the downloads of ``path`` parameters; by default a temporary
             folder that is removed with the run.
-        trust_project: A fetched project may name folders, files and variables of this machine.
+        privileges: What the program may do: ``default``, ``strict`` (also without any network) or
+            ``trusted`` (``trust_project``, with Docker's own capabilities and without limits).
+        trust_project: The files of the project may name folders, files and variables of this
+            machine; a fetched project may do what one of the user's folders may.
         allow_engine: The program may use the Docker engine, which is as good as root.
     """
 
@@ -133,6 +136,7 @@ class BackendConfig(BaseModel):
     keep: Literal["never", "on-failure", "always"] = "never"
     record_code: Literal["dirty", "always", "never"] = "dirty"
     storage_dir: str | None = None
+    privileges: Literal["default", "strict", "trusted"] = "default"
     trust_project: bool = False
     allow_engine: bool = False
 

@@ -35,10 +35,15 @@ LABEL_OWNER: Final = LABEL_PREFIX + "owner"
 LABEL_SUBMISSION: Final = LABEL_PREFIX + "submission"
 # The user whose supervisor removes an image of shared code (see container/shared_code.py).
 LABEL_SHARED_CODE: Final = LABEL_PREFIX + "shared-code"
+# Proves that a process of the owner set the labels that finish the run (see runs/ledger/signature.py).
+LABEL_SIGNATURE: Final = LABEL_PREFIX + "signature"
 # Settings of the run: see BackendConfig.
 LABEL_KEEP: Final = LABEL_PREFIX + "keep"
 LABEL_TIMEOUT: Final = LABEL_PREFIX + "timeout"
 LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
+# Names of the variables by which other processes reach the store as the client did.
+LABEL_LOGINS: Final = LABEL_PREFIX + "logins"
+LABEL_MOST_OUTPUT: Final = LABEL_PREFIX + "most-output"
 LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
 # Every label, empty: a container would otherwise inherit these labels from its image.
 NO_LABELS: Final[dict[str, str]] = {
@@ -85,6 +90,7 @@ MLFLOW_IMAGE_ID: Final = "mlflow.docker.image.id"
 ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
 # In a container that may use the engine: the owner whose supervisor finishes the runs it starts.
 ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
+ENV_OWNER_KEY: Final = "CONTAINER_BACKEND_OWNER_KEY"
 # Paths in a container.
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
 HOME_DIRECTORY: Final = "/mlflow/home"

@@ -11,6 +11,9 @@ if [ -s /run/secrets/netrc ]; then
     NETRC=/run/secrets/netrc
     export NETRC
 fi
+if [ -s /run/secrets/proxy ]; then
+    . /run/secrets/proxy
+fi
 if [ -s /run/secrets/ca-bundle ]; then
     SSL_CERT_FILE=/run/secrets/ca-bundle
     PIP_CERT=$SSL_CERT_FILE

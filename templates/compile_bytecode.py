@@ -1,6 +1,7 @@
-"""compile_bytecode.py LOCK CACHE: give the packages that a lock names their bytecode.
+"""compile_bytecode.py ENVIRONMENT CACHE LOCK…: give the packages that locks name their bytecode.
 
-It is compiled once for each package, and then taken from the folder CACHE. Files get one and the same
+It is compiled once for each package, and then taken from the folder CACHE, which other builds use:
+there, bytecode goes by the content of its sources, not by what a package says of itself. Files get one and the same
 time, so that bytecode, which says of which time its source is, is the same in every image.
 
 Modules of packages' own tests are left out, and pip: they are a third of all, and no run imports
@@ -28,13 +29,18 @@ LEFT_OUT = {"test", "tests", "pip"}
 TIME = 315532800
 
 
-def records() -> dict:
+def records(environment: Path) -> dict:
     """Normalised name → (path, hash) of each file, of all packages that are installed.
 
-    The hash is empty where there is none, or where packages disagree on what the file is.
+    The hash, of the package's own list, is empty where there is none, or where packages disagree.
     """
     found = {}
-    for distribution in importlib.metadata.distributions():
+    folders = [
+        str(folder)
+        for folder in environment.glob("lib/python*/site-packages")
+        if not folder.parent.is_symlink()
+    ]
+    for distribution in importlib.metadata.distributions(path=folders):
         text = distribution.read_text("RECORD")
         name = distribution.metadata["Name"]
         if text and name:
@@ -53,22 +59,25 @@ def records() -> dict:
     }
 
 
-def sources_of(rows: list, known: set) -> list:
-    """The (path, hash) to compile: of modules, without those that are known already."""
+def sources_of(environment: Path, rows: list, known: set) -> list:
+    """The paths to compile: of modules in the environment, without those that are known already."""
     return [
-        (path, digest or hashlib.sha256(Path(path).read_bytes()).hexdigest())
+        path
         for path, digest in rows
         if path.endswith(".py")
         and (path, digest) not in known
-        and not LEFT_OUT & set(os.path.relpath(path, sys.prefix).split(os.sep))
+        and path.startswith(f"{environment}/")
+        and not LEFT_OUT & set(path[len(str(environment)) :].split("/"))
         and os.path.isfile(path)
     ]
 
 
 def key_of(sources: list) -> str:
-    """Changes with any of the files, and with the interpreter."""
-    told = [importlib.util.MAGIC_NUMBER.hex(), sys.implementation.cache_tag, *map(repr, sources)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    """Changes with the path or the content of any file, and with the interpreter."""
+    told = [importlib.util.MAGIC_NUMBER.hex(), sys.implementation.cache_tag]
+    for path in sources:
+        told += [path, hashlib.sha256(Path(path).read_bytes()).hexdigest()]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 def bytecode(source: str) -> bytes:
@@ -98,7 +107,7 @@ def finish(rows: list, sources: list, cache: Path) -> int:
     cached = cache / key_of(sources)
     is_new = bool(sources) and not cached.is_file()
     if is_new:
-        write(cached, marshal.dumps([(path, bytecode(path)) for path, _ in sources]))
+        write(cached, marshal.dumps([(path, bytecode(path)) for path in sources]))
     for path, content in marshal.loads(cached.read_bytes()) if sources else ():
         if content:
             target = importlib.util.cache_from_source(path)
@@ -111,15 +120,16 @@ def finish(rows: list, sources: list, cache: Path) -> int:
     return len(sources) if is_new else 0
 
 
-def main(lock: Path, cache: Path) -> None:
-    names = re.findall(r'^name = "(.+)"$', lock.read_text(encoding="utf-8"), re.MULTILINE)
+def main(environment: Path, cache: Path, *locks: Path) -> None:
+    text = "\n".join(lock.read_text(encoding="utf-8") for lock in locks)
+    names = re.findall(r'^name = "(.+)"$', text, re.MULTILINE)
     # Not those whose marker says that they are not for here.
-    installed = records()
+    installed = records(environment)
     packages = [installed.pop(name) for name in names if name in installed]
     known = {row for rows in installed.values() for row in rows if row[1]}
     work = []
     for rows in packages:
-        sources = sources_of(rows, known)
+        sources = sources_of(environment, rows, known)
         known.update((path, digest) for path, digest in rows if digest)
         work.append((rows, sources))
     # The biggest first, so that no core is left with one at the end.
@@ -139,4 +149,4 @@ def prepare() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

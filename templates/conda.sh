@@ -14,5 +14,5 @@ micromamba create --yes --quiet --no-rc --always-copy --prefix "$2" --file /decl
 "$2/bin/python" /build/check_python.py "$1"
 # It says when it was made, and nobody asks.
 [ ! -e "$2/conda-meta/history" ] || : >"$2/conda-meta/history"
-"$2/bin/python" /build/describe_packages.py "$2/packages" conda
-"$2/bin/python" /build/set_times.py "$2"
+"$2/bin/python" /build/describe_packages.py "$2" conda
+"$2/bin/python" -I /build/set_times.py "$2"

@@ -1,7 +1,8 @@
-"""describe_packages.py FOLDER NAME LOCK: write down which of a lock's packages are installed.
+"""describe_packages.py ENVIRONMENT NAME LOCK…: write down which of the locks' packages are installed.
 
-FOLDER/NAME.json has a name, a version and a licence of each, as the packages say it themselves. With
-no LOCK, it has the packages that conda installed. A software bill of materials is made of it.
+ENVIRONMENT/packages/NAME.json has a name, a version and a licence of each, as the packages say it
+themselves. With no LOCK, it has the packages that conda installed. A software bill of materials is made
+of it.
 """
 
 import importlib.metadata
@@ -14,7 +15,7 @@ LONGEST = 80
 CLASSIFIER = "License :: "
 
 
-def licence_of(metadata: importlib.metadata.PackageMetadata) -> str:
+def licence_of(metadata) -> str:  # noqa: ANN001 its class has no name before Python 3.10
     """What a package says: an expression, a classifier, or a few words; empty for a whole text."""
     if expression := metadata.get("License-Expression"):
         return expression
@@ -26,17 +27,22 @@ def licence_of(metadata: importlib.metadata.PackageMetadata) -> str:
     return words if len(words) <= LONGEST and "\n" not in words and words != "UNKNOWN" else ""
 
 
-def of_lock(lock: Path) -> list:
-    names = re.findall(r'^name = "(.+)"$', lock.read_text(encoding="utf-8"), re.MULTILINE)
+def of_locks(environment: Path, locks: list) -> list:
+    texts = [Path(lock).read_text(encoding="utf-8") for lock in locks]
+    names = re.findall(r'^name = "(.+)"$', "\n".join(texts), re.MULTILINE)
+    folders = [
+        str(folder)
+        for folder in environment.glob("lib/python*/site-packages")
+        if not folder.parent.is_symlink()
+    ]
     found = []
     for name in sorted(names):
-        try:
-            metadata = importlib.metadata.metadata(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # its marker says that it is not for here
-        found.append(
-            {"name": name, "version": metadata["Version"], "licence": licence_of(metadata)}
-        )
+        for distribution in importlib.metadata.distributions(name=name, path=folders):
+            metadata = distribution.metadata  # a marker may say that a package is not for here
+            found.append(
+                {"name": name, "version": metadata["Version"], "licence": licence_of(metadata)}
+            )
+            break
     return found
 
 
@@ -47,8 +53,9 @@ def of_conda(folder: Path) -> list:
     return sorted(found, key=lambda package: package["name"])
 
 
-def main(folder: Path, name: str, *lock: str) -> None:
-    packages = of_lock(Path(lock[0])) if lock else of_conda(Path(sys.prefix, "conda-meta"))
+def main(environment: Path, name: str, *locks: str) -> None:
+    packages = of_locks(environment, locks) if locks else of_conda(environment / "conda-meta")
+    folder = environment / "packages"
     folder.mkdir(exist_ok=True)
     text = json.dumps(packages, indent=1) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -12,4 +12,4 @@ fi
 "$python" /build/check_python.py "$1"
 # Without pip: the installer brings its own means, and what is not declared is not there.
 "$python" -m venv --without-pip "$2"
-"$python" /build/set_times.py "$2"
+"$python" -I /build/set_times.py "$2"

@@ -1,46 +1,30 @@
 #!/bin/sh
 # resolve.sh requirements|requirements.lock|pylock.toml|uv.lock ENVIRONMENT PROJECT FOLDER LAYER…:
-# lock what is declared, or take the lock that is given; split it into layers.
+# lock what is declared, or take the lock that is given; split it into layers. No program of a package
+# runs: if one has to, to tell its requirements, only FOLDER/unresolved is made, and wheels.sh resolves.
 # shellcheck source=templates/access.sh
 . /build/access.sh
+# shellcheck source=templates/lock.sh
+. /build/lock.sh
 
-source=$1
-environment=$2
-project=$3
-folder=$4
-shift 4
-mkdir -p "$folder"
-# Hashes that are declared hold, in a lock or not.
-case $source in
-requirements*) given=/declared/requirements.txt ;;
-*) given=/dev/null ;;
-esac
-compile() {
-    /installer/uv pip compile --quiet --format pylock.toml --output-file "$folder/pylock.toml" \
-        --python "$environment/bin/python" --index-strategy unsafe-best-match \
-        --custom-compile-command container-backend "$@"
-}
-case $source in
-uv.lock)
-    /installer/uv export --quiet --frozen --no-default-groups --project "$project" \
-        --format pylock.toml --output-file "$folder/pylock.toml" \
-        --python "$environment/bin/python" >/dev/null
-    ;;
-pylock.toml)
-    cp /declared/pylock.toml "$folder/pylock.toml"
-    ;;
-requirements.lock)
-    # For the addresses and sizes of the files; what is in the lock is all there is.
-    compile --no-deps /declared/requirements.txt
-    ;;
-*)
-    if [ -f /declared/requirements.lock ]; then
-        # An environment of before is built again: what was found then is all there is.
-        given=/declared/requirements.lock
-        compile --no-deps "$given"
-    else
-        compile --constraints /declared/constraints.txt /declared/requirements.txt
-    fi
-    ;;
-esac
-"$environment/bin/python" /build/split_lock.py "$folder" /declared "$given" "$project" "$@"
+for layer in "$@"; do
+    mkdir -p "$folder/$layer"
+done
+# An interpreter that looks for its library here ends at once; uv's own questions ignore it (-I).
+PYTHONHOME=/no/programs/of/packages
+export PYTHONHOME
+# uv's cache knows files of a project by their path alone, which is that of every project.
+if [ -d "$project" ]; then
+    UV_CACHE_DIR=$HOME/uv
+    export UV_CACHE_DIR
+fi
+code=0
+lock 2>"$HOME/said" || code=$?
+if [ "$code" -ne 0 ] && grep -Eq "$PYTHONHOME|build backend returned an error" "$HOME/said"; then
+    touch "$folder/unresolved"
+    echo "a package has to be built to tell its requirements"
+    exit 0
+fi
+cat "$HOME/said" >&2
+[ "$code" -eq 0 ] || exit "$code"
+split "$@"

@@ -1,6 +1,7 @@
 """set_times.py FOLDER: give all in it one time, so that what is built twice is the same twice.
 
-What has that time already is not touched: it may be of a layer beneath, and would be stored again.
+What has that time already is not touched: it may be of a layer beneath, and would be stored again. A
+folder that has it is of such a layer, and no file was made in it since.
 Bytecode that says of which time its source is (PEP 552) says the new time.
 """
 
@@ -12,13 +13,19 @@ TIME = int(os.environ["SOURCE_DATE_EPOCH"])
 _HEADER = struct.Struct("<4sIII")
 
 
-def entries(folder: str):  # noqa: ANN201 an iterator of os.DirEntry
-    """All in a folder, what is in a folder before the folder itself; links are not followed."""
+def changed(folder: str):  # noqa: ANN201 an iterator
+    """Path and time of all with another time, what is in a folder before it; links are not followed."""
+    time = os.stat(folder).st_mtime
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
-                yield from entries(entry.path)
-            yield entry
+                yield from changed(entry.path)
+            elif time != TIME:
+                own = entry.stat(follow_symlinks=False).st_mtime
+                if own != TIME:
+                    yield entry.path, own
+    if time != TIME:
+        yield folder, time
 
 
 def set_time_in_bytecode(path: str, before: dict) -> None:
@@ -36,18 +43,12 @@ def set_time_in_bytecode(path: str, before: dict) -> None:
 
 
 def main(folder: str) -> None:
-    before = {}
-    for entry in entries(folder):
-        found = entry.stat(follow_symlinks=False).st_mtime
-        if found != TIME:
-            before[entry.path] = int(found) & 0xFFFFFFFF
+    before = {path: int(time) & 0xFFFFFFFF for path, time in changed(folder)}
     for path in before:
         if path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__":
             set_time_in_bytecode(path, before)
     for path in before:
         os.utime(path, (TIME, TIME), follow_symlinks=False)
-    if os.stat(folder).st_mtime != TIME:
-        os.utime(folder, (TIME, TIME))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""split_lock.py FOLDER DECLARED GIVEN PROJECT LAYER…: split FOLDER/pylock.toml into layers.
+"""split_lock.py UV FOLDER DECLARED GIVEN PROJECT SOURCE LAYER…: split FOLDER/pylock.toml into layers.
 
 Big packages go into the first layers: they change rarely and take long. Small ones that the project
 names itself, a line each in DECLARED/direct.txt, go into "direct": these are what people add and
 change. Those that are files of the project go into "local". Each package's place depends on itself
-only, so that a change of one moves no other. FOLDER/pylock.LAYER.toml is what goes into a layer.
+only, so that a change of one moves no other.
+
+FOLDER/LAYER/pylock.toml is what goes into a layer from an index; pylock.given.toml, where the project
+gave the lock, SOURCE; pylock.build.toml, where it has to be built first.
 
 GIVEN is a requirements file with hashes that the project gave: files with other hashes are left
 out. FOLDER/requirements.lock says all of it in the form of such a file, for people and for pip, with
@@ -14,13 +17,17 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 # The least size of a package for a layer, as downloaded, in bytes.
 LEAST_SIZES = {"heavy": 15_000_000, "medium": 1_000_000}
 BEGIN = "[[packages]]\n"
 LIGHT, DIRECT, LOCAL = "light", "direct", "local"
+DRY_RUN = ("pip", "install", "--dry-run", "--no-build", "--no-deps", "--offline")
+NO_WHEEL = re.compile(r"Package `([^`]+)` can't be installed because it is marked as `--no-build`")
 FILE = re.compile(r'\{ (?:url|path) = [^{}]*hashes = \{ sha256 = "([0-9a-f]{64})" \} \}')
 
 
@@ -42,6 +49,43 @@ def is_local(package: str) -> bool:
             r"^(directory|archive) = {.*\bpath = |\bwheels = .*{.*\bpath = ", package, re.MULTILINE
         )
     )
+
+
+def has_wheel(package: str) -> bool:
+    """Whether it comes as a wheel, for whatever interpreter, from an index or an address."""
+    built = r"^(vcs|directory) = |^\[packages\.(vcs|directory)\]"
+    if is_local(package) or re.search(built, package, re.MULTILINE):
+        return False
+    archive = re.search(
+        r'^(?:archive = {.*\b|\[packages\.archive\]\n(?:.+\n)*?)url = "([^"#?]+)',
+        package,
+        re.MULTILINE,
+    )
+    if archive:
+        return archive[1].endswith(".whl")
+    return "\nwheels = " in package or "\n[[packages.wheels]]" in package
+
+
+def without_wheel_for_here(uv: str, packages: list, header: str) -> set:
+    """The names of the packages whose wheels are all for other interpreters, as uv says one by one."""
+    left = [package for package in packages if has_wheel(package)]
+    found = set()
+    while left:
+        with tempfile.TemporaryDirectory() as folder:
+            lock = Path(folder, "pylock.toml")
+            lock.write_text(header + "".join(BEGIN + each for each in left), encoding="utf-8")
+            done = subprocess.run(  # noqa: S603 words of ours
+                [uv, *DRY_RUN, "--python", sys.executable, "--target", folder, "-r", lock],
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                check=False,
+            )
+        match = NO_WHEEL.search(done.stderr)
+        if done.returncode == 0 or match is None:
+            break  # another error is told when the layer is installed
+        found.add(match[1])
+        left = [package for package in left if field(package, "name") != match[1]]
+    return found
 
 
 def layer_of(package: str, direct: set) -> str:
@@ -90,7 +134,11 @@ def only_given(package: str, hashes: set) -> str:
 
 def with_index(package: str, index: str) -> str:
     """The package with the index that it is from, without which uv downloads it again each time."""
-    if re.search(r"^(index|vcs|archive|directory) = ", package, re.MULTILINE) or is_local(package):
+    if (
+        not index
+        or re.search(r"^(index|vcs|archive|directory) = ", package, re.MULTILINE)
+        or is_local(package)
+    ):
         return package
     line = f"index = {json.dumps(index)}\n"
     return re.sub(r'^version = ".*"\n', lambda match: match[0] + line, package, flags=re.MULTILINE)
@@ -131,25 +179,41 @@ def lock_text(locked: dict) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def main(folder: Path, declared: Path, given: Path, project: str, layers: list) -> None:
+def main(
+    uv: str, folder: Path, declared: Path, given: Path, project: str, source: str, *layers: str
+) -> None:
     header, *packages = (folder / "pylock.toml").read_text(encoding="utf-8").split(BEGIN)
     hashes = given_hashes(given)
     packages = [
         only_given(package, hashes.get(field(package, "name"), set())) for package in packages
     ]
-    files = dict.fromkeys(layers, header)
-    locked = {layer: [] for layer in layers}
     named = set((declared / "direct.txt").read_text(encoding="utf-8").split())
     index = (declared / "index.txt").read_text(encoding="utf-8").strip()
-    for package in packages:
-        layer = layer_of(package, named)
-        files[layer] += BEGIN + with_index(package, index)
-        locked[layer].append(requirement(package, folder, project))
-    for layer, text in files.items():
-        (folder / f"pylock.{layer}.toml").write_text(text, encoding="utf-8")
-        print(f"{layer}: {text.count(BEGIN)} packages")
+    is_given = source in {"pylock.toml", "uv.lock"}
+    to_build = without_wheel_for_here(uv, packages, header)
+    placed = [(layer_of(package, named), package) for package in packages]
+    locked = {}
+    for layer in layers:
+        mine = [package for place, package in placed if place == layer]
+        ready = [each for each in mine if has_wheel(each) and field(each, "name") not in to_build]
+        built = [each for each in mine if each not in ready]
+        if is_given:
+            write(folder / layer / "pylock.given.toml", header, ready)
+        else:
+            write(
+                folder / layer / "pylock.toml", header, [with_index(each, index) for each in ready]
+            )
+        if built:
+            write(folder / layer / "pylock.build.toml", header, built)
+        print(f"{layer}: {len(mine)} packages")
+        locked[layer] = [requirement(package, folder, project) for package in mine]
     (folder / "requirements.lock").write_text(lock_text(locked), encoding="utf-8")
 
 
+def write(file: Path, header: str, packages: list) -> None:
+    text = header + "".join(BEGIN + package for package in packages)
+    file.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), sys.argv[4], sys.argv[5:])
+    main(sys.argv[1], *map(Path, sys.argv[2:5]), *sys.argv[5:])

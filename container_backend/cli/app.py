@@ -15,13 +15,14 @@ from container_backend.cli.repeats import RERUN_COMMANDS
 from container_backend.cli.run import run
 from container_backend.cli.runs import RUN_COMMANDS
 from container_backend.errors import ContainerBackendError, RunFailed
-from container_backend.machine import __version__
+from container_backend.machine import __version__, harmless
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _INTERRUPTED = 130
+_LAYOUT = "\n\t"
 _DEBUG = "CONTAINER_BACKEND_DEBUG"
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ContainerBackendError as error:
         # The output of a failed run was shown already, or `logs` shows it.
         text = error.message if isinstance(error, RunFailed) else str(error)
-        click.echo(f"Error: {text}", err=True)
+        click.echo(f"Error: {harmless(text, kept=_LAYOUT)}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get(_DEBUG):
             click.echo(without_credentials(traceback.format_exc()), err=True)
         else:
-            text = f"{type(error).__name__}: {without_credentials(str(error))}"
+            said = harmless(without_credentials(str(error)), kept=_LAYOUT)
+            text = f"{type(error).__name__}: {said}"
             click.echo(f"Error: {text}\nSet {_DEBUG}=1 to see the traceback.", err=True)
         sys.exit(1)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from container_backend.cli import options
-from container_backend.machine import configure_logging, human_age, human_size, table
+from container_backend.machine import configure_logging, harmless, human_age, human_size, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: boo
         ]
         for image in choose_unused(found, older_than=age, keep_last=keep_last):
             reason = None if dry_run else remove_image(engine, image)
-            name = image.names[0] if image.names else image.id
+            name = harmless(image.names[0] if image.names else image.id)
             if reason is not None:
                 click.echo(f"Kept {name}: {reason}", err=True)
                 continue

@@ -109,4 +109,7 @@ def show(answer: object, text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(answer, indent=2) if as_json else text)
 
 
+plain = click.option(
+    "--plain", is_flag=True, help="Show control characters in the program's output as escapes."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")

@@ -48,6 +48,7 @@ def _host(
 @click.option("--best-effort", is_flag=True, help="Replace what is gone by its current version.")
 @click.option("--trust", is_flag=True, help="Allow what RUN was allowed: volumes, devices, …")
 @click.option("-d", "--detach", is_flag=True, help="Return after the start of the program.")
+@options.plain
 @options.as_json
 def rerun(
     run: str,
@@ -60,6 +61,7 @@ def rerun(
     best_effort: bool,
     trust: bool,
     detach: bool,
+    plain: bool,
     as_json: bool,
 ) -> None:
     """Repeat RUN with the same image, code and parameters, and compare both runs.
@@ -67,7 +69,7 @@ def rerun(
     RUN is a run id, or its beginning. Exits with 0 only if the new run finished.
     """
     from container_backend.rerun import Again, submission_of
-    from container_backend.runs import run_to_end
+    from container_backend.runs import console, run_to_end
     from container_backend.store import Experiment
 
     configure_logging()
@@ -86,7 +88,8 @@ def rerun(
     )
     old = submission.repeats
     try:
-        started = run_to_end(submission, write=_to_standard_error if as_json else None)
+        write = _to_standard_error if as_json else console(plain=plain)
+        started = run_to_end(submission, write=write)
     except RunFailed as error:
         if error.run_id:
             _compare(old, error.run_id, as_json=as_json)

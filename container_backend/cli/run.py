@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print the run's id after the start, and return; the run continues.",
 )
+@options.plain
 @click.option("--dry-run", is_flag=True, help="Show what would happen; do nothing.")
 @options.as_json
 def run(
@@ -61,6 +62,7 @@ def run(
     experiment_id: str | None,
     env_manager: str,
     detach: bool,
+    plain: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -91,9 +93,9 @@ def run(
         planned = preview(submission)
         options.show(_as_dict(planned), _as_text(planned), as_json=as_json)
         return
-    from container_backend.runs import run_to_end
+    from container_backend.runs import console, run_to_end
 
-    started = run_to_end(submission)
+    started = run_to_end(submission, write=console(plain=plain))
     if submission.config.detach:
         click.echo(started.run_id)
 

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from container_backend.cli import options
-from container_backend.machine import configure_logging, human_age, human_size, submission_in, table
+from container_backend.machine import (
+    configure_logging,
+    harmless,
+    human_age,
+    human_size,
+    submission_in,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +79,9 @@ def _prepared() -> Engine:
 
 def _find(engine: Engine, run: str) -> RunContainer | None:
     from container_backend.container import check_run_id, find_container
+    from container_backend.runs import is_signed
 
-    return find_container(engine, check_run_id(run))
+    return find_container(engine, check_run_id(run), is_signed)
 
 
 @click.command()
@@ -107,7 +115,7 @@ def status(run: str, as_json: bool) -> None:
         found = status_of(engine, run)
     width = max(map(len, found))
     lines = [
-        f"{name.replace('_', ' '):{width}}  {value}"
+        f"{name.replace('_', ' '):{width}}  {harmless(str(value))}"
         for name, value in found.items()
         if value not in {None, ""}
     ]
@@ -124,26 +132,29 @@ def status(run: str, as_json: bool) -> None:
     help="Only output since TIME: 10m (ago), or 2026-01-31T12:00.",
 )
 @click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last LINES.")
-def logs(run: str, follow: bool, since: float | None, tail: int | None) -> None:
+@options.plain
+def logs(run: str, follow: bool, since: float | None, tail: int | None, plain: bool) -> None:
     """Print the output of the program of RUN. RUN is a run id, or its beginning.
 
     The output comes from the container; after its removal, from the run's artifacts.
     """
     try:
-        _print_logs(run, follow=follow, since=since, tail=tail)
+        _print_logs(run, follow=follow, since=since, tail=tail, plain=plain)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         sys.exit(1)
 
 
-def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None) -> None:
+def _print_logs(
+    run: str, *, follow: bool, since: float | None, tail: int | None, plain: bool
+) -> None:
     from container_backend.errors import NotThere
-    from container_backend.runs import console, read_output
+    from container_backend.runs import STDOUT, Chunk, console, read_output
 
+    write = console(plain=plain)
     with closing(_prepared()) as engine:
         found = _find(engine, run)
         if found is not None:
-            write = console()
             with suppress(NotThere):  # the run has just ended
                 for chunk in read_output(engine, found, follow=follow, since=since, tail=tail):
                     write(chunk)
@@ -151,7 +162,7 @@ def _print_logs(run: str, *, follow: bool, since: float | None, tail: int | None
     from container_backend.runs import attach
 
     for data in attach(run).logs(since=since, tail=tail):
-        sys.stdout.buffer.write(data)
+        write(Chunk(STDOUT, data))
 
 
 @click.command()

@@ -1,3 +1,7 @@
+from .added_args import asked_args as asked_args
+from .added_args import beneath as beneath
+from .added_args import with_defaults as with_defaults
+from .added_args import with_engine as with_engine
 from .control import ambiguous as ambiguous
 from .control import cancel_program as cancel_program
 from .control import check_run_id as check_run_id
@@ -9,9 +13,6 @@ from .docker_args import DockerArgs as DockerArgs
 from .docker_args import is_platform as is_platform
 from .docker_args import long_name as long_name
 from .docker_args import parse_docker_args as parse_docker_args
-from .docker_env_args import asked_args as asked_args
-from .docker_env_args import beneath as beneath
-from .docker_env_args import with_engine as with_engine
 from .evidence import gathered as gathered
 from .following import Followed as Followed
 from .following import after_loss as after_loss
@@ -22,6 +23,7 @@ from .marks import CANCELLED as CANCELLED
 from .marks import KEPT as KEPT
 from .marks import TIMED_OUT as TIMED_OUT
 from .marks import container_name as container_name
+from .marks import is_name_of as is_name_of
 from .marks import mark_run as mark_run
 from .marks import stop_run as stop_run
 from .shared_code import find_shared_code as find_shared_code
@@ -57,6 +59,7 @@ from .store_access import ACCESS_VARIABLES as ACCESS_VARIABLES
 from .store_access import Mount as Mount
 from .store_access import TrackingAccess as TrackingAccess
 from .store_access import absolute_uri as absolute_uri
+from .store_access import check_access as check_access
 from .store_access import local_path as local_path
 from .store_access import plan_access as plan_access
 from .store_access import without_nested as without_nested

@@ -12,6 +12,8 @@ from container_backend.errors import InvalidInput
 from container_backend.machine import run_id_in, submission_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from container_backend.container.described import RunContainer
     from container_backend.engine import Engine
 
@@ -29,17 +31,25 @@ def check_run_id(prefix: str) -> str:
     return text
 
 
-def find_container(engine: Engine, prefix: str) -> RunContainer | None:
+def find_container(
+    engine: Engine, prefix: str, is_ours: Callable[[Mapping[str, str]], bool]
+) -> RunContainer | None:
     """The container of the run whose id begins with a prefix; None if missing.
+
+    Args:
+        is_ours: True for the labels of a container of this user. Containers of others, who can set
+            any label, count only if no container of this user has such an id.
 
     Raises:
         InvalidInput: The ids of several runs begin with the prefix.
     """
-    found = {
-        run_id_in(each["Labels"]): str(each["Id"])
+    listed = [
+        each
         for each in engine.containers.find(labels_and_tags.LABEL_RUN_ID)
         if submission_in(each["Labels"]) and run_id_in(each["Labels"]).startswith(prefix)
-    }
+    ]
+    listed = [each for each in listed if is_ours(each["Labels"])] or listed
+    found = {run_id_in(each["Labels"]): str(each["Id"]) for each in listed}
     if len(found) > 1 and prefix not in found:
         raise ambiguous(prefix, sorted(found))
     container_id = found.get(prefix) or next(iter(found.values()), None)

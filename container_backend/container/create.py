@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import ContainerError, Refused
 from container_backend.image import hint_for_refusal
-from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY, REACHED
-from container_backend.privileges import SECURITY_OPTIONS
+from container_backend.labels_and_tags import (
+    CODE_DIRECTORY,
+    LABEL_MOST_OUTPUT,
+    LAUNCHER_DIRECTORY,
+    REACHED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +81,6 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     ]
     options: dict[str, Any] = {
         "init": True,
-        "security_opt": list(SECURITY_OPTIONS),
         **spec.args.host_config,
         "binds": [*binds, *spec.args.binds],
     }
@@ -85,10 +88,11 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     if driver in _ROTATING_DRIVERS:
         # The output of a run is read from this log.
         # https://docs.docker.com/engine/logging/drivers/json-file/#options
-        log_config = {"Type": driver, "Config": {"max-size": _UNLIMITED}}
+        most = spec.labels.get(LABEL_MOST_OUTPUT)
+        # The log has a few bytes more for each line: with ten times as much, the engine has what is kept.
+        size = {"max-size": f"{most}0"} if most else {"max-size": _UNLIMITED}
+        log_config = {"Type": driver, "Config": size}
         options.setdefault("log_config", log_config)
-    if spec.args.host_config.get("privileged"):
-        options.pop("security_opt")
     if spec.groups:
         options["group_add"] = list(spec.groups)
     if spec.network:

@@ -84,6 +84,16 @@ class RunContainer:
         return secrets_in(self.environment)
 
     @property
+    def logins(self) -> dict[str, str]:
+        """The variables by which the client reached the store: not those of an image."""
+        names = self.labels.get(labels_and_tags.LABEL_LOGINS, "").split(",")
+        return {
+            name: self.environment[name]
+            for name in ("MLFLOW_TRACKING_URI", *names)
+            if name in self.environment
+        }
+
+    @property
     def timeout(self) -> float | None:
         """In seconds."""
         return seconds_of(self.labels.get(labels_and_tags.LABEL_TIMEOUT))
@@ -92,6 +102,11 @@ class RunContainer:
     def retries(self) -> int:
         """How often to start the program again."""
         return count_of(self.labels.get(labels_and_tags.LABEL_RETRIES)) or 0
+
+    @property
+    def most_output(self) -> int | None:
+        """How much output of the program is kept, in bytes; None for all."""
+        return count_of(self.labels.get(labels_and_tags.LABEL_MOST_OUTPUT))
 
     @property
     def started_at(self) -> float | None:

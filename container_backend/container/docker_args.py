@@ -36,6 +36,7 @@ class DockerArgs:
     """Docker arguments in the format of the Engine API; not changed after parsing.
 
     Attributes:
+        unwritten: Variables whose values are of the user's environment or of a file.
         binds: ``host:container[:options]``.
         host_config: ``host_config`` of :meth:`Containers.create`.
         container: Options of :meth:`Containers.create`.
@@ -47,6 +48,7 @@ class DockerArgs:
     """
 
     environment: dict[str, str] = field(default_factory=dict)
+    unwritten: set[str] = field(default_factory=set)
     labels: dict[str, str] = field(default_factory=dict)
     binds: list[str] = field(default_factory=list)
     host_config: dict[str, Any] = field(default_factory=dict)
@@ -149,14 +151,20 @@ def _pair(text: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def _env(args: DockerArgs, values: Sequence[Any], environ: Mapping[str, str]) -> None:
-    pairs = (_pair(_text(value), environ) for value in values)
-    args.environment |= dict(pair for pair in pairs if pair is not None)
+    for value in values:
+        text = _text(value)
+        pair = _pair(text, environ)
+        if pair is not None:
+            args.environment |= [pair]
+            (args.unwritten.discard if "=" in text else args.unwritten.add)(pair[0])
 
 
 def _env_file(args: DockerArgs, values: Sequence[Any], environ: Mapping[str, str]) -> None:
     for value in values:
         lines = Path(_text(value)).expanduser().read_text(encoding="utf-8").splitlines()
-        _env(args, [line for line in lines if line.strip() and not line.startswith("#")], environ)
+        kept = [line for line in lines if line.strip() and not line.startswith("#")]
+        _env(args, kept, environ)
+        args.unwritten |= {line.partition("=")[0] for line in kept}
 
 
 def _label(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:

@@ -32,6 +32,11 @@ def mark_of(name: str) -> str:
     return mark if stem.startswith(_NAME) else ""
 
 
+def is_name_of(run_id: str, name: str) -> bool:
+    """True for the name of a run's container, with any mark: an engine has each name once."""
+    return name.partition(".")[0] == container_name(run_id)
+
+
 def mark_run(engine: Engine, container_id: str, run_id: str, mark: str) -> bool:
     """Mark a run; False if its container is missing."""
     return engine.containers.rename(container_id, container_name(run_id, mark))

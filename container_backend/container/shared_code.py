@@ -48,8 +48,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 _DIGITS: Final = 24
 # The folder that all of the archive is in.
 _ROOT: Final = PurePosixPath(CODE_DIRECTORY).parents[-2]
-# The content of the note: the archive was sent once; the image is made; the engine refused.
-_SENT, _MADE, _NEVER = "sent", "made", "never"
+# The content of the note: the archive was sent once; the engine refused; else the id of the image.
+_SENT, _NEVER = "sent", "never"
 _LOCK: Final = ".lock"
 
 
@@ -85,43 +85,43 @@ class SharedCode:
             return None
 
     def find(self) -> str:
-        """The name of the image, which is built if the code was sent before; else empty.
+        """The id of the image, which is built if the code was sent before; else empty.
 
-        Another process may remove the image at any time.
+        Another process may remove the image at any time, or give its name to another image.
         """
         said = _read(self._file)
-        if said == _MADE or (said == _SENT and self._make_alone()):
+        image = _made_in(said) or (self._make_alone() if said == _SENT else "")
+        if image:
             with suppress(OSError):
                 os.utime(self._file)
-            return f"{CODE_REPOSITORY}:{self._key}"
-        return ""
+        return image
 
     def was_sent(self) -> None:
         """Note that the archive was sent, unless another process has made the image."""
         if not _read(self._file):
             _write(self._file, _SENT)
 
-    def _make_alone(self) -> bool:
-        """Make the image, unless another process is doing so. True if the image is there."""
+    def _make_alone(self) -> str:
+        """Make the image, unless another process is doing so; returns its id, or nothing."""
         with FileLock(
             self._file.with_suffix(_LOCK), "another process that makes this image"
         ) as lock:
             if not lock.try_to_own():
-                return False
+                return ""
             if (said := _read(self._file)) != _SENT:
-                return said == _MADE
+                return _made_in(said)
             try:
-                self._make()
+                image = self._make()
             except (EngineError, OSError) as error:
                 _logger.debug("The code is not shared: %s", error)
                 if isinstance(error, Refused):
                     _write(self._file, _NEVER)
-                return False
-            _write(self._file, _MADE)
-            return True
+                return ""
+            _write(self._file, image)
+            return image
 
-    def _make(self) -> None:
-        """Build the image, without variables and labels of a run.
+    def _make(self) -> str:
+        """Build the image, without variables and labels of a run, and return its id.
 
         Raises:
             Refused: The engine refuses, or the image has a volume where the code goes.
@@ -138,7 +138,12 @@ class SharedCode:
             LABEL_OF_ENVIRONMENT: self._image.hash,
         }
         name = f"{CODE_REPOSITORY}:{self._key}"
-        add_layers(self._engine, self._image.id, self._code.layers, name, labels)
+        return add_layers(self._engine, self._image.id, self._code.layers, name, labels)
+
+
+def _made_in(note: str) -> str:
+    """The id of the image in a note; empty for a note without one."""
+    return note if note.startswith("sha256:") else ""
 
 
 def find_shared_code(

@@ -93,7 +93,7 @@ def _shown(name: str, value: str) -> str:
 
 def choose_owner(access: TrackingAccess) -> Owner:
     writes = any(not mount.read_only for mount in access.mounts)
-    return Owner(*user_of_program(writes=writes))
+    return Owner(*user_of_program(writes=writes, is_rootless=access.is_rootless))
 
 
 def base_environment(owner: Owner) -> dict[str, str]:

@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from container_backend.errors import TrackingUnreachable
+from container_backend.masking import without_credentials
+from container_backend.privileges import Right
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from container_backend.engine import Engine
+    from container_backend.privileges import Permissions
 
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1|0\.0\.0\.0", re.IGNORECASE)
 # The host's address in containers of Docker Desktop. MLflow's check of the Host header accepts this
 # address and refuses its name, host.docker.internal (mlflow.server.security, since 3.5).
 _DESKTOP_GATEWAY: Final = "192.168.65.254"
+_SERVER: Final = (
+    "Set MLFLOW_TRACKING_URI to a tracking server at an address that containers reach "
+    "(`mlflow server --host …`)."
+)
 # Folders of the image that a mount must not hide.
 _TAKEN: Final = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin",
                  "/sys", "/usr", "/mlflow")  # fmt: skip
@@ -41,9 +48,8 @@ _CLIENT_VARIABLES: Final = (
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
-    "DATABRICKS_HOST",
-    "DATABRICKS_TOKEN",
 )
+_DATABRICKS: Final = ("DATABRICKS_HOST", "DATABRICKS_TOKEN")
 # Scheme of the artifact store → variables that are passed too, as in MLflow's docker runs.
 _STORE_VARIABLES: Final = {
     "s3": (
@@ -60,16 +66,19 @@ _STORE_VARIABLES: Final = {
     "wasbs": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
     "abfss": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
 }
-# Variables that name a file: the file is mounted at the same path, read-only.
-_FILE_VARIABLES: Final = (
-    "MLFLOW_TRACKING_SERVER_CERT_PATH",
-    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-)
+# Scheme of a store → variables that name a file: the file is mounted at the same path, read-only.
+_CERTIFICATES: Final = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
+_FILE_VARIABLES: Final = {
+    "http": _CERTIFICATES,
+    "https": _CERTIFICATES,
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
+}
 ACCESS_VARIABLES: Final = (
     *_CLIENT_VARIABLES,
+    *_DATABRICKS,
     *(name for names in _STORE_VARIABLES.values() for name in names),
-    *_FILE_VARIABLES,
+    *_CERTIFICATES,
+    *_FILE_VARIABLES["gs"],
 )
 
 
@@ -90,12 +99,14 @@ class TrackingAccess:
         environment: Variables for MLflow's client; may contain credentials.
         mounts: Stores and files on this machine's disk.
         host_network: Only this machine's own network reaches the server.
+        is_rootless: The engine runs as an ordinary user.
     """
 
     uri: str
     environment: Mapping[str, str] = field(repr=False)
     mounts: tuple[Mount, ...] = ()
     host_network: bool = False
+    is_rootless: bool = False
 
 
 def absolute_uri(uri: str) -> str:
@@ -113,6 +124,38 @@ def absolute_uri(uri: str) -> str:
     if uri.startswith("file:") and not uri.startswith("file:/"):
         return Path(unquote(uri.removeprefix("file:"))).absolute().as_uri()
     return uri
+
+
+def check_access(
+    tracking_uri: str, artifact_location: str | None, permissions: Permissions
+) -> None:
+    """Raise InvalidProject for stores that a project may not reach as this backend lets it.
+
+    Args:
+        tracking_uri: Absolute.
+        artifact_location: Of the experiment; None if unknown.
+    """
+    for address in filter(None, (tracking_uri, artifact_location)):
+        where = f"The store '{without_credentials(address)}'"
+        if local_path(address) is not None and not permissions.allow(Right.STORE):
+            raise permissions.refusal(
+                Right.STORE,
+                where,
+                "would get the folder of the store, with all of its runs and whatever else is in it",
+                instead=_SERVER,
+            )
+        if _is_loopback(address) and not permissions.allow(Right.LOOPBACK):
+            raise permissions.refusal(
+                Right.LOOPBACK,
+                where,
+                "would get this machine's own network, with every service on it",
+                instead=_SERVER,
+            )
+
+
+def _is_loopback(address: str) -> bool:
+    host = urlsplit(address).hostname or ""
+    return address.startswith("http") and _LOOPBACK.fullmatch(host) is not None
 
 
 def plan_access(
@@ -142,11 +185,7 @@ def plan_access(
     if artifacts is not None:
         # <root>/<experiment id>: a run may also read models of other experiments.
         mounts.append(Mount(artifacts.parent if artifacts.name.isdigit() else artifacts))
-    named = {name: Path(environ[name]).absolute() for name in _FILE_VARIABLES if environ.get(name)}
-    scheme = urlsplit(artifact_location or "").scheme
-    names = (*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(scheme, ()))
-    environment = {name: environ[name] for name in names if environ.get(name)}
-    environment |= {name: str(file) for name, file in named.items()}
+    environment, named = _client_of(tracking_uri, artifact_location or "", environ)
     facts = engine.facts
     if (store or artifacts) and not facts.is_local:
         raise TrackingUnreachable(
@@ -157,8 +196,7 @@ def plan_access(
         )
     files = named.values() if facts.is_local else ()
     mounts += [Mount(file, read_only=True) for file in files if file.exists()]
-    host = urlsplit(tracking_uri).hostname or ""
-    loopback = tracking_uri.startswith("http") and _LOOPBACK.fullmatch(host) is not None
+    loopback = _is_loopback(tracking_uri)
     if loopback and not facts.is_local:
         raise TrackingUnreachable(
             f"The tracking server '{tracking_uri}' listens on this machine only; the engine "
@@ -171,7 +209,26 @@ def plan_access(
         environment=environment,
         mounts=without_nested(mounts),
         host_network=loopback and not facts.is_desktop,
+        is_rootless=facts.is_rootless,
     )
+
+
+def _client_of(
+    tracking_uri: str, artifact_location: str, environ: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """The variables for the client of these stores, and the files among their values."""
+    schemes = [urlsplit(address).scheme for address in (tracking_uri, artifact_location)]
+    names = [*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(schemes[1], ())]
+    if any(address.startswith("databricks") for address in (tracking_uri, artifact_location)):
+        names += _DATABRICKS
+    files = {
+        name: Path(environ[name]).absolute()
+        for scheme in schemes
+        for name in _FILE_VARIABLES.get(scheme, ())
+        if environ.get(name)
+    }
+    variables = {name: environ[name] for name in names if environ.get(name)}
+    return variables | {name: str(file) for name, file in files.items()}, files
 
 
 def local_path(uri: str) -> Path | None:

@@ -10,6 +10,8 @@ from .event_reader import EventReader as EventReader
 from .events import CONNECT_SECONDS as CONNECT_SECONDS
 from .events import Event as Event
 from .facts import CONTAINERD as CONTAINERD
+from .facts import EngineFacts as EngineFacts
+from .facts import unkept_limits as unkept_limits
 from .host import EngineHost as EngineHost
 from .host import find_host as find_host
 from .image_verbs import with_tag as with_tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import shutil
 import tarfile
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from container_backend.engine.api import Connection
 
+_logger = logging.getLogger(__package__)
 _LOG_BYTES: Final = 1024 * 1024
+# Lists of packages of a big image have a few megabytes.
+_MOST_OF_A_FILE: Final = 256 * 1024 * 1024
 
 
 class Containers:
@@ -100,20 +104,34 @@ class Containers:
         return [dict(each) for each in self._api.containers(all=True, filters=filters)]
 
     def read_file(self, container: str, path: str) -> bytes | None:
-        """The content of a file in a container, running or not; None for a missing file."""
-        packed = b"".join(self._archive(container, path))
+        """The content of a file in a container, running or not.
+
+        None for a missing file, for what is no file, and for a file that is too big to be one of ours.
+        """
+        packed = bytearray()
+        for chunk in self._archive(container, path):
+            packed += chunk
+            if len(packed) > _MOST_OF_A_FILE:
+                return None
         if not packed:
             return None
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             member = archive.next()
-            file = archive.extractfile(member) if member else None
+            file = archive.extractfile(member) if member and member.isreg() else None
             return file.read() if file else None
 
-    def copy_folder(self, container: str, path: str, target: Path) -> None:
-        """Copy the files, but no links, of a container's folder; a missing folder is fine."""
+    def copy_folder(self, container: str, path: str, target: Path, most: int | None = None) -> None:
+        """Copy the files, but no links, of a container's folder; a missing folder is fine.
+
+        Args:
+            most: Nothing of a folder with more bytes is copied.
+        """
         with tempfile.TemporaryFile() as packed:
             for chunk in self._archive(container, path):
                 packed.write(chunk)
+                if most is not None and packed.tell() > most:
+                    _logger.warning("The folder %s of the container is too big, and left out", path)
+                    return
             if not packed.tell():
                 return
             packed.seek(0)

@@ -16,7 +16,7 @@ from container_backend.engine.api import MINIMUM_API_VERSION
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from container_backend.engine.host import EngineHost
 
@@ -52,8 +52,10 @@ class EngineFacts:
         image_store: ``containerd``, or the name of the storage driver.
         cgroup_version: ``1`` or ``2``; empty if unknown.
         cgroup_driver: ``cgroupfs`` or ``systemd``; ``none`` if the engine cannot limit anything.
+        memory: Of the engine's machine, in bytes; 0 if unknown.
         limits: The docker arguments for limits that the engine can enforce.
         has_buildkit: The engine builds with BuildKit.
+        id: Known only to those who can use the engine; empty if the engine has none.
     """
 
     version: str
@@ -68,8 +70,10 @@ class EngineFacts:
     image_store: str
     cgroup_version: str
     cgroup_driver: str
+    memory: int
     limits: frozenset[str]
     has_buildkit: bool
+    id: str
 
 
 def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineFacts:
@@ -93,9 +97,16 @@ def facts_of(host: EngineHost, version: Mapping[str, Any], info: Mapping[str, An
         image_store=CONTAINERD if is_containerd else str(info.get("Driver", "")),
         cgroup_version=str(info.get("CgroupVersion", "")),
         cgroup_driver=str(info.get("CgroupDriver", "")),
+        memory=int(info.get("MemTotal") or 0),
         limits=frozenset(name for name, key in _LIMITS.items() if info.get(key)),
         has_buildkit=not is_podman and not version_lt(api_version, MINIMUM_API_VERSION),
+        id=str(info.get("ID") or ""),
     )
+
+
+def unkept_limits(names: Iterable[str], facts: EngineFacts) -> list[str]:
+    """Those docker arguments that are limits which the engine cannot enforce."""
+    return sorted(name for name in names if name in _LIMITS and name not in facts.limits)
 
 
 def require_api(host: EngineHost, facts: EngineFacts) -> None:

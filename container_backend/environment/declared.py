@@ -76,6 +76,10 @@ class Template:
     base: str = "base_image"
 
 
+# https://docs.conda.io/projects/conda/en/stable/user-guide/concepts/channels.html
+# A name, a version and a build: no channel, no address, no other attribute.
+_PLAIN_PACKAGE: Final = re.compile(r"[\w.-]+( ?[=<>!~][\w.*,|=<>!~+ -]*)?")
+_KNOWN_CHANNELS: Final = frozenset({"conda-forge", "defaults", "nodefaults"})
 PYTHON_TEMPLATE: Final = Template("Dockerfile.python.j2")
 
 
@@ -85,6 +89,16 @@ class CondaPackages:
 
     channels: tuple[str, ...]
     packages: tuple[str, ...]
+
+    @property
+    def is_of_known_channels(self) -> bool:
+        """True if no package is from a channel that the project chose to trust.
+
+        Conda's packages are programs, the interpreter among them, and run when they are installed.
+        """
+        return set(self.channels) <= _KNOWN_CHANNELS and all(
+            _PLAIN_PACKAGE.fullmatch(package) for package in self.packages
+        )
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import configparser
 import logging
-import netrc
 import os
+import re
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from container_backend.errors import InvalidConfig
+from container_backend.errors import InvalidConfig, InvalidEnvironment
 from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.masking import without_credentials
 
@@ -30,6 +30,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 _logger = logging.getLogger(__package__)
+# https://docs.astral.sh/uv/reference/environment/#uv_index
+_HOST: Final = re.compile(r"[\w.-]+(:[0-9]+)?")
+_PUBLIC_HOSTS: Final = frozenset({"pypi.org", "files.pythonhosted.org"})
+_INDEX_NAME: Final = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,12 @@ class Indexes:
     trusted_hosts: tuple[str, ...] = ()
     logins: tuple[Login, ...] = field(default=(), repr=False)
 
+    def addresses(self) -> tuple[str, ...]:
+        return (self.default or "", *self.extra, *self.find_links)
+
     def hosts(self) -> set[str]:
         """The hosts of all addresses."""
-        urls = [self.default or "", *self.extra, *self.find_links]
-        return {host for url in urls if (host := urlsplit(url).hostname)}
+        return {host for url in self.addresses() if (host := urlsplit(url).hostname)}
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
@@ -111,47 +117,35 @@ def project_indexes(machine: Indexes, requirements: Requirements) -> Indexes:
             trusted_hosts=tuple(requirements.trusted_hosts),
         )
     )
+    _refuse_plain(machine, own, requirements)
+    # The certificates of a host that gets logins of the user, or fills the cache of all, are checked.
+    checked = machine.hosts() | _PUBLIC_HOSTS
+    trusted = [
+        host
+        for host in own.trusted_hosts
+        if _HOST.fullmatch(host) and host.lower().partition(":")[0] not in checked
+    ]
     return Indexes(
         default=own.default or machine.default,
         extra=_unique(machine.extra + own.extra),
         find_links=_unique(machine.find_links + own.find_links),
-        trusted_hosts=_unique(machine.trusted_hosts + own.trusted_hosts),
+        trusted_hosts=_unique((*machine.trusted_hosts, *trusted)),
         logins=machine.logins + own.logins,
     )
 
 
-def with_netrc(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> Indexes:
-    """Add the logins of the user's netrc file, but only those for hosts of these indexes."""
-    file = Path(environ.get("NETRC") or Path.home() / ".netrc")
-    try:
-        entries = netrc.netrc(str(file))
-    except OSError:
-        return indexes
-    except netrc.NetrcParseError as error:
-        _logger.warning("The file %s cannot be read: %s", file, error.msg)
-        return indexes
-    known = {login.host for login in indexes.logins}
-    found = (
-        Login(host, entry[0], entry[2] or "")
-        for host in sorted(indexes.hosts() - known)
-        if (entry := entries.hosts.get(host))
-    )
-    return replace(indexes, logins=(*indexes.logins, *found))
-
-
-def netrc_file(logins: Sequence[Login]) -> bytes:
-    """Logins as a netrc file; for each host, the first login counts."""
-    lines = [
-        f"machine {login.host} login {_quote(login.user)} password {_quote(login.password)}\n"
-        for login in logins
-    ]
-    return "".join(lines).encode()
-
-
-def _quote(text: str) -> str:
-    if not text or any(character.isspace() or character in "\"'\\#" for character in text):
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return text
+def _refuse_plain(machine: Indexes, own: Indexes, requirements: Requirements) -> None:
+    """Refuse addresses by which a login of the user would be sent as plain text."""
+    addresses = [*own.addresses()]
+    addresses += [word for line in requirements.requirements for word in line.text.split()]
+    plain = {urlsplit(url).hostname for url in machine.addresses() if url.startswith("http:")}
+    for address in addresses:
+        host = urlsplit(address).hostname if address.startswith("http:") else None
+        if host in machine.hosts() - plain:
+            raise InvalidEnvironment(
+                f"'{without_credentials(address)}': the login for {host} would be sent as plain text.",
+                remedy=f"Write https://{host}/….",
+            )
 
 
 def _clean(raw: Indexes) -> Indexes:
@@ -241,16 +235,18 @@ def _uv_settings(environ: Mapping[str, str], home: Path) -> Indexes:
         except (OSError, ValueError) as error:
             raise InvalidConfig(f"uv's settings '{file}' cannot be read: {error}.") from error
     content |= content.get("pip", {})
-    named = [index for index in content.get("index", []) if "url" in index]
-    default = next((str(index["url"]) for index in named if index.get("default")), None)
-    extra = [str(index["url"]) for index in named if not index.get("default")]
+    listed = [index for index in content.get("index", []) if "url" in index]
+    default = next((_named_index(index, environ) for index in listed if index.get("default")), None)
+    extra = [_named_index(index, environ) for index in listed if not index.get("default")]
+    named = [_typed_index(text, environ) for text in environ.get("UV_INDEX", "").split()]
     return Indexes(
-        default=environ.get("UV_DEFAULT_INDEX")
+        default=_typed_index(environ.get("UV_DEFAULT_INDEX", ""), environ)
         or environ.get("UV_INDEX_URL")
         or default
         or content.get("index-url"),
         extra=tuple(
-            (environ.get("UV_INDEX") or environ.get("UV_EXTRA_INDEX_URL") or "").split()
+            named
+            or environ.get("UV_EXTRA_INDEX_URL", "").split()
             or [*extra, *content.get("extra-index-url", [])]
         ),
         find_links=tuple(
@@ -262,3 +258,26 @@ def _uv_settings(environ: Mapping[str, str], home: Path) -> Indexes:
             or content.get("allow-insecure-host", [])
         ),
     )
+
+
+def _typed_index(text: str, environ: Mapping[str, str]) -> str:
+    """The address of an index that a variable gives as ``URL`` or ``NAME=URL``."""
+    name, equals, url = text.partition("=")
+    if not equals or not _INDEX_NAME.fullmatch(name):
+        return text
+    return _named_index({"name": name, "url": url}, environ)
+
+
+def _named_index(index: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """The address of an index, with the login that variables give for its name.
+
+    https://docs.astral.sh/uv/concepts/indexes/#providing-credentials-directly
+    """
+    url = str(index["url"])
+    prefix = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", str(index.get("name", "")).upper())
+    user, password = (environ.get(f"{prefix}_{part}", "") for part in ("USERNAME", "PASSWORD"))
+    parts = urlsplit(url)
+    if not (user or password) or parts.username or parts.password or not parts.hostname:
+        return url
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))

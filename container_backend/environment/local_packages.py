@@ -92,6 +92,10 @@ def project_files(root: Path, wanted: Sequence[str]) -> dict[str, Content]:
                 remedy=f"Add a line '!{name}' to it.",
             )
         for path in inside:
+            if not Path(os.path.realpath(root / path)).is_relative_to(root.resolve()):
+                raise InvalidEnvironment(
+                    f"'{root / path}' is to be installed, but leads to a file outside of the project."
+                )
             try:
                 found[path] = hash_file(root / path)
             except OSError as error:

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container_backend.environment.spec import EnvironmentSpec
+    from container_backend.privileges import Permissions
 
 LOCK: Final = "requirements.lock"
 PYLOCK: Final = "pylock.toml"
 # The path in an environment image, and in the build stage that makes the lock.
 LOCK_IN_IMAGE: Final = f"{ENVIRONMENT_DIRECTORY}/{LOCK}"
-LOCK_IN_STAGE: Final = f"/lock/{LOCK}"
-LOCK_STAGE: Final = "lock"
+LOCK_IN_STAGE: Final = f"/wheels/{LOCK}"
+LOCK_STAGE: Final = "wheels"
 _LAYER: Final = re.compile(r"# layer: (\w+)")
 
 
@@ -49,7 +50,9 @@ def find_lock(root: Path, named: str | None) -> Path | None:
     return next((root / name for name in (LOCK, PYLOCK) if (root / name).is_file()), None)
 
 
-def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
+def with_lock(
+    spec: EnvironmentSpec, file: Path, root: Path, permissions: Permissions
+) -> EnvironmentSpec:
     """Replace the declared requirements of an environment by those of a lock.
 
     Raises:
@@ -65,7 +68,7 @@ def with_lock(spec: EnvironmentSpec, file: Path, root: Path) -> EnvironmentSpec:
             lock=PYLOCK,
             lock_text="\n".join(text.splitlines()),
         )
-    locked = spec_of(Declared(tuple(lines_of(file, text))), root)
+    locked = spec_of(Declared(tuple(lines_of(file, text))), root, permissions)
     _refuse_missing(file, spec, _versions(locked.requirements))
     return replace(
         spec,

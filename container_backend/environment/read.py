@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container_backend.config import BackendConfig
+    from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project
 
 APT_FILE: Final = "apt.txt"
@@ -28,6 +29,7 @@ def read_environment(
     project: Project,
     entry_point: EntryPoint | None,
     config: BackendConfig,
+    permissions: Permissions,
     *,
     locked: bool = True,
 ) -> EnvironmentSpec | DockerEnvironment:
@@ -42,15 +44,16 @@ def read_environment(
 
     Raises:
         InvalidEnvironment: A file is missing or invalid.
+        InvalidProject: The project may not ask for variables of the user.
     """
     found = _read(project, entry_point)
     if isinstance(found, DockerEnvironment):
         return found
-    spec = spec_of(found, project.directory)
+    spec = spec_of(found, project.directory, permissions)
     if config.python_match == "minor":
         spec = replace(spec, python=".".join(spec.python.split(".")[:2]))
     if locked and not spec.lock and (lock := find_lock(project.directory, config.lock)):
-        spec = with_lock(spec, lock, project.directory)
+        spec = with_lock(spec, lock, project.directory, permissions)
     return replace(spec, system_packages=_system_packages(project, config))
 
 

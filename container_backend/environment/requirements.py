@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -21,35 +21,35 @@ from container_backend.environment.local_packages import (
     path_in_container,
     path_in_project,
 )
+from container_backend.environment.options import (
+    COLLECTED,
+    CONSTRAINTS,
+    EDITABLE,
+    FIND_LINKS,
+    IGNORED,
+    INCLUDES,
+    INDEX,
+    PASSED_ON,
+    passed_on,
+    split_option,
+)
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import read_text
+from container_backend.privileges import Right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+    from container_backend.privileges import Permissions
+
+# pip takes a longer line, too, but no such line was ever written by hand or by a tool.
+_MOST_CHARACTERS = 100_000
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+_COMMENT = re.compile(r"(^|(?<=\s))#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
 _CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
-# Installer options that uv reads from a requirements file as pip does.
-_PASSED_ON = frozenset(
-    {"--no-binary", "--only-binary", "--pre", "--prefer-binary", "--require-hashes"}
-)
-# Options that may be repeated → the attribute of `Requirements` that collects their values.
-_COLLECTED = {
-    "--extra-index-url": "extra_index_urls",
-    "-f": "find_links",
-    "--find-links": "find_links",
-    "--trusted-host": "trusted_hosts",
-}
-_CONSTRAINTS = frozenset({"-c", "--constraint"})
-_INCLUDES = _CONSTRAINTS | {"-r", "--requirement"}
-_INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
-_EDITABLE = frozenset({"-e", "--editable"})
-_FIND_LINKS = frozenset({"-f", "--find-links"})
-_WITH_VALUE = _INCLUDES | _INDEX | _EDITABLE | frozenset(_COLLECTED)
-_IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
 
 @dataclass
@@ -77,7 +77,10 @@ class Requirements:
 
 
 def read_requirements(
-    lines: Sequence[Line], root: Path, environ: Mapping[str, str] = os.environ
+    lines: Sequence[Line],
+    root: Path,
+    permissions: Permissions,
+    environ: Mapping[str, str] = os.environ,
 ) -> Requirements:
     """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
 
@@ -88,9 +91,10 @@ def read_requirements(
     Raises:
         InvalidEnvironment: A file is missing, a line or an option is invalid, or two pins
             contradict each other.
+        InvalidProject: The project may not ask for variables of the user.
     """
     found = Requirements()
-    reader = _Reader(root, environ, found)
+    reader = _Reader(root, permissions, environ, found)
     for line in lines:
         reader.read_line(line, (), found.requirements)
     _refuse_contradictions(found.requirements)
@@ -128,6 +132,7 @@ def lines_of(file: Path, text: str) -> Iterator[Line]:
 @dataclass(frozen=True)
 class _Reader:
     root: Path
+    permissions: Permissions
     environ: Mapping[str, str]
     found: Requirements
 
@@ -137,32 +142,48 @@ class _Reader:
         Args:
             including: The files that include this line, outermost first.
         """
-        text = _COMMENT.sub("", line.text).strip()
-        # pip leaves unset variables as they are, too.
-        text = _VARIABLE.sub(lambda match: self.environ.get(match[1], match[0]), text)
+        text = self._expanded(line)
         if not text:
             return
         if not text.startswith("-"):
             into.append(replace(line, text=self._requirement(text, line)))
             return
-        option, value = _split_option(text, line)
-        if option in _INCLUDES:
-            target = self.found.constraints if option in _CONSTRAINTS else into
+        option, value = split_option(text, line)
+        if option in INCLUDES:
+            target = self.found.constraints if option in CONSTRAINTS else into
             self._read_file(_included(value, line, self.root), line, including, target)
-        elif option in _INDEX:
+        elif option in INDEX:
             self.found.index_url = value
-        elif option in _FIND_LINKS and "://" not in value.removeprefix("file://"):
+        elif option in FIND_LINKS and "://" not in value.removeprefix("file://"):
             self.found.find_links.append(path_in_container(self._local(value, line)))
-        elif option in _COLLECTED:
-            getattr(self.found, _COLLECTED[option]).append(value)
-        elif option in _PASSED_ON:
-            into.append(replace(line, text=f"{option} {value}".strip()))
-        elif option in _EDITABLE:
+        elif option in COLLECTED:
+            getattr(self.found, COLLECTED[option]).append(value)
+        elif option in PASSED_ON:
+            into.append(replace(line, text=passed_on(option, value, line)))
+        elif option in EDITABLE:
             into.append(replace(line, text=f"--editable {self._local_requirement(value, line)}"))
-        elif option not in _IGNORED:
+        elif option not in IGNORED:
             raise InvalidEnvironment(
                 f"{line.where}: the option '{option}' is not supported in a requirements file."
             )
+
+    def _expanded(self, line: Line) -> str:
+        """The text without a comment, with the values of variables."""
+        if len(line.text) > _MOST_CHARACTERS or _CONTROL.search(line.text):
+            raise InvalidEnvironment(
+                f"{line.where}: a line of at most {_MOST_CHARACTERS:,} characters is needed, without "
+                "control characters."
+            )
+        text = _COMMENT.sub("", line.text).strip()
+        return _VARIABLE.sub(partial(self._value_of, line), text)
+
+    def _value_of(self, line: Line, named: re.Match[str]) -> str:
+        """The value of a variable; pip leaves unset variables as they are, too."""
+        value = self.environ.get(named[1])
+        if value is not None and not self.permissions.allow(Right.VARIABLES):
+            wants = f"wants the value of {named[1]} of your environment"
+            raise self.permissions.refusal(Right.VARIABLES, line.where, wants)
+        return named[0] if value is None else value
 
     def _read_file(
         self, file: Path, line: Line, including: tuple[Path, ...], into: list[Line]
@@ -181,7 +202,7 @@ class _Reader:
 
     def _requirement(self, text: str, line: Line) -> str:
         """The requirement in one canonical spelling, so that spelling does not change the hash."""
-        requirement, *options = re.split(r"\s+(?=--)", text)
+        requirement, *options = re.split(r"(?<!\s)\s+(?=--)", text)
         if is_local(requirement, self.root, line.file.parent):
             return self._local_requirement(requirement, line)
         if _VCS.match(requirement) or re.match(r"https?://\S+$", requirement):
@@ -212,25 +233,6 @@ class _Reader:
         relative = path_in_project(value, self.root, line.file.parent, where=line.where)
         self.found.local.append(relative)
         return relative
-
-
-def _split_option(text: str, line: Line) -> tuple[str, str]:
-    """``--name value``, ``--name=value``, ``-r value``, ``-rvalue``."""
-    if not text.startswith("--"):
-        option, value = text[:2], text[2:].strip()
-    else:
-        match = re.match(r"(--[a-z0-9-]+)(?:\s*=\s*|\s+|$)(.*)", text)
-        if match is None:
-            raise InvalidEnvironment(f"{line.where}: '{text}' is not an option.")
-        option, value = match.group(1), match.group(2).strip()
-    if value[:1] in {"'", '"'}:
-        try:
-            value = " ".join(shlex.split(value))
-        except ValueError as error:
-            raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
-    if not value and option in _WITH_VALUE:
-        raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
-    return option, value
 
 
 def _included(value: str, line: Line, root: Path) -> Path:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from container_backend.environment.indexes import Login
     from container_backend.environment.requirements import Requirements
     from container_backend.machine import Content
+    from container_backend.privileges import Permissions
 
 THIS_INTERPRETER: Final = "this interpreter"
-_URL: Final = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
+_URL: Final = re.compile(r"(?<![a-z0-9+.-])(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class EnvironmentSpec:
     template: Template = PYTHON_TEMPLATE
 
 
-def spec_of(declared: Declared, root: Path) -> EnvironmentSpec:
+def spec_of(declared: Declared, root: Path, permissions: Permissions) -> EnvironmentSpec:
     """Read the included files and this machine's index settings, and :func:`specify`."""
-    requirements = read_requirements(declared.lines, root)
+    requirements = read_requirements(declared.lines, root, permissions)
     files = project_files(root, requirements.local)
     return specify(declared, requirements, files, machine_indexes())
 

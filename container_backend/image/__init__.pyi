@@ -51,6 +51,9 @@ from .registry import push_image as push_image
 from .registry import reference_of as reference_of
 from .registry import registry_digest as registry_digest
 from .registry import tag_of as tag_of
+from .rights import has_our_steps as has_our_steps
+from .rights import scope_of_builds as scope_of_builds
+from .rights import settings_of_machine as settings_of_machine
 from .sbom import SBOM as SBOM
 from .sbom import SBOM_IN_IMAGE as SBOM_IN_IMAGE
 from .sbom import packages_in as packages_in

@@ -7,14 +7,22 @@ import logging
 import os
 import tarfile
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.errors import EngineError, ImageUnavailable, InvalidConfig, InvalidInput
+from container_backend.errors import (
+    EngineError,
+    ImageUnavailable,
+    InvalidConfig,
+    InvalidInput,
+    NotThere,
+)
 from container_backend.image.facts import kind_of_image
 from container_backend.image.progress import hint_for_refusal
-from container_backend.machine import human_size
+from container_backend.image.prune import note_image
+from container_backend.machine import hash_in, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +42,12 @@ class ArchivedImage:
     Attributes:
         names: Its references.
         kind: ``project`` or ``environment``; empty for one of neither.
+        id: The digest of its configuration.
     """
 
     names: tuple[str, ...]
     kind: str
+    id: str = ""
 
 
 def check_output(path: Path) -> None:
@@ -101,6 +111,7 @@ def load_images(engine: Engine, path: Path) -> list[ArchivedImage]:
         ImageUnavailable: The engine does not take it.
     """
     found = read_archive(path)
+    _refuse_others(engine, path, found)
     _logger.info("=== Loading %s (%s) ===", path, human_size(path.stat().st_size))
     try:
         with path.open("rb") as file:
@@ -111,7 +122,33 @@ def load_images(engine: Engine, path: Path) -> list[ArchivedImage]:
         raise _unreadable(path, error) from error
     except EngineError as error:
         raise _refusal(f"load '{path}'", error.message) from error
+    _note(engine, found)
     return found
+
+
+def _refuse_others(engine: Engine, path: Path, images: Sequence[ArchivedImage]) -> None:
+    """Refuse names of images that were not made here: one may be the base of all builds."""
+    for image, name in [(each, name) for each in images for name in each.names]:
+        with suppress(NotThere):
+            there = engine.images.inspect(name)
+            labels = (there.get("Config") or {}).get("Labels") or {}
+            if not kind_of_image(labels) and there["Id"] != image.id:
+                raise InvalidInput(
+                    f"The file '{path}' has an image of the name '{name}', and the engine has another, "
+                    "which is not of container-backend.",
+                    remedy=f"If you want that of the file: docker rmi {name}.",
+                )
+
+
+def _note(engine: Engine, images: Sequence[ArchivedImage]) -> None:
+    """Note the environment images: to load a file is to trust what is in it."""
+    for image in images:
+        for reference in image.names:
+            with suppress(NotThere):
+                inspected = engine.images.inspect(reference)
+                labels = (inspected.get("Config") or {}).get("Labels") or {}
+                if environment_hash := hash_in(labels):
+                    note_image(engine.host, environment_hash, str(inspected["Id"]))
 
 
 def _refusal(what: str, said: str) -> ImageUnavailable:
@@ -157,7 +194,9 @@ def _archived(
         raise ValueError(f"the layer {missing[0]} is missing")
     config = _json(archive, entries, image["Config"])
     labels = (config.get("config") or {}).get("Labels") or {}
-    return ArchivedImage(tuple(image.get("RepoTags") or ()), kind_of_image(labels))
+    # `DIGITS.json`, or `blobs/sha256/DIGITS`.
+    id_ = f"sha256:{PurePosixPath(image['Config']).name.partition('.')[0]}"
+    return ArchivedImage(tuple(image.get("RepoTags") or ()), kind_of_image(labels), id_)
 
 
 def _json(archive: tarfile.TarFile, entries: dict[str, tarfile.TarInfo], name: str) -> Any:  # noqa: ANN401

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import ssl
 import tempfile
+import threading
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -19,15 +19,20 @@ from container_backend.environment import (
     LOCK_IN_STAGE,
     LOCK_STAGE,
     Lock,
-    netrc_file,
+    proxies,
     read_lock,
-    with_netrc,
 )
 from container_backend.errors import BuildError, EngineError, NotThere, Refused
-from container_backend.image.buildkit import BuildFailed, BuildRequest, build_image
+from container_backend.image.buildkit import DOCKERFILE, BuildFailed, BuildRequest, build_image
 from container_backend.image.progress import describe_failure, hint_for
-from container_backend.image.registry import logins_of
-from container_backend.image.sbom import SBOM, SBOM_IN_IMAGE, Installed, bill_of_materials
+from container_backend.image.rights import build_secrets, credentials, with_cache_ids
+from container_backend.image.sbom import (
+    SBOM,
+    SBOM_IN_IMAGE,
+    Installed,
+    bill_of_materials,
+    import_libraries,
+)
 from container_backend.labels_and_tags import (
     ENVIRONMENT_DIRECTORY,
     LABEL_BASE_DIGEST,
@@ -41,28 +46,25 @@ from container_backend.labels_and_tags import (
     UNFINISHED_REPOSITORY,
 )
 from container_backend.machine import __version__
+from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from container_backend.engine import Engine
-    from container_backend.environment import Indexes
     from container_backend.image.buildkit import StepEvent
     from container_backend.image.hash import ImagePlan
 
-# Variables that name a file with certificates, the most important first.
-_CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# BuildKit gives these to every step, and keeps them out of the image.
-# https://docs.docker.com/reference/dockerfile/#predefined-args
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 # How often a build is started, if other builds and removals keep disturbing the build.
 _MOST_ROUNDS = 10
 # BuildKit 0.8 runs equal steps of two builds once, with the session of one. The other build fails
 # if that session ends just then: in 8 of 135 builds beside cancelled ones.
 _LOST_SESSION = "no active session"
+_RESOLVE_ONLY = "RESOLVE_ONLY"
 T = TypeVar("T")
 # The files that list an image's packages: templates/describe_packages.py, dpkg, os-release(5).
 _PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
+_MOST_OF_LISTS = 64 * 1024 * 1024
 _DPKG = "/var/lib/dpkg/status"
 _OS_RELEASE = "/usr/lib/os-release"
 
@@ -84,7 +86,7 @@ def build(
         BuildError: The build failed; the message has the step, its output and a hint.
     """
     request = _request(engine, plan, docker_auth, no_cache=no_cache)
-    with _build_errors():
+    with _build_errors(plan):
         return _in_rounds(lambda: _build_once(engine, plan, request, on_progress))
 
 
@@ -111,6 +113,8 @@ def _build_once(
     request: BuildRequest,
     on_progress: Callable[[StepEvent], None] | None,
 ) -> Lock | None:
+    # While the engine works, this process has time.
+    threading.Thread(target=import_libraries, name="imports", daemon=True).start()
     image_id = build_image(engine, request, on_progress=on_progress)
     try:
         lock, installed = _read_installed(engine, image_id)
@@ -141,6 +145,7 @@ def resolve(
     if not plan.is_locked:
         return None
     request = _request(engine, plan, docker_auth, target=LOCK_STAGE)
+    request = replace(request, build_args={**request.build_args, _RESOLVE_ONLY: "yes"})
     if anew:
         # A new file in this folder invalidates the cache of the step that resolves.
         now = {"declared/asked-at": str(time.time_ns()).encode()}
@@ -154,7 +159,7 @@ def resolve(
             with suppress(NotThere):
                 engine.images.remove(image_id, prune=False)
 
-    with _build_errors():
+    with _build_errors(plan):
         return _in_rounds(work)
 
 
@@ -187,14 +192,26 @@ def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]
     ):
         lock = containers.read_file(container, LOCK_IN_IMAGE)
         folder = Path(temporary)
-        containers.copy_folder(container, _PACKAGES_IN_IMAGE, folder)
-        lists = {file.stem: json.loads(file.read_text()) for file in sorted(folder.iterdir())}
+        containers.copy_folder(container, _PACKAGES_IN_IMAGE, folder, _MOST_OF_LISTS)
+        lists = {file.stem: _list_in(file) for file in sorted(folder.rglob("*.json"))}
         dpkg = containers.read_file(container, _DPKG) or b""
         os_release = containers.read_file(container, _OS_RELEASE) or b""
     conda = lists.pop("conda", [])
     python = [package for packages in lists.values() for package in packages]
     installed = Installed(python, conda, dpkg.decode(), os_release.decode())
     return (None if lock is None else read_lock(lock.decode())), installed
+
+
+def _list_in(file: Path) -> list[dict[str, str]]:
+    """A list of packages that a step of ours has made: a package may bring along another file."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return [{str(name): str(value or "") for name, value in each.items()} for each in found]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BuildError(
+            f"The image's list of packages '{file.name}' cannot be read: {error}. A package has "
+            "replaced it."
+        ) from error
 
 
 def _discard(engine: Engine, image_id: str) -> None:
@@ -212,11 +229,14 @@ def _request(
     target: str | None = None,
     no_cache: bool = False,
 ) -> BuildRequest:
+    dockerfile = with_cache_ids(engine, plan, anew=no_cache)
     return BuildRequest(
-        context=plan.context,
-        build_args=_proxies(os.environ),
-        secrets={**plan.secrets, **build_secrets(plan.indexes)},
-        credentials=logins_of(docker_auth),
+        context={**plan.context, DOCKERFILE: dockerfile},
+        build_args={
+            name: without_credentials(value) for name, value in proxies(os.environ).items()
+        },
+        secrets={**plan.secrets, **build_secrets(plan)},
+        credentials=credentials(plan, docker_auth),
         target=target,
         platform=None if plan.platform == engine.facts.platform else plan.platform,
         no_cache=no_cache,
@@ -260,13 +280,14 @@ def _finish(engine: Engine, plan: ImagePlan, image_id: str, lock: Lock | None, b
 
 
 @contextmanager
-def _build_errors() -> Iterator[None]:
+def _build_errors(plan: ImagePlan) -> Iterator[None]:
     """Raise BuildError for every failure of a build."""
     try:
         yield
     except (BuildFailed, Refused) as error:
         failure = error if isinstance(error, BuildFailed) else BuildFailed(error.message)
-        raise BuildError(describe_failure(failure), remedy=hint_for(failure)) from error
+        hint = hint_for(failure, withholds_logins=plan.withholds_logins)
+        raise BuildError(describe_failure(failure), remedy=hint) from error
     except EngineError as error:
         raise BuildError(
             f"The engine went away while the environment image was built: {error.message}",
@@ -276,29 +297,3 @@ def _build_errors() -> Iterator[None]:
         raise BuildError(
             f"The environment image could not be described on this machine: {error}"
         ) from error
-
-
-def build_secrets(indexes: Indexes, environ: Mapping[str, str] = os.environ) -> dict[str, bytes]:
-    """The secrets for the access to packages: certificates and logins; also those of netrc."""
-    secrets = {}
-    if (bundle := _ca_bundle(environ)) is not None:
-        secrets["ca-bundle"] = bundle
-    if logins := with_netrc(indexes, environ).logins:
-        secrets["netrc"] = netrc_file(logins)
-    return secrets
-
-
-def _ca_bundle(environ: Mapping[str, str]) -> bytes | None:
-    default = ssl.get_default_verify_paths().openssl_cafile
-    named = [environ[name] for name in _CA_VARIABLES if environ.get(name)]
-    for name in [*named, "/etc/ssl/certs/ca-certificates.crt", default]:
-        try:
-            return Path(name).read_bytes()
-        except OSError:
-            continue
-    return None
-
-
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    names = [*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES)]
-    return {name: environ[name] for name in names if environ.get(name)}

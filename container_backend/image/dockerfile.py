@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -13,10 +14,10 @@ from jinja2.sandbox import SandboxedEnvironment
 from container_backend.environment import PYTHON_TEMPLATE, TEMPLATES
 from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import CODE_DIRECTORY, ENVIRONMENT_DIRECTORY
-from container_backend.machine import read_template, read_text
+from container_backend.machine import call_limited, read_template, read_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from container_backend.environment import EnvironmentSpec
 
@@ -52,26 +53,30 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
     Raises:
         InvalidConfig: The user's template is wrong; the message has file and line.
     """
+    variables = {
+        "base_image": base_image,
+        "python": spec.python,
+        "system_packages": spec.system_packages,
+        "requirements": has_packages(spec),
+        "source": spec.lock or "requirements",
+        "layers": (*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
+        "local_layer": LOCAL_LAYER,
+        "environment": ENVIRONMENT_DIRECTORY,
+        "code": CODE_DIRECTORY,
+        BASE_TEMPLATE_VARIABLE: spec.template.name,
+    }
+    if user is None:
+        return _environment(None).get_template(spec.template.name).render(variables)
+    given = {"file": str(user.file), "text": user.text, "variables": variables}
+    return str(call_limited(__name__, "render_users", given, str(user.file)))
+
+
+def render_users(given: Mapping[str, Any]) -> str:
+    """Render a user's template, in a process with limits: loops can take any time and memory."""
+    user = UserTemplate(Path(given["file"]), given["text"])
     try:
-        return (
-            _environment(user)
-            .get_template(_USER if user else spec.template.name)
-            .render(
-                base_image=base_image,
-                python=spec.python,
-                system_packages=spec.system_packages,
-                requirements=has_packages(spec),
-                source=spec.lock or "requirements",
-                layers=(*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,
-                local_layer=LOCAL_LAYER,
-                environment=ENVIRONMENT_DIRECTORY,
-                code=CODE_DIRECTORY,
-                **{BASE_TEMPLATE_VARIABLE: spec.template.name},
-            )
-        )
+        return _environment(user).get_template(_USER).render(given["variables"])
     except _MISTAKES as error:
-        if user is None:
-            raise
         raise InvalidConfig(f"{_where(user, error)}: {_said_of(error)}") from error
 
 

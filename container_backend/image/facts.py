@@ -17,7 +17,7 @@ from container_backend.image.build import container_to_read, lock_of
 from container_backend.image.ready import have
 from container_backend.image.registry import IMAGE_SCHEME, registry_digest
 from container_backend.labels_and_tags import RUNNER_PROGRAM
-from container_backend.machine import count_of, human_size
+from container_backend.machine import count_of, harmless, human_size
 from container_backend.project import Project, entry_point_lines, parse_project
 
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ class ImageFacts:
             ("packages", "" if self.packages is None else str(self.packages)),
             ("base", " ".join(filter(None, [self.base_image, self.base_digest]))),
         ]
-        lines = [f"{name + ':':<13}{text}" for name, text in rows if text]
+        lines = [f"{name + ':':<13}{harmless(text)}" for name, text in rows if text]
         if self.kind == PROJECT:
             entry_points = _project(self.mlproject, _NOWHERE, self.image).entry_points
-            lines += ["entry points:", *entry_point_lines(entry_points.values())]
+            lines.append("entry points:")
+            lines += [harmless(line) for line in entry_point_lines(entry_points.values())]
         return "\n".join(lines)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from container_backend.errors import ImageUnavailable, NotThere
 from container_backend.image.base import EnvironmentImage, python_path_of
 from container_backend.image.build import build
 from container_backend.image.progress import built_line, shown_steps
+from container_backend.image.prune import is_noted, note_image
 from container_backend.image.registry import is_there, pull_image, push_image
 from container_backend.labels_and_tags import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
 
@@ -24,19 +26,38 @@ _logger = logging.getLogger(__package__)
 
 
 def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
-    """The engine's image of a plan, by the image's name or by its labels."""
-    try:
+    """The engine's image of a plan, by the image's name or by its labels.
+
+    An image without a note of this user is not taken: any image may have these labels.
+    """
+    with suppress(NotThere):
         inspected = engine.images.inspect(plan.exact or plan.tag)
-    except NotThere:
-        inspected = None
-    if inspected is None or not (plan.exact or _is_of(plan, inspected)):
-        labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
-        if plan.lock_digest:
-            labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
-        listed = [] if plan.exact else engine.images.find(*labels)
-        if not listed:
-            return None
-        inspected = engine.images.inspect(listed[0]["Id"])
+        if plan.exact or (_is_of(plan, inspected) and _is_noted(engine, plan, inspected)):
+            return _environment_image(plan, inspected)
+    if plan.exact:
+        return None
+    labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
+    if plan.lock_digest:
+        labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
+    for listed in engine.images.find(*labels):
+        if _is_noted(engine, plan, listed):
+            with suppress(NotThere):  # removed just now
+                return _environment_image(plan, engine.images.inspect(listed["Id"]))
+    return None
+
+
+def _is_noted(engine: Engine, plan: ImagePlan, image: Mapping[str, Any]) -> bool:
+    if is_noted(engine.host, plan.hash, str(image["Id"])):
+        return True
+    names = ", ".join(image.get("RepoTags") or ()) or image["Id"]
+    _logger.debug("%s has the labels of this environment, and is not of this user", names)
+    return False
+
+
+def _noted(engine: Engine, plan: ImagePlan) -> EnvironmentImage:
+    """The image of the plan's name, with a note that this user has it from a place of trust."""
+    inspected = engine.images.inspect(plan.tag)
+    note_image(engine.host, plan.hash, str(inspected["Id"]))
     return _environment_image(plan, inspected)
 
 
@@ -124,7 +145,7 @@ def find_or_build(
             locked = build(
                 engine, plan, docker_auth=docker_auth, no_cache=rebuild, on_progress=on_progress
             )
-        found = _environment_image(plan, engine.images.inspect(plan.tag))
+        found = _noted(engine, plan)
         packages = len(locked.packages) if locked else None
         _logger.info(built_line(found.reference, packages, time.monotonic() - started))
         if push and repository:
@@ -138,7 +159,7 @@ def _exact(
 ) -> EnvironmentImage:
     """Pull the one image of the plan, and give the image the plan's name if that is free."""
     _logger.info("=== Pulling environment image %s ===", plan.exact)
-    pull_image(engine, plan.exact, docker_auth)
+    pull_image(engine, plan.exact, docker_auth, saved=plan.saved_logins)
     if not engine.images.has(plan.tag):
         engine.images.tag(plan.exact, plan.tag)
     return _environment_image(plan, engine.images.inspect(plan.exact))
@@ -167,7 +188,7 @@ def _pulled(
         _logger.warning("The image %s has another environment than its name says", reference)
         return None
     engine.images.tag(reference, plan.tag)
-    return _environment_image(plan, engine.images.inspect(plan.tag))
+    return _noted(engine, plan)
 
 
 def _pushed(

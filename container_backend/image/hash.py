@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from container_backend.image.dockerfile import LAYERS, has_packages, render, template_texts
+from container_backend.image.dockerfile import (
+    LAYERS,
+    has_packages,
+    render,
+    template_texts,
+)
 from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
 from container_backend.machine import digest_of, read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from container_backend.environment import CondaPackages, EnvironmentSpec, Indexes
+    from container_backend.environment import CondaPackages, EnvironmentSpec, Indexes, Login
     from container_backend.image.dockerfile import UserTemplate
     from container_backend.machine import Content
 
@@ -24,8 +29,9 @@ _PUBLIC_INDEX: Final = "https://pypi.org/simple"
 # https://docs.astral.sh/uv/concepts/indexes/#customizing-cache-control-headers
 _FILES_NEVER_CHANGE: Final = 'cache-control = { files = "max-age=365000000, immutable" }\n'
 # The scripts of the template's steps; they are not in the image.
-_SCRIPTS: Final = (
+SCRIPTS: Final = (
     "access.sh",
+    "build_wheels.py",
     "check_python.py",
     "compile_bytecode.py",
     "count_packages.py",
@@ -33,11 +39,14 @@ _SCRIPTS: Final = (
     "describe_packages.py",
     "install.sh",
     "installer.sh",
+    "lock.sh",
     "prepare.sh",
     "resolve.sh",
     "set_times.py",
     "split_lock.py",
     "system.sh",
+    "tidy_layer.py",
+    "wheels.sh",
 )
 
 
@@ -66,6 +75,17 @@ class ImagePlan:
         platform: ``os/architecture``.
         is_locked: True if any package is declared: then the build makes a lock.
         indexes: For their logins, which are in none of the above.
+        login_hosts: Hosts for which the build gets the logins of the user's netrc file.
+        own_logins: Those in the files of the project.
+        saved_logins: A registry that has the image gets the saved login of the user.
+        withholds_logins: True if steps of this build run programs of the project: then all of them
+            get no login but its own.
+        trusts_packages: True if programs of packages get all logins when they are built.
+        cache_scope: Empty if the build takes part in the cache of packages of all builds; else
+            only builds of the same scope share a cache.
+        build_scope: Only builds of the same scope share the wheels that they have built; empty for
+            those of the same hash.
+        recorded_hash: The hash of the environment as a record says, which is not to be believed.
         secrets: Id → content of further secrets.
         lock_digest: The image must have this lock; empty for any.
         exact: The id or ``NAME@DIGEST`` of the only right image; empty for any of the hash.
@@ -80,6 +100,14 @@ class ImagePlan:
     platform: str
     is_locked: bool
     indexes: Indexes
+    login_hosts: frozenset[str] = frozenset()
+    own_logins: tuple[Login, ...] = field(default=(), repr=False)
+    saved_logins: bool = True
+    withholds_logins: bool = False
+    trusts_packages: bool = False
+    cache_scope: str = ""
+    build_scope: str = ""
+    recorded_hash: str = ""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     lock_digest: str = ""
     exact: str = ""
@@ -103,19 +131,24 @@ def plan_image(
     Raises:
         InvalidConfig: The user's template is wrong.
     """
-    scripts = {name: read_template(name) for name in _SCRIPTS}
+    scripts = {name: read_template(name) for name in SCRIPTS}
     templates = template_texts(spec, template)
     dockerfile = render(spec, base.pinned, template)
     digest = environment_hash(spec, base.digest, platform, {**templates, **scripts})
     files = {
         "Dockerfile": dockerfile,
         **{f"build/{name}": text for name, text in scripts.items()},
-        "build/uv.toml": uv_settings(spec.indexes),
+        **uv_files(spec.indexes),
         "build/pip.conf": pip_settings(spec.installer_indexes),
         "declared/requirements.txt": _lines(spec.requirements),
         "declared/constraints.txt": _lines(spec.constraints),
         "declared/direct.txt": _lines(spec.direct),
-        "declared/index.txt": _lines((spec.indexes.default or _PUBLIC_INDEX,)),
+        "declared/index.txt": _lines(
+            _common_index(
+                *(spec.indexes, spec.installer_indexes, spec.requirements),
+                has_files=bool(spec.files),
+            )
+        ),
     }
     if spec.lock_text:
         files["declared/pylock.toml"] = spec.lock_text
@@ -133,8 +166,29 @@ def plan_image(
         platform=platform,
         is_locked=has_packages(spec),
         indexes=spec.indexes,
+        own_logins=tuple(
+            login for login in spec.indexes.logins if login not in spec.installer_indexes.logins
+        ),
         secrets=dict(secrets or {}),
+        cache_scope=_cache_scope(spec, template),
+        withholds_logins=_runs_programs(spec, template),
     )
+
+
+def _cache_scope(spec: EnvironmentSpec, template: UserTemplate | None) -> str:
+    """A digest of the programs that run in steps with the cache of packages; empty for ours alone."""
+    programs: list[object] = []
+    if template is not None:
+        programs += [template.text, {path: digest_of(file) for path, file in spec.files.items()}]
+    if spec.conda is not None:
+        programs += [spec.conda.channels, spec.conda.packages]
+    return digest_of(json.dumps(programs).encode()) if programs else ""
+
+
+def _runs_programs(spec: EnvironmentSpec, template: UserTemplate | None) -> bool:
+    """True if steps with logins run programs that the project alone chose to trust."""
+    conda = spec.conda
+    return template is not None or (conda is not None and not conda.is_of_known_channels)
 
 
 def environment_hash(
@@ -170,6 +224,14 @@ def environment_hash(
     return digest_of(canonical.encode())
 
 
+def uv_files(indexes: Indexes) -> dict[str, str]:
+    """Path → text of uv's settings: to resolve, and to install what has an address."""
+    return {
+        "build/uv.toml": uv_settings(indexes),
+        "build/uv-install.toml": uv_settings(replace(indexes, find_links=())),
+    }
+
+
 def uv_settings(indexes: Indexes) -> str:
     """The ``uv.toml`` of a build. Texts and lists of JSON are valid TOML."""
     settings = {
@@ -180,6 +242,20 @@ def uv_settings(indexes: Indexes) -> str:
     for address in [*indexes.extra, indexes.default or _PUBLIC_INDEX]:
         lines += ["\n[[index]]\n", f"url = {json.dumps(address)}\n", _FILES_NEVER_CHANGE]
     return "".join([*lines, "default = true\n"])
+
+
+def _common_index(
+    indexes: Indexes, machine: Indexes, requirements: Sequence[str], *, has_files: bool
+) -> tuple[str, ...]:
+    """The index whose downloads other builds take from the cache.
+
+    None if the project names an index, or may do so in a file of its packages: it could give out a
+    file as one of the common index.
+    """
+    if has_files or any("@" in line or "://" in line for line in requirements):
+        return ()
+    of_project = replace(indexes, logins=()) != replace(machine, logins=())
+    return () if of_project else (indexes.default or _PUBLIC_INDEX,)
 
 
 def conda_settings(conda: CondaPackages) -> str:

@@ -1,4 +1,4 @@
-"""The environment images of an engine: listed, chosen, removed; and the record of their use."""
+"""The environment images of an engine: listed, chosen, removed; this user's notes about them."""
 
 from __future__ import annotations
 
@@ -150,6 +150,7 @@ def remove_image(engine: Engine, image: ListedImage) -> str | None:
 _logger = logging.getLogger(__package__)
 _LOCK: Final = "lock"
 _PROJECTS: Final = "projects"
+_IDS: Final = "ids"
 _HASH: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -182,6 +183,21 @@ def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
 def _file_name(project: str) -> str:
     """A file name for a project's name, which may have slashes and dots to reach other folders."""
     return re.sub(r"^\.", "%2E", quote(project, safe=" "))
+
+
+def note_image(host: EngineHost, environment_hash: str, image_id: str) -> None:
+    """Note that this user made, pulled or loaded an image: any image may have the label of a hash."""
+    file = _folder(host, environment_hash) / _IDS / _file_name(image_id)
+    try:
+        make_private(file.parent)
+        file.touch(mode=0o600)
+    except OSError as error:
+        _logger.warning("The image %s is not noted, and will be built again: %s", image_id, error)
+
+
+def is_noted(host: EngineHost, environment_hash: str, image_id: str) -> bool:
+    """True if this user made, pulled or loaded an image."""
+    return (_folder(host, environment_hash) / _IDS / _file_name(image_id)).exists()
 
 
 def use_of(host: EngineHost, environment_hash: str) -> Use:

@@ -33,11 +33,13 @@ class ReadyImage:
         with_code: The run gets an image with the project's code on this image
             (``mlflow run --build-image``).
         found: The image, if the engine is known to have it.
+        saved_logins: The user's saved logins may be used to pull the image.
         entrypoint: Replaces the image's own entry point; None to keep it.
     """
 
     reference: str
     with_code: bool = False
+    saved_logins: bool = True
     found: EnvironmentImage | None = None
     entrypoint: tuple[str, ...] | None = None
 
@@ -52,6 +54,7 @@ def have(
     reference: str,
     docker_auth: Mapping[str, Any] | None = None,
     *,
+    saved: bool = True,
     pull: str = MISSING,
     before_pull: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
@@ -59,6 +62,7 @@ def have(
 
     Args:
         docker_auth: A login for the registry.
+        saved: The user's saved logins may be used, too.
         pull: ``missing``, ``always`` or ``never``.
 
     Raises:
@@ -74,18 +78,29 @@ def have(
                 ) from error
     _logger.info("=== Pulling image %s ===", reference)
     before_pull()
-    pull_image(engine, reference, docker_auth)
+    pull_image(engine, reference, docker_auth, saved=saved)
     return engine.images.inspect(reference)
 
 
 def have_image(
     engine: Engine,
-    reference: str,
+    image: ReadyImage,
     docker_auth: Mapping[str, Any] | None = None,
     before_pull: Callable[[], object] = lambda: None,
 ) -> EnvironmentImage:
     """The image on the engine, pulled if it is missing; see :func:`have`."""
-    return image_of(reference, have(engine, reference, docker_auth, before_pull=before_pull))
+    saved = image.saved_logins
+    try:
+        found = have(engine, image.reference, docker_auth, saved=saved, before_pull=before_pull)
+    except ImageUnavailable as error:
+        if saved:
+            raise
+        raise ImageUnavailable(
+            error.message,
+            remedy="The project is of another person, so this is without your logins. To hand out the "
+            f"image, pull it yourself: docker pull {image.reference}",
+        ) from error
+    return image_of(image.reference, found)
 
 
 def add_code(

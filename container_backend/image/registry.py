@@ -46,14 +46,22 @@ def is_there(
 
 
 def pull_image(
-    engine: Engine, reference: str, docker_auth: Mapping[str, Any] | None = None
+    engine: Engine,
+    reference: str,
+    docker_auth: Mapping[str, Any] | None = None,
+    *,
+    saved: bool = True,
 ) -> None:
     """Pull an image, and show the progress.
+
+    Args:
+        saved: The user's saved logins may be used, besides ``docker_auth``.
 
     Raises:
         ImageUnavailable: The registry does not have the image, refuses, or went away.
     """
-    _transfer(engine.images.pull, reference, docker_auth, PULLING, "pulled")
+    login = login_for(reference, docker_auth, saved=saved)
+    _transfer(engine.images.pull, reference, login, PULLING, "pulled")
 
 
 def push_image(
@@ -64,17 +72,17 @@ def push_image(
     Raises:
         ImageUnavailable: The registry refuses, or went away.
     """
-    _transfer(engine.images.push, reference, docker_auth, PUSHING, "pushed")
+    login = login_for(reference, docker_auth)
+    _transfer(engine.images.push, reference, login, PUSHING, "pushed")
 
 
 def _transfer(
     call: Callable[[str, Login | None], Iterable[Mapping[str, Any]]],
     reference: str,
-    docker_auth: Mapping[str, Any] | None,
+    login: Login | None,
     step: str,
     done: str,
 ) -> None:
-    login = login_for(reference, docker_auth)
     started = time.monotonic()
     with shown_steps() as show:
         show(StepEvent(step, "started"))
@@ -183,26 +191,31 @@ def own_digest(reference: str, inspected: Mapping[str, Any]) -> str:
     return ""
 
 
-def logins_of(docker_auth: Mapping[str, Any] | None = None) -> Callable[[str], Login | None]:
+def logins_of(
+    docker_auth: Mapping[str, Any] | None = None, *, saved: bool = True
+) -> Callable[[str], Login | None]:
     """A function from a registry's host to the login.
 
     Args:
         docker_auth: The argument of ``mlflow.projects.run``: ``username``, ``password`` and
             ``registry``, as for ``docker login``. Other registries use the saved logins.
+        saved: False for no saved logins.
     """
-    saved = saved_logins()
+    known = saved_logins() if saved else lambda _host: None
     if not docker_auth or not docker_auth.get("username"):
-        return saved
+        return known
     given = Login(str(docker_auth["username"]), str(docker_auth.get("password") or ""))
     registry = str(docker_auth.get("registry") or "")
     registry = registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
     def lookup(host: str) -> Login | None:
         is_hub = host in HUB_NAMES and registry in HUB_NAMES | {""}
-        return given if registry == host or is_hub else saved(host)
+        return given if registry == host or is_hub else known(host)
 
     return lookup
 
 
-def login_for(reference: str, docker_auth: Mapping[str, Any] | None) -> Login | None:
-    return logins_of(docker_auth)(registry_of(reference))
+def login_for(
+    reference: str, docker_auth: Mapping[str, Any] | None, *, saved: bool = True
+) -> Login | None:
+    return logins_of(docker_auth, saved=saved)(registry_of(reference))

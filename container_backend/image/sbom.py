@@ -50,9 +50,14 @@ class Installed:
     os_release: str = ""
 
 
+def import_libraries() -> None:
+    """Import what this module's functions use: it takes a third of a second, and only builds need it."""
+    import cyclonedx.output.json
+    import cyclonedx.spdx  # noqa: F401 for its time
+
+
 def bill_of_materials(plan: ImagePlan, lock: Lock | None, installed: Installed) -> bytes:
     """Write the bill of materials of an image."""
-    # The imports of this module's functions take a third of a second: only builds need them.
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6

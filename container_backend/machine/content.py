@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +37,19 @@ Content = bytes | FileContent
 
 
 def hash_file(path: Path) -> FileContent:
-    digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-            size += len(data)
-    return FileContent(path, size, digest.hexdigest())
+        digest = digest_of_file(file)
+        return FileContent(path, file.seek(0, os.SEEK_END), digest)
+
+
+def digest_of_file(file: IO[bytes]) -> str:
+    """The sha256 digest in hex of an open file from its start, where it is left."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while data := file.read(_CHUNK):
+        digest.update(data)
+    file.seek(0)
+    return digest.hexdigest()
 
 
 def size_of(content: Content) -> int:

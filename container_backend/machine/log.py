@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Final
 
+from container_backend.machine.text import harmless
 from container_backend.masking import without_credentials
 
 # mlflow.utils.logging_utils.LOGGING_LINE_FORMAT and LOGGING_DATETIME_FORMAT.
@@ -28,10 +29,10 @@ class _StandardError:
 
 
 class MaskedFormatter(logging.Formatter):
-    """Removes credentials from addresses in log lines."""
+    """Removes credentials from addresses in log lines, and what would move the cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_credentials(super().format(record))
+        return harmless(without_credentials(super().format(record)), kept="\n\t")
 
 
 def is_shown(logger: logging.Logger) -> bool:

@@ -20,7 +20,7 @@ _RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 _SUBMISSION: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_COUNT: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 _EXIT_CODE: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 # A hundred years; longer times overflow clocks and timers.
 _LONGEST_SECONDS: Final = 100 * 365 * 86_400.0

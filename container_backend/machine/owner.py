@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import os
+import secrets
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from container_backend.labels_and_tags import ENV_OWNER
+from container_backend.labels_and_tags import ENV_OWNER, ENV_OWNER_KEY
 from container_backend.machine.locks import make_private, state_folder, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _logger = logging.getLogger(__package__)
 
@@ -22,16 +25,43 @@ def owner_id(environ: Mapping[str, str] = os.environ) -> str:
 
     The id labels containers, because several users and machines may share an engine.
     """
-    if inherited := environ.get(ENV_OWNER):
-        return inherited
-    file = state_folder(environ) / "owner"
+    return environ.get(ENV_OWNER) or _made_once("owner", lambda: uuid.uuid4().hex, environ)
+
+
+def owner_key(environ: Mapping[str, str] = os.environ) -> str:
+    """The key of this user's signatures, generated once; in a container as :func:`owner_id`.
+
+    Empty if it cannot be stored, as on a full disk: then other processes could not check it.
+    """
+    made = environ.get(ENV_OWNER_KEY) or _made_once("key", secrets.token_hex, environ)
+    return made if environ.get(ENV_OWNER_KEY) or _is_stored("key", environ) else ""
+
+
+def sign(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A signature that only processes of this user can make, in hex; empty without a key."""
+    key = owner_key(environ)
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest() if key else ""
+
+
+def is_signature(text: str, signature: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """True for a signature of this user; without a key, for none."""
+    return hmac.compare_digest(sign(text, environ).encode(), signature.encode())
+
+
+def _is_stored(name: str, environ: Mapping[str, str]) -> bool:
+    return (state_folder(environ) / name).is_file()
+
+
+def _made_once(name: str, make: Callable[[], str], environ: Mapping[str, str]) -> str:
+    """A word in a file of the state folder; a new one at each call if it cannot be stored."""
+    file = state_folder(environ) / name
     with suppress(OSError):
         if found := file.read_text(encoding="ascii").strip():
             return found
-    made = uuid.uuid4().hex
+    made = make()
     try:
         make_private(file.parent)
-        whole = file.with_name(f"{file.name}.{made}")
+        whole = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
         write_whole(whole, made)
         try:
             os.link(whole, file)  # fails if another process was first
@@ -40,5 +70,5 @@ def owner_id(environ: Mapping[str, str] = os.environ) -> str:
     except FileExistsError:
         return file.read_text(encoding="ascii").strip()
     except OSError as error:
-        _logger.debug("The id of the owner cannot be stored: %s", error)
+        _logger.debug("The file %s cannot be stored: %s", file, error)
     return made

@@ -1,7 +1,8 @@
-"""Tables, sizes and ages for a terminal."""
+"""Tables, sizes, ages and texts of others, for a terminal."""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -10,6 +11,29 @@ if TYPE_CHECKING:
 
 _THOUSAND: Final = 1000
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+# Controls (C0, C1), marks of direction and other format characters, halves of pairs, line breaks:
+# https://www.unicode.org/reports/tr44/#General_Category_Values
+_HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Joiners, which some scripts and emojis need.
+_JOINERS: Final = "\u200c\u200d"
+
+
+def harmless(text: str, kept: str = "") -> str:
+    """A text in which nothing moves the cursor, breaks the line or turns the direction.
+
+    Args:
+        text: Of any origin: a name, a label, a message.
+        kept: Characters that stay as they are, such as line breaks.
+    """
+    if text.isprintable():
+        return text
+    kept += _JOINERS
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _HARMFUL and character not in kept
+        else character
+        for character in text
+    )
 
 
 def human_size(size: float) -> str:
@@ -30,8 +54,8 @@ def human_age(seconds: float) -> str:
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Rows with aligned columns, below a head."""
-    rows = [head, *lines]
+    """Rows with aligned columns, below a head; cells may be texts of others."""
+    rows = [[harmless(cell) for cell in line] for line in (head, *lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     shown = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

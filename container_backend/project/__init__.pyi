@@ -18,9 +18,9 @@ from .entry_points import EntryPoint as EntryPoint
 from .entry_points import Project as Project
 from .entry_points import as_mapping as as_mapping
 from .entry_points import entry_point_lines as entry_point_lines
-from .git import Repository as Repository
-from .git_tree import GitTree as GitTree
-from .git_tree import read_git_tree as read_git_tree
+from .git.repository import Repository as Repository
+from .git.tree import GitTree as GitTree
+from .git.tree import read_git_tree as read_git_tree
 from .mlproject import parse_project as parse_project
 from .mlproject import read_project as read_project
 from .parameters import is_address as is_address

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
 from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY, MARK_DIRECTORY
-from container_backend.machine import ONE_TIME, hash_file
+from container_backend.machine import ONE_TIME, hash_file, read_text
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import (
     FOR_EVERYBODY,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 IGNORE_FILE: Final = ".dockerignore"
+# Each pattern is compared with each path.
+_MOST_PATTERNS: Final = 2000
 # What no run needs: histories, caches, environments of this machine, and stores that the
 # container reaches at their own path. `!pattern` in .dockerignore brings one back.
 IGNORED_BY_DEFAULT: Final = (
@@ -265,15 +267,19 @@ def included_files(directory: Path) -> Iterator[str]:
             f"The project's folder '{error.filename or directory}' cannot be read: "
             f"{error.strerror}."
         ) from error
+    except ValueError as error:
+        raise InvalidProject(f"{directory / IGNORE_FILE}: {error}.") from error
 
 
 def _ignore_patterns(directory: Path) -> list[str]:
     """https://docs.docker.com/build/concepts/context/#dockerignore-files."""
-    try:
-        text = (directory / IGNORE_FILE).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    file = directory / IGNORE_FILE
+    if not file.exists():
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidProject(f"{directory / IGNORE_FILE}: cannot be read: {error}.") from error
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    lines = (line.strip() for line in read_text(file, InvalidProject).splitlines())
+    found = [line for line in lines if line and not line.startswith("#")]
+    if len(found) > _MOST_PATTERNS:
+        raise InvalidProject(
+            f"{file}: {len(found):,} patterns; at most {_MOST_PATTERNS:,} are used."
+        )
+    return found

@@ -6,6 +6,7 @@ Part of project images: see :mod:`container_backend.project.entry_points`.
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,13 +28,21 @@ _logger = logging.getLogger(__package__)
 _MOST_ARGUMENT_BYTES: Final = 128 * 1024
 
 
+_WHOLE: Final = "the command with its parameters"
+
+
 @dataclass(frozen=True)
 class Download:
-    """A file to download before the program starts, for a parameter of type path."""
+    """A file to download before the program starts, for a parameter of type path.
+
+    Attributes:
+        is_public: Only from a public server, and without a login of the user.
+    """
 
     parameter: str
     uri: str
     target: Path
+    is_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def compute_command(
         for name, parameter in entry_point.parameters.items()
     }
     line = " ".join(words)
-    check_size(where, "the command with its parameters", line)
+    check_size(where, _WHOLE, line)
     return Command(line, {**logged, **extra}, tuple(paths.values()), downloads)
 
 
@@ -110,7 +119,10 @@ def check_size(where: str, what: str, text: str) -> None:
     Raises:
         InvalidProject: The text is longer than Linux allows.
     """
-    size = len(text.encode("utf-8", "surrogatepass"))
+    _check_bytes(where, what, len(text.encode("utf-8", "surrogatepass")))
+
+
+def _check_bytes(where: str, what: str, size: int) -> None:
     if size >= _MOST_ARGUMENT_BYTES:
         raise InvalidProject(
             f"{where}: {what} has {size} bytes; a program can receive at most "
@@ -153,7 +165,7 @@ def _value(where: str, parameter: Parameter, given: str | None) -> str:
     if parameter.default is None:
         raise ValueError(f"no value for the {shown}")
     try:
-        read = parameter.read(parameter.default)
+        read = parameter.read(parameter.located_default)
     except ValueError as error:
         default = parameter.default
         _logger.warning("%s: the default of %s is '%s', but it %s", where, shown, default, error)
@@ -173,7 +185,7 @@ def _files(
             continue
         if is_address(value):
             paths[name] = storage / f"param_{len(downloads)}" / _file_name(value)
-            downloads.append(Download(name, value, paths[name]))
+            downloads.append(Download(name, value, paths[name], is_public=parameter.is_public))
         elif Path(value).exists():
             paths[name] = Path(value)
     return paths, tuple(downloads)
@@ -185,9 +197,21 @@ def _file_name(address: str) -> str:
     return last if last not in {"", ".."} else "download"
 
 
+# What follows the name of a value in a format string: an attribute or an item.
+_PART: Final = re.compile(r"[.\[]")
+
+
 def _fill(where: str, command: str, values: Mapping[str, str]) -> str:
     quoted = {name: shlex.quote(value) for name, value in values.items()}
+    size = 0
     try:
+        for text, name, specification, conversion in Formatter().parse(command):
+            size += len(text) + len(quoted.get(name or "", ""))
+            if name is not None and (specification or conversion or _PART.search(name)):
+                # `{a:>9999999999}` would be a text of that length.
+                raise ValueError(f"'{name}' has more than a name")
+        # Before the text is made, which could have any length.
+        _check_bytes(where, _WHOLE, size)
         return Formatter().vformat(command, (), quoted)
     except KeyError as error:
         raise InvalidProject(

@@ -5,6 +5,7 @@ Part of project images: see :mod:`container_backend.project.entry_points`.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,25 @@ class Parameter:
     Attributes:
         type: The declared type; an unknown one is treated as ``string``.
         default: The default as text; None if a value is required.
+        is_public: A default that is an address is downloaded from a public server only.
+        folder: A default that is a relative path is of this folder; default: the current folder.
     """
 
     name: str
     type: str = "string"
     default: str | None = None
     description: str = ""
+    is_public: bool = False
+    folder: Path | None = None
+
+    @property
+    def located_default(self) -> str:
+        """The default, with the absolute path of a file of :attr:`folder`."""
+        default = self.default or ""
+        if self.folder is None or self.type != "path" or not default or is_address(default):
+            return default
+        # The real path: engines take ``link/..`` for the folder of the link.
+        return os.path.realpath(local_path(default, self.folder))
 
     def read(self, text: str) -> str:
         """Check a value, and convert it to the form for the program.
@@ -66,6 +80,9 @@ def read_pairs(given: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"'{name}' is given twice.")
         pairs[name] = value
     return pairs
+
+
+HTTP: Final = ("http://", "https://")
 
 
 def is_address(text: str) -> bool:
@@ -120,7 +137,8 @@ def _path(text: str) -> str:
     path = local_path(text)
     if not path.exists():
         raise ValueError(f"names '{path}', {MISSING}")
-    return str(path)
+    # In the container, the folder before a `..` may be missing; and engines take it by its name alone.
+    return os.path.realpath(path) if ".." in path.parts else str(path)
 
 
 # https://mlflow.org/docs/latest/ml/projects/#parameters, and `str`, which projects use anyway.

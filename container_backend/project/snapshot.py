@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import tarfile
@@ -16,7 +17,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from container_backend.machine import ONE_TIME, FrozenModel
+from container_backend.machine import MOST_FILES, ONE_TIME, FrozenModel, most_unpacked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -151,14 +152,19 @@ def unpack(packed: IO[bytes], folder: Path) -> None:
     """Unpack a copy into a folder, and write nothing outside the folder.
 
     Raises:
-        ValueError: The file is not such a copy.
+        ValueError: The file is not such a copy, or made to fill the disk.
         OSError: The folder cannot be written to.
     """
     links: list[tuple[Path, str]] = []
+    most = most_unpacked(packed.seek(0, io.SEEK_END))
+    packed.seek(0)
     try:
         with tarfile.open(fileobj=packed, mode="r:gz") as tar:
-            for entry in tar:
+            for count, entry in enumerate(tar):
                 path = _inside(folder, entry.name)
+                most -= abs(entry.size)
+                if most < 0 or count >= MOST_FILES or entry.issparse():
+                    raise ValueError("it has more files, or bigger ones, than are unpacked")
                 if entry.issym():
                     links.append((path, entry.linkname))
                 elif entry.isdir():
@@ -172,8 +178,25 @@ def unpack(packed: IO[bytes], folder: Path) -> None:
         raise ValueError(f"it cannot be unpacked: {error}") from error
     for path, target in links:  # last, so that no file is written through a link
         _inside(folder, os.path.normpath(path.parent.relative_to(folder) / target))
+        if not _leads_inside(path.parent, folder):
+            raise ValueError(f"its entry '{path.relative_to(folder)}' would be outside the folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
+    if (found := link_outside(folder)) is not None:
+        raise ValueError(f"its link '{found.relative_to(folder)}' leads outside the folder")
+
+
+def link_outside(folder: Path) -> Path | None:
+    """A link in a folder that leads to somewhere else, by other links maybe; None for none."""
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink() and not _leads_inside(path, folder):
+                return path
+    return None
+
+
+def _leads_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from container_backend.errors import ContainerBackendError, InvalidProject
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
+from container_backend.machine import MOST_FILES, human_size, most_unpacked
 from container_backend.masking import without_credentials
 from container_backend.project.address import Address, parse_address
-from container_backend.project.downloads import download_over_http
+from container_backend.project.downloads import MOST_OF_OTHERS, download_over_http
 from container_backend.project.git import fetch_commit, find_repository, opened, repository_at
+from container_backend.project.snapshot import link_outside
 
 if TYPE_CHECKING:
     from container_backend.project.git import Repository
@@ -42,7 +44,7 @@ class Source:
     repository: Repository | None = None
 
 
-def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
+def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = False) -> Source:
     """Find or fetch the folder of a project.
 
     A ``version`` of a repository on this disk is fetched into a new folder; MLflow would change the
@@ -52,6 +54,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         uri: A folder, or a ``file://``, git or zip address, with an optional ``#subdirectory``.
         version: Branch, tag or commit of a git repository.
         needed: Removes temporary folders when it is closed.
+        trust: Submodules of an address are fetched with the user's logins, too.
 
     Raises:
         InvalidProject: There is no such project or version, or the fetch fails.
@@ -79,7 +82,7 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
         if address.is_zip:
             _unzip(address, root)
         else:
-            _fetch_repository(address, version, root)
+            _fetch_repository(address, version, root, trust=trust)
     except ContainerBackendError:
         raise
     except Exception as error:  # git, zipfile and requests each raise their own kind
@@ -89,6 +92,8 @@ def fetch(uri: str, version: str | None, needed: ExitStack) -> Source:
             + f" cannot be fetched: {_last_lines(error)}"
         ) from error
     is_fetched = address.is_zip or not path.exists()
+    if is_fetched:
+        _check_links(root, uri)
     directory = _inside(root, address.subdirectory, uri)
     repository = None if address.is_zip else find_repository(directory, within=root)
     return Source(directory, is_fetched, root, repository)
@@ -98,9 +103,9 @@ def _local(directory: Path) -> Source:
     return Source(directory, is_fetched=False, repository=find_repository(directory))
 
 
-def _fetch_repository(address: Address, version: str | None, root: Path) -> None:
+def _fetch_repository(address: Address, version: str | None, root: Path, *, trust: bool) -> None:
     if not address.path.exists():
-        fetch_commit(address.location, version, root)
+        fetch_commit(address.location, version, root, with_logins=trust)
         return
     path = address.path.resolve()
     repository = repository_at(path)
@@ -117,8 +122,9 @@ def _unzip(address: Address, root: Path) -> None:
         file = address.path
         if not file.exists():
             file = Path(needed.enter_context(tempfile.NamedTemporaryFile()).name)
-            download_over_http(address.location, file)
+            download_over_http(address.location, file, most=MOST_OF_OTHERS)
         archive = needed.enter_context(zipfile.ZipFile(file))
+        _check_size(address, file, archive)
         for name in archive.namelist():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise InvalidProject(
@@ -133,6 +139,33 @@ def _unzip(address: Address, root: Path) -> None:
     if len(entries) == 1 and entries[0].is_dir():
         for entry in list(entries[0].iterdir()):
             shutil.move(entry, root / entry.name)
+
+
+def _check_size(address: Address, file: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that is made to fill a disk: far more than its files are worth."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    most = most_unpacked(file.stat().st_size)
+    if (count := len(archive.infolist())) > MOST_FILES:
+        raise InvalidProject(
+            f"The archive '{address.location}' has {count:,} files; at most {MOST_FILES:,} are unpacked.",
+            remedy="Unpack it yourself, and give the folder.",
+        )
+    if unpacked > most:
+        raise InvalidProject(
+            f"The archive '{address.location}' would unpack to {human_size(unpacked)}; "
+            f"at most {human_size(most)} are unpacked for an archive of its size.",
+            remedy="Unpack it yourself, and give the folder.",
+        )
+
+
+def _check_links(root: Path, uri: str) -> None:
+    """Refuse links to other files of this machine, which would be read as files of the project."""
+    if (path := link_outside(root)) is not None:
+        raise InvalidProject(
+            f"'{path.relative_to(root)}' in the project '{without_credentials(uri)}' is a "
+            f"link to '{path.readlink()}', outside of the project.",
+            remedy="Clone it yourself, correct the link, and give the folder.",
+        )
 
 
 def _inside(root: Path, subdirectory: str, uri: str) -> Path:

@@ -13,8 +13,8 @@ from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
-from container_backend.runs import CONTEXT, Recorded, attach, read_recorded
-from container_backend.store import FOLDER, RUN, Store, await_listener
+from container_backend.runs import Recorded, attach, read_recorded
+from container_backend.store import CONTEXT, FOLDER, RUN, Store, await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

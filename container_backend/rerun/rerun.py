@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import labels_and_tags
 from container_backend.config import parse_config
-from container_backend.container import long_name
+from container_backend.container import ACCESS_VARIABLES, long_name
 from container_backend.engine import EngineHost, connect
 from container_backend.errors import ContainerBackendError, ImageUnavailable, NotRepeatable
 from container_backend.image import IMAGE_SCHEME, ReadyImage, have, is_image_address, reference_of
-from container_backend.privileges import check_record
+from container_backend.privileges import Giver, Permissions, check_record
 from container_backend.project import digest_of_code, fetch, is_git_address, unpack
 from container_backend.rerun.past_run import PastRun, find_run
 from container_backend.rerun.rebuild import find_exact, plan_again
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from container_backend.project import RecordedCode
 
 _logger = logging.getLogger(__package__)
+# The setting of a registry, which would get the user's login: left out without trust.
+_REPOSITORY: Final = "image_repository"
 # The tags in which MLflow records the source of the code.
 _SOURCE_TAGS: Final = (
     labels_and_tags.MLFLOW_SOURCE_NAME,
@@ -104,7 +106,7 @@ def submission_of(run_id: str, again: Again) -> Submission:
         folder = Path(tempfile.mkdtemp(prefix=labels_and_tags.TEMPORARY_PREFIX)).resolve()
         on_error.callback(shutil.rmtree, folder, ignore_errors=True)
         lacks: list[str] = []
-        directory, code = _find_code(past, folder, lacks)
+        directory, code = _find_code(past, folder, lacks, trust=again.trust)
         image = _find_image(past, again, submission, directory, lacks)
         _refuse(past, lacks, best_effort=again.best_effort)
         on_error.pop_all()
@@ -163,13 +165,15 @@ def _allowed(past: PastRun, again: Again) -> tuple[dict[str, Any], dict[str, Any
     kept["env"] = [
         each for each in kept.get("env", []) if str(each).partition("=")[0] not in variables
     ]
+    config = dict(past.recorded.config)
     if not again.trust:
-        check_record(f"The run '{past.run_id}'", kept, past.recorded.config)
+        config.pop(_REPOSITORY, None)
+        check_record(f"The run '{past.run_id}'", kept, config, ACCESS_VARIABLES)
     merged = {**typed, **kept, "env": [*kept["env"], *typed.get("env", [])]}
     arguments = {
         name: values[0] if len(values) == 1 else values for name, values in merged.items() if values
     }
-    return dict(past.recorded.config), arguments
+    return config, arguments
 
 
 def _by_long_name(docker_args: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -180,19 +184,36 @@ def _by_long_name(docker_args: Mapping[str, Any]) -> dict[str, list[Any]]:
     return named
 
 
-def _find_code(past: PastRun, folder: Path, lacks: list[str]) -> tuple[Path, RecordedCode | None]:
-    """The code in a folder of its own, and its record; without the record if the code differs."""
+def _find_code(
+    past: PastRun, folder: Path, lacks: list[str], *, trust: bool
+) -> tuple[Path, RecordedCode | None]:
+    """The code in a folder of its own, and its record; without the record if the code differs.
+
+    A program can write any record of its run, and with it the place of any code of the user. So
+    without ``trust``, or the signature of this user, only the copy among the artifacts is taken.
+    """
     code = past.recorded.code
+    is_trusted = trust or past.recorded.is_signed(past.run_id)
     problems: list[str] = []
-    for directory in _candidates(past, folder, problems):
-        if not code.digest or (found := digest_of_code(directory)) == code.digest:
+    for directory in _candidates(past, folder, problems, is_trusted=is_trusted):
+        found = digest_of_code(directory)
+        if found == code.digest or (is_trusted and not code.digest):
             return directory, code
         problems.append(f"the files there are not those that ran: their digest is {found}")
     lacks.append(f"code: {'; '.join(problems) or code.why_not or 'its place was not recorded'}")
+    if not is_trusted:
+        raise NotRepeatable(
+            f"The run '{past.run_id}' cannot be repeated: {lacks[-1]}. Its record says that the code is at "
+            f"'{past.recorded.source}', but is not signed by you: it was made by another user, by an "
+            "older version, or by a program.",
+            remedy="If you trust it, take the code from there: --trust --best-effort.",
+        )
     return _current_code(past, folder, lacks), None
 
 
-def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Path]:
+def _candidates(
+    past: PastRun, folder: Path, problems: list[str], *, is_trusted: bool
+) -> Iterator[Path]:
     code = past.recorded.code
     if code.archived:
         directory = folder / "archive"
@@ -204,13 +225,13 @@ def _candidates(past: PastRun, folder: Path, problems: list[str]) -> Iterator[Pa
             problems.append(f"the archive among the artifacts: {error}")
         else:
             yield directory
-    if not code.commit:
+    if not code.commit or not is_trusted:
         return
     for number, address in enumerate(_repositories(past)):
         with ExitStack() as needed:
             subdirectory = f"#{code.subdirectory}" if code.subdirectory else ""
             try:
-                source = fetch(f"{address}{subdirectory}", code.commit, needed)
+                source = fetch(f"{address}{subdirectory}", code.commit, needed, trust=True)
             except ContainerBackendError as error:
                 problems.append(error.message)
                 continue
@@ -240,7 +261,7 @@ def _current_code(past: PastRun, folder: Path, lacks: list[str]) -> Path:
     copied = folder / "current"
     try:
         with ExitStack() as needed:
-            found = fetch(source, None, needed)
+            found = fetch(source, None, needed, trust=True)
             shutil.copytree(found.directory, copied, symlinks=True)
     except (ContainerBackendError, OSError) as error:
         raise NotRepeatable(
@@ -257,20 +278,26 @@ def _find_image(
     with closing(connect(again.host)) as engine:
         recorded = past.recorded.environment
         if recorded is None:
-            return _ready_image(past, engine, lacks)
+            return _ready_image(past, engine, lacks, saved=again.trust)
         secrets = {
             name: source.read(name) for name, source in submission.config.build_secrets.items()
         }
-        return plan_again(engine, past, recorded, directory, secrets, lacks)
+        permissions = Permissions(Giver.RECORD, again.trust)
+        own = submission.config.image_repository or ""
+        return plan_again(
+            *(engine, past, recorded, directory, secrets, lacks), own=own, permissions=permissions
+        )
 
 
-def _ready_image(past: PastRun, engine: Engine, lacks: list[str]) -> ReadyImage | None:
+def _ready_image(
+    past: PastRun, engine: Engine, lacks: list[str], *, saved: bool
+) -> ReadyImage | None:
     """The image that the project names, by its digest."""
     # No registry has an image with the code.
     digest = "" if past.recorded.build_image else past.repository_digest
-    exact = find_exact(engine, past.image_id, digest)
+    exact = find_exact(engine, past.image_id, digest, saved=saved)
     if exact is not None:
-        return ReadyImage(exact)
+        return ReadyImage(exact, saved_logins=saved)
     name = past.tags.get(labels_and_tags.TAG_IMAGE)
     lacks.append(
         f"image: neither the engine nor a registry has {name} as of {digest or past.image_id}; "

@@ -9,9 +9,11 @@ from .launch import launch_and_wait as launch_and_wait
 from .launch import launch_detached as launch_detached
 from .launch import run_to_end as run_to_end
 from .ledger.ledger import ledger_of as ledger_of
+from .ledger.signature import is_signed as is_signed
 from .ledger.start import ensure_supervisor as ensure_supervisor
 from .listing import ListedRun as ListedRun
 from .listing import list_runs as list_runs
+from .output.stream import STDOUT as STDOUT
 from .output.stream import Chunk as Chunk
 from .output.stream import console as console
 from .output.stream import read_output as read_output
@@ -23,7 +25,6 @@ from .record import PROJECT_FILES as PROJECT_FILES
 from .record import Recorded as Recorded
 from .record import RecordedEnvironment as RecordedEnvironment
 from .record import read_recorded as read_recorded
-from .run_files import CONTEXT as CONTEXT
 from .submission import Repetition as Repetition
 from .submission import Submission as Submission
 from .supervise.process import supervise_until_stopped as supervise_until_stopped

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container_backend.container import local_path, plan_access
+from container_backend.container import check_access, local_path, plan_access
 from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.plan import Plan, make_plan
@@ -53,9 +53,9 @@ def preview(submission: Submission) -> DryRun:
             await_listener(plan.tracking_uri)
             opened = Store(plan.tracking_uri)
             experiment = find_experiment(opened, plan.experiment, create=False)
-        access = plan_access(
-            plan.tracking_uri, experiment.artifact_uri if experiment else None, engine
-        )
+        artifacts = experiment.artifact_uri if experiment else None
+        check_access(plan.tracking_uri, artifacts, plan.permissions)
+        access = plan_access(plan.tracking_uri, artifacts, engine)
         reference, is_there, lock = _look_for(plan, engine)
         spec = container_spec(
             plan,

@@ -14,6 +14,7 @@ from container_backend.errors import EngineUnavailable, InvalidInput
 from container_backend.masking import without_credentials
 from container_backend.runs.ending import outcome_in
 from container_backend.runs.handle import ContainerRun
+from container_backend.runs.ledger import is_signed
 from container_backend.store import (
     await_listener,
     default_address,
@@ -52,15 +53,18 @@ def attach(run_id: str) -> ContainerRun:
 def _on_engine(prefix: str) -> RunContainer | None:
     try:
         with closing(connect()) as engine:
-            return find_container(engine, prefix)
+            return find_container(engine, prefix, is_signed)
     except EngineUnavailable:
         return None  # the store may know the run
 
 
 def _store_of(found: RunContainer) -> str:
-    """The store's address of this process if it is the run's, else that of the container."""
+    """The address of a run's store: that of this process for containers of other users.
+
+    Every user of the engine can set labels and variables of a container.
+    """
     own = default_address()
-    if without_credentials(own) == found.tracking_uri:
+    if without_credentials(own) == found.tracking_uri or not is_signed(found.labels):
         return own
     return store_address(found.tracking_uri, found.environment)
 
@@ -95,7 +99,7 @@ def status_of(engine: Engine, prefix: str) -> dict[str, Any]:
         InvalidInput: No run or several runs match.
         TrackingUnreachable: The tracking store does not answer.
     """
-    found = find_container(engine, check_run_id(prefix))
+    found = find_container(engine, check_run_id(prefix), is_signed)
     if found is not None and not found.has_ended:
         return _of_container(found)
     return _of_run(found.run_id if found is not None else prefix)

@@ -62,7 +62,7 @@ class Foreground:
         self._interrupts = interrupts
         self._engine = started.engine
         self._run_id = started.record.run_id
-        self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets)
+        self._spool = LogSpool(started.entry.folder / _SHOWN, started.secrets, started.most_output)
         self._display = Display(started.engine, started.container_id, write, self._spool)
         self._display.show(output)
         self._followed = followed
@@ -192,6 +192,7 @@ class Started:
 
     Attributes:
         secrets: Masked in the output.
+        most_output: How much of the output is kept, in bytes; None for all.
     """
 
     engine: Engine
@@ -202,6 +203,7 @@ class Started:
     files: RunFiles
     secrets: frozenset[bytes] = field(repr=False)
     config: BackendConfig
+    most_output: int | None = None
 
     def as_run(self) -> ContainerRun:
         from container_backend.runs.handle import ContainerRun

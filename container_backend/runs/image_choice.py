@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from container_backend.environment import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
@@ -23,7 +25,9 @@ from container_backend.image import (
     plan_image,
     record_use,
     resolve_base,
+    scope_of_builds,
 )
+from container_backend.privileges import Right, check_template
 from container_backend.runs.ending import retried
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
+    from container_backend.privileges import Permissions
     from container_backend.project import CodeArchive, Project
     from container_backend.runs.submission import Submission
 
@@ -43,6 +48,7 @@ def which_image(
     environment: EnvironmentSpec | DockerEnvironment,
     submission: Submission,
     project: Project,
+    permissions: Permissions,
     platform: str | None = None,
 ) -> ImagePlan | ReadyImage:
     """Plan the image of an environment, for a platform or the engine's. Nothing is made.
@@ -55,8 +61,12 @@ def which_image(
     if repeated is not None and repeated.image is not None:
         return repeated.image
     if isinstance(environment, DockerEnvironment):
-        return ReadyImage(environment.image, with_code=submission.build_image)
-    return plan_environment(connected, environment, submission, project, platform)
+        return ReadyImage(
+            environment.image,
+            with_code=submission.build_image,
+            saved_logins=permissions.allow(Right.LOGINS),
+        )
+    return plan_environment(connected, environment, submission, project, permissions, platform)
 
 
 def plan_environment(
@@ -64,6 +74,7 @@ def plan_environment(
     environment: EnvironmentSpec,
     submission: Submission,
     project: Project,
+    permissions: Permissions,
     platform: str | None = None,
 ) -> ImagePlan:
     """As :func:`which_image`, for an image that is built."""
@@ -74,11 +85,24 @@ def plan_environment(
         )
     config = submission.config
     template = find_template(project.directory, config.template)
+    if template is not None and not config.template:
+        check_template(template.file, permissions)
+    login_hosts = environment.installer_indexes.hosts()
+    if permissions.allow(Right.LOGINS):
+        login_hosts |= environment.indexes.hosts()
     secrets = {name: source.read(name) for name, source in config.build_secrets.items()}
 
     def plan(base: BaseImage) -> ImagePlan:
         wanted = platform or connected.facts.platform
-        return plan_image(environment, base, wanted, template=template, secrets=secrets)
+        planned = plan_image(environment, base, wanted, template=template, secrets=secrets)
+        trusted = permissions.allow(Right.BUILD_LOGINS)
+        return replace(
+            planned,
+            login_hosts=frozenset(login_hosts),
+            withholds_logins=planned.withholds_logins and not (trusted or config.template),
+            trusts_packages=trusted,
+            build_scope=scope_of_builds(planned, _whose(submission, project, permissions)),
+        )
 
     named: str = getattr(config, environment.template.base)
     reference = named.replace("{version}", environment.python)
@@ -96,6 +120,15 @@ def plan_environment(
                 )
                 return planned
         raise
+
+
+def _whose(submission: Submission, project: Project, permissions: Permissions) -> str:
+    """Whose programs build packages: another version, or a trusted one, shares no wheels."""
+    if permissions.is_own:
+        return f"{project.directory} {permissions.trusted}"
+    local = Path(submission.uri.partition("#")[0])
+    place = str(local.resolve()) if local.exists() else submission.uri
+    return f"{place} {submission.version} {permissions.trusted}"
 
 
 @contextmanager
@@ -118,7 +151,7 @@ def held_image(
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):
         ready = image.found or retried(
-            lambda: have_image(engine, image.reference, docker_auth, before_making),
+            lambda: have_image(engine, image, docker_auth, before_making),
             config.retries,
             ImageUnavailable,
         )

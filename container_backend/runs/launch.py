@@ -12,6 +12,7 @@ from container_backend import labels_and_tags
 from container_backend.container import (
     RUNNING,
     SCHEDULED,
+    check_access,
     choose_owner,
     create_container,
     find_shared_code,
@@ -20,7 +21,7 @@ from container_backend.container import (
     start_container,
 )
 from container_backend.errors import ImageUnavailable
-from container_backend.machine import termination_interrupts
+from container_backend.machine import count_of, termination_interrupts
 from container_backend.masking import secrets_in, without_credentials
 from container_backend.project import archive_code, fetch_files
 from container_backend.runs.container_spec import container_spec
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from container_backend.runs.handle import ContainerRun
     from container_backend.runs.output import Chunk
     from container_backend.runs.submission import Submission
+    from container_backend.store import RunRecord
 
 _logger = logging.getLogger(__package__)
 
@@ -182,6 +184,7 @@ class Launch:
             self._run_files,
             secrets_in(self._spec.environment),
             self._plan.config,
+            count_of(self._spec.labels.get(labels_and_tags.LABEL_MOST_OUTPUT)),
         )
 
     def _undo(self, undo: Callable[[], object]) -> None:
@@ -223,6 +226,7 @@ class Launch:
             found = find_experiment(self._store, self._plan.experiment, create=True)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
+        check_access(uri, found.artifact_uri, self._plan.permissions)
         self._access = plan_access(uri, found.artifact_uri, self._engine)
 
     def _reserve(self) -> None:
@@ -231,15 +235,18 @@ class Launch:
         self._run_files = RunFiles(self._plan)
         self._needed.enter_context(self._run_files.code)
         self._needed.enter_context(self._entry.lock()).own()
-        self._write_note("")
+        self._write_note()
         ensure_supervisor(self._engine.host)
 
-    def _write_note(self, run_id: str) -> None:
+    def _write_note(self, record: RunRecord | None = None, container: str = "") -> None:
         note = Note(
             without_credentials(self._plan.tracking_uri),
             self._experiment.experiment_id,
-            run_id,
+            record.run_id if record else "",
             temporary=tuple(map(str, self._plan.temporary)),
+            artifact_uri=record.run.artifact_uri if record else "",
+            container=container,
+            record=dict(self._run_files.digests),
         )
         self._entry.write(note)
 
@@ -262,7 +269,15 @@ class Launch:
             run_name=self._plan.run_name,
         )
         self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
-        self._write_note(self._record.run_id)
+        self._run_files.run_id = self._record.run_id
+        self._write_note(self._record)
+
+    def _say_container(self, container: str) -> None:
+        """Note and tag the container, before its start: a process that finds the run finds it, too."""
+        self._write_note(self._record, container)
+        self._record.set_tags(
+            container_tags(self._engine.host, container, self._image, self._run_files.digest)
+        )
 
     def _create_container(self, code: CodeArchive) -> None:
         record, image, files = self._record, self._image, self._run_files
@@ -286,16 +301,14 @@ class Launch:
             has_folders=files.code.has_folders,
         )
         self._undo(partial(self._engine.containers.give_up, self._spec.name))
-        # The tags come before the start: a process that finds the run also finds the container.
         self._container_id = create_container(
             self._engine,
             self._spec,
             code,
-            lambda made: record.set_tags(
-                container_tags(self._engine.host, made, image, files.digest)
-            ),
+            self._say_container,
             shared,
         )
+        self._write_note(record, self._container_id)  # with the digests of what was sent
         _logger.info(
             "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id
         )

@@ -11,18 +11,15 @@ from container_backend.container import (
     absolute_uri,
     asked_args,
     beneath,
+    check_access,
     parse_docker_args,
+    with_defaults,
     with_engine,
 )
 from container_backend.engine import connect
-from container_backend.environment import ENVIRONMENT_KEYS, DockerEnvironment, read_environment
+from container_backend.environment import ENVIRONMENT_KEYS, read_environment
 from container_backend.image import is_image_address, reference_of
-from container_backend.privileges import (
-    Permissions,
-    check_engine,
-    check_special_files,
-    engine_sockets,
-)
+from container_backend.privileges import check_engine, check_special_files, engine_sockets
 from container_backend.project import (
     Command,
     Source,
@@ -44,6 +41,7 @@ if TYPE_CHECKING:
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine
     from container_backend.image import ImagePlan, ReadyImage
+    from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Repository
     from container_backend.runs.submission import Repetition, Submission
     from container_backend.store import Experiment
@@ -64,6 +62,7 @@ class Plan:
         storage: The folder for downloads, not yet made.
         temporary: Folders that are made for the run and removed with it.
         is_fetched: The project is not a folder of the caller.
+        permissions: What the project may ask for.
         repository: Has the project in its work tree; None if git is not asked.
         image_project: What the image says of the project; None for a project with files.
     """
@@ -87,6 +86,7 @@ class Plan:
     storage: Path
     temporary: tuple[Path, ...]
     is_fetched: bool
+    permissions: Permissions
     repository: Repository | None
     image_project: ImageProject | None
 
@@ -105,24 +105,25 @@ def make_plan(
     """
     config = submission.config
     docker_args = parse_docker_args(submission.given_docker_args)
-    named = submission.storage_dir or config.storage_dir
-    storage = choose_storage(named)
+    storage = choose_storage(named := submission.storage_dir or config.storage_dir)
     engine, opened = _open_image(submission, connections, files)
     source = _source(submission, files, opened)
     project = opened.project if opened else read_project(source.directory, ENVIRONMENT_KEYS)
-    permissions = _permissions(submission, is_fetched=source.is_fetched)
+    permissions = submission.permissions(is_fetched=source.is_fetched)
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
-    environment = opened.environment if opened else read_environment(project, entry_point, config)
+    environment = (opened and opened.environment) or read_environment(
+        project, entry_point, config, permissions
+    )
     check_files(project.directory)
-    asked = DockerArgs()
-    if isinstance(environment, DockerEnvironment):
-        asked = asked_args(docker_args, environment, source.directory, permissions)
+    asked = asked_args(docker_args, environment, source.directory, permissions)
     _check_variables(asked, docker_args)
     engine = engine or _connected(submission, connections)
-    tracking_uri = _tracking_uri(submission, command)
+    tracking_uri = _tracking_uri(submission, command, permissions)
     docker_args = _with_asked(docker_args, asked, project, command, engine, config)
-    platform = docker_args.platform
+    image = (opened and opened.image) or which_image(
+        engine, environment, submission, project, permissions, docker_args.platform
+    )
     # Downloads stay in a folder that the caller names.
     downloads = storage if command.downloads and not named else None
     plan = Plan(
@@ -136,9 +137,7 @@ def make_plan(
         docker_args=docker_args,
         given_docker_args=submission.given_docker_args,
         docker_auth=submission.docker_auth,
-        image=opened.image
-        if opened
-        else which_image(engine, environment, submission, project, platform),
+        image=image,
         build_image=submission.build_image,
         tracking_uri=tracking_uri,
         experiment=submission.experiment,
@@ -147,6 +146,7 @@ def make_plan(
         storage=storage,
         temporary=tuple(folder for folder in (source.temporary, downloads) if folder is not None),
         is_fetched=source.temporary is not None,
+        permissions=permissions,
         repository=source.repository,
         image_project=opened,
     )
@@ -169,7 +169,7 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
         return Source(directory, is_fetched=True, temporary=directory)
     repeated = submission.repetition
     if repeated is None or repeated.directory is None:
-        return fetch(submission.uri, submission.version, files)
+        return fetch(submission.uri, submission.version, files, trust=submission.is_trusted)
     return Source(repeated.directory, is_fetched=True, temporary=repeated.temporary)
 
 
@@ -185,20 +185,15 @@ def _connected(submission: Submission, connections: ExitStack) -> Engine:
     return connected
 
 
-def _tracking_uri(submission: Submission, command: Command) -> str:
+def _tracking_uri(submission: Submission, command: Command, permissions: Permissions) -> str:
     # The import of MLflow takes seconds: what was wrong before is reported without it.
     from container_backend.store import check_parameters, default_address
 
     check_parameters(command.parameters)
     given = submission.tracking_uri
-    return absolute_uri(given) if given else default_address()
-
-
-def _permissions(submission: Submission, *, is_fetched: bool) -> Permissions:
-    config, repeated = submission.config, submission.repetition
-    if repeated is None:
-        return Permissions(config.trust_project or not is_fetched)
-    return Permissions(config.trust_project or repeated.trusted, is_repeated=True)
+    uri = absolute_uri(given) if given else default_address()
+    check_access(uri, None, permissions)
+    return uri
 
 
 def _command(
@@ -224,8 +219,11 @@ def _with_asked(
     connected: Engine,
     config: BackendConfig,
 ) -> DockerArgs:
-    """The caller's arguments over those of the project; the engine's socket only if allowed."""
-    merged = beneath(asked, args)
+    """The caller's arguments over those of the project and the defaults.
+
+    The engine's socket is in none of them, unless that is allowed.
+    """
+    merged = with_defaults(beneath(asked, args), config.privileges, connected.facts)
     if config.allow_engine:
         return with_engine(merged, connected)
     folders = [Path(bind.partition(":")[0]) for bind in asked.binds if bind.startswith("/")]

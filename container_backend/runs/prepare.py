@@ -48,10 +48,11 @@ def build_environment(submission: Submission) -> EnvironmentImage:
     Raises:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
-    with found_project(submission) as (_, project, entry_point):
-        environment = read_environment(project, entry_point, submission.config)
+    with found_project(submission) as (source, project, entry_point):
+        permissions = submission.permissions(is_fetched=source.is_fetched)
+        environment = read_environment(project, entry_point, submission.config, permissions)
         with closing(connect()) as engine:
-            image = which_image(engine, environment, submission, project)
+            image = which_image(engine, environment, submission, project, permissions)
             with held_image(
                 engine, image, project, submission.config, submission.docker_auth
             ) as found:
@@ -71,11 +72,14 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
     """
     with found_project(submission) as (source, project, entry_point):
         path = _choose_output(submission, source, project, output)
-        environment = read_environment(project, entry_point, submission.config, locked=False)
+        permissions = submission.permissions(is_fetched=source.is_fetched)
+        environment = read_environment(
+            project, entry_point, submission.config, permissions, locked=False
+        )
         if isinstance(environment, DockerEnvironment):
             raise InvalidEnvironment(f"{environment.where}: a ready image has nothing to lock.")
         with closing(connect()) as engine:
-            image = plan_environment(engine, environment, submission, project)
+            image = plan_environment(engine, environment, submission, project, permissions)
             _logger.info(
                 "=== Resolving the requirements for Python %s on %s ===",
                 image.python,
@@ -113,7 +117,7 @@ def found_project(
             remedy="Give a folder, a git address or a zip file.",
         )
     with ExitStack() as needed:
-        source = fetch(submission.uri, submission.version, needed)
+        source = fetch(submission.uri, submission.version, needed, trust=submission.is_trusted)
         project = read_project(source.directory, ENVIRONMENT_KEYS)
         # An environment can be built without a "main".
         declared = submission.entry_point in project.entry_points or submission.entry_point != MAIN

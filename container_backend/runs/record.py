@@ -5,6 +5,7 @@ The record has no secrets: of variables that may hold one, only the names.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 from container_backend import labels_and_tags
 from container_backend.container import parse_docker_args
 from container_backend.image import BaseImage, ImagePlan
-from container_backend.machine import FrozenModel, __version__, digest_of
+from container_backend.machine import FrozenModel, __version__, digest_of, is_signature, sign
 from container_backend.masking import is_secret, secrets_in, without_credentials
 from container_backend.project import RecordedCode, is_address, local_path
 
@@ -68,6 +69,7 @@ class Recorded(FrozenModel):
         config: Settings that say how a run goes.
         build_image: The code was put into the image.
         environment: None for an image that was not built here.
+        signature: Of the run and the places of its code.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -80,6 +82,22 @@ class Recorded(FrozenModel):
     build_image: bool = False
     code: RecordedCode
     environment: RecordedEnvironment | None = None
+    signature: str = ""
+
+    def is_signed(self, run_id: str) -> bool:
+        """True if a process of this user says where the code of a run is.
+
+        A program can write any record, and copy that of another run.
+        """
+        return is_signature(self._places(run_id), self.signature)
+
+    def with_signature(self, run_id: str) -> Recorded:
+        return self.model_copy(update={"signature": sign(self._places(run_id))})
+
+    def _places(self, run_id: str) -> str:
+        code = self.code
+        places = (self.source, code.repository, code.commit, code.subdirectory, code.digest)
+        return json.dumps([run_id, *places])
 
     def as_json(self) -> str:
         return f"{self.model_dump_json(indent=2)}\n"
@@ -127,12 +145,17 @@ def _parameters(plan: Plan) -> dict[str, str]:
 
 
 def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
-    """With absolute paths and the variables of files; of secret variables, the names."""
+    """With absolute paths and the variables of files.
+
+    Of a variable only the name, unless the value was typed and is no secret.
+    """
     kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
     resolved = parse_docker_args(given)
     if resolved.environment:
         kept["env"] = [
-            name if is_secret(name) or secrets_in({name: value}) else f"{name}={value}"
+            name
+            if name in resolved.unwritten or is_secret(name) or secrets_in({name: value})
+            else f"{name}={value}"
             for name, value in sorted(resolved.environment.items())
         ]
     if resolved.binds:
@@ -143,7 +166,7 @@ def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(image: ImagePlan) -> RecordedEnvironment:
     indexes = image.indexes
     return RecordedEnvironment(
-        hash=image.hash,
+        hash=image.recorded_hash or image.hash,
         tag=image.tag,
         python=image.python,
         platform=image.platform,
@@ -166,8 +189,9 @@ def _environment(image: ImagePlan) -> RecordedEnvironment:
 def run_tags(plan: Plan) -> dict[str, str]:
     """The tags at the creation of a run."""
     tags = {labels_and_tags.MLFLOW_ENVIRONMENT: "docker", labels_and_tags.MLFLOW_BACKEND: "docker"}
-    if plan.image.hash:
-        tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = plan.image.hash
+    recorded = plan.image.recorded_hash if isinstance(plan.image, ImagePlan) else ""
+    if known := recorded or plan.image.hash:
+        tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = known
     if plan.image_project is not None:
         tags[labels_and_tags.TAG_BASE_DIGEST] = plan.image_project.base_digest
     if (repeated := plan.repetition) is not None:

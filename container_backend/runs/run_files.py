@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Final
 
 from container_backend.image import ImagePlan, packed
 from container_backend.labels_and_tags import RECORD_DIRECTORY
+from container_backend.machine import digest_of_file
 from container_backend.project import CodeCopy, GitTree, RecordedCode, included_files, read_git_tree
 from container_backend.runs.record import PROJECT_FILES, describe_run
-from container_backend.store import CODE
+from container_backend.store import CODE, CONTEXT, DOCKERFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from container_backend.runs.plan import Plan
 
 _logger = logging.getLogger(__package__)
-DOCKERFILE: Final = "environment/Dockerfile"
-CONTEXT: Final = "environment/build-context.tar.gz"
 # In bytes, before compression. More than that is data, which belongs elsewhere.
 MOST_CODE_BYTES: Final = 64 * 1024 * 1024
 
@@ -47,6 +46,9 @@ class RunFiles:
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
         self.files: dict[str, IO[bytes]] = {}
+        self.run_id = ""  # once the run was created
+        # Path among the artifacts → digest, once the code was sent: a program may change the files.
+        self.digests: dict[str, str] = {}
 
     @property
     def digest(self) -> str:
@@ -57,7 +59,7 @@ class RunFiles:
     @cached_property
     def recorded(self) -> str:
         """The record as JSON, once the code was sent."""
-        return describe_run(self._plan, self._recorded_code()).as_json()
+        return describe_run(self._plan, self._recorded_code()).with_signature(self.run_id).as_json()
 
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
         """Path in the container and content of each file, once the code was sent."""
@@ -69,6 +71,7 @@ class RunFiles:
         if copy is not None:
             self.files[CODE] = copy
         for path, content in self.files.items():
+            self.digests[path] = digest_of_file(content)
             yield f"{RECORD_DIRECTORY}/{path}", content
 
     def _recorded_code(self) -> RecordedCode:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from container_backend.config import BackendConfig
+from container_backend.privileges import TRUSTED, Giver, Permissions
 from container_backend.project import MAIN
 from container_backend.store import Experiment
 
@@ -52,6 +53,18 @@ class Submission:
     def given_docker_args(self) -> dict[str, Any]:
         """Those of the config and the caller, not yet parsed."""
         return {**self.config.docker_args, **self.docker_args}
+
+    @property
+    def is_trusted(self) -> bool:
+        """The user trusts the project."""
+        return self.config.trust_project or self.config.privileges == TRUSTED
+
+    def permissions(self, *, is_fetched: bool) -> Permissions:
+        """What the project may ask for; ``is_fetched``: it is no folder of the caller."""
+        trusted = self.is_trusted
+        if self.repetition is not None:
+            return Permissions(Giver.RECORD, trusted or self.repetition.trusted)
+        return Permissions(Giver.FETCHED if is_fetched else Giver.OWN, trusted)
 
     @property
     def repeats(self) -> str:

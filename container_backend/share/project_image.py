@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import tarfile
 import time
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from container_backend.labels_and_tags import (
     RUNNER_DIRECTORY,
     RUNNER_PROGRAM,
 )
-from container_backend.machine import ONE_TIME, read_template
+from container_backend.machine import ONE_TIME, harmless, read_template
 from container_backend.project import (
     ANYBODY,
     FOR_EVERYBODY,
@@ -71,6 +72,8 @@ _MLFLOW_FOLDER: Final = "/mlflow/tmp"
 _ARTIFACTS_LINK: Final = f"{CODE_DIRECTORY}/mlruns"
 # No user of most systems has this number. By number, for hosts that refuse root.
 _USER: Final = "1000:1000"
+# What becomes an instruction must bring along no other.
+_PLAIN_USER: Final = re.compile(r"[\w.:-]*")
 
 
 def build_project_image(engine: Engine, wanted: ProjectImage) -> str:
@@ -146,6 +149,10 @@ def _dockerfile(base: str, python: str, inspected: Mapping[str, Any]) -> str:
     )
     config = inspected.get("Config") or {}
     user = str(config.get("User") or "")
+    if not _PLAIN_USER.fullmatch(user):
+        raise InvalidEnvironment(
+            f"The image's user is '{harmless(user)}', which is no name of a user."
+        )
     return environment.from_string(read_template(_TEMPLATE)).render(
         base=base,
         python=python,

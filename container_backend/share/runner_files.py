@@ -15,6 +15,7 @@ _PACKAGE: Final = "container_backend"
 # Standard library only, Python 3.8: tests/unit/share/test_runner.py checks that.
 SHARED_MODULES: Final = (
     "machine/log.py",
+    "machine/text.py",
     "errors.py",
     "masking.py",
     "labels_and_tags.py",

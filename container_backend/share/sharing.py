@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
+    from container_backend.privileges import Permissions
     from container_backend.project import Project
     from container_backend.runs import Submission
 
@@ -79,15 +80,16 @@ def build_and_share(
     if output is not None:
         check_output(output)
     with found_project(submission) as (source, declared, entry_point):
-        environment = read_environment(declared, entry_point, submission.config)
-        project = _with_runnable(declared, environment, submission)
+        permissions = submission.permissions(is_fetched=source.is_fetched)
+        environment = read_environment(declared, entry_point, submission.config, permissions)
+        project = _with_runnable(declared, environment, submission, permissions)
         check_files(project.directory)
         revision = revision_of(source.repository, project.directory)
         code_digest = digest_of_code(project.directory)
         with closing(connect()) as engine:
             if platform == engine.facts.platform:
                 platform = None
-            image = which_image(engine, environment, submission, project, platform)
+            image = which_image(engine, environment, submission, project, permissions, platform)
             with held_image(
                 engine, image, project, submission.config, submission.docker_auth
             ) as base:
@@ -109,11 +111,12 @@ def _with_runnable(
     project: Project,
     environment: EnvironmentSpec | DockerEnvironment,
     submission: Submission,
+    permissions: Permissions,
 ) -> Project:
     """The project with only the entry points of an environment; a warning names the others."""
     kept = {}
     for name, entry_point in project.entry_points.items():
-        own = read_environment(project, entry_point, submission.config)
+        own = read_environment(project, entry_point, submission.config, permissions)
         if _declared(own) == _declared(environment):
             kept[name] = entry_point
         else:

@@ -1,4 +1,6 @@
 from .artifacts import CODE as CODE
+from .artifacts import CONTEXT as CONTEXT
+from .artifacts import DOCKERFILE as DOCKERFILE
 from .artifacts import FOLDER as FOLDER
 from .artifacts import LOG as LOG
 from .artifacts import LOG_FOLDER as LOG_FOLDER

@@ -12,6 +12,7 @@ from container_backend.environment import LOCK, LOCK_IN_IMAGE
 from container_backend.errors import InvalidInput, TrackingUnreachable
 from container_backend.image import SBOM, SBOM_IN_IMAGE
 from container_backend.labels_and_tags import RECORD_DIRECTORY, TEMPORARY_PREFIX
+from container_backend.machine import digest_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +29,10 @@ CODE: Final = "record/code.tar.gz"
 _CHUNK_BYTES: Final = 1024 * 1024
 # Files of an environment image: path among the artifacts → path in the image.
 _OF_IMAGE: Final = {f"{FOLDER}/{LOCK}": LOCK_IN_IMAGE, f"{FOLDER}/{SBOM}": SBOM_IN_IMAGE}
+# Files of a container's record folder, by their paths among the artifacts.
+DOCKERFILE: Final = "environment/Dockerfile"
+CONTEXT: Final = "environment/build-context.tar.gz"
+_RECORDED: Final = (DOCKERFILE, CONTEXT, CODE)
 _MOST_IMAGES: Final = 64
 _IMAGES: dict[str, dict[str, bytes]] = {}
 
@@ -39,6 +44,8 @@ def log_environment(
     recorded: str,
     files: Mapping[str, IO[bytes]] | None = None,
     image_id: str = "",
+    digests: Mapping[str, str] | None = None,
+    most: int | None = None,
 ) -> None:
     """Log the record of a run, and the lock and bill of materials of its image.
 
@@ -47,6 +54,9 @@ def log_environment(
         recorded: The record; empty if the container's record folder has it.
         files: Path among the artifacts → content; None to read the container's record folder.
         image_id: The image of the container, if known: each process reads its files only once.
+        digests: Path → digest of the files in the record folder, as noted before the start: a
+            program may have changed them, and made others. None if no process noted them.
+        most: How many bytes are read from the record folder; None for any number.
 
     Raises:
         Exception: An error of the artifact store or the engine.
@@ -60,7 +70,8 @@ def log_environment(
             with target.open("wb") as file:
                 shutil.copyfileobj(content, file)
         if files is None:
-            engine.containers.copy_folder(container, RECORD_DIRECTORY, folder)
+            engine.containers.copy_folder(container, RECORD_DIRECTORY, folder, most)
+            _remove_others(folder, digests)
         if recorded:
             (folder / RUN).parent.mkdir(exist_ok=True)
             (folder / RUN).write_text(recorded, encoding="utf-8")
@@ -68,6 +79,19 @@ def log_environment(
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(data)
         record.store.log_artifacts(record.run, folder)
+
+
+def _remove_others(folder: Path, digests: Mapping[str, str] | None) -> None:
+    """Remove the files that are not as noted; without digests, those of other names."""
+    for path in [each for each in folder.rglob("*") if each.is_file()]:
+        name = str(path.relative_to(folder))
+        if digests is None:
+            is_ours = name in _RECORDED
+        else:
+            with path.open("rb") as content:
+                is_ours = digests.get(name) == digest_of_file(content)
+        if not is_ours:
+            path.unlink()
 
 
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from container_backend.store.mlflow_api import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlflow.entities import Experiment, Metric, Run
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -92,10 +92,16 @@ class Store:
         with self._asking():
             self._client = MlflowClient(tracking_uri)
 
-    def find_run(self, run_id: str) -> StoredRun | None:
-        """A run, also a deleted one; None if it is missing."""
+    def find_run(self, run_id: str, artifact_uri: str = "") -> StoredRun | None:
+        """A run, also a deleted one; None if it is missing.
+
+        Args:
+            artifact_uri: The address of its artifacts as known from its creation. A program with
+                access to the store can change what the store says.
+        """
         with self._asking(), _missing_is_none():
-            return _stored_run(self._client.get_run(run_id))
+            found = _stored_run(self._client.get_run(run_id))
+            return replace(found, artifact_uri=artifact_uri) if artifact_uri else found
         return None
 
     def runs_beginning_with(self, prefix: str, most: int) -> list[StoredRun]:
@@ -172,9 +178,12 @@ class Store:
                 )
 
     def log_artifact(self, run: StoredRun, file: Path, folder: str) -> None:
+        _refuse_links(run, [f"{folder}/{file.name}"])
         self._artifacts(run).log_artifact(str(file), folder)
 
     def log_artifacts(self, run: StoredRun, folder: Path) -> None:
+        files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        _refuse_links(run, map(str, files))
         self._artifacts(run).log_artifacts(str(folder))
 
     def artifact_paths(self, run: StoredRun, folder: str) -> set[str]:
@@ -203,6 +212,24 @@ class Store:
                 f"{str(error).strip()}",
                 remedy="Check MLFLOW_TRACKING_URI, and that the server is up.",
             ) from error
+
+
+def _refuse_links(run: StoredRun, files: Iterable[str]) -> None:
+    """Raise OSError if a file would be written through a link, which a program may have made.
+
+    Args:
+        files: Paths below the artifacts of the run.
+    """
+    root = local_path(run.artifact_uri)
+    if root is None:
+        return
+    # STORE/EXPERIMENT/RUN/artifacts: the store itself may be a link of the user's.
+    above = set(root.parents[2:])
+    for file in files:
+        below = root / file
+        for path in {below, *below.parents} - above:
+            if path.is_symlink():
+                raise OSError(f"'{path}' is a link; nothing is written through it")
 
 
 @contextmanager

@@ -82,14 +82,20 @@ def client_variables(
 ) -> dict[str, str]:
     """The variables of a process on this machine that writes to the store of a run.
 
-    They are the same for all stores on this machine's disk that are reached alike.
+    They are the same for all stores on this machine's disk that are reached alike. Logins go where
+    they were set for: the container's to its store, those of this process to its own store.
 
     Args:
         address: From :func:`store_address`.
-        environment: The variables of the container.
-        own: The variables of this process.
+        environment: The variables of the container; empty if the container is gone.
+        own: The variables of this process. Its logins are for any store if it names none.
     """
-    variables = {**own, **store_variables(environment)}
+    named = own.get(_TRACKING_URI)
+    is_own = not named or without_credentials(absolute_uri(named)) == without_credentials(address)
+    if not environment and is_own:
+        environment = own
+    others = {name: value for name, value in own.items() if name not in ACCESS_VARIABLES}
+    variables = {**others, **store_variables(environment)}
     variables.pop(_TRACKING_URI, None)
     if local_path(address) is None:
         # MLflow 3.1 finds the artifacts of a server by this variable.

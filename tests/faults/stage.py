@@ -22,7 +22,7 @@ from container_backend import labels_and_tags
 from container_backend.container.status_and_reason import FINISHED, TERMINAL
 from container_backend.engine import Engine, EngineHost, connect
 from container_backend.errors import EngineUnavailable
-from container_backend.machine.owner import owner_id
+from container_backend.machine.owner import owner_id, owner_key
 from tests.support.client import client_of
 from tests.support.on_engine import BASE, remove_images
 from tests.support.store import copy_empty_store
@@ -233,7 +233,9 @@ class Stage:
     @functools.cached_property
     def owner(self) -> str:
         """Who the containers belong to; known from when it was first asked for."""
-        return owner_id({"XDG_STATE_HOME": str(self.folder / "state")})
+        environ = {"XDG_STATE_HOME": str(self.folder / "state")}
+        assert owner_key(environ)
+        return owner_id(environ)
 
     def supervisors(self) -> list[int]:
         """The numbers of the supervisor's processes: the shell that restarts it, and itself."""

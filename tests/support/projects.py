@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from container_backend.privileges import Giver, Permissions
+
+# A backend config, and the same as options of a command.
+TRUSTED = {"trust_project": True}
+TRUST = ("-c", json.dumps(TRUSTED))
+TRUSTED_FOLDER = Permissions(Giver.OWN, trusted=True)
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "example_project"
 

@@ -10,6 +10,7 @@ import pytest
 from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
 from container_backend.environment.kinds import ENVIRONMENT_KEYS, KINDS, FileKind
+from tests import trust
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -39,6 +40,18 @@ def test_every_line_about_projects_names_a_test_that_is_there():
     for row in rows:
         assert re.search(r"`(test_[^`]+)` \|$", row), row
         assert re.search(r"`(test_[^`]+)` \|$", row)[1] in known, row
+
+
+def test_every_line_about_security_names_a_test_that_is_there():
+    text = (ROOT / "docs" / "security.md").read_text()
+    assert trust.table() in text
+    rows = [line for line in text.replace(trust.table(), "").splitlines() if line[:2] == "| "]
+    rows = [row for row in rows if "---" not in row and not row.endswith("| test |")]
+    assert len(rows) > 25
+    for row in rows:
+        named = re.search(r"`(test_[^`]+)` \|$", row)
+        assert named, row
+        assert named[1] in known_tests(), row
 
 
 @pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))

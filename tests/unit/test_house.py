@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +134,9 @@ def test_no_room_has_the_name_of_something_public(house):
     """Once it is imported, `container_backend.NAME` would be the room."""
     on_top = {name.split(".")[1] for name in house.modules if name != PACKAGE}
     assert not on_top & set(container_backend.__all__)
+
+
+def test_every_room_is_in_the_wheel(house):
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    listed = re.search(r"^packages = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)[1]
+    assert set(re.findall(r'"(.+)"', listed)) == {PACKAGE, f"{PACKAGE}.templates", *house.rooms}

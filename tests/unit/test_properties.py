@@ -17,6 +17,7 @@ from container_backend.environment.read import read_environment
 from container_backend.environment.requirements import read_requirements
 from container_backend.image.hash import BaseImage, plan_image
 from container_backend.project.mlproject import read_project
+from tests.support.projects import TRUSTED_FOLDER
 
 BASE = BaseImage("base", "sha256:" + "0" * 64, "base")
 RELAXED = settings(
@@ -41,7 +42,8 @@ def spell(parts: tuple[str, list[str], list[str], str], space: str = "") -> str:
 
 
 def canonical(text: str, folder) -> str:
-    (line,) = read_requirements([Line(text, folder / "r.txt", 1)], folder).requirements
+    lines = [Line(text, folder / "r.txt", 1)]
+    (line,) = read_requirements(lines, folder, TRUSTED_FOLDER).requirements
     return line.text
 
 
@@ -62,7 +64,9 @@ def test_a_requirement_means_the_same_in_its_one_spelling(tmp_path, parts, space
 def hash_of(folder, files: dict[str, str]) -> str:
     for name, text in files.items():
         (folder / name).write_bytes(text.encode())
-    spec = read_environment(read_project(folder, ENVIRONMENT_KEYS), None, BackendConfig())
+    spec = read_environment(
+        read_project(folder, ENVIRONMENT_KEYS), None, BackendConfig(), TRUSTED_FOLDER
+    )
     return plan_image(spec, BASE, "linux/amd64").hash
 
 

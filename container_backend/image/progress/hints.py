@@ -32,6 +32,15 @@ _VANISHED: Final = (
     r"no such image",
     "The image was removed meanwhile. Start the run again: then the image is built or pulled.",
 )
+_REFUSED_LOGIN: Final = (
+    "401 Unauthorized|403 Forbidden|407 Proxy|status code 401|status code 403|status code 407"
+    "|could not read Username|Authentication failed"
+)
+_WITHHELD: Final = (
+    _REFUSED_LOGIN,
+    "Steps that are not ours run in this build, so the build gets no login of yours. If you trust the "
+    "project: -c '{\"trust_project\": true}'; a record that is repeated: --trust.",
+)
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
 
@@ -47,6 +56,11 @@ def _missing(*programs: str) -> str:
 # The first match counts. The patterns match output of uv, pip, apt-get, compilers, git and engines;
 # tests/unit/image/progress/failures has whole outputs.
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        rf"/build/wheels\.sh.*({_REFUSED_LOGIN})",
+        "Programs of packages run in this step, so the step gets no login of yours. Publish wheels of "
+        "these packages in the index; or, if you trust all of them: -c '{\"trust_project\": true}'; for a record, --trust.",
+    ),
     (
         r"container-backend: (Either correct|Set (conda_)?base_image)",
         "See the lines above for what to change.",
@@ -97,7 +111,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "The requirements cannot all be met at once. The lines above name them.",
     ),
     (
-        r"401 Unauthorized|403 Forbidden|status code 401|status code 403",
+        _REFUSED_LOGIN,
         "The index or registry refuses the login. Check the credentials in pip.conf, uv.toml, "
         "~/.netrc or the Docker config.",
     ),
@@ -152,9 +166,14 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-def hint_for(error: BuildFailed) -> str | None:
-    """Advice for a failed build; None for an unknown cause."""
-    return _first_hint(_HINTS, "\n".join([error.step or "", error.message, *error.output]))
+def hint_for(error: BuildFailed, *, withholds_logins: bool = False) -> str | None:
+    """Advice for a failed build; None for an unknown cause.
+
+    Args:
+        withholds_logins: The build got none of the user's logins.
+    """
+    hints = (_WITHHELD, *_HINTS) if withholds_logins else _HINTS
+    return _first_hint(hints, "\n".join([error.step or "", error.message, *error.output]))
 
 
 def hint_for_refusal(said: str) -> str | None:

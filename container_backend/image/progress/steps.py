@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _NAME: Final = r"(?:docker\.io/)?(?:library/)?([^\s@]+)"
-_LAYER: Final = r"/build/install\.sh \S+ /lock/pylock\.(\S+)\.toml"
+_LAYER: Final = r"/build/install\.sh \S+ (\S+)"
+_WHEELS: Final = r"/build/wheels\.sh"
 # Steps of the engine, not of BuildKit.
 PULLING: Final = "pulling the image"
 PUSHING: Final = "pushing the image"
@@ -18,6 +19,7 @@ _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
+    (_WHEELS, "building packages without a wheel"),
     (_LAYER, "installing the {0} packages"),
     (rf"load metadata for {_NAME}", "looking up {0}"),
     (rf"\] FROM {_NAME}", "getting {0}"),
@@ -56,6 +58,11 @@ def instruction_of(name: str) -> str | None:
 def is_base(name: str) -> bool:
     """True for a step that pulls a base image."""
     return "] FROM " in name
+
+
+def is_of_wheels(name: str) -> bool:
+    """True for the step that builds packages without a wheel; mostly, there are none."""
+    return re.search(_WHEELS, name) is not None
 
 
 def layer_of(name: str) -> str | None:

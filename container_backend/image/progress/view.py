@@ -11,6 +11,7 @@ from container_backend.image.progress.steps import (
     count_of,
     describe_step,
     is_base,
+    is_of_wheels,
     layer_of,
     size_of,
 )
@@ -30,9 +31,9 @@ _WORTH_SAYING_SECONDS: Final = 0.1
 _MINUTE: Final = 60
 # Smaller transfers are the manifest of an image, not its layers.
 _LEAST_SIZE: Final = 100_000
-# Lines of templates/split_lock.py and templates/install.sh.
+# Lines of templates/split_lock.py, templates/install.sh and templates/wheels.sh.
 _COUNT: Final = re.compile(r"^(\w+): (\d+) packages$")
-_NOTHING: Final = "nothing in this layer"
+_NOTHING: Final = ("nothing in this layer", "nothing to build")
 # BuildKit's error of a step that was stopped because another step failed.
 _CANCELED: Final = "context canceled"
 # Escape sequences and control characters, which would move the cursor.
@@ -137,8 +138,8 @@ class BuildView:
                 step.installation = Installation()
         if event.kind == "cached" and layer is not None:
             self._name_cached(event.step, step, layer)
-        if event.kind == "cached" and is_base(event.step):
-            self._hidden.add(event.step)  # the engine had the image
+        if event.kind == "cached" and (is_base(event.step) or is_of_wheels(event.step)):
+            self._hidden.add(event.step)  # the engine had the image; there was nothing to build
         return step
 
     def _name_cached(self, name: str, step: StepView, layer: str) -> None:
@@ -155,7 +156,7 @@ class BuildView:
         if match := _COUNT.match(line):
             self._counts[match[1]] = int(match[2])
             step.detail = count_of(sum(self._counts.values()))
-        elif line == _NOTHING:
+        elif line in _NOTHING:
             self._hidden.add(event.step)
         elif step.installation is not None:
             step.detail = step.installation.add(line)

@@ -58,7 +58,14 @@ class Artifacts:
         there = self.ending.there
         if self.environment is None and there is not None:
             recorded = there.labels.get(labels_and_tags.LABEL_RECORD, "")
-            log_environment(self.engine, self.record, there.id, recorded)
+            note = self.entry.read()
+            # A note of an older version has none.
+            digests = (note.record or None) if note else None
+            log_environment(
+                *(self.engine, self.record, there.id, recorded),
+                digests=digests,
+                most=there.most_output,
+            )
 
     def _log_output(self) -> None:
         record, last = self.record, self.ending.container

@@ -80,12 +80,14 @@ def finish_run(
     Raises:
         TrackingUnreachable: The store does not answer. The container stays.
     """
-    run = store.find_run(ending.run_id)
+    entered = entry.read()
+    run = store.find_run(ending.run_id, entered.artifact_uri if entered else "")
     if run is None or run.is_deleted:
         _put_away(ending, engine, entry, keep=False)
         return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
-    if ending.is_gone and (written := _written(run)) is not None:
-        _put_away(ending, engine, entry, keep=False)
+    # Without an entry, a run that has its end is finished: another container may have its labels.
+    if (ending.is_gone or entered is None) and (written := _written(run)) is not None:
+        _put_away(ending, engine, entry, keep=_is_kept(ending.container, written))
         return Finished(written)
     if spool is None:
         try:

@@ -4,5 +4,7 @@ from .ledger import Entry as Entry
 from .ledger import Ledger as Ledger
 from .ledger import Note as Note
 from .ledger import ledger_of as ledger_of
+from .signature import is_signed as is_signed
+from .signature import signed as signed
 from .start import ensure_supervisor as ensure_supervisor
 from .start import supervisor_lock as supervisor_lock

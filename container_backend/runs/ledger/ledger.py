@@ -17,7 +17,7 @@ import stat
 import tempfile
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +31,7 @@ from container_backend.machine import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from container_backend.engine import EngineHost
 
@@ -56,6 +56,9 @@ class Note:
         temporary: Folders that are removed with the entry.
         attempts: Number of starts of the program, with the next one if one is noted.
         resumes: When the next attempt starts, in seconds since 1970; 0 for the first.
+        artifact_uri: Where the artifacts of the run go, as the store said when the run was created.
+        container: The id of the run's container; empty before it was created.
+        record: Path → digest of the files in the container's record folder.
     """
 
     tracking_uri: str
@@ -64,6 +67,9 @@ class Note:
     temporary: tuple[str, ...] = ()
     attempts: int = 1
     resumes: float = 0.0
+    artifact_uri: str = ""
+    container: str = ""
+    record: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,10 @@ class Entry:
             note = Note(**{**values, "temporary": tuple(values["temporary"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        texts = (note.tracking_uri, note.experiment_id, note.run_id, *note.temporary)
+        if not isinstance(note.record, dict):
+            return None
+        texts = [note.tracking_uri, note.experiment_id, note.run_id, note.artifact_uri]
+        texts += [note.container, *note.temporary, *note.record, *note.record.values()]
         is_valid = isinstance(note.attempts, int) and note.attempts > 0
         return note if is_valid and all(isinstance(text, str) for text in texts) else None
 

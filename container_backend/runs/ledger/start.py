@@ -9,11 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.labels_and_tags import ENV_OWNER
-from container_backend.machine import FileLock, open_private
+from container_backend.machine import FileLock, module_variables, open_private
 from container_backend.masking import without_credentials
 from container_backend.runs.ledger.ledger import ledger_of
 
@@ -98,7 +97,5 @@ def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of this process without its run, and this installation of the package."""
-    package = str(Path(__file__).parents[3])
-    path = [package, *filter(None, [environ.get("PYTHONPATH")])]
     kept = {name: value for name, value in environ.items() if name != "MLFLOW_RUN_ID"}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+    return {**module_variables(kept), "PYTHONUNBUFFERED": "1"}

@@ -43,7 +43,7 @@ def _elsewhere() -> Path:
 
 def _spool(ending: Ending, engine: Engine, folder: Path, frames: Path) -> LogSpool:
     last = ending.container
-    spool = LogSpool(folder, last.secrets if last is not None else ())
+    spool = LogSpool(folder, *((last.secrets, last.most_output) if last is not None else ((),)))
     if ending.there is not None:
         try:
             spool.take(read_log(engine, ending.there.id))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
-from container_backend.machine import make_private, owner_only
+from container_backend.machine import human_size, make_private, owner_only
 from container_backend.masking import Masker
 from container_backend.runs.output.stream import STDERR, STDOUT, demultiplex
 from container_backend.store import LOG
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 _BUFFER_BYTES: Final = 1024 * 1024
 _TAIL_BYTES: Final = 16 * 1024
+_DROPPED: Final = (
+    "\n=== {} more were dropped: of a project of another person, 1 GB of output is kept; all of it with "
+    "-c '{{\"trust_project\": true}}', of a rerun with --trust ===\n"
+)
 
 
 class LogSpool:
@@ -30,9 +35,15 @@ class LogSpool:
         tail: The last 16 KiB of the output.
     """
 
-    def __init__(self, folder: Path, secrets: Iterable[bytes]) -> None:
-        """Open ``container.log`` in a folder, which is made if it is missing."""
+    def __init__(self, folder: Path, secrets: Iterable[bytes], most: int | None = None) -> None:
+        """Open ``container.log`` in a folder, which is made if it is missing.
+
+        Args:
+            most: How many bytes are written; None for all.
+        """
         self.file = folder / LOG
+        self._left = math.inf if most is None else most
+        self._dropped = 0
         self.error: OSError | None = None
         self.tail = b""
         secrets = tuple(secrets)
@@ -61,6 +72,8 @@ class LogSpool:
             self._put(masker.rest())
         try:
             if self._open is not None:
+                if self._dropped:
+                    self._open.write(_DROPPED.format(human_size(self._dropped)).encode())
                 self._open.close()
                 self._open = None
         except OSError as error:
@@ -68,9 +81,12 @@ class LogSpool:
 
     def _put(self, data: bytes) -> None:
         self.tail = (self.tail + data[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        kept = data if len(data) <= self._left else data[: int(self._left)]
+        self._left -= len(kept)
+        self._dropped += len(data) - len(kept)
         try:
             if self._open is not None:
-                self._open.write(data)
+                self._open.write(kept)
         except OSError as error:
             self._give_up(error)
 

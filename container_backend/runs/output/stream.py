@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from codecs import getincrementaldecoder
 from contextlib import suppress
 from itertools import chain, groupby
 from operator import itemgetter
@@ -10,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from container_backend.engine import exact_seconds
 from container_backend.errors import NotThere
+from container_backend.machine import harmless
 from container_backend.masking import Masker
 
 if TYPE_CHECKING:
@@ -133,8 +135,28 @@ def _entries(chunks: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
         yield time.decode("ascii", "replace"), Chunk(stream, text)
 
 
-def console() -> Callable[[Chunk], None]:
-    """A function that writes chunks to this process's standard output and error."""
+def console(*, plain: bool = False) -> Callable[[Chunk], None]:
+    """A function that writes chunks to this process's standard output and error.
+
+    Args:
+        plain: Show control characters as escapes, so that the output cannot steer a terminal.
+    """
+    write = _to_streams()
+    return _without_controls(write) if plain else write
+
+
+def _without_controls(write: Callable[[Chunk], None]) -> Callable[[Chunk], None]:
+    read = getincrementaldecoder("utf-8")
+    decoders = {STDOUT: read("backslashreplace"), STDERR: read("backslashreplace")}
+
+    def write_harmless(chunk: Chunk) -> None:
+        text = decoders[chunk.stream].decode(chunk.data)
+        write(Chunk(chunk.stream, harmless(text, kept="\n\t").encode()))
+
+    return write_harmless
+
+
+def _to_streams() -> Callable[[Chunk], None]:
     streams = {STDOUT: sys.stdout, STDERR: sys.stderr}
 
     def write(chunk: Chunk) -> None:

@@ -7,6 +7,7 @@ engine sends them, into a file each; it is read only if the container has vanish
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import socket
 import ssl
@@ -39,6 +40,7 @@ class _Kept:
     connection: socket.socket
     file: IO[bytes]
     header: bytes | None = b""
+    left: float = math.inf
 
 
 class LogKeeper:
@@ -50,17 +52,23 @@ class LogKeeper:
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._full: set[str] = set()
         self._woken, self._wake = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread: threading.Thread | None = None
 
-    def begin(self, container_id: str, file: Path) -> None:
-        """Begin with a container's log, from its first byte on."""
+    def begin(self, container_id: str, file: Path, most: int | None = None) -> None:
+        """Begin with a container's log, from its first byte on.
+
+        Args:
+            most: How many bytes are kept; None for all.
+        """
         with self._lock:
-            if container_id in self._kept:
+            if container_id in self._kept or container_id in self._full:
                 return
             try:
                 kept = self._open(container_id, file)
+                kept.left = math.inf if most is None else most
             except (OSError, ValueError) as error:
                 _logger.debug("The log of %s is not kept: %s", container_id, error)
                 return
@@ -74,14 +82,15 @@ class LogKeeper:
     def end(self, container_id: str) -> None:
         """No more of a container; what was kept stays."""
         with self._lock:
+            self._full.discard(container_id)
             kept = self._kept.get(container_id)
             if kept is not None:
                 self._close(kept)
 
     def is_reading(self, container_id: str) -> bool:
-        """Whether there may be more of a container's log."""
+        """Whether there may be more of a container's log, or enough of it was kept."""
         with self._lock:
-            return container_id in self._kept
+            return container_id in self._kept or container_id in self._full
 
     def _open(self, container_id: str, file: Path) -> _Kept:
         make_private(file.parent)
@@ -110,13 +119,16 @@ class LogKeeper:
                 data = _receive(kept.connection)
                 frames = self._after_header(kept, data)
                 if frames:
-                    kept.file.write(frames)
+                    kept.file.write(frames[: int(min(kept.left, len(frames)))])
+                    kept.left -= len(frames)
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
                 return
             except (OSError, ValueError) as error:
                 _logger.debug("The log of %s ends: %s", kept.container_id, error)
                 data = b""
-            if not data:
+            if kept.left <= 0:
+                self._full.add(kept.container_id)
+            if not data or kept.left <= 0:
                 self._close(kept)
 
     def _after_header(self, kept: _Kept, data: bytes) -> bytes:

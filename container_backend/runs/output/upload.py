@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 _FOLDER: Final = "progress"
 
 
-def upload_while_running(ending: Ending, engine: Engine, store: Store, folder: Path) -> None:
-    """Upload what there is so far; nothing if the run or its container was removed."""
+def upload_while_running(
+    ending: Ending, engine: Engine, store: Store, folder: Path, artifact_uri: str
+) -> None:
+    """Upload what there is so far; nothing if the run or its container was removed.
+
+    Args:
+        artifact_uri: As noted when the run was created; empty if it was not noted.
+    """
     try:
         spool = collect_output(ending, engine, folder / _FOLDER)
     except NotThere:  # the supervisor sends a job for its end next
         return
-    run = store.find_run(ending.run_id)
+    run = store.find_run(ending.run_id, artifact_uri)
     if run is None:
         return
     if spool.error is None:

@@ -139,7 +139,9 @@ class _Finisher:
 
         entry = self._ledger.entry(job.submission)
         if (ending := self._ending(job)) is not None:
-            upload_while_running(ending, self._connected(), self._store, entry.folder)
+            note = entry.read()
+            noted = note.artifact_uri if note else ""
+            upload_while_running(ending, self._connected(), self._store, entry.folder, noted)
 
     @property
     def _store(self) -> Store:

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from container_backend.machine import module_variables
 from container_backend.masking import masked, secrets_in, without_credentials
 from container_backend.runs.supervise.finisher import AGAIN
 from container_backend.store import client_variables, store_address
@@ -43,7 +44,7 @@ class Finishers:
 
     def submit(self, job: Job, tracking_uri: str) -> None:
         """Give a job to a process that reaches the store as the job's container does."""
-        environment = job.container.environment if job.container is not None else {}
+        environment = job.container.logins if job.container is not None else {}
         address = store_address(tracking_uri, environment)
         variables = {**client_variables(address, environment), **_QUICK}
         key = hashlib.sha256(json.dumps(sorted(variables.items())).encode()).hexdigest()
@@ -77,7 +78,8 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=variables,
+            cwd="/",
+            env=module_variables(variables),
             text=True,
             encoding="utf-8",
             errors="replace",

@@ -12,12 +12,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
-from container_backend.container import inspect_container, remove_shared_code
+from container_backend.container import inspect_container, is_name_of, remove_shared_code
 from container_backend.engine import Event, EventReader
 from container_backend.errors import EngineError
-from container_backend.machine import owner_id, submission_in
+from container_backend.machine import owner_id, run_id_in, submission_in
 from container_backend.runs.ending import PROBE_SECONDS, Seen
-from container_backend.runs.ledger import FRAMES
+from container_backend.runs.ledger import FRAMES, is_signed
 from container_backend.runs.supervise.caretaker import Caretaker, is_left
 from container_backend.runs.supervise.finisher import AGAIN, BUSY, INCOMPLETE, PROGRESS
 from container_backend.runs.supervise.inbox import Answer, Inbox, Lost, Opened
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from container_backend.container import RunContainer
     from container_backend.engine import EngineHost
-    from container_backend.runs.ledger import Entry, Ledger
+    from container_backend.runs.ledger import Entry, Ledger, Note
 
 _logger = logging.getLogger(__package__)
 # The supervisor ends after this time without a run.
@@ -173,6 +173,8 @@ class Supervisor:
             if watched is not None and watched.run_id == found.run_id:
                 self._forget(watched)
             return
+        if not self._is_known(found):
+            return
         watched = self._watched.get(found.submission) or self._watch(found)
         # A container may have the labels of another run.
         is_other = watched.container is not None and watched.container.id != found.id
@@ -182,6 +184,18 @@ class Supervisor:
             self._care.ended(watched, found)
         else:
             self._care.runs(watched, found, passed)
+
+    def _is_known(self, found: RunContainer) -> bool:
+        """True for the one container of a run of this user; every user of the engine sets labels."""
+        if not found.submission:
+            return False
+        note = self._ledger.entry(found.submission).read()
+        is_ours = is_signed(found.labels) or _is_of_older_version(found.labels, note)
+        if not (is_ours and is_name_of(found.run_id, found.name)):
+            return False
+        return note is None or (
+            note.container in {"", found.id} and note.run_id in {"", found.run_id}
+        )
 
     def _watched_of(self, container_id: str, labels: Mapping[str, str]) -> Watched | None:
         """The run of a container; None for another container with the same labels."""
@@ -228,7 +242,7 @@ class Supervisor:
                 if found is None:
                     self._take_over(entry)
                 else:
-                    self._care.keeper.begin(found.id, entry.folder / FRAMES)
+                    self._care.keeper.begin(found.id, entry.folder / FRAMES, found.most_output)
             except Exception as error:  # noqa: BLE001 one entry fails: the others go on
                 _left_out(submission, error)
 
@@ -238,10 +252,12 @@ class Supervisor:
         if note is None or self._care.away_since is not None or self._care.engine is None:
             return
         label = f"{labels_and_tags.LABEL_SUBMISSION}={entry.submission}"
+        # Every user of the engine can set the label.
         found = self._care.engine.containers.find(label)
-        if found:
-            self._look(str(found[0]["Id"]), found[0]["Labels"])
-            return
+        for each in found:
+            if is_signed(each["Labels"]) or _is_of_older_version(each["Labels"], note):
+                self._look(str(each["Id"]), each["Labels"])
+                return
         now = time.monotonic()
         seen = Seen(note.run_id, is_gone=True, attempts=note.attempts, ended_at=now)
         watched = Watched(entry.submission, note.tracking_uri, seen, note.experiment_id, due=now)
@@ -275,6 +291,16 @@ class Supervisor:
             remove_shared_code(self._care.engine, self._ledger.shared_code, unused_for)
         except Exception as error:  # noqa: BLE001 one image fails: the runs go on
             _left_out("shared code", error)
+
+
+def _is_of_older_version(labels: Mapping[str, str], note: Note | None) -> bool:
+    """True for a run that an older version has started, without signatures and ids of containers."""
+    return (
+        note is not None
+        and not note.container
+        and note.run_id == run_id_in(labels)
+        and labels_and_tags.LABEL_SIGNATURE not in labels
+    )
 
 
 def _left_out(what: str, error: Exception) -> None:

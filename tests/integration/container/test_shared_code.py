@@ -19,7 +19,7 @@ from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
 from tests.support.commands import supervisors
-from tests.support.on_engine import BASE, all_containers, containers_of, everything
+from tests.support.on_engine import BASE, all_containers, containers_of, everything, remove_images
 from tests.support.projects import with_steps
 from tests.support.runs import output_of, runs, status_of
 from tests.support.waiting import wait_until
@@ -152,7 +152,7 @@ def test_an_image_with_a_volume_where_the_code_goes(project, engine):
         assert "docker_env" in output_of(run)
         assert runs_on(engine, run) == [name]
         client_of(engine).api.remove_container(run.container_id, v=True)
-    client_of(engine).api.remove_image(name)
+    remove_images(engine, name)
 
 
 def test_another_client_removes_the_image(script, engine):
@@ -160,7 +160,7 @@ def test_another_client_removes_the_image(script, engine):
     for _ in range(2):
         container_backend.run(folder)
     for name in shared_images(engine):
-        client_of(engine).api.remove_image(name)
+        remove_images(engine, name)
     run = container_backend.run(folder, backend_config=KEPT)
     assert output_of(run) == "here\n"
     assert shared_images(engine) == []
@@ -273,3 +273,17 @@ def test_a_run_that_ends_badly_ends_the_same(script, engine):
         assert status_of(caught.value.run_id) == "FAILED"
     assert len(shared_images(engine)) == 1
     assert not any(containers_of(engine, run.info.run_id) for run in runs())
+
+
+def test_the_name_of_the_image_may_be_given_to_another(script, engine):
+    """Every user of the engine can do so."""
+    folder = script("print('mine')")
+    for _ in range(2):
+        container_backend.run(folder)
+    (name,) = shared_images(engine)
+    client_of(engine).images.get(BASE).tag(name)
+    try:
+        run = container_backend.run(folder, backend_config=KEPT)
+        assert output_of(run) == "mine\n"
+    finally:
+        remove_images(engine, name)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from container_backend.engine import EngineHost, connect
+from container_backend.engine import EngineHost, connect, container_verbs
 from container_backend.errors import EngineUnavailable, NotThere, Refused
 from tests.support.engines import OwnEngine
 from tests.support.worker import BASE
@@ -192,3 +192,28 @@ def test_facts_are_those_of_the_engine(engine):
     assert engine.facts.cgroup_driver == info["CgroupDriver"]
     assert ("memory" in engine.facts.limits) == info["MemoryLimit"]
     assert engine.facts.image_store in {info["Driver"], "containerd"}
+
+
+def test_a_file_or_folder_that_is_too_big_is_not_read(engine, container, tmp_path, monkeypatch):
+    """The program of a container makes any."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, size in (("record/big", 100_000), ("record/small", 10)):
+            entry = tarfile.TarInfo(name)
+            entry.size = size
+            tar.addfile(entry, io.BytesIO(bytes(size)))
+        link = tarfile.TarInfo("record/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "big"
+        tar.addfile(link)
+    packed.seek(0)
+    containers = engine.containers
+    containers.put_archive(container, "/", packed)
+    assert containers.read_file(container, "/record/big") == bytes(100_000)
+    assert containers.read_file(container, "/record/link") is None
+    monkeypatch.setattr(container_verbs, "_MOST_OF_A_FILE", 50_000)
+    assert containers.read_file(container, "/record/big") is None
+    assert containers.read_file(container, "/record/small") == bytes(10)
+    containers.copy_folder(container, "/record", tmp_path, most=50_000)
+    assert list(tmp_path.iterdir()) == []
+    containers.copy_folder(container, "/record", tmp_path, most=200_000)
+    assert {file.name for file in tmp_path.iterdir()} == {"big", "small"}

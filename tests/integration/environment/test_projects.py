@@ -6,6 +6,7 @@ looks like from outside. ``expected.yaml`` says what a run is given and what is 
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.support.client import client_of
 from tests.support.commands import run_command, run_uv
 from tests.support.conda_channel import image_context
 from tests.support.on_engine import BASE, containers_of, environment_images, remove_images
-from tests.support.projects import ROOT
+from tests.support.projects import ROOT, TRUSTED
 from tests.support.runs import only_run, output_of, runs
 from tests.support.waiting import wait_until
 
@@ -128,7 +129,10 @@ def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
 ):
     monkeypatch.setenv("COPIED", "copied")
     before = environment_images(engine)
-    run = container_backend.run(str(fixture_project("docker-env")))
+    folder = str(fixture_project("docker-env"))
+    with pytest.raises(container_backend.InvalidProject, match="COPIED of your environment"):
+        container_backend.run(folder)
+    run = container_backend.run(folder, backend_config=TRUSTED)
     found = only_run()
     assert found.info.status == "FINISHED"
     assert found.data.tags[labels_and_tags.TAG_IMAGE] == docker_env_image
@@ -141,7 +145,7 @@ def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
 def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_image, engine):
     folder = fixture_project("docker-env")
     done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
-                       "--build-image")  # fmt: skip
+                       "--build-image", "--backend-config", json.dumps(TRUSTED))  # fmt: skip
     assert done.returncode == 0, done.stderr
     image = only_run().data.tags[labels_and_tags.TAG_IMAGE]
     assert image.startswith("container-backend/project-docker-env:")
@@ -162,7 +166,7 @@ def test_a_fetched_project_sees_no_folder_of_this_machine_unless_it_is_trusted(
     assert "key 'volumes': this project was fetched, and wants to see ./data" in str(caught.value)
     assert "trust_project" in str(caught.value)
     assert runs() == []
-    container_backend.run(archive, backend_config={"trust_project": True})
+    container_backend.run(archive, backend_config=TRUSTED)
     assert only_run().info.status == "FINISHED"
 
 
@@ -183,10 +187,10 @@ def test_a_fetched_project_takes_no_variable_of_the_user_unless_it_is_given_or_t
         )
         assert "s3cret" not in done.stdout + done.stderr
     assert runs() == []
-    container_backend.run(archive, docker_args={"env": "OF_MINE=given"})
+    container_backend.run(folder, docker_args={"env": "OF_MINE=given"})
     assert capfd.readouterr().out == "1 given\n"
-    container_backend.run(archive, backend_config={"trust_project": True})
-    container_backend.run(folder)
+    for uri in (archive, folder):
+        container_backend.run(uri, backend_config=TRUSTED)
     assert capfd.readouterr().out == "1 s3cret\n1 s3cret\n"
 
 
@@ -195,9 +199,7 @@ def test_the_files_of_a_fetched_project_are_there_until_its_run_has_ended(
 ):
     monkeypatch.setenv("COPIED", "copied")
     archive = shutil.make_archive(str(tmp_path / "project"), "zip", fixture_project("docker-env"))
-    run = container_backend.run(
-        archive, "late", backend_config={"trust_project": True}, synchronous=False
-    )
+    run = container_backend.run(archive, "late", backend_config=TRUSTED, synchronous=False)
     mounts = client_of(engine).containers.get(run.container_id).attrs["Mounts"]
     folder = next(Path(mount["Source"]) for mount in mounts if mount["Destination"] == "/data")
     (folder / "go").touch()

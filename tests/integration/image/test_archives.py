@@ -18,6 +18,7 @@ from tests.support.commands import run_command
 from tests.support.disks import tiny_disk
 from tests.support.engines import OwnEngine
 from tests.support.on_engine import BASE, environment_images, remove_images
+from tests.support.projects import TRUST
 from tests.support.runs import only_run
 
 PROJECT = "name: salary\nentry_points: {main: {parameters: {n: int}, command: 'echo {n}; cat x'}}\n"
@@ -78,7 +79,9 @@ def test_an_engine_without_anything_runs_what_is_in_a_file(
         assert "Building" not in done.stderr
         assert environment_images(engine) == before
         assert labels_and_tags.TAG_ENVIRONMENT_HASH in only_run().data.tags
-        done = run_command("container-backend", "run", "docker://team/salary:1.0", "-P", "n=2")
+        done = run_command(
+            "container-backend", "run", "docker://team/salary:1.0", *TRUST, "-P", "n=2"
+        )
         assert (done.returncode, done.stdout) == (0, "2\nof the project\n"), done.stderr
         answer = subprocess.run(
             ["docker", "run", "--rm", "team/salary:1.0", "-P", "n=3"],

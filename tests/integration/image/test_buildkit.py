@@ -208,7 +208,7 @@ def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine
         return not any("error" in answer for answer in answers)
 
     wait_until(push)
-    client_of(engine).images.remove(reference)
+    remove_images(engine, reference)
     asked = []
 
     def credentials(host):

@@ -8,9 +8,7 @@ import json
 import re
 import signal
 import tarfile
-import textwrap
 import uuid
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +25,7 @@ from tests.support.on_engine import (
     everything,
     remove_images,
 )
+from tests.support.packages import PASSWORD, USER, serving, source, wheel
 from tests.support.projects import with_steps
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
@@ -34,73 +33,14 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-USER, PASSWORD = "index-user", "p4ssw0rd-0f-the-index"
-# A package index in a container of its own: HTTP with a login; `/slow` never answers.
-INDEX = f"""
-    import base64, http.server, time
-    LOGIN = "Basic " + base64.b64encode(b"{USER}:{PASSWORD}").decode()
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self):
-            if self.path.startswith("/slow"):
-                time.sleep(600)
-            if self.headers.get("Authorization") != LOGIN:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", "Basic")
-                self.end_headers()
-                return
-            super().do_GET()
-    http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
-"""
-
-
-def wheel(name: str, version: str) -> bytes:
-    """The smallest wheel there can be; always the same, for engines remember what was locked."""
-    info = f"{name}-{version}.dist-info"
-    files = {
-        f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
-        f"{info}/RECORD": f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n",
-    }
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
-    return content.getvalue()
-
 
 @pytest.fixture(scope="module")
 def index(engine) -> Iterator[str]:
-    """The address of a private index, without its login: ``host:port``."""
-    files = {"serve.py": textwrap.dedent(INDEX).encode()}
-    for version in ("1.0", "2.0"):
-        file = f"tinything-{version}-py3-none-any.whl"
-        files[f"simple/tinything/{file}"] = wheel("tinything", version)
-    links = "".join(
-        f'<a href="{Path(path).name}">{Path(path).name}</a>' for path in files if "whl" in path
-    )
-    files["simple/tinything/index.html"] = f"<html><body>{links}</body></html>".encode()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for path, content in files.items():
-            entry = tarfile.TarInfo(f"srv/{path}")
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    container = client_of(engine).containers.create(
-        BASE, ["python3", "/srv/serve.py"], working_dir="/srv"
-    )
-    try:
-        container.put_archive("/", packed.getvalue())
-        container.start()
-        container.reload()
-        host = container.attrs["NetworkSettings"]["IPAddress"]
-        probe = ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 8000))"]
-        wait_until(lambda: container.exec_run(probe).exit_code == 0)
-        yield f"{host}:8000"
-    finally:
-        container.remove(force=True)
+    """The address of a private index, without its login."""
+    versions = ("1.0", "2.0")
+    found = {f"tinything-{each}-py3-none-any.whl": wheel("tinything", each) for each in versions}
+    with serving(engine, found) as address:
+        yield f"{address}/private"
 
 
 def private(project, index: str, version: str, login: str = f"{USER}:{PASSWORD}@") -> str:
@@ -272,7 +212,7 @@ def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fr
     folder = empty(project)
     reference = container_backend.build(folder)
     client_of(engine).images.get(reference).tag("container-backend-test/renamed", "1")
-    client_of(engine).images.remove(reference)
+    remove_images(engine, reference)
     assert container_backend.build(folder) == "container-backend-test/renamed:1"
 
 
@@ -342,3 +282,32 @@ def test_a_step_that_fails_and_prints_its_secret_does_not_make_it_known(
     tags = str(only_run().data.tags)
     assert "it is ***" in tags
     assert "t0p-s3cret" not in str(caught.value) + capfd.readouterr().err + tags
+
+
+# Says when it was built.
+TELLS_WHEN = """
+import time
+from setuptools import setup
+open("built.py", "w").write(f"WHEN = {time.time_ns()}")
+setup(name="built", version="1.0", py_modules=["built"])
+"""
+
+
+@pytest.mark.slow
+def test_a_package_is_built_once_for_a_project(engine, tmp_path, fresh, capfd, monkeypatch):
+    packages = {"built-1.0.tar.gz": source("built", "1.0", TELLS_WHEN)}
+    packages |= {f"more-{n}.0-py3-none-any.whl": wheel("more", f"{n}.0") for n in range(3)}
+    show = 'python -c "import built; print(built.WHEN)"'
+    said = []
+    with serving(engine, packages) as address:
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"http://{address}/simple")
+        monkeypatch.setenv("PIP_TRUSTED_HOST", address.partition(":")[0])
+        for folder, more in (("one", 0), ("one", 1), ("two", 2)):
+            root = tmp_path / folder
+            root.mkdir(exist_ok=True)
+            (root / "MLproject").write_text(f"entry_points: {{main: {{command: '{show}'}}}}\n")
+            (root / "requirements.txt").write_text(f"built\nmore=={more}.0\n")
+            container_backend.run(str(root))
+            said.append(capfd.readouterr().out)
+    assert said[0] == said[1]
+    assert said[2] != said[0]

@@ -14,7 +14,7 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.container import remove_shared_code
 from container_backend.container.shared_code import SharedCode
-from container_backend.image import add_code, code_layer, have_image
+from container_backend.image import ReadyImage, add_code, code_layer, have_image
 from container_backend.project import ANYBODY, Owner, archive_code
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
@@ -72,21 +72,21 @@ def _remove_folders(folder: str) -> None:
 def by_build(engine, folder: str) -> str:
     run_command("container-backend", "build", folder, "-t", "layers", check=True)
     layer = top(engine, "layers:latest")  # a name without a tag has this one
-    client_of(engine).images.remove("layers")
+    remove_images(engine, "layers")
     return layer
 
 
 def by_build_image(engine, folder: str) -> str:
     with archive_code(Path(folder), ANYBODY) as code:
-        image = add_code(engine, have_image(engine, BASE), "layers", code)
+        image = add_code(engine, have_image(engine, ReadyImage(BASE)), "layers", code)
     layer = top(engine, image.id)
-    client_of(engine).images.remove(image.reference)
+    remove_images(engine, image.reference)
     return layer
 
 
 def by_sharing(engine, folder: str, notes: Path) -> str:
     with archive_code(Path(folder), ANYBODY) as code:
-        shared = SharedCode(engine, have_image(engine, BASE), code, notes)
+        shared = SharedCode(engine, have_image(engine, ReadyImage(BASE)), code, notes)
         assert shared.find() == ""
         shared.was_sent()
         layer = top(engine, shared.find())

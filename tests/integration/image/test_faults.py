@@ -186,5 +186,6 @@ def test_a_full_disk_when_the_container_is_created(own, project):
     own.fill_up()
     with pytest.raises(container_backend.ContainerError) as caught:
         container_backend.run(folder)
-    assert FULL in str(caught.value)
-    assert FULL in only_run().data.tags[labels_and_tags.TAG_REASON]
+    # Some engines miss what they could not make.
+    assert "disk is full" in str(caught.value)
+    assert "disk is full" in only_run().data.tags[labels_and_tags.TAG_REASON]

@@ -20,6 +20,7 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import Failing
+from tests.support.on_engine import remove_images
 from tests.support.runs import runs
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -42,7 +43,7 @@ def push_something(engine, reference: str, environment_hash: str) -> None:
     answers = list(
         api.push(reference, environment_hash, auth_config=LOGIN, stream=True, decode=True)
     )
-    api.remove_image(f"{reference}:{environment_hash}")
+    remove_images(engine, f"{reference}:{environment_hash}")
     assert not [answer for answer in answers if "error" in answer]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import uuid
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import BASE, environment_images, everything, remove_images
+from tests.support.projects import TRUST
 from tests.support.runs import only_run
 from tests.support.servers import private_registry
 from tests.support.waiting import wait_until
@@ -40,7 +42,7 @@ def private_base(engine, tmp_path_factory):
             return not any("error" in answer for answer in answers)
 
         wait_until(push)
-        client_of(engine).images.remove(reference)
+        remove_images(engine, reference)
         before = environment_images(engine)
         yield reference
         remove_images(engine, *environment_images(engine) - before)
@@ -116,3 +118,21 @@ def test_a_helper_that_is_not_there_is_as_no_login(mine, private_base, tmp_path)
     assert f"The Docker config has no login for {registry}: " in done.stderr
     assert "docker-credential-absent not installed" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_image_that_a_fetched_project_names_is_pulled_without_a_saved_login(
+    private_base, engine, tmp_path, monkeypatch
+):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "MLproject").write_text(
+        f"docker_env: {{image: '{private_base}'}}\nentry_points: {{main: {{command: 'echo it ran'}}}}\n"
+    )
+    uri = shutil.make_archive(str(tmp_path / "project"), "zip", project)
+    environ = in_the_config_file(tmp_path, private_base.partition("/")[0], PASSWORD)
+    remove_images(engine, private_base)
+    done = run_command("container-backend", "build", uri, env={**os.environ, **environ})
+    assert done.returncode == container_backend.ImageUnavailable.exit_code
+    assert f"docker pull {private_base}" in done.stderr
+    trusted = run_command("container-backend", "build", uri, *TRUST, env={**os.environ, **environ})
+    assert trusted.returncode == 0, trusted.stderr

@@ -9,6 +9,7 @@ import pytest
 import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
+from tests.support.on_engine import remove_images
 from tests.support.runs import only_run
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -26,7 +27,7 @@ def mine(project) -> str:
 
 def forget(engine, reference: str) -> None:
     """As on an engine that has never seen the image."""
-    client_of(engine).images.remove(client_of(engine).images.get(reference).id, force=True)
+    remove_images(engine, client_of(engine).images.get(reference).id)
 
 
 def test_an_image_that_was_pushed_is_pulled_and_not_built(mine, engine, registry, capfd):

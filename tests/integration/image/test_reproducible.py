@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # What differs by nature (docs/builds.md), outside of the environment: the times of folders that the
 # engine makes so that it can show a step, or a program, something there.
 BY_NATURE = {
-    *("", "build", "cache", "declared", "installer", "lock", "run", "run/secrets", "tmp", "root"),
+    *("", "build", "cache", "declared", "installer", "lock", "pristine", "wheels"),
+    *("run", "run/secrets", "tmp", "root"),
     *("mlflow", "mlflow/projects", "mlflow/projects/code"),
 }
 # What it writes into every container.

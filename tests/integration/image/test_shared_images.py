@@ -16,8 +16,9 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.runs.submission import Submission
 from container_backend.share.sharing import build_and_share
-from tests.support.client import client_of
 from tests.support.commands import run_command
+from tests.support.on_engine import remove_images
+from tests.support.projects import TRUSTED
 from tests.support.runs import only_run
 
 pytestmark = pytest.mark.usefixtures("fresh")
@@ -52,9 +53,10 @@ def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     assert built.digest.startswith("sha256:")
     assert tags_in(registry, "team/salary") == ["1.0"]
     for image in {built.id, built.environment.id}:
-        client_of(engine).images.remove(image, force=True)
+        remove_images(engine, image)
     Path(folder, "MLproject").unlink()
-    container_backend.run(f"docker://{tag}", parameters={"n": 5}, docker_auth=auth)
+    given = {"docker_auth": auth, "backend_config": TRUSTED}
+    container_backend.run(f"docker://{tag}", parameters={"n": 5}, **given)
     captured = capfd.readouterr()
     assert captured.out.endswith("5\n")
     assert f"=== Pulling image {tag} ===" in captured.err
@@ -63,10 +65,8 @@ def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     assert tags[labels_and_tags.TAG_IMAGE_DIGEST] == built.digest
     assert tags[labels_and_tags.TAG_IMAGE] == tag
     # The same again, by its digest, whatever the tag means by then.
-    client_of(engine).images.remove(tag, force=True)
-    container_backend.run(
-        tags["mlflow.source.name"], parameters={"n": 6}, docker_auth=auth, synchronous=True
-    )
+    remove_images(engine, tag)
+    container_backend.run(tags["mlflow.source.name"], parameters={"n": 6}, **given)
     assert capfd.readouterr().out.endswith("6\n")
 
 

@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
 import pytest
 
 import container_backend
+from container_backend.project import fetch, source
+from tests.support.projects import TRUSTED
 from tests.support.runs import only_run, runs
 from tests.support.servers import files_over_http, git_over_https, ssh_server
 
@@ -110,7 +113,7 @@ def test_git_over_https_with_submodules(served, tmp_path, capfd, monkeypatch, ve
     with git_over_https(served, tmp_path) as (address, certificate):
         monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
         uri = f"{address}/project.git"
-        container_backend.run(uri, version=version)
+        container_backend.run(uri, version=version, backend_config=TRUSTED)
     check_fetched(served, uri, capfd)
     assert only_run().data.tags.get("mlflow.source.git.branch") == (
         "main" if version == "main" else None
@@ -121,7 +124,7 @@ def test_git_over_ssh(served, tmp_path, capfd, monkeypatch):
     with ssh_server(tmp_path / "ssh") as (who, ssh):
         monkeypatch.setenv("GIT_SSH_COMMAND", ssh)
         uri = f"{who}:{served}/project.git"
-        container_backend.run(uri)
+        container_backend.run(uri, backend_config=TRUSTED)
     check_fetched(served, uri, capfd)
 
 
@@ -138,7 +141,7 @@ def test_a_zip_file_over_http(repository, tmp_path, capfd):
     (tmp_path / "www").mkdir()
     shutil.make_archive(str(tmp_path / "www" / "project"), "zip", tmp_path, repository.name)
     with files_over_http(tmp_path / "www") as address:
-        container_backend.run(f"{address}/project.zip#sub")
+        container_backend.run(f"{address}/project.zip#sub", backend_config=TRUSTED)
         assert capfd.readouterr().out == "new sub"
         with pytest.raises(container_backend.InvalidProject, match="404"):
             container_backend.run(f"{address}/gone.zip")
@@ -173,7 +176,7 @@ def test_a_fetched_project_is_handed_no_file_of_this_machine_that_the_user_did_n
     )
     assert "trust_project" in str(caught.value)
     assert runs() == []
-    container_backend.run(archive, parameters={"data": str(private)})
+    container_backend.run(archive, parameters={"data": str(private)}, backend_config=TRUSTED)
     container_backend.run(archive, backend_config={"trust_project": True})
     assert capfd.readouterr().out == "of mine\nof mine\n"
 
@@ -230,7 +233,7 @@ def test_a_zip_file(repository, tmp_path, capfd):
         for path in repository.iterdir():
             if path.is_file():
                 archive.write(path, f"{path.name}")
-    container_backend.run(str(file))
+    container_backend.run(str(file), backend_config=TRUSTED)
     assert capfd.readouterr().out == "new repo sitory"
 
 
@@ -242,7 +245,7 @@ def test_no_program_that_a_repository_in_a_zip_file_names_is_run(repository, tmp
     git(repository, "config", "filter.x.clean", program)
     (repository / "answer.txt").write_text("changed")
     shutil.make_archive(str(tmp_path / "project"), "zip", repository)
-    container_backend.run(str(tmp_path / "project.zip"))
+    container_backend.run(str(tmp_path / "project.zip"), backend_config=TRUSTED)
     assert capfd.readouterr().out == "changed"
     assert not (tmp_path / "was-run").exists()
 
@@ -270,3 +273,25 @@ def test_what_cannot_be_fetched_is_said_and_no_run_is_made(
     assert message in str(caught.value)
     assert "t0ken" not in str(caught.value)
     assert runs() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("most_unpacked", lambda _packed: 1000, "would unpack to"),
+        ("MOST_FILES", 3, "has 5 files; at most 3 are unpacked"),
+    ],
+)
+def test_an_archive_that_is_made_to_fill_the_disk_is_refused(
+    tmp_path, monkeypatch, limit, value, said
+):
+    file = tmp_path / "project.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MLproject", MLPROJECT)
+        for number in range(4):
+            archive.writestr(f"zeros{number}", bytes(1000))
+    with ExitStack() as needed:
+        fetch(str(file), None, needed)  # is unpacked without such a limit
+    monkeypatch.setattr(source, limit, value)
+    with ExitStack() as needed, pytest.raises(container_backend.InvalidProject, match=said):
+        fetch(str(file), None, needed)

@@ -15,7 +15,7 @@ import pytest
 
 import container_backend
 from container_backend import labels_and_tags
-from container_backend.machine.owner import owner_id
+from container_backend.machine.owner import owner_id, owner_key
 from tests.support.client import client_of
 from tests.support.commands import command, kill_supervisors, run_process, supervisors
 from tests.support.disks import fill, tiny_disk
@@ -213,6 +213,7 @@ def test_a_run_without_a_note_ends_although_its_image_took_long(script, engine, 
     state.mkdir(parents=True)
     with tiny_disk(state):
         assert owner_id()
+        assert owner_key()
         fill(state)
         run_id = container_backend.run(folder, synchronous=False).run_id
         wait_until(lambda: status_of(run_id) == "FINISHED")

@@ -17,6 +17,7 @@ from container_backend import labels_and_tags
 from container_backend.container.following import inspect_container
 from container_backend.container.status_and_reason import Ending
 from container_backend.runs.ending.finish import finish_run
+from container_backend.runs.ledger import signed
 from container_backend.runs.ledger.ledger import Ledger
 from container_backend.store.client import Store
 from tests.support.client import client_of
@@ -208,7 +209,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(script, engine, tmp_path):
     labels = {labels_and_tags.LABEL_TRACKING_URI: f"sqlite:///{tmp_path}/another machine/mlflow.db"}
     made = [
         client_of(engine).api.create_container(
-            image, ["true"], labels={**labels, labels_and_tags.LABEL_RUN_ID: run_id}
+            image, ["true"], labels=signed({**labels, labels_and_tags.LABEL_RUN_ID: run_id})
         )
         for run_id in ids
     ]

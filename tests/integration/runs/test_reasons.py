@@ -224,7 +224,7 @@ def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fre
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
 
     def remove_then_create(*arguments: Any) -> str:
-        client_of(engine).api.remove_image(arguments[1].image, force=True)
+        remove_images(engine, arguments[1].image)
         return create_container(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:  # the moment; the engine is the real one

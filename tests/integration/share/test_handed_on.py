@@ -17,7 +17,8 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.engines import OwnEngine
-from tests.support.projects import EXAMPLE, ROOT
+from tests.support.on_engine import remove_images
+from tests.support.projects import EXAMPLE, ROOT, TRUST
 from tests.support.runs import logged_metrics, only_run, runs
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def test_the_example_is_the_same_on_every_engine_and_every_python(
     with OwnEngine() as second, second.reaches(port), monkeypatch.context() as there:
         there.setenv("DOCKER_HOST", second.host)
         run_command(
-            *("container-backend", "run", f"docker://{image}", "-P", "n_jobs_param=2"), check=True
+            *("container-backend", "run", f"docker://{image}", *TRUST, "-P", "n_jobs_param=2"),
+            check=True,
         )
     first = only_run()
     assert first.info.status == "FINISHED"
@@ -115,20 +117,20 @@ def test_a_run_of_an_image_that_is_gone_is_repeated_only_with_best_effort(projec
     folder = project("entry_points: {main: {command: 'echo one'}}\n")
     tag = f"example.test/gone/{uuid.uuid4().hex[:8]}:1"
     run_command("container-backend", "build", folder, "-t", tag, check=True)
-    run_command("container-backend", "run", f"docker://{tag}", check=True)
+    run_command("container-backend", "run", f"docker://{tag}", *TRUST, check=True)
     first = only_run()
     gone = client_of(engine).images.get(tag).id
-    client_of(engine).images.remove(tag, force=True)
+    remove_images(engine, tag)
     Path(folder, "MLproject").write_text("entry_points: {main: {command: 'echo two'}}\n")
     run_command("container-backend", "build", folder, "-t", tag, check=True)
 
-    refused = run_command("container-backend", "rerun", first.info.run_id)
+    refused = run_command("container-backend", "rerun", first.info.run_id, "--trust")
     assert refused.returncode != 0
     assert f"neither the engine nor a registry has {gone}" in refused.stderr
     assert "--best-effort" in refused.stderr
     assert len(runs()) == 1
 
-    again = run_command("container-backend", "rerun", first.info.run_id, "--best-effort")
+    again = run_command("container-backend", "rerun", first.info.run_id, "--trust", "--best-effort")
     assert again.returncode == 0, again.stderr
     assert "two" in again.stdout
     assert len(runs()) == 2

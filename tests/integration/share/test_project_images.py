@@ -20,7 +20,7 @@ from container_backend.image.buildkit.build import BuildRequest, build_image
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.on_engine import BASE, all_containers, remove_environment_images, remove_images
-from tests.support.projects import EXAMPLE, ROOT
+from tests.support.projects import EXAMPLE, ROOT, TRUST, TRUSTED
 from tests.support.runs import only_run, runs
 from tests.support.waiting import wait_until
 
@@ -290,9 +290,8 @@ def test_an_image_of_the_projects_own_is_built_on_with_its_entry_point(
     refused = run_command("container-backend", "run", f"docker://{tag}")
     assert refused.returncode == 2
     assert "wants the values of COPIED of your environment" in refused.stderr
-    for allowed in (["-A", "env=COPIED"], ["-c", '{"trust_project": true}']):
-        done = run_command("container-backend", "run", f"docker://{tag}", *allowed, check=True)
-        assert done.stdout == "yes,a b,copied\nof the project\n"
+    done = run_command("container-backend", "run", f"docker://{tag}", *TRUST, check=True)
+    assert done.stdout == "yes,a b,copied\nof the project\n"
 
 
 def test_an_image_without_python_is_refused_before_anything_is_built(
@@ -336,7 +335,7 @@ def test_another_platform_than_the_engines_is_refused_where_it_cannot_be(project
 
 
 def test_an_image_is_a_project(image, engine, monkeypatch):
-    container_backend.run(f"docker://{image}", parameters={"count": "3"})
+    container_backend.run(f"docker://{image}", parameters={"count": "3"}, backend_config=TRUSTED)
     found = only_run()
     tags = found.data.tags
     assert found.info.status == "FINISHED"
@@ -353,13 +352,14 @@ def test_an_image_is_a_project(image, engine, monkeypatch):
 
 
 def test_mlflow_runs_an_image(image):
-    done = run_command("mlflow", "run", f"docker://{image}", "--backend", "docker", "-P", "count=4")
+    trusted = ("--backend", "docker", "--backend-config", json.dumps(TRUSTED))
+    done = run_command("mlflow", "run", f"docker://{image}", *trusted, "-P", "count=4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("['4', \"it's\"] ")
     found = only_run()
     assert found.info.status == "FINISHED"
     assert found.data.tags["mlflow.source.name"] == f"docker://{image}"
-    done = run_command("mlflow", "run", f"docker://{image}", "--backend", "docker", "-e", "fail")
+    done = run_command("mlflow", "run", f"docker://{image}", *trusted, "-e", "fail")
     assert done.returncode == 1
 
 
@@ -379,7 +379,7 @@ def test_mlflow_runs_an_image(image):
 def test_what_is_wrong_with_an_image_is_said_and_there_is_no_run(image, uri, options, code, said):
     named = {"IMAGE": image, "BASE": BASE}
     uri = f"docker://{named[uri]}" if uri in named else uri
-    done = run_command("container-backend", "run", uri, *options)
+    done = run_command("container-backend", "run", uri, *TRUST, *options)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -515,6 +515,6 @@ def test_compose_runs_it(image, tmp_path):
 
 
 def test_a_run_that_an_image_starts_belongs_to_the_store_of_its_caller(image):
-    run = container_backend.run(f"docker://{image}", synchronous=False)
+    run = container_backend.run(f"docker://{image}", backend_config=TRUSTED, synchronous=False)
     assert run.wait()
     assert MlflowClient().get_run(run.run_id).info.status == "FINISHED"

@@ -30,6 +30,9 @@ def test_variables_with_a_value_from_here_and_from_a_file(tmp_path):
         {"e": ["A=1", "B", "GONE"], "env-file": str(file)}, environ={"B": "2", "D": "5"}
     )
     assert args.environment == {"A": "1", "B": "2", "C": "3=4", "D": "5"}
+    assert args.unwritten == {"B", "C", "D"}
+    args = parse_docker_args({"e": ["B", "B=typed"]}, environ={"B": "2"})
+    assert (args.environment, args.unwritten) == ({"B": "typed"}, set())
 
 
 def test_volumes_are_absolute_and_named_ones_stay_names(tmp_path, monkeypatch):

@@ -118,11 +118,25 @@ def test_credentials_are_passed_on_by_what_the_store_needs():
 def test_a_credential_file_is_shown_read_only_at_its_own_path(tmp_path):
     file = tmp_path / "key.json"
     file.touch()
-    access = plan_access(
-        "https://x.test", None, HERE, {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}
-    )
+    environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}
+    access = plan_access("https://x.test", "gs://bucket/1", HERE, environ)
     assert access.mounts == (Mount(file, read_only=True),)
     assert access.environment["GOOGLE_APPLICATION_CREDENTIALS"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("stores", "names"),
+    [
+        (("https://x.test", None), {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_CLIENT_CERT_PATH"}),
+        (("postgresql://x.test/m", "s3://b/1"), {"MLFLOW_TRACKING_TOKEN", "AWS_ACCESS_KEY_ID"}),
+        (("databricks", None), {"MLFLOW_TRACKING_TOKEN", "DATABRICKS_TOKEN"}),
+    ],
+)
+def test_a_program_gets_the_logins_of_its_stores_and_no_others(stores, names, tmp_path):
+    files = {"GOOGLE_APPLICATION_CREDENTIALS", "MLFLOW_TRACKING_CLIENT_CERT_PATH"}
+    logins = {"MLFLOW_TRACKING_TOKEN", "AWS_ACCESS_KEY_ID", "DATABRICKS_TOKEN"}
+    environ = dict.fromkeys(files | logins, str(tmp_path))
+    assert set(plan_access(*stores, HERE, environ).environment) == names
 
 
 def test_a_folder_within_a_writable_one_is_not_shown_twice():

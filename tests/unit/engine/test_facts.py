@@ -36,10 +36,12 @@ def test_docker_as_debian_has_it():
         image_store="overlay2",
         cgroup_version="1",
         cgroup_driver="cgroupfs",
+        memory=0,
         limits=frozenset(
             {"memory", "memory-swap", "cpus", "cpu-shares", "cpuset-cpus", "pids-limit"}
         ),
         has_buildkit=True,
+        id="",
     )
 
 

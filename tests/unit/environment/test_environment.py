@@ -12,6 +12,7 @@ from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.environment.read import read_environment
 from container_backend.errors import InvalidEnvironment
 from container_backend.project.mlproject import read_project
+from tests.support.projects import TRUSTED_FOLDER
 
 OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -32,6 +33,7 @@ def environment(root, *, entry_point: str | None = None, config=None, **files: s
         project,
         project.entry_point(entry_point) if entry_point else None,
         BackendConfig(**(config or {})),
+        TRUSTED_FOLDER,
     )
 
 

@@ -7,15 +7,17 @@ import sys
 
 import pytest
 
+from container_backend.environment.access import netrc_file, with_netrc
+from container_backend.environment.declared import Line
 from container_backend.environment.indexes import (
     Indexes,
     Login,
     machine_indexes,
-    netrc_file,
+    project_indexes,
     split_credentials,
-    with_netrc,
 )
-from container_backend.errors import InvalidConfig
+from container_backend.environment.requirements import Requirements
+from container_backend.errors import InvalidConfig, InvalidEnvironment
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,32 @@ def test_variables_come_before_files_and_uv_before_pip(tmp_path):
     assert machine_indexes(environ, tmp_path).default == "https://uv.test"
 
 
+def test_indexes_of_uv_have_names_and_logins_by_name(tmp_path):
+    """As uv documents them: concepts/indexes, "Providing credentials directly"."""
+    environ = {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "UV_DEFAULT_INDEX": "main=https://me:pw@one.test/simple",
+        "UV_INDEX": "my-own.index=https://two.test/a?b=c https://three.test/simple?x=y",
+        "UV_INDEX_MY_OWN_INDEX_USERNAME": "me",
+        "UV_INDEX_MY_OWN_INDEX_PASSWORD": "p@ss",
+    }
+    found = machine_indexes(environ, tmp_path)
+    assert found == Indexes(
+        default="https://one.test/simple",
+        extra=("https://two.test/a?b=c", "https://three.test/simple?x=y"),
+        logins=(Login("one.test", "me", "pw"), Login("two.test", "me", "p@ss")),
+    )
+    config = tmp_path / ".config/uv/uv.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[[index]]\nname = "own"\nurl = "https://four.test"\n')
+    environ = {"PIP_CONFIG_FILE": "/dev/null", "UV_INDEX_OWN_PASSWORD": "token"}
+    found = machine_indexes(environ, tmp_path)
+    assert (found.extra, found.logins) == (
+        ("https://four.test",),
+        (Login("four.test", "", "token"),),
+    )
+
+
 def test_settings_of_uv(tmp_path):
     config = tmp_path / "uv.toml"
     config.write_text(
@@ -79,7 +107,7 @@ def test_netrc_gives_the_logins_of_these_hosts_and_no_others(tmp_path):
     file = tmp_path / "netrc"
     file.write_text("machine one.test login a password b\nmachine bank.test login c password d\n")
     file.chmod(0o600)
-    found = with_netrc(Indexes(default="https://one.test/simple"), {"NETRC": str(file)})
+    found = with_netrc(Indexes(), {"one.test"}, {"NETRC": str(file)})
     assert found.logins == (Login("one.test", "a", "b"),)
 
 
@@ -87,7 +115,7 @@ def test_a_login_that_was_given_comes_before_netrc(tmp_path):
     file = tmp_path / "netrc"
     file.write_text("machine one.test login a password b\n")
     given = Indexes(default="https://one.test", logins=(Login("one.test", "x", "y"),))
-    assert with_netrc(given, {"NETRC": str(file)}).logins == given.logins
+    assert with_netrc(given, given.hosts(), {"NETRC": str(file)}).logins == given.logins
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="netrc of Python 3.10 knows no escapes")
@@ -96,3 +124,27 @@ def test_any_password_survives_the_netrc_file(tmp_path):
     password = 'a "b" \\c #d'
     file.write_bytes(netrc_file([Login("one.test", "me", password)]))
     assert netrc.netrc(str(file)).hosts["one.test"] == ("me", "", password)
+
+
+def test_a_project_does_not_turn_off_the_certificates_of_an_index_of_the_machine():
+    machine = Indexes(default="https://mine.test/simple")
+    own = Requirements(trusted_hosts=["mine.test", "Mine.test:443", "other.test"])
+    assert project_indexes(machine, own).trusted_hosts == ("other.test",)
+
+
+@pytest.mark.parametrize("host", ["*", "https://mine.test", "mine.test/", "pypi.org"])
+def test_no_spelling_of_a_trusted_host_turns_off_other_certificates(host):
+    own = Requirements(trusted_hosts=[host])
+    assert project_indexes(Indexes(default="https://mine.test/simple"), own).trusted_hosts == ()
+
+
+@pytest.mark.parametrize("kind", ["index", "requirement"])
+def test_no_login_of_the_machine_is_sent_as_plain_text(kind, tmp_path):
+    machine = Indexes(extra=("https://mine.test/simple",))
+    address = "http://mine.test/simple"
+    own = Requirements(extra_index_urls=[address])
+    if kind == "requirement":
+        own = Requirements(requirements=[Line(f"six @ {address}/six.whl", tmp_path, 1)])
+    with pytest.raises(InvalidEnvironment, match="would be sent as plain text"):
+        project_indexes(machine, own)
+    assert project_indexes(Indexes(extra=(address,)), own)

@@ -18,6 +18,7 @@ from container_backend.environment.read import read_environment
 from container_backend.image.dockerfile import template_texts
 from container_backend.image.hash import environment_hash
 from container_backend.project.mlproject import read_project
+from tests.support.projects import TRUSTED_FOLDER
 
 BUILD = "[build-system]\nrequires = ['setuptools']\n"
 PYPROJECT = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['Numpy>=1']\n"
@@ -108,7 +109,9 @@ def write(root, files: dict[str, str]) -> None:
 @pytest.mark.parametrize("kind", PROJECTS)
 def test_the_hash_of_a_project_of_each_kind_is_what_it_was(tmp_path, kind):
     write(tmp_path, PROJECTS[kind])
-    spec = read_environment(read_project(tmp_path, ENVIRONMENT_KEYS), None, BackendConfig())
+    spec = read_environment(
+        read_project(tmp_path, ENVIRONMENT_KEYS), None, BackendConfig(), TRUSTED_FOLDER
+    )
     if spec.python_source == "this interpreter":
         spec = replace(spec, python="3.11")
     templates = dict.fromkeys(template_texts(spec, None), "")
@@ -147,13 +150,14 @@ from container_backend.config import BackendConfig
 from container_backend.environment import ENVIRONMENT_KEYS, read_environment
 from container_backend.errors import InvalidInput
 from container_backend.image import BaseImage, plan_image
+from container_backend.privileges import Giver, Permissions
 from container_backend.project import read_project
 
 said = {}
 for name in sys.argv[1:]:
     project = read_project(Path(name), ENVIRONMENT_KEYS)
     try:
-        spec = read_environment(project, None, BackendConfig())
+        spec = read_environment(project, None, BackendConfig(), Permissions(Giver.OWN))
     except InvalidInput as error:
         said[Path(name).name] = [str(error)]
         continue

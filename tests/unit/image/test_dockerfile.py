@@ -8,11 +8,21 @@ from container_backend.config import parse_config
 from container_backend.environment.conda import CONDA_TEMPLATE
 from container_backend.environment.spec import EnvironmentSpec
 from container_backend.errors import InvalidConfig
-from container_backend.image.dockerfile import find_template
+from container_backend.image import dockerfile
+from container_backend.image.dockerfile import find_template, render_users
 from container_backend.image.hash import BaseImage, plan_image
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim")
 SPEC = EnvironmentSpec("3.11", "x", ("six",), system_packages=("git",))
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """As in the process with limits, without the third of a second for its start."""
+    monkeypatch.setattr(dockerfile, "call_limited", lambda _m, _f, given, _w: render_users(given))
+    dockerfile._environment.cache_clear()
+    yield
+    dockerfile._environment.cache_clear()
 
 
 def plan(tmp_path, text: str, spec: EnvironmentSpec = SPEC):
@@ -134,3 +144,14 @@ def test_secrets_come_from_variables_and_files(tmp_path):
 def test_secrets_that_cannot_be_read_are_refused(secrets):
     with pytest.raises(InvalidConfig, match="build_secrets"):
         parse_config({"build_secrets": secrets})
+
+
+def test_without_the_guard_a_template_reads_a_file_of_this_machine(tmp_path, monkeypatch):
+    class Everything:
+        def __contains__(self, _name: str) -> bool:
+            return True
+
+    (tmp_path / "secret").write_text("s3cret")
+    monkeypatch.setattr(dockerfile, "TEMPLATES", Everything())
+    text = f"{{% block final %}}{{% include '{'../' * 20}{tmp_path}/secret' %}}{{% endblock %}}"
+    assert "s3cret" in plan(tmp_path, text).dockerfile

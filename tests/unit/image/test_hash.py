@@ -17,7 +17,13 @@ from container_backend.environment.spec import EnvironmentSpec
 from container_backend.image import dockerfile as render
 from container_backend.image import hash as dockerfile
 from container_backend.image.dockerfile import LAYERS
-from container_backend.image.hash import BaseImage, environment_hash, plan_image, uv_settings
+from container_backend.image.hash import (
+    BaseImage,
+    environment_hash,
+    plan_image,
+    uv_settings,
+)
+from container_backend.image.rights import has_our_steps
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim@sha256:" + "1" * 64)
 SPEC = EnvironmentSpec("3.11", "python_env.yaml", ("mlflow", "numpy==2.0"))
@@ -118,7 +124,7 @@ def test_without_requirements_nothing_is_fetched():
 def test_a_dockerfile_reads_as_one():
     text = plan_image(SPEC, BASE, PLATFORM).dockerfile
     assert text.startswith(f"FROM {BASE.pinned} AS base\nUSER root\n")
-    assert text.count("\nRUN ") == 3 + len(LAYERS)
+    assert text.count("\nRUN ") == 4 + len(LAYERS)
     assert "{" not in text.replace("${", "")
     assert "\n\n\n" not in text
 
@@ -147,7 +153,7 @@ def test_the_steps_of_what_is_declared_and_no_others():
     )
     assert "sh /build/system.sh git gcc\n" in more.dockerfile
     assert more.dockerfile.count("source=project,target=/mlflow/projects/code,rw") == 2
-    assert "pylock.local.toml" in more.dockerfile
+    assert "install.sh /mlflow/environment local" in more.dockerfile
     assert more.context["project/lib/a.py"] == b"1"
 
 
@@ -170,4 +176,74 @@ def test_every_continued_line_goes_on():
     for template in (PYTHON_TEMPLATE, CONDA_TEMPLATE):
         text = plan_image(replace(spec, template=template), BASE, PLATFORM).dockerfile
         for line in text.splitlines():
-            assert re.match(r"$|#|[A-Z]+ |    (--mount=.* \\|sh /build/.*|[A-Z_]+=.*)$", line), line
+            assert re.match(
+                r"$|#|[A-Z]+ |    (--mount=.* \\|(/bin/)?sh /build/.*|[A-Z_]+=.*)$", line
+            ), line
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        replace(SPEC, requirements=()),
+        replace(SPEC, system_packages=("git", "libc6-dev=2.36-9+deb12u4"), files={"a": b"1"}),
+        replace(SPEC, lock="uv.lock", files={"uv.lock": b"1"}),
+        replace(SPEC, conda=CondaPackages(("one",), ("r-base",)), template=CONDA_TEMPLATE),
+    ],
+)
+def test_the_steps_of_this_version_are_known(spec):
+    plan = plan_image(spec, BASE, PLATFORM)
+    assert has_our_steps(plan)
+    for other in (
+        replace(plan, dockerfile=f"{plan.dockerfile}RUN id\n"),
+        replace(plan, dockerfile=plan.dockerfile.replace("USER root", "USER root\nRUN id")),
+        replace(plan, base=replace(BASE, pinned="a\nRUN id")),
+        replace(plan, context={**plan.context, "build/install.sh": b"id\n"}),
+    ):
+        assert not has_our_steps(other)
+
+
+def test_a_value_brings_along_no_step():
+    more = "git; id"
+    dockerfile = plan_image(replace(SPEC, system_packages=("git",)), BASE, PLATFORM).dockerfile
+    plan = plan_image(SPEC, BASE, PLATFORM)
+    assert not has_our_steps(
+        replace(plan, dockerfile=dockerfile.replace("sh git\n", f"sh {more}\n"))
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        replace(SPEC, indexes=Indexes(extra=("https://evil.test/simple",))),
+        replace(SPEC, indexes=Indexes(find_links=("https://evil.test/",))),
+        replace(SPEC, files={"pyproject.toml": b"[[tool.uv.index]]"}),
+        replace(SPEC, requirements=("six @ https://evil.test/six.whl",)),
+        replace(SPEC, requirements=("https://evil.test/six-1-py3-none-any.whl",)),
+    ],
+)
+def test_a_project_gives_out_no_file_as_one_of_the_common_index(spec):
+    """Else other builds would take it from the cache."""
+    assert plan_image(SPEC, BASE, PLATFORM).context["declared/index.txt"]
+    assert not plan_image(spec, BASE, PLATFORM).context["declared/index.txt"]
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["evil::r-base", "evil:x:r-base", "r-base(channel=evil)", "r-base[channel=evil]",
+     "https://evil.test/r-base.conda", "./r-base.conda", "r-base 4.1 build evil::x"],
+)  # fmt: skip
+def test_packages_of_conda_share_a_cache_with_equal_ones_and_of_other_channels_get_no_login(
+    package,
+):
+    """Programs of conda run in the steps that have both."""
+
+    def plan(conda: CondaPackages | None):
+        return plan_image(replace(SPEC, conda=conda), BASE, PLATFORM)
+
+    known = CondaPackages(("conda-forge",), ("r-base=4.1", "r-base >=4.1,<5"))
+    assert plan(None).cache_scope == ""
+    assert not plan(known).withholds_logins
+    for other in (replace(known, packages=(package,)), replace(known, channels=("evil",))):
+        assert plan(other).withholds_logins
+        assert len({plan(each).cache_scope for each in (None, known, other)}) == 3

@@ -12,7 +12,7 @@ from container_backend.cli.runs import run_table
 from container_backend.container.described import RunContainer
 from container_backend.container.marks import CANCELLED, KEPT, TIMED_OUT, container_name
 from container_backend.container.statistics import Usage
-from container_backend.machine.text import human_age, human_size, table
+from container_backend.machine.text import harmless, human_age, human_size, table
 from container_backend.runs.listing import ListedRun, _listed
 
 LABELS = {
@@ -109,3 +109,30 @@ def test_ages_and_sizes():
 
 def test_columns_are_as_wide_as_what_is_in_them():
     assert table(["A", "B"], [["long", "x"], ["", "y"]]) == "A     B\nlong  x\n      y"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("gr\u00fcn \u6570\u636e \U0001f433", "gr\u00fcn \u6570\u636e \U0001f433"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),  # joined emoji
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("a\r\nINFO b", r"a\r\nINFO b"),
+        ("a\u2028b\u2029c\x85", r"a\u2028b\u2029c\x85"),
+        ("exe\u202etxt\u2066\u200e\ufeff", r"exe\u202etxt\u2066\u200e\ufeff"),
+        ("half \ud800", r"half \ud800"),
+    ],
+)
+def test_a_text_of_others_moves_nothing_on_a_terminal(text, shown):
+    assert harmless(text) == shown
+
+
+def test_what_is_kept_stays():
+    assert harmless("a\tb\n\x1b", kept="\n\t") == "a\tb\n\\x1b"
+
+
+def test_a_cell_of_a_table_is_one_line_without_controls():
+    assert table(("NAME", "AGE"), [("a\nb\x1b[1m", "1 d")]) == (
+        "NAME         AGE\na\\nb\\x1b[1m  1 d"
+    )

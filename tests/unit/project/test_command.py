@@ -235,3 +235,18 @@ def test_a_file_address_is_a_local_path(tmp_path):
     made = typed(tmp_path, "path", v=f"file://{tmp_path}/a b.csv")
     assert made.paths == (tmp_path / "a b.csv",)
     assert made.downloads == ()
+
+
+@pytest.mark.parametrize("text", ["{a:>9999999999}", "{a!r}", "{a[0]}", "{a.__class__}"])
+def test_a_parameter_in_a_command_has_a_name_and_nothing_else(tmp_path, text):
+    """Else the command could be a text of any length."""
+    declared = f"entry_points: {{main: {{command: 'x {text}', parameters: {{a: string}}}}}}\n"
+    with pytest.raises(InvalidProject, match="has more than a name"):
+        command(tmp_path, declared, a="1")
+
+
+def test_a_command_of_any_length_is_not_made(tmp_path):
+    """Each of its parts is short."""
+    declared = "entry_points:\n  main:\n    parameters: {a: {default: %s}}\n    command: '%s'\n"
+    with pytest.raises(InvalidProject, match="a program can receive at most"):
+        command(tmp_path, declared % ("x" * 20_000, "{a}" * 20_000))

@@ -15,9 +15,10 @@ from container_backend.project.git import (
     fetch_commit,
     find_repository,
     opened,
+    remote,
     repository_at,
 )
-from container_backend.project.git_tree import read_git_tree
+from container_backend.project.git.tree import read_git_tree
 from container_backend.project.source import fetch
 from container_backend.share.revision import revision_of
 from tests.hostile_git import (
@@ -361,3 +362,48 @@ def test_git_is_missing(tmp_path, monkeypatch):
     assert not read_checkout(find_repository(folder), folder).commit
     with ExitStack() as needed, pytest.raises(InvalidProject, match="git is not installed"):
         fetch(str(folder), "main", needed)
+
+
+@pytest.mark.parametrize("last", ["100644 blob", "040000 tree"])
+def test_a_commit_of_any_number_of_files_is_not_checked_out(tmp_path, monkeypatch, last):
+    """Four trees of forty entries are 2.5 million files, or empty folders, from a few objects."""
+    monkeypatch.setattr(remote, "MOST_FILES", 1000)
+    repository = tmp_path / "bomb"
+    repository.mkdir()
+    git(repository, "init", "--quiet", "--initial-branch=main")
+    (repository / "file").write_text("x")
+    kind, entry = last, git(repository, "hash-object", "-w", "file")
+    if kind.endswith("tree"):
+        entry = git(repository, "mktree")
+    for _ in range(4):
+        lines = "".join(f"{kind} {entry}\t{number}\n" for number in range(40))
+        made = subprocess.run(
+            ["git", "mktree"],
+            cwd=repository,
+            input=lines,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        kind, entry = "040000 tree", made.stdout.strip()
+    commit = git(repository, "commit-tree", "-m", "boom", entry)
+    git(repository, "update-ref", "refs/heads/main", commit)
+    with ExitStack() as needed, pytest.raises(InvalidProject, match="more than 1,000 files"):
+        fetch(str(repository), "main", needed)
+
+
+@pytest.mark.parametrize("with_logins", [True, False])
+def test_a_submodule_is_fetched_with_the_keys_of_the_user_only_if_that_is_allowed(
+    tmp_path, user, with_logins
+):
+    """The repository chooses its address: that of a private repository, maybe."""
+    mark = tmp_path / "was-run"
+    with user.open("a") as file:
+        file.write(f"[core]\n\tsshCommand = touch {mark};\n")
+    folder = make_repository(tmp_path / "project")
+    add_submodule(folder, "ssh://git@private.test/x.git")
+    (tmp_path / "root").mkdir()
+    with pytest.raises(GitError) as caught:
+        fetch_commit(str(folder), None, tmp_path / "root", with_logins=with_logins)
+    assert mark.exists() == with_logins
+    assert ("without your logins" in str(caught.value)) != with_logins

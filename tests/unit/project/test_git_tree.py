@@ -9,7 +9,7 @@ import pytest
 
 from container_backend.project.archive import included_files
 from container_backend.project.git import find_repository
-from container_backend.project.git_tree import GitTree, read_git_tree
+from container_backend.project.git.tree import GitTree, read_git_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

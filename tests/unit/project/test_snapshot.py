@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from container_backend.project import snapshot
 from container_backend.project.archive import archive_code, digest_of_code
 from container_backend.project.snapshot import CodeCopy, unpack
 from container_backend.project.tar import Owner
@@ -130,6 +131,28 @@ def test_nothing_is_unpacked_outside(tmp_path, entries):
         unpack(packed_with(*entries), target)
     assert list(tmp_path.iterdir()) == [target]
     assert [path for path in target.rglob("*") if path.is_symlink()] == []
+
+
+@pytest.mark.parametrize("last", ["d", "d/e"])
+def test_links_lead_nowhere_else_together(tmp_path, last):
+    """Each of them is inside, as far as its text says."""
+    target = tmp_path / "in"
+    target.mkdir()
+    entries = [entry("sub/x", "."), entry("d", "sub/x/../.."), entry(last, "sub")]
+    with pytest.raises(ValueError, match="outside"):
+        unpack(packed_with(*entries[: 2 if last == "d" else 3]), target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_copy_that_is_made_to_fill_the_disk_is_refused(tmp_path, monkeypatch):
+    big = entry("zeros")
+    big.size = 1000
+    monkeypatch.setattr(snapshot, "most_unpacked", lambda packed: packed + 800)
+    with pytest.raises(ValueError, match="bigger"):
+        unpack(packed_with(big), tmp_path)
+    monkeypatch.setattr(snapshot, "most_unpacked", lambda _packed: 1000)
+    unpack(packed_with(big), tmp_path)
+    assert (tmp_path / "zeros").stat().st_size == 1000
 
 
 def test_no_file_is_written_by_way_of_a_link(tmp_path):

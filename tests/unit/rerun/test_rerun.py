@@ -61,3 +61,21 @@ def test_what_is_typed_anew_takes_the_place_of_the_record(past):
             "env": ["B=1", "A", "C=3"], "volume": "/new:/x", "memory": "1g",
         }  # fmt: skip
     assert _allowed(past(recorded), Again(trust=True))[1]["env"] == ["A", "B=1", "C=2"]
+
+
+@pytest.mark.parametrize("name", ["source", "repository", "commit", "subdirectory", "digest"])
+def test_the_place_of_the_code_counts_if_this_user_has_written_it(name):
+    """A program can write any record of its run, and name a private repository of the user."""
+    code = RecordedCode(digest="1", commit="2", repository="/3", subdirectory="4")
+    record = Recorded(
+        source="x", entry_point="main", parameters={}, docker_args={}, config={}, code=code
+    )
+    assert not record.is_signed("run")
+    signed = record.with_signature("run")
+    assert signed.is_signed("run")
+    assert not signed.is_signed("another run")
+    if name == "source":
+        other = signed.model_copy(update={"source": "evil"})
+    else:
+        other = signed.model_copy(update={"code": code.model_copy(update={name: "evil"})})
+    assert not other.is_signed("run")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.errors import ContainerBackendError
+from container_backend.machine.text import harmless
 from container_backend.project.command import compute_command
 from container_backend.project.entry_points import as_mapping, from_mapping
 from container_backend.project.mlproject import parse_project, read_project
@@ -129,7 +130,8 @@ def test_the_program_is_handed_what_the_backend_hands_it(module_image, monkeypat
     assert done.returncode == 0, done.stderr
     expected = subprocess.run(["sh", "-c", made.line], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == json.loads(expected.stdout)
-    assert f"=== Running command '{made.line}' ===" in done.stderr
+    shown = harmless(made.line, kept="\n\t")
+    assert f"=== Running command '{shown}' ===" in done.stderr
 
 
 @settings(

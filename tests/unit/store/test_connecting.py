@@ -102,3 +102,14 @@ def test_only_a_few_threads_write_to_a_database_at_once(uri, most):
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(write, range(20)))
     assert max(numbers) == most
+
+
+@pytest.mark.parametrize(
+    ("own", "is_sent"), [("", True), ("https://x.test", True), ("https://other.test", False)]
+)
+def test_a_run_whose_container_is_gone_is_finished_with_the_logins_of_this_process(own, is_sent):
+    """They go to the store that they were set for; without an address, to that of the run."""
+    mine = {"MLFLOW_TRACKING_TOKEN": "t", **({"MLFLOW_TRACKING_URI": own} if own else {})}
+    variables = client_variables("https://x.test", {}, mine)
+    assert ("MLFLOW_TRACKING_TOKEN" in variables) == is_sent
+    assert variables["MLFLOW_TRACKING_URI"] == "https://x.test"

@@ -11,6 +11,7 @@ import pytest
 from container_backend.environment.lock import read_lock
 from container_backend.image.dockerfile import LAYERS, LOCAL_LAYER
 
+UV = Path(sys.executable).with_name("uv")
 SCRIPT = Path(__file__).parents[3] / "templates" / "split_lock.py"
 A, B = "a" * 64, "b" * 64
 # As uv writes them.
@@ -19,7 +20,7 @@ BIG = f"""
 name = "numpy"
 version = "2.4.6"
 sdist = {{ url = "https://i.test/numpy-2.4.6.tar.gz", size = 20735553, hashes = {{ sha256 = "{A}" }} }}
-wheels = [{{ url = "https://i.test/numpy-2.4.6-cp311-x86_64.whl", size = 16955283, hashes = {{ sha256 = "{B}" }} }}]
+wheels = [{{ url = "https://i.test/numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.whl", size = 16955283, hashes = {{ sha256 = "{B}" }} }}]
 """
 SMALL = f"""
 [[packages]]
@@ -56,16 +57,17 @@ archive = {{ path = "../code/wheels/wheeled-0.1-py3-none-any.whl", hashes = {{ s
 
 @pytest.fixture
 def split(tmp_path):
-    def run(*packages: str, direct: str = "") -> str:
+    def run(*packages: str, direct: str = "", source: str = "requirements") -> str:
         folder = tmp_path / "lock"
-        folder.mkdir(exist_ok=True)
+        layers = (*LAYERS, LOCAL_LAYER)
+        for layer in layers:
+            (folder / layer).mkdir(parents=True, exist_ok=True)
         (folder / "pylock.toml").write_text("lock-version = '1.0'\n\n" + "\n".join(packages))
         (tmp_path / "direct.txt").write_text(direct)
         (tmp_path / "index.txt").write_text("https://i.test/simple\n")
-        layers = (*LAYERS, LOCAL_LAYER)
         code = tmp_path / "code"
         subprocess.run(
-            [sys.executable, SCRIPT, folder, tmp_path, "/dev/null", code, *layers],
+            [sys.executable, SCRIPT, UV, folder, tmp_path, "/dev/null", code, source, *layers],
             check=True,
             capture_output=True,
         )
@@ -102,9 +104,9 @@ def test_a_package_more_moves_no_other(split):
 def test_packages_of_the_index_are_written_with_it(split, tmp_path):
     """Otherwise uv does not find them among its downloads of before."""
     split(BIG, FROM_ADDRESS)
-    heavy = (tmp_path / "lock" / "pylock.heavy.toml").read_text()
+    heavy = (tmp_path / "lock" / "heavy" / "pylock.toml").read_text()
     assert '\nversion = "2.4.6"\nindex = "https://i.test/simple"\n' in heavy
-    assert "index = " not in (tmp_path / "lock" / "pylock.light.toml").read_text()
+    assert "index = " not in (tmp_path / "lock" / "light" / "pylock.toml").read_text()
 
 
 def test_what_comes_from_git_is_locked_by_its_commit(split):

@@ -25,17 +25,17 @@ EXPECTED = {
     "installer-no-dns": ("fetching the installer", INDEX),
     "installer-no-network": ("fetching the installer", INDEX),
     "installer-refused": ("fetching the installer", "or refuses the login"),
-    "no-cxx": ("installing the light packages", '["g++", "libc6-dev", "python3-dev"]'),
+    "no-cxx": ("building packages without a wheel", '["g++", "libc6-dev", "python3-dev"]'),
     "no-debian-package": ("installing the system packages", "correct system_packages or apt.txt"),
     "no-dns": ("resolving the requirements", INDEX),
-    "no-gcc": ("installing the light packages", COMPILER),
+    "no-gcc": ("building packages without a wheel", COMPILER),
     "no-git": ("resolving the requirements", '["git"]'),
-    "no-library-header": ("installing the light packages", "its name ends in -dev"),
+    "no-library-header": ("building packages without a wheel", "its name ends in -dev"),
     "no-network": ("resolving the requirements", INDEX),
-    "no-pg-config": ("installing the light packages", "its name ends in -dev"),
-    "no-python-header": ("installing the light packages", COMPILER),
+    "no-pg-config": ("building packages without a wheel", "its name ends in -dev"),
+    "no-python-header": ("building packages without a wheel", COMPILER),
     "no-registry": ("looking up 127.0.0.1:9/python", "does not reach its registry"),
-    "no-rust": ("installing the light packages", "a Rust compiler"),
+    "no-rust": ("building packages without a wheel", "a Rust compiler"),
     "no-space": (
         'RUN echo "a long instruction of a template" && dd if=/dev/zero of=/dev/shm/full bs=1M '
         "status=none",
@@ -45,7 +45,7 @@ EXPECTED = {
     "no-such-version": ("resolving the requirements", "no such package or version"),
     "no-wheel": ("resolving the requirements", "no wheel for this Python"),
     "rate-limit": ("looking up 127.0.0.1:8472/python", "docker login"),
-    "something-else": ("installing the light packages", None),
+    "something-else": ("building packages without a wheel", None),
 }
 
 

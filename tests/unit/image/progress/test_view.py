@@ -20,8 +20,7 @@ RESOLVE = f"[lock 1/1] RUN {MOUNTS}sh /build/resolve.sh requirements /mlflow/env
 
 
 def install(layer: str) -> str:
-    lock = f"/lock/pylock.{layer}.toml"
-    return f"[environment 1/5] RUN {MOUNTS}sh /build/install.sh /mlflow/environment {lock}"
+    return f"[environment 1/5] RUN {MOUNTS}sh /build/install.sh /mlflow/environment {layer}"
 
 
 def said(view: BuildView, now: float = 0.0) -> list[tuple[str, str, str, str]]:

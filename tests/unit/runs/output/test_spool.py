@@ -67,3 +67,12 @@ def test_a_torn_frame_at_the_end_of_a_file_is_left_out(tmp_path):
     whole = struct.pack(">BxxxI", STDERR, 5) + b"whole"
     file.write_bytes(whole + struct.pack(">BxxxI", STDOUT, 9) + b"torn")
     assert list(frames_in(file)) == [Chunk(STDERR, b"whole")]
+
+
+def test_output_beyond_what_is_kept_is_dropped_and_that_is_said(tmp_path):
+    spool = LogSpool(tmp_path, (), 10)
+    spool.take([Chunk(STDOUT, b"12345678"), Chunk(STDOUT, b"90abcdef"), Chunk(STDOUT, b"the end")])
+    kept = spool.file.read_bytes()
+    assert kept.startswith(b"1234567890\n=== 13 B more were dropped")
+    assert b"trust_project" in kept
+    assert spool.tail.endswith(b"abcdefthe end")

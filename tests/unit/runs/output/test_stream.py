@@ -47,3 +47,14 @@ def test_a_stream_of_text_takes_text(monkeypatch):
     monkeypatch.setattr(sys, "stdout", text)
     console()(Chunk(STDOUT, "grün".encode()))
     assert text.getvalue() == "grün"
+
+
+def test_plain_output_moves_nothing_on_a_terminal(capfdbinary):
+    write = console(plain=True)
+    steers = "\x1b[2Jgrün\t\u202e\r\n".encode()
+    for at in range(len(steers)):  # also within a character
+        write(Chunk(STDOUT, steers[at : at + 1]))
+    write(Chunk(STDERR, b"\xff\x07"))
+    captured = capfdbinary.readouterr()
+    assert captured.out.decode() == "\\x1b[2Jgrün\t\\u202e\\r\n"
+    assert captured.err == b"\\xff\\x07"

@@ -8,13 +8,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from container_backend.masking import without_credentials
-from container_backend.project.git import GitError, View, find_repository, opened
+from container_backend.project.git.repository import (
+    GitError,
+    View,
+    find_repository,
+    opened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from container_backend.project.git import Repository
+    from container_backend.project.git.repository import Repository
 
 _logger = logging.getLogger(__package__)
 # Git must not look into submodules: it would use their configuration.

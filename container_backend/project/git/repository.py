@@ -1,4 +1,4 @@
-"""Every call of git. Git never runs a program that a repository names.
+"""Questions to git about a repository. Git never runs a program that a repository names.
 
 A repository's configuration may name programs (filters, ``core.fsmonitor``, ``sshCommand``, …), and
 a downloaded project may contain a repository. So git never reads that configuration: it works on a
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__package__)
 _QUESTION_SECONDS: Final = 60
 # The last two are defaults since git 2.38.1: the address of a submodule names no folder of this
 # machine, and no program to fetch with.
-_OPTIONS: Final = (
+OPTIONS: Final = (
     *("-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false"),
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "protocol.file.allow=user", "-c", "protocol.ext.allow=never"),
@@ -50,9 +50,6 @@ _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9]*")
 _COMMON: Final = ("info", "objects", "packed-refs", "refs", "reftable", "shallow")
 _OWN: Final = ("index", "sharedindex.*")
 _MOST_BYTES: Final = 4096
-_SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
-# `NAME::…`: an address that the program git-remote-NAME would fetch.
-_HELPER: Final = re.compile(r"[A-Za-z0-9]+::")
 
 
 class GitError(Exception):
@@ -210,28 +207,34 @@ def remote_address(settings: Mapping[str, str]) -> str:
     return next((settings[key] for key in keys), "")
 
 
+def own_variables() -> dict[str, str]:
+    """The variables for git, without those that point to another repository."""
+    own = {name: value for name, value in os.environ.items() if name not in _LOCAL_VARIABLES}
+    return {**own, "GIT_NO_LAZY_FETCH": "1"}
+
+
 def run_git(
     *words: str,
     folder: Path,
-    variables: Mapping[str, str] | None = None,
-    seconds: float | None = _QUESTION_SECONDS,
+    variables: Mapping[str, str | None] | None = None,
+    seconds: float = _QUESTION_SECONDS,
 ) -> str:
     """Run git with the user's own configuration, and return the output.
 
     Args:
         folder: The working directory.
-        variables: Further environment variables.
-        seconds: The time limit; None for no limit.
+        variables: Further environment variables; None removes one.
+        seconds: The time limit.
 
     Raises:
         GitError: Git fails, exceeds the time limit, or is missing.
     """
-    own = {name: value for name, value in os.environ.items() if name not in _LOCAL_VARIABLES}
+    environ = {**own_variables(), **(variables or {})}
     try:
         done = subprocess.run(  # noqa: S603 our own arguments
-            ["git", *_OPTIONS, *words],  # noqa: S607 the git on the user's path
+            ["git", *OPTIONS, *words],  # noqa: S607 the git on the user's path
             cwd=folder,
-            env={**own, "GIT_NO_LAZY_FETCH": "1", **(variables or {})},
+            env={name: value for name, value in environ.items() if value is not None},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -245,41 +248,3 @@ def run_git(
         said = done.stderr.decode(errors="replace").strip()
         raise GitError(said or f"git {words[0]} ended with exit code {done.returncode}")
     return os.fsdecode(done.stdout)
-
-
-def fetch_commit(
-    address: str, version: str | None, root: Path, instead: Path | None = None
-) -> None:
-    """Fetch a version with its submodules, as ``mlflow.projects.utils._fetch_git_repo`` does.
-
-    Args:
-        address: The repository; addresses of submodules may be relative to it.
-        version: Branch, tag or commit; default: the repository's HEAD.
-        root: An empty folder, which becomes a work tree.
-        instead: A view of the repository to read from.
-
-    Raises:
-        GitError: Address or version are missing or refused.
-    """
-    for word in (address, version or ""):
-        if word.startswith("-") or _HELPER.match(word):
-            raise GitError(f"'{word}' is refused: it is not an address or a version")
-
-    def run(*words: str) -> None:
-        run_git(*words, folder=root, seconds=None)
-
-    run("init", "--quiet")
-    run("remote", "add", "origin", address)
-    # With several `insteadOf`, the longest match wins: the whole address.
-    elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
-    if version is None:
-        run(*elsewhere, "fetch", "--quiet", "--depth=1", "origin", "HEAD")
-        run("checkout", "--quiet", "--detach", "FETCH_HEAD")
-    elif _SHORT_COMMIT.fullmatch(version):
-        # A server resolves branches, tags and full commit ids; for a short id, fetch everything.
-        run(*elsewhere, "fetch", "--quiet", "--tags", "origin")
-        run("checkout", "--quiet", version)
-    else:
-        run(*elsewhere, "fetch", "--quiet", "--depth=1", "--tags", "origin", version)
-        run("checkout", "--quiet", version)
-    run("submodule", "--quiet", "update", "--init", "--recursive")

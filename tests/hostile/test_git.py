@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import uuid
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tests.hostile_git import (
 )
 from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
+from tests.support.projects import TRUST
 from tests.support.runs import only_run
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def tag(engine: Engine) -> Iterator[str]:
     remove_images(engine, name)
 
 
-@pytest.mark.parametrize("program", [FSMONITOR, FILTER])
+@pytest.mark.parametrize("program", [pytest.param(FSMONITOR, marks=pytest.mark.slow), FILTER])
 @pytest.mark.parametrize(
     ("command", "project", "version"),
     [
@@ -69,7 +71,7 @@ def tag(engine: Engine) -> Iterator[str]:
         (BUILD, archive, None),
         (BUILD, folder_of_a_repository, None),
         (BUILD, folder_of_a_repository, "main"),
-        (RUN, archive, None),
+        ((*RUN, *TRUST), archive, None),
         (RUN, folder, None),
         (MLFLOW_RUN, folder, None),
         (BUILD, folder, None),
@@ -93,7 +95,7 @@ def test_no_program_of_a_project_is_run_on_this_machine(
     marks = Marks(tmp_path / "marks")
     uri = project(tmp_path, marks.configuration(program))
     tag = request.getfixturevalue("tag") if command == BUILD else ""
-    words = [word.format(tag=tag) for word in command]
+    words = [word.replace("{tag}", tag) for word in command]
     done = run_command(*words, uri, *(("--version", version) if version else ()), check=True)
     assert command == BUILD or "other" in done.stdout + done.stderr
     assert marks.left == []
@@ -106,7 +108,16 @@ def test_git_is_asked_nothing_about_an_archive(tmp_path, monkeypatch):
     git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "another's")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    run_command("container-backend", "run", uri, check=True)
+    run_command("container-backend", "run", uri, *TRUST, check=True)
     tags = only_run().data.tags
     assert not [name for name in tags if "git" in name]
     assert tags["mlflow.source.name"] == uri
+
+
+@pytest.mark.parametrize("program", [FSMONITOR, FILTER])
+def test_without_the_guard_git_runs_the_program_that_a_repository_names(tmp_path, program):
+    """As whoever types `git status` there finds out."""
+    marks = Marks(tmp_path / "marks")
+    project = folder(tmp_path, marks.configuration(program))
+    subprocess.run(["git", "status"], cwd=project, capture_output=True, check=False)
+    assert marks.left == [program]

@@ -1,0 +1,128 @@
+"""Fetch a commit of a repository, of another person maybe, into a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from container_backend.machine import MOST_FILES, human_size, most_unpacked
+from container_backend.project.git.repository import OPTIONS, GitError, own_variables, run_git
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_KEPT: Final = frozenset({"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})
+_FETCH_SECONDS: Final = 3600
+_SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
+# `NAME::…`: an address that the program git-remote-NAME would fetch.
+_HELPER: Final = re.compile(r"[A-Za-z0-9]+::")
+
+
+def fetch_commit(
+    address: str,
+    version: str | None,
+    root: Path,
+    instead: Path | None = None,
+    *,
+    with_logins: bool = True,
+) -> None:
+    """Fetch a version with its submodules, as ``mlflow.projects.utils._fetch_git_repo`` does.
+
+    Args:
+        address: The repository; addresses of submodules may be relative to it.
+        version: Branch, tag or commit; default: the repository's HEAD.
+        root: An empty folder, which becomes a work tree.
+        instead: A view of the repository to read from.
+        with_logins: Submodules, whose addresses the repository chooses, get the user's logins, too.
+
+    Raises:
+        GitError: Address or version are missing or refused.
+    """
+    for word in (address, version or ""):
+        if word.startswith("-") or _HELPER.match(word):
+            raise GitError(f"'{word}' is refused: it is not an address or a version")
+
+    def run(*words: str) -> None:
+        run_git(*words, folder=root, seconds=_FETCH_SECONDS)
+
+    run("init", "--quiet")
+    run("remote", "add", "origin", address)
+    # With several `insteadOf`, the longest match wins: the whole address.
+    elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
+    if version is None:
+        run(*elsewhere, "fetch", "--quiet", "--depth=1", "origin", "HEAD")
+        _check_size(root, "FETCH_HEAD")
+        run("checkout", "--quiet", "--detach", "FETCH_HEAD")
+    elif _SHORT_COMMIT.fullmatch(version):
+        # A server resolves branches, tags and full commit ids; for a short id, fetch everything.
+        run(*elsewhere, "fetch", "--quiet", "--tags", "origin")
+        _check_size(root, version)
+        run("checkout", "--quiet", version)
+    else:
+        run(*elsewhere, "fetch", "--quiet", "--depth=1", "--tags", "origin", version)
+        _check_size(root, "FETCH_HEAD")
+        run("checkout", "--quiet", version)
+    words = ("submodule", "--quiet", "update", "--init", "--recursive")
+    if with_logins:
+        run(*words)
+    elif (root / ".gitmodules").exists():
+        _update_anonymously(root, words)
+
+
+def _update_anonymously(root: Path, words: Sequence[str]) -> None:
+    """Update submodules with nothing of the user but the certificates and proxies of the network."""
+    kept: dict[str, str] = {}
+    for key, how in (("http.sslCAInfo", ["--type=path"]), ("http.proxy", [])):
+        with suppress(GitError):
+            value = run_git("config", *how, "--get", key, folder=root).strip()
+            number = len(kept) // 2
+            kept |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    with tempfile.TemporaryDirectory(prefix="container-backend-git-") as home:
+        nothing = dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
+        programs = dict.fromkeys(
+            ("GIT_ASKPASS", "SSH_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND"), "false"
+        )
+        variables: dict[str, str | None] = {
+            # The user's own variables for git may have tokens.
+            **{name: None for name in os.environ if name.startswith("GIT_") and name not in _KEPT},
+            **kept,
+            "GIT_CONFIG_COUNT": str(len(kept) // 2),
+            "HOME": home,
+            "XDG_CONFIG_HOME": home,
+            "NETRC": "",
+            "SSH_AUTH_SOCK": "",
+            "GIT_TERMINAL_PROMPT": "0",
+            **nothing,
+            **programs,
+        }
+        try:
+            run_git(*words, folder=root, variables=variables, seconds=_FETCH_SECONDS)
+        except GitError as error:
+            raise GitError(
+                f"{error}\nSubmodules are fetched without your logins. If you trust the project: "
+                "-c '{\"trust_project\": true}'"
+            ) from error
+
+
+def _check_size(root: Path, commit: str) -> None:
+    """Refuse a commit that is made to fill a disk: a few objects can be any number of files."""
+    packed = sum(file.stat().st_size for file in (root / ".git/objects").rglob("*"))
+    files, unpacked, most = 0, 0, most_unpacked(packed)
+    words = ["git", *OPTIONS, "ls-tree", "-r", "-t", "--long", commit]
+    with subprocess.Popen(  # noqa: S603 as above
+        words, cwd=root, env=own_variables(), stdout=subprocess.PIPE
+    ) as listing:
+        for line in listing.stdout or ():
+            size = line.split(maxsplit=4)[3]
+            files, unpacked = files + 1, unpacked + (int(size) if size.isdigit() else 0)
+            if files > MOST_FILES or unpacked > most:
+                listing.kill()
+                raise GitError(
+                    f"its commit has more than {MOST_FILES:,} files, or files of more than "
+                    f"{human_size(most)}: clone it yourself, and give the folder"
+                )

@@ -1,0 +1,13 @@
+"""The surroundings of the integration tests."""
+
+from tests.integration.conftest import (  # noqa: F401 fixtures
+    _worker,
+    base,
+    engine,
+    example_image,
+    fresh,
+    own_state,
+    project,
+    script,
+    workplace,
+)
