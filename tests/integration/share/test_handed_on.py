@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("fresh")
 
 OTHER_PYTHON = "3.13"
+PROGRAM = "/opt/other/bin/container-backend"
 # A machine with another Python: an image of one, with this package installed from its wheel.
 INSTALL = """
 set -e
@@ -95,7 +96,7 @@ def test_the_example_is_the_same_on_every_engine_and_every_python(
             )
             assert version.stdout.startswith(f"Python {OTHER_PYTHON}.".encode())
             done = subprocess.run(
-                [*words, "/opt/other/bin/container-backend", "rerun", first.info.run_id, "--json"],
+                [*words, PROGRAM, "rerun", first.info.run_id, "--json", "--trust"],
                 capture_output=True,
                 text=True,
                 check=False,
