@@ -73,12 +73,13 @@ _FILE_VARIABLES: Final = {
     "https": _CERTIFICATES,
     "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
 }
-ACCESS_VARIABLES: Final = (
-    *_CLIENT_VARIABLES,
-    *_DATABRICKS,
-    *(name for names in _STORE_VARIABLES.values() for name in names),
-    *_CERTIFICATES,
-    *_FILE_VARIABLES["gs"],
+ACCESS_VARIABLES: Final = frozenset(
+    name
+    for names in (
+        *(_CLIENT_VARIABLES, _DATABRICKS),
+        *(*_STORE_VARIABLES.values(), *_FILE_VARIABLES.values()),
+    )
+    for name in names
 )
 
 

@@ -4,6 +4,7 @@ from .clock import parse_time as parse_time
 from .clock import time_in_log as time_in_log
 from .connection import Engine as Engine
 from .connection import connect as connect
+from .container_verbs import labels_in as labels_in
 from .container_verbs import variables_in as variables_in
 from .event_reader import SHUTDOWN_SECONDS as SHUTDOWN_SECONDS
 from .event_reader import EventReader as EventReader
@@ -15,8 +16,8 @@ from .facts import unkept_limits as unkept_limits
 from .host import EngineHost as EngineHost
 from .host import find_host as find_host
 from .image_verbs import with_tag as with_tag
-from .logins import HUB_NAMES as HUB_NAMES
 from .logins import Login as Login
+from .logins import is_same_registry as is_same_registry
 from .logins import registry_of as registry_of
 from .logins import saved_logins as saved_logins
 from .syntax import not_ignored as not_ignored

@@ -207,6 +207,11 @@ def _unpack(archive: tarfile.TarFile, target: Path) -> None:
             shutil.copyfileobj(content, opened)
 
 
+def labels_in(inspected: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of an inspected image."""
+    return dict((inspected.get("Config") or {}).get("Labels") or {})
+
+
 def variables_in(inspected: Mapping[str, Any]) -> dict[str, str]:
     """The environment variables of an inspected image or container."""
     config = inspected.get("Config") or {}

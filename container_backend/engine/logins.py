@@ -32,6 +32,11 @@ def registry_of(reference: str) -> str:
     return str(docker.auth.resolve_repository_name(reference.partition("@")[0])[0])
 
 
+def is_same_registry(one: str, other: str) -> bool:
+    """True for hosts of one registry; Docker Hub has several names."""
+    return one == other or {one, other} <= HUB_NAMES
+
+
 def saved_logins() -> Callable[[str], Login | None]:
     """A function that returns the saved login of a registry's host, or None."""
     configs: Any = docker.auth.load_config()

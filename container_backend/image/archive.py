@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from container_backend.engine import labels_in
 from container_backend.errors import (
     EngineError,
     ImageUnavailable,
@@ -131,8 +132,7 @@ def _refuse_others(engine: Engine, path: Path, images: Sequence[ArchivedImage]) 
     for image, name in [(each, name) for each in images for name in each.names]:
         with suppress(NotThere):
             there = engine.images.inspect(name)
-            labels = (there.get("Config") or {}).get("Labels") or {}
-            if not kind_of_image(labels) and there["Id"] != image.id:
+            if not kind_of_image(labels_in(there)) and there["Id"] != image.id:
                 raise InvalidInput(
                     f"The file '{path}' has an image of the name '{name}', and the engine has another, "
                     "which is not of container-backend.",
@@ -146,8 +146,7 @@ def _note(engine: Engine, images: Sequence[ArchivedImage]) -> None:
         for reference in image.names:
             with suppress(NotThere):
                 inspected = engine.images.inspect(reference)
-                labels = (inspected.get("Config") or {}).get("Labels") or {}
-                if environment_hash := hash_in(labels):
+                if environment_hash := hash_in(labels_in(inspected)):
                     note_image(engine.host, environment_hash, str(inspected["Id"]))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import labels_and_tags
 from container_backend.config import is_image_reference
-from container_backend.engine import connect
+from container_backend.engine import connect, labels_in
 from container_backend.environment import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidConfig, InvalidInput, InvalidProject
 from container_backend.image.build import container_to_read, lock_of
@@ -110,7 +110,7 @@ def read_image(image: str, inspected: Mapping[str, Any]) -> ImageFacts:
         InvalidInput: This package did not make the image, or its labels are invalid.
     """
     config = inspected.get("Config") or {}
-    labels = {str(name): str(value) for name, value in (config.get("Labels") or {}).items()}
+    labels = {str(name): str(value) for name, value in labels_in(inspected).items()}
     kind = kind_of_image(labels)
     if not kind:
         raise InvalidInput(

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from container_backend.engine import labels_in
 from container_backend.errors import ImageUnavailable, NotThere
 from container_backend.image.base import EnvironmentImage, python_path_of
 from container_backend.image.build import build
@@ -90,7 +91,7 @@ def entrypoint_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:
     """True for an image with the plan's hash and, if the plan names a lock, with that lock."""
-    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    labels = labels_in(inspected)
     lock = labels.get(LABEL_LOCK_DIGEST)
     return labels.get(LABEL_ENVIRONMENT_HASH) == plan.hash and plan.lock_digest in {"", lock}
 

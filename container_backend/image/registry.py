@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.config import is_image_reference
-from container_backend.engine import HUB_NAMES, Login, registry_of, saved_logins
+from container_backend.engine import Login, is_same_registry, registry_of, saved_logins
 from container_backend.errors import (
     EngineError,
     ImageUnavailable,
@@ -208,11 +208,9 @@ def logins_of(
     registry = str(docker_auth.get("registry") or "")
     registry = registry.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
-    def lookup(host: str) -> Login | None:
-        is_hub = host in HUB_NAMES and registry in HUB_NAMES | {""}
-        return given if registry == host or is_hub else known(host)
-
-    return lookup
+    # Without a registry, `docker login` is for Docker Hub.
+    registry = registry or "docker.io"
+    return lambda host: given if is_same_registry(host, registry) else known(host)
 
 
 def login_for(

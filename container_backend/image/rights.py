@@ -9,7 +9,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.engine import HUB_NAMES, registry_of
+from container_backend.engine import is_same_registry, registry_of
 from container_backend.environment import (
     TEMPLATES,
     EnvironmentSpec,
@@ -99,7 +99,7 @@ def credentials(
     if not plan.withholds_logins:
         return logins
     registry = registry_of(plan.base.pinned)
-    return lambda host: logins(host) if {host, registry} <= HUB_NAMES or host == registry else None
+    return lambda host: logins(host) if is_same_registry(host, registry) else None
 
 
 def with_cache_ids(engine: Engine, plan: ImagePlan, *, anew: bool = False) -> bytes:

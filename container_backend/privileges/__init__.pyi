@@ -15,5 +15,6 @@ from .program import needs_any_file as needs_any_file
 from .program import network_of_program as network_of_program
 from .program import user_of_program as user_of_program
 from .table import REFUSED_ARGS as REFUSED_ARGS
+from .table import TRUST_OPTION as TRUST_OPTION
 from .table import Giver as Giver
 from .table import Right as Right

@@ -12,6 +12,7 @@ from container_backend.privileges.table import (
     LIMITS,
     NO,
     RECORD_SETTINGS,
+    TRUST_OPTION,
     TRUST_PROJECT,
     YES,
     Giver,
@@ -57,7 +58,7 @@ class Permissions:
     @property
     def remedy(self) -> str:
         """How the user can trust the project."""
-        option = "--trust" if self.giver is Giver.RECORD else "-c '{\"trust_project\": true}'"
+        option = "--trust" if self.giver is Giver.RECORD else TRUST_OPTION
         return f"If you trust it, allow it: {option}."
 
     def refusal(self, right: Right, where: str, wants: str, *, instead: str = "") -> InvalidProject:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRUST_PROJECT: Final = "trust_project"
+# How the user sets this switch.
+TRUST_OPTION: Final = f"-c '{{\"{TRUST_PROJECT}\": true}}'"
 ALLOW_ENGINE: Final = "allow_engine"
 
 
@@ -54,7 +56,6 @@ class Giver(Enum):
 # The switch that allows a right; YES needs none, NO has none.
 YES: Final = "yes"
 NO: Final = "no"
-_TRUST: Final = TRUST_PROJECT
 _NOTHING: Final = dict.fromkeys(Right, NO)
 ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
     Giver.USER: {**dict.fromkeys(Right, YES), Right.ENGINE: ALLOW_ENGINE},
@@ -62,15 +63,15 @@ ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
     # this machine.
     Giver.OWN: {
         **dict.fromkeys(Right, YES),
-        Right.BUILD_LOGINS: _TRUST,
-        Right.PATHS: _TRUST,
-        Right.ADDRESSES: _TRUST,
-        Right.VARIABLES: _TRUST,
+        Right.BUILD_LOGINS: TRUST_PROJECT,
+        Right.PATHS: TRUST_PROJECT,
+        Right.ADDRESSES: TRUST_PROJECT,
+        Right.VARIABLES: TRUST_PROJECT,
         Right.MACHINE: NO,
         Right.ENGINE: NO,
     },
     Giver.FETCHED: {
-        **dict.fromkeys(Right, _TRUST),
+        **dict.fromkeys(Right, TRUST_PROJECT),
         Right.RUN: YES,
         Right.RESULTS: YES,
         Right.BUILD: YES,
@@ -79,7 +80,7 @@ ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
     },
     # The store is that in which the record is: its writer could write to the store as well.
     Giver.RECORD: {
-        **dict.fromkeys(Right, _TRUST),
+        **dict.fromkeys(Right, TRUST_PROJECT),
         Right.RUN: YES,
         Right.RESULTS: YES,
         Right.BUILD: YES,
@@ -139,7 +140,7 @@ PRIVILEGES: Final = (
         contained=("read-only", "tmpfs"),
         reaching=("mount", "volume"),
         project=("docker_env.volumes", "parameters.NAME.default"),
-        switch="trust_project",
+        switch=TRUST_PROJECT,
         user_settings=("storage_dir",),
     ),
     Privilege(
@@ -147,7 +148,7 @@ PRIVILEGES: Final = (
         contained=("env",),
         reaching=("env-file",),
         project=("docker_env.environment",),
-        switch="trust_project",
+        switch=TRUST_PROJECT,
     ),
     Privilege("networks", contained=("add-host", "dns", "hostname"), reaching=("network",)),
     Privilege("the engine's socket", switch="allow_engine", user_settings=("allow_engine",)),
@@ -156,18 +157,17 @@ PRIVILEGES: Final = (
         "image",
         contained=("platform",),
         project=("Dockerfile.j2",),
-        switch="trust_project",
+        switch=TRUST_PROJECT,
         user_settings=(
             *(
-                "image_repository",
                 "base_image",
                 "build_secrets",
                 "conda_base_image",
+                "image_repository",
                 "lock",
                 "pull",
-                "push",
             ),
-            *("python_match", "rebuild", "system_packages", "template"),
+            *("push", "python_match", "rebuild", "system_packages", "template"),
         ),
         refused={
             "entrypoint": "the command is that of the project's entry point",

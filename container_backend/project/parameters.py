@@ -20,6 +20,7 @@ _BOOLS: Final = {
 }  # fmt: skip
 # The end of every message about a missing path.
 MISSING: Final = "which does not exist"
+HTTP: Final = ("http://", "https://")
 # As `mlflow.data.is_uri`: a scheme, and at least one character.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}\S")
 # Schemes ignore case: https://www.rfc-editor.org/rfc/rfc3986#section-3.1
@@ -80,9 +81,6 @@ def read_pairs(given: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"'{name}' is given twice.")
         pairs[name] = value
     return pairs
-
-
-HTTP: Final = ("http://", "https://")
 
 
 def is_address(text: str) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend import labels_and_tags
+from container_backend.engine import labels_in
 from container_backend.environment import DockerEnvironment, EnvironmentSpec
 from container_backend.image import tag_of
 from container_backend.machine import __version__
@@ -106,7 +107,7 @@ def labels_of(
                 for name in wanted.environment.variables
             ],
         }
-    of_base = (inspected.get("Config") or {}).get("Labels") or {}
+    of_base = labels_in(inspected)
     emptied = {
         f"{labels_and_tags.OCI}{name}": ""
         for name in _OCI_OF_BASE

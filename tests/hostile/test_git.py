@@ -116,7 +116,7 @@ def test_git_is_asked_nothing_about_an_archive(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("program", [FSMONITOR, FILTER])
 def test_without_the_guard_git_runs_the_program_that_a_repository_names(tmp_path, program):
-    """As whoever types `git status` there finds out."""
+    """A user who types `git status` there runs the program, too."""
     marks = Marks(tmp_path / "marks")
     project = folder(tmp_path, marks.configuration(program))
     subprocess.run(["git", "status"], cwd=project, capture_output=True, check=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.image.progress.steps import describe_step, instruction_of
 from container_backend.image.progress.view import plain_text
+from container_backend.privileges import TRUST_OPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +40,7 @@ _REFUSED_LOGIN: Final = (
 _WITHHELD: Final = (
     _REFUSED_LOGIN,
     "Steps that are not ours run in this build, so the build gets no login of yours. If you trust the "
-    "project: -c '{\"trust_project\": true}'; a record that is repeated: --trust.",
+    f"project: {TRUST_OPTION}; a record that is repeated: --trust.",
 )
 _NO_WHEEL: Final = "A package has no wheel for this Python, and would have to be compiled"
 
@@ -59,7 +60,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
         rf"/build/wheels\.sh.*({_REFUSED_LOGIN})",
         "Programs of packages run in this step, so the step gets no login of yours. Publish wheels of "
-        "these packages in the index; or, if you trust all of them: -c '{\"trust_project\": true}'; for a record, --trust.",
+        f"these packages in the index; or, if you trust all of them: {TRUST_OPTION}; for a record, --trust.",
     ),
     (
         r"container-backend: (Either correct|Set (conda_)?base_image)",

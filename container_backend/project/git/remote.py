@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from container_backend.machine import MOST_FILES, human_size, most_unpacked
+from container_backend.privileges import TRUST_OPTION
 from container_backend.project.git.repository import OPTIONS, GitError, own_variables, run_git
 
 if TYPE_CHECKING:
@@ -54,19 +55,19 @@ def fetch_commit(
     run("remote", "add", "origin", address)
     # With several `insteadOf`, the longest match wins: the whole address.
     elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
+    head = "FETCH_HEAD"
+    wanted: Sequence[str]
+    checkout: Sequence[str]
     if version is None:
-        run(*elsewhere, "fetch", "--quiet", "--depth=1", "origin", "HEAD")
-        _check_size(root, "FETCH_HEAD")
-        run("checkout", "--quiet", "--detach", "FETCH_HEAD")
+        wanted, commit, checkout = ("--depth=1", "origin", "HEAD"), head, ("--detach", head)
     elif _SHORT_COMMIT.fullmatch(version):
         # A server resolves branches, tags and full commit ids; for a short id, fetch everything.
-        run(*elsewhere, "fetch", "--quiet", "--tags", "origin")
-        _check_size(root, version)
-        run("checkout", "--quiet", version)
+        wanted, commit, checkout = ("--tags", "origin"), version, (version,)
     else:
-        run(*elsewhere, "fetch", "--quiet", "--depth=1", "--tags", "origin", version)
-        _check_size(root, "FETCH_HEAD")
-        run("checkout", "--quiet", version)
+        wanted, commit, checkout = ("--depth=1", "--tags", "origin", version), head, (version,)
+    run(*elsewhere, "fetch", "--quiet", *wanted)
+    _check_size(root, commit)
+    run("checkout", "--quiet", *checkout)
     words = ("submodule", "--quiet", "update", "--init", "--recursive")
     if with_logins:
         run(*words)
@@ -105,7 +106,7 @@ def _update_anonymously(root: Path, words: Sequence[str]) -> None:
         except GitError as error:
             raise GitError(
                 f"{error}\nSubmodules are fetched without your logins. If you trust the project: "
-                "-c '{\"trust_project\": true}'"
+                f"{TRUST_OPTION}"
             ) from error
 
 

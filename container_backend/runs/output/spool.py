@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.machine import human_size, make_private, owner_only
 from container_backend.masking import Masker
+from container_backend.privileges import TRUST_OPTION
 from container_backend.runs.output.stream import STDERR, STDOUT, demultiplex
 from container_backend.store import LOG
 
@@ -23,7 +24,7 @@ _BUFFER_BYTES: Final = 1024 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 _DROPPED: Final = (
     "\n=== {} more were dropped: of a project of another person, 1 GB of output is kept; all of it with "
-    "-c '{{\"trust_project\": true}}', of a rerun with --trust ===\n"
+    "{}, of a rerun with --trust ===\n"
 )
 
 
@@ -73,7 +74,9 @@ class LogSpool:
         try:
             if self._open is not None:
                 if self._dropped:
-                    self._open.write(_DROPPED.format(human_size(self._dropped)).encode())
+                    self._open.write(
+                        _DROPPED.format(human_size(self._dropped), TRUST_OPTION).encode()
+                    )
                 self._open.close()
                 self._open = None
         except OSError as error:

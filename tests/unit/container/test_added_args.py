@@ -61,7 +61,7 @@ def test_what_is_dropped_is_dropped_beside_the_defaults():
 
 
 def test_a_limit_that_was_asked_for_is_kept_or_refused(caplog):
-    """One that nobody asked for is only a warning."""
+    """A default that is missing is only a warning."""
     with pytest.raises(InvalidConfig, match=r"'memory': the engine cannot enforce this limit"):
         with_defaults(parse_docker_args({"memory": "1g", "pids-limit": "5"}), DEFAULT, FACTS)
     args = with_defaults(parse_docker_args({"pids-limit": "5"}), DEFAULT, FACTS)
