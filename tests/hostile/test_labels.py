@@ -132,6 +132,7 @@ STRANGE = (
 )
 
 
+@pytest.mark.slow
 def test_labels_that_cannot_be_read_hold_up_no_other_run(strange, supervised, script, engine):
     running = [strange(**labels) for labels in STRANGE]
     for labels in STRANGE:
@@ -232,6 +233,7 @@ def test_no_login_goes_to_the_address_of_a_label(
     assert logins == []
 
 
+@pytest.mark.slow
 def test_an_image_with_the_label_of_an_environment_is_not_taken_for_it(
     project, engine, fresh, capfd, monkeypatch
 ):

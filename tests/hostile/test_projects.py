@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import container_backend
+from container_backend.project import source
 from tests.hostile.ways import FETCHED, WAYS
 from tests.support.client import client_of
 from tests.support.commands import run_command
@@ -255,6 +256,20 @@ def test_a_link_of_a_fetched_project_leads_to_no_file_of_this_machine(name, loot
     assert f"'{name}' in the project" in done.stderr
     assert "outside of the project" in done.stderr
     assert loot.secret not in done.stdout + done.stderr
+
+
+def test_without_the_guard_the_file_behind_a_link_is_read(loot, tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "_check_links", lambda *_: None)
+
+    def attack(project: Path, loot: Loot) -> str:
+        (project / "apt.txt").symlink_to(loot.file)
+        return "entry_points: {main: {command: 'true'}}"
+
+    write(tmp_path / "project", attack, loot)
+    with WAYS["git"](tmp_path / "project") as uri:
+        with pytest.raises(container_backend.BuildError) as caught:
+            container_backend.build(uri, backend_config=TRUSTED)
+        assert f"Unable to locate package {loot.secret}" in str(caught.value)
 
 
 NAME = "a\x1b[2J\u202eb\nc"

@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend.store import CONTEXT
+from container_backend.store import CONTEXT, RunRecord, artifacts
 from container_backend.store.client import Store
 from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
@@ -64,21 +64,34 @@ def test_without_the_guard_the_program_chooses_the_place(script, tmp_path, monke
     assert (home / "logs" / "container.log").read_text() == "said by the program\n"
 
 
+ADDS = """
+    import pathlib
+    for name in (".ssh/authorized_keys", "environment/Dockerfile", "record/run.json"):
+        file = pathlib.Path("/mlflow/record", name)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("of the program")
+"""
+
+
 @pytest.mark.slow
-def test_files_that_a_program_adds_to_its_record_are_not_logged(script):
-    changes = """
-        import pathlib
-        for name in (".ssh/authorized_keys", "environment/Dockerfile", "record/run.json"):
-            file = pathlib.Path("/mlflow/record", name)
-            file.parent.mkdir(exist_ok=True)
-            file.write_text("of the program")
-    """
-    run = container_backend.run(script(changes), backend_config={"detach": True})
+def test_files_that_a_program_adds_to_its_record_are_not_logged(script, engine, monkeypatch):
+    kept = {"detach": True, "keep": "always"}
+    run = container_backend.run(script(ADDS), backend_config=kept)
     assert run.wait()
-    root = Path(mlflow.artifacts.download_artifacts(run_id=run.run_id))
-    texts = {file.name: file.read_bytes() for file in root.rglob("*") if file.is_file()}
-    assert "authorized_keys" not in texts
-    assert b"of the program" not in b"".join(texts.values())
+    assert _logged_of(run.run_id) == []
+    # The control: without the guard, what is found in the container is logged.
+    monkeypatch.setattr(artifacts, "_remove_others", lambda *_: None)
+    store = Store(mlflow.get_tracking_uri())
+    record = RunRecord(store, store.find_run(run.run_id))
+    artifacts.log_environment(engine, record, run.container_id, "")
+    assert "authorized_keys" in _logged_of(run.run_id)
+
+
+def _logged_of(run_id: str) -> list[str]:
+    """The names of the artifacts of a run that hold what its program wrote."""
+    root = Path(mlflow.artifacts.download_artifacts(run_id=run_id))
+    files = [file for file in root.rglob("*") if file.is_file()]
+    return [file.name for file in files if b"of the program" in file.read_bytes()]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
+import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.support.on_engine import containers_of
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.runs.handle import ContainerRun
 
+# Values of a parameter "detach".
+WAITED_OR_DETACHED = [
+    pytest.param(False, id="waited for"),
+    pytest.param(True, id="detached", marks=pytest.mark.slow),
+]
 # For programs that must not end before their test is ready for it, however slow the machine is.
 UNTIL_TOLD = "while not os.path.exists('/tmp/end'): time.sleep(0.05)"
 

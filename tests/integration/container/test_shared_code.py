@@ -86,6 +86,7 @@ def test_equal_runs_see_the_same_whether_it_was_sent_or_shared(script, engine):
     assert "/mlflow/projects/code/main.py" in seen.pop()
 
 
+@pytest.mark.slow
 def test_what_is_logged_of_each_is_its_own(script, engine):
     folder = script("pass", parameters="{x: {default: 1}}", command="python main.py  # {x}")
     kept = {**KEPT, "detach": True}
@@ -155,6 +156,7 @@ def test_an_image_with_a_volume_where_the_code_goes(project, engine):
     remove_images(engine, name)
 
 
+@pytest.mark.slow
 def test_another_client_removes_the_image(script, engine):
     folder = script("print('here')")
     for _ in range(2):
@@ -195,6 +197,7 @@ def test_no_secret_is_in_the_image(script, engine):
     assert not any(run.info.run_id.encode() in found for run in runs())
 
 
+@pytest.mark.slow
 def test_the_supervisor_removes_it_when_there_is_nothing_left(script, engine, workplace):
     folder = script("import os, time; time.sleep(600 if 'WAITS' in os.environ else 0)")
     container_backend.run(folder)
@@ -250,6 +253,7 @@ def test_its_containers_count_as_those_of_the_environment(script, engine):
 
 
 @pytest.mark.usefixtures("fresh")
+@pytest.mark.slow
 def test_it_does_not_keep_the_environment(project, engine):
     """One of its own: of another there may be containers."""
     folder = with_steps(project("entry_points: {main: {command: 'true'}}\n"), "final", "RUN :")

@@ -108,11 +108,12 @@ def shell(project):
         pytest.param(
             "printf begun; printf error >&2", "begun", "error", id="at once", marks=pytest.mark.slow
         ),
-        pytest.param("yes | head -c 3000000", "y\n" * 1_500_000, "", id="much"),
+        pytest.param(
+            *("yes | head -c 3000000", "y\n" * 1_500_000, ""), id="much", marks=pytest.mark.slow
+        ),
         pytest.param(
             *("for n in 1 2 3; do echo $n; sleep 0.4; done; printf end", "1\n2\n3\nend", ""),
             id="slowly",
-            marks=pytest.mark.slow,
         ),
         pytest.param("true", "", "", id="nothing", marks=pytest.mark.slow),
     ],
@@ -152,6 +153,7 @@ def test_a_run_is_cancelled_over_ssh_while_its_output_is_shown(nearby, shell):
     assert kept_log(only_run().info.run_id) == "begun\nbye"
 
 
+@pytest.mark.slow
 def test_a_detached_run_is_followed_over_ssh(nearby, shell):
     run = container_backend.run(
         shell("echo begun; sleep 3; printf end"), backend_config={"detach": True}

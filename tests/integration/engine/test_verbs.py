@@ -164,6 +164,7 @@ def test_an_engine_that_can_no_longer_be_reached(engine, container, tmp_path):
     connected.containers.give_up(container)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_while_it_is_asked(engine):
     with OwnEngine() as own:
         own.take(BASE, of=engine)

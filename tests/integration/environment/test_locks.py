@@ -159,6 +159,7 @@ def test_a_lock_is_written_into_the_project_and_then_installed(project, capfd, e
     assert lock_of(folder, capfd) == written
 
 
+@pytest.mark.slow
 def test_a_lock_with_a_package_of_the_project_is_installed_from_it(project, capfd):
     folder = project(SHOW, requirements__txt="six\n./the lib\n")
     library = Path(folder, "the lib")

@@ -84,6 +84,7 @@ def test_what_follows_a_pipe_decides_nothing_unless_it_is_the_last(fixture_proje
         container_backend.run(str(fixture_project("shell")), "fails")
 
 
+@pytest.mark.slow
 def test_changing_the_code_of_an_installed_package_is_seen(fixture_project, capfd):
     """An editable one needs no change of the image to say so; one that is not is built again."""
     folder = fixture_project("local-packages")

@@ -54,6 +54,7 @@ def archive(archived) -> Path:
     return archived / "salary.tar"
 
 
+@pytest.mark.slow
 def test_an_engine_without_anything_runs_what_is_in_a_file(
     archived, archive, tmp_path, monkeypatch
 ):

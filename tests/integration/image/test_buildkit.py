@@ -197,6 +197,7 @@ def _make_certificates(folder: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_private_base_is_pulled_with_a_login_and_refused_without(build, engine, registry):
     reference = f"{registry}/private/base:1"
     login = {"username": "me", "password": "r3gistry-password"}

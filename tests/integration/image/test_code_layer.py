@@ -94,6 +94,7 @@ def by_sharing(engine, folder: str, notes: Path) -> str:
     return layer
 
 
+@pytest.mark.slow
 def test_each_way_makes_the_same_layer_also_without_the_cache_of_builds(
     folder, engine, tmp_path, monkeypatch
 ):

@@ -134,6 +134,7 @@ def test_a_disk_that_is_full_before_the_image_has_its_name(own, project, monkeyp
     assert_failed_and_left_nothing(own, folder, "disk is full", ROOM)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_killed_during_a_build(own, project):
     folder = with_steps(project(MAIN), "system", "RUN sleep 600")
     with command("container-backend", "run", folder) as process:

@@ -62,6 +62,7 @@ def test_two_processes_that_want_the_same_image_build_it_once(project, engine):
     assert len(re.findall("=== Using environment image ", said)) == 1
 
 
+@pytest.mark.slow
 def test_a_process_waits_for_one_that_builds_the_same_image(mine, engine):
     dry = run_command("container-backend", "run", mine, "--dry-run", "--json")
     with image_lock(engine.host, json.loads(dry.stdout)["environment_hash"]) as lock:
@@ -136,6 +137,7 @@ def test_prune_removes_what_no_run_needs(mine, engine):
         running.cancel()
 
 
+@pytest.mark.slow
 def test_an_image_that_a_run_is_about_to_use_is_kept(mine, engine):
     reference = container_backend.build(mine)
     environment_hash = (

@@ -72,7 +72,9 @@ def in_a_helper(folder: Path, registry: str, password: str) -> dict[str, str]:
     return {"DOCKER_CONFIG": str(folder), "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-@pytest.mark.parametrize("where", [in_the_config_file, in_a_helper])
+@pytest.mark.parametrize(
+    "where", [in_the_config_file, pytest.param(in_a_helper, marks=pytest.mark.slow)]
+)
 def test_a_run_on_a_private_base_leaves_no_password(mine, private_base, engine, tmp_path, where):
     environ = where(tmp_path, private_base.partition("/")[0], PASSWORD)
     config = json.dumps({"base_image": private_base})

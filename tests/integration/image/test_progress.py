@@ -86,6 +86,7 @@ def test_a_build_on_a_terminal(project):
     assert not shown.cursor_hidden
 
 
+@pytest.mark.slow
 def test_steps_that_were_done_before_are_marked(project):
     build(write(project, FIRST))
     shown = build(write(project, VARIANT))
@@ -123,6 +124,7 @@ def test_an_interrupted_build_leaves_the_terminal_as_it_was(project):
     assert not shown.cursor_hidden
 
 
+@pytest.mark.slow
 def test_a_build_without_a_terminal(project):
     folder = write(project, FIRST)
     done = run_command("container-backend", "build", folder, "-c", '{"rebuild": true}')

@@ -70,6 +70,7 @@ def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     assert capfd.readouterr().out.endswith("6\n")
 
 
+@pytest.mark.slow
 def test_a_registry_that_refuses_gets_nothing(folder, registry):
     tag = f"{registry}/team/salary:1.0"
     wrong = {"username": USER, "password": "wr0ng-password", "registry": registry}

@@ -206,6 +206,7 @@ def _other(folder: Path, requirements: str) -> Path:
     return other
 
 
+@pytest.mark.slow
 def test_a_base_that_is_gone_is_said_and_replaced_only_on_request(folder, engine, base):
     first = container_backend.run(str(folder), backend_config={"base_image": base}).run_id
     record = recorded(first)
@@ -364,6 +365,7 @@ def test_a_run_that_failed_fails_again(folder):
     assert MlflowClient().get_run(again).data.tags[labels_and_tags.TAG_EXIT_CODE] == "101"
 
 
+@pytest.mark.slow
 def test_a_detached_run_whose_client_is_gone_can_be_repeated(folder):
     """What is needed comes out of its container."""
     done = run_process("container-backend", "run", str(folder), "--detach", check=True)
@@ -440,6 +442,7 @@ def test_a_record_is_no_permission_to_reach_into_the_machine(folder, tmp_path):
     assert set(verdicts.values()) == {"same"}
 
 
+@pytest.mark.slow
 def test_a_package_of_the_project_is_built_again_from_its_code(folder, engine, base):
     (folder / "requirements.txt").write_text("six\n-e .\n")
     (folder / "pyproject.toml").write_text("[project]\nname = 'mine'\nversion = '1'\n")

@@ -76,6 +76,7 @@ def test_an_exit_code_that_lost_containers_have_is_no_reason_to_try_again(script
     assert labels_and_tags.TAG_ATTEMPTS not in tags
 
 
+@pytest.mark.slow
 def test_an_end_that_the_supervisor_has_not_seen_is_the_programs(script, engine, workplace):
     run = container_backend.run(sleeps(script, 3, 255), synchronous=False)
     (container,) = containers_of(engine, run.run_id)
@@ -117,6 +118,7 @@ def test_a_detached_run_returns_at_once_says_how_to_follow_it_and_is_finished(
     wait_until(lambda: not supervisors(workplace), 40)
 
 
+@pytest.mark.slow
 def test_mlflow_detaches_too_and_prints_how_to_follow(script, engine):
     done = run_process("mlflow", "run", waits(script), "-b", "docker", "-c", '{"detach": true}')
     assert done.returncode == 0, done.stderr
@@ -165,6 +167,7 @@ def test_a_command_that_is_killed_loses_nothing(script, engine, workplace):
         assert "system/system_memory_usage_megabytes" in metrics
 
 
+@pytest.mark.slow
 def test_a_supervisor_in_the_foreground_goes_on_until_sigterm(script, workplace):
     with command("container-backend", "supervise") as service:
         assert "watching" in service.stderr.readline()
@@ -206,6 +209,7 @@ def test_a_supervisor_until_idle_ends_when_all_runs_are_finished(script, engine,
 
 
 @pytest.mark.usefixtures("fresh")
+@pytest.mark.slow
 def test_a_run_without_a_note_ends_although_its_image_took_long(script, engine, workplace):
     """The supervisor that is started first knows of no run, and has ended by then."""
     folder = with_steps(sleeps(script), "final", f"RUN sleep 16 && echo {uuid.uuid4()}")

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from queue import Queue
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from container_backend.runs.ledger.ledger import Ledger
@@ -41,6 +42,7 @@ def test_the_password_of_a_store_is_in_no_argument_and_no_log(tmp_path, capfd, m
     assert "pa55" not in said + shown.out + shown.err
 
 
+@pytest.mark.slow
 def test_stores_on_this_disk_share_a_process_and_a_server_has_its_own(tmp_path):
     answers: Queue[tuple[str, str]] = Queue()
     finishers = Finishers(

@@ -355,6 +355,7 @@ def test_who_comes_late_to_finish_a_run_does_not_take_its_output(script, engine,
     assert (after.info.end_time, after.data.tags) == (before.info.end_time, before.data.tags)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_finished_twice_at_once_and_again_stays_as_it_was(script, engine, tmp_path):
     with pytest.raises(container_backend.RunFailed):
         container_backend.run(

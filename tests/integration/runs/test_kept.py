@@ -23,7 +23,15 @@ from container_backend.runs.supervise.watched import Watched
 from tests.support.client import client_of
 from tests.support.commands import kill_supervisors, run_command, run_process
 from tests.support.on_engine import containers_of
-from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
+from tests.support.runs import (
+    UNTIL_TOLD,
+    WAITED_OR_DETACHED,
+    kept_log,
+    let_end,
+    only_run,
+    output_of,
+    status_of,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("own_state")
@@ -39,7 +47,7 @@ FAST = f"""
 """
 
 
-@pytest.mark.parametrize("detach", [False, True], ids=["waited for", "detached"])
+@pytest.mark.parametrize("detach", WAITED_OR_DETACHED)
 def test_all_lines_of_a_fast_program_are_kept_to_the_last_one(script, engine, detach, capfd):
     keep = "always" if detach else "never"
     run = container_backend.run(script(FAST), backend_config={"detach": detach, "keep": keep})
@@ -117,6 +125,7 @@ TALKS = """
 """
 
 
+@pytest.mark.slow
 def test_of_a_long_run_there_is_something_from_time_to_time(script, engine):
     """What the supervisor hands out after a minute, handed out at once; twice, to the end."""
     run = container_backend.run(

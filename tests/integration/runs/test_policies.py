@@ -11,7 +11,7 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.runs.ending import course
 from tests.support.on_engine import containers_of
-from tests.support.runs import kept_log, only_run, output_of, runs
+from tests.support.runs import WAITED_OR_DETACHED, kept_log, only_run, output_of, runs
 from tests.support.waiting import wait_until
 
 # Fails as often as it is told to: the container, and what is written in it, stays the same.
@@ -37,7 +37,7 @@ def test_a_programs_own_failure_is_not_tried_again(script):
     assert kept_log(only_run().info.run_id) == "try 1\n"
 
 
-@pytest.mark.parametrize("detach", [False, True], ids=["waited for", "detached"])
+@pytest.mark.parametrize("detach", WAITED_OR_DETACHED)
 def test_a_programs_own_failure_is_tried_again_where_that_is_asked_for(script, engine, detach):
     run = container_backend.run(
         fails(script, 2),
@@ -149,7 +149,7 @@ TAKES_AWAY = """
 """
 
 
-@pytest.mark.parametrize("detach", [False, True], ids=["waited for", "detached"])
+@pytest.mark.parametrize("detach", WAITED_OR_DETACHED)
 def test_a_start_that_fails_is_an_attempt_and_is_tried_again(script, tmp_path, detach):
     outer = tmp_path / "outer"
     (outer / "inner").mkdir(parents=True)

@@ -294,7 +294,7 @@ def test_a_container_removed_from_outside(script, engine):
     ("program", "number"),
     [
         ("container-backend", signal.SIGTERM),
-        ("mlflow", signal.SIGINT),
+        pytest.param("mlflow", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("container-backend", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("mlflow", signal.SIGTERM, marks=pytest.mark.slow),
     ],

@@ -33,7 +33,10 @@ print(pandas.DataFrame({{"a": [1]}}).shape)
 """
 
 
-@pytest.mark.parametrize(("scheme", "imported"), [("sqlite://", []), ("counted:", ["numpy"])])
+@pytest.mark.parametrize(
+    ("scheme", "imported"),
+    [pytest.param("sqlite://", [], marks=pytest.mark.slow), ("counted:", ["numpy"])],
+)
 def test_mlflow_does_not_import_them_but_a_plugin_does(tmp_path, scheme, imported):
     (tmp_path / "counted.py").write_text(PLUGIN)
     metadata = tmp_path / "counted-1.dist-info"

@@ -111,6 +111,7 @@ def test_a_server_on_loopback(logging_project, monkeypatch, tracking_server):
     check(container_backend.run(logging_project).run_id)
 
 
+@pytest.mark.slow
 def test_a_server_elsewhere_is_reached_without_the_network_of_this_machine(
     logging_project, monkeypatch, workplace, engine
 ):
@@ -150,6 +151,7 @@ def test_what_a_run_writes_belongs_to_the_user_who_invoked_it(logging_project, w
     check(only_run().info.run_id)
 
 
+@pytest.mark.slow
 def test_a_program_is_not_in_the_group_that_may_use_the_engine(
     script, workplace, engine, own_state
 ):
