@@ -214,7 +214,7 @@ def listener() -> Iterator[tuple[str, list[str]]]:
 @pytest.mark.parametrize(
     "prelude",
     [
-        pytest.param("", id="guarded"),
+        pytest.param("", id="guarded", marks=pytest.mark.slow),
         pytest.param(CREDULOUS, id="without the guard", marks=pytest.mark.slow),
     ],
 )

@@ -238,6 +238,7 @@ def test_one_that_was_used_a_moment_ago_stays(script, engine):
     assert shared_images(engine) == []
 
 
+@pytest.mark.slow
 def test_its_containers_count_as_those_of_the_environment(script, engine):
     folder = script("pass")
 

@@ -216,6 +216,7 @@ def test_an_image_is_found_by_its_hash_whatever_it_is_called(project, engine, fr
     assert container_backend.build(folder) == "container-backend-test/renamed:1"
 
 
+@pytest.mark.slow
 def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index, engine, fresh):
     def layers(requirements: str) -> list[str]:
         folder = project(

@@ -144,6 +144,7 @@ def test_a_build_without_a_terminal(project):
     assert re.search(r"=== Built \S+: 1 package in \d+ s ===$", said[-1])
 
 
+@pytest.mark.slow
 def test_a_variant_without_a_terminal(project):
     run_command("container-backend", "build", write(project, FIRST))
     done = run_command("container-backend", "build", write(project, VARIANT))

@@ -44,6 +44,7 @@ def tags_in(registry: str, repository: str) -> list[str]:
     return []
 
 
+@pytest.mark.slow
 def test_an_image_that_was_pushed_runs_where_its_source_is_not(
     folder, registry, engine, monkeypatch, capfd
 ):

@@ -248,6 +248,7 @@ def test_the_code_of_a_tree_with_changes_is_kept_and_repeated(repository):
     assert (repository / "data.txt").read_text() == "changed since"
 
 
+@pytest.mark.slow
 def test_a_commit_is_enough_and_is_had_from_the_repository_without_touching_it(repository):
     (repository / "data.txt").write_text("of the first commit")
     before = commit(repository)

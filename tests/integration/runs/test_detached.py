@@ -62,6 +62,7 @@ def hints(said: str) -> set[str]:
     return set(re.findall(r"`container-backend ([a-z]+(?: -f)?) [0-9a-f]{12}`", said))
 
 
+@pytest.mark.slow
 def test_an_exit_code_that_lost_containers_have_is_no_reason_to_try_again(script):
     config = {"retries": 2}
     run = container_backend.run(

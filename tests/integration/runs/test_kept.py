@@ -183,6 +183,7 @@ def _has_log(run_id: str) -> bool:
     return [each.path for each in found] == ["logs/container.log"]
 
 
+@pytest.mark.slow
 def test_a_store_of_artifacts_that_is_away_for_a_while_gets_everything_later(
     script, engine, workplace
 ):

@@ -219,6 +219,7 @@ def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
     assert containers_of(engine, run.info.run_id) == []
 
 
+@pytest.mark.slow
 def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fresh):
     """Another client removes the image in that moment; the next run builds it again."""
     folder = with_steps(script("print('there')"), "final", f"RUN echo {uuid.uuid4()}")
@@ -238,6 +239,7 @@ def test_an_image_that_vanishes_before_its_container_is_made(script, engine, fre
     assert container_backend.run(folder).get_status() == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_program_that_sets_another_experiment_than_its_runs(script, example_image):
     folder = script(
         "import mlflow\nmlflow.set_experiment('another')\nwith mlflow.start_run(): pass\n"

@@ -325,6 +325,7 @@ def test_a_second_interrupt_grants_no_grace(script, engine):
     assert containers_of(engine, only_run().info.run_id) == []
 
 
+@pytest.mark.slow
 def test_an_asynchronous_run_outlives_its_process(script, engine, workplace):
     folder = script(f"import os, time\n{UNTIL_TOLD}\nprint('done')")
     (workplace / "driver.py").write_text(
