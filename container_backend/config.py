@@ -111,6 +111,9 @@ class BackendConfig(BaseModel):
         trust_project: The files of the project may name folders, files and variables of this
             machine; a fetched project may do what one of the user's folders may.
         allow_engine: The program may use the Docker engine, which is as good as root.
+        tracking: How the program reaches its store: by the tracking ``proxy``, or ``direct``, with
+            the login of the user. By default by the proxy if the store is on this machine's disk or
+            the project was fetched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -139,6 +142,7 @@ class BackendConfig(BaseModel):
     privileges: Literal["default", "strict", "trusted"] = "default"
     trust_project: bool = False
     allow_engine: bool = False
+    tracking: Literal["proxy", "direct"] | None = None
 
     @field_validator("base_image", "conda_base_image")
     @classmethod

@@ -40,7 +40,7 @@ FLOORS: Final = (
 )
 # The same inside of a room; what is not named is above all that is named.
 INNER_FLOORS: Final = {
-    "runs": (("supervise",), ("ending",), ("output",), ("ledger",)),
+    "runs": (("supervise",), ("ending",), ("output",), ("tracking",), ("ledger",)),
     "image": (("progress",), ("buildkit",)),
     "share": (("runner",),),
 }

@@ -31,6 +31,8 @@ from .shared_code import remove_shared_code as remove_shared_code
 from .spec import ContainerSpec as ContainerSpec
 from .spec import base_environment as base_environment
 from .spec import choose_owner as choose_owner
+from .spec import mounted as mounted
+from .spec import writable_folders as writable_folders
 from .statistics import NVIDIA_QUERY as NVIDIA_QUERY
 from .statistics import Sample as Sample
 from .statistics import Usage as Usage
@@ -56,10 +58,10 @@ from .status_and_reason import Outcome as Outcome
 from .status_and_reason import Signs as Signs
 from .status_and_reason import outcome_at as outcome_at
 from .store_access import ACCESS_VARIABLES as ACCESS_VARIABLES
-from .store_access import Mount as Mount
 from .store_access import TrackingAccess as TrackingAccess
 from .store_access import absolute_uri as absolute_uri
-from .store_access import check_access as check_access
+from .store_access import around_http_proxies as around_http_proxies
+from .store_access import direct_access as direct_access
+from .store_access import is_served as is_served
 from .store_access import local_path as local_path
-from .store_access import plan_access as plan_access
-from .store_access import without_nested as without_nested
+from .store_access import served_access as served_access

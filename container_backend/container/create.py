@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
     from container_backend.container.shared_code import SharedCode
     from container_backend.container.spec import ContainerSpec
-    from container_backend.container.store_access import Mount
     from container_backend.engine import Engine
     from container_backend.project import CodeArchive
 
 # A shell in the container runs the command: bash, as in MLflow, or sh if the image has no bash.
-_SHELL: Final = ("sh", "-c", 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"')
+_SHELL: Final = 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"'
 # The same shell, after it has created a file to show that the image's entry point started it. On a
 # read-only root it cannot create the file, and runs the command all the same.
-_MARKING_SHELL: Final = (*_SHELL[:2], f"{{ true >{REACHED}; }} 2>/dev/null; {_SHELL[2]}")
+_MARKING: Final = f"{{ true >{REACHED}; }} 2>/dev/null; "
+# Waits until a port of the loopback address is listened at (state 0A), for 30 seconds at most.
+# https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
+_AWAITING: Final = (
+    "listens() {{ while read -r _ at _ state _; do "
+    '[ "$at $state" = "0100007F:{port:04X} 0A" ] && return; done </proc/net/tcp; return 1; }}; '
+    "n=0; while [ $n -lt 600 ] && ! listens; do sleep 0.05; n=$((n+1)); done; "
+)
 # Log drivers that may delete the beginning of a long log, and a size that no log reaches: these
 # drivers have no value for "unlimited".
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
@@ -49,11 +55,9 @@ def create_container(
         shared: An image that may contain the code already.
 
     Raises:
-        ContainerError: The engine refuses, or a store's folder cannot be created.
+        ContainerError: The engine refuses.
         EngineUnavailable: The engine does not answer.
     """
-    for mount in spec.mounts:
-        _ensure_folder(mount)
     try:
         arguments = _arguments(engine, spec)
         if shared is not None and (with_code := shared.create_container(arguments)):
@@ -76,9 +80,7 @@ def create_container(
 
 def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     """The arguments of :meth:`Containers.create`, without the image."""
-    binds = [
-        f"{mount.path}:{mount.path}:{'ro' if mount.read_only else 'rw'}" for mount in spec.mounts
-    ]
+    binds = [f"{path}:{path}:ro" for path in spec.mounts]
     options: dict[str, Any] = {
         "init": True,
         **spec.args.host_config,
@@ -97,7 +99,10 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         options["group_add"] = list(spec.groups)
     if spec.network:
         options["network_mode"] = spec.network
-    words = [*(_MARKING_SHELL if spec.leaves_mark else _SHELL), spec.command]
+    script = (_MARKING if spec.leaves_mark else "") + _SHELL
+    if spec.awaits_port:
+        script = _AWAITING.format(port=spec.awaits_port) + script
+    words = ["sh", "-c", script, spec.command]
     entrypoint = None
     if spec.entrypoint is not None:  # None stands for the image's own entry point
         entrypoint, words = [*spec.entrypoint, *words[:1]], words[1:]
@@ -136,15 +141,3 @@ def _refusal(what: str, error: Refused) -> ContainerError:
         f"The container could not be {what}: {error.message}",
         remedy=hint_for_refusal(error.message),
     )
-
-
-def _ensure_folder(mount: Mount) -> None:
-    """Create a missing folder; otherwise the engine would, and root would own it."""
-    if mount.read_only or mount.path.exists():
-        return
-    try:
-        mount.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ContainerError(
-            f"The store's folder '{mount.path}' cannot be created: {error.strerror}."
-        ) from error

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY
 from container_backend.masking import masked, secrets_in
 from container_backend.privileges import user_of_program
 from container_backend.project import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from container_backend.container.docker_args import DockerArgs
-    from container_backend.container.store_access import Mount, TrackingAccess
+
+# Folders of the image that a mount must not hide.
+_TAKEN: Final = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin",
+                 "/sys", "/usr", "/mlflow")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,15 @@ class ContainerSpec:
         command: Command line for a shell.
         environment: Variables; may contain credentials.
         labels: The facts that another process needs to finish the run.
-        mounts: Folders of this machine, at the same paths.
+        mounts: Files and folders of this machine, at the same paths, read-only.
         owner: The user who runs the program and owns the code.
         network: None for the engine's default.
         groups: Supplementary groups of the user.
         entrypoint: Replaces the image's entry point; None for the image's own.
         stop_seconds: Seconds before SIGKILL, also for other clients of the engine.
         python_path: The image's PYTHONPATH.
+        awaits_port: The shell waits until a second program listens at this port of the loopback
+            address; 0 for none.
         leaves_mark: The shell creates ``labels_and_tags.REACHED`` to show that it was started.
     """
 
@@ -42,7 +49,7 @@ class ContainerSpec:
     command: str
     environment: Mapping[str, str] = field(repr=False)
     labels: Mapping[str, str]
-    mounts: tuple[Mount, ...]
+    mounts: tuple[Path, ...]
     owner: Owner
     network: str | None
     groups: tuple[str | int, ...]
@@ -52,6 +59,7 @@ class ContainerSpec:
     stop_seconds: int = 10
     python_path: str = ""
     leaves_mark: bool = False
+    awaits_port: int = 0
 
     @property
     def user(self) -> str:
@@ -72,8 +80,8 @@ class ContainerSpec:
             words.append(
                 f"--{name}" + ("" if value is True else f"={_shown_argument(name, value)}")
             )
-        for mount in self.mounts:
-            words += ["--volume", f"{mount.path}:{mount.path}" + (":ro" if mount.read_only else "")]
+        for path in self.mounts:
+            words += ["--volume", f"{path}:{path}:ro"]
         for bind in self.args.binds:
             words += ["--volume", bind]
         for name, value in sorted(self.environment.items()):
@@ -91,9 +99,40 @@ def _shown(name: str, value: str) -> str:
     return masked(value, secrets_in({name: value}, shortest=1))
 
 
-def choose_owner(access: TrackingAccess) -> Owner:
-    writes = any(not mount.read_only for mount in access.mounts)
-    return Owner(*user_of_program(writes=writes, is_rootless=access.is_rootless))
+def mounted(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The paths to mount, without those inside of others.
+
+    Raises:
+        InvalidConfig: A path would hide a folder of the image.
+    """
+    kept: list[Path] = []
+    for path in sorted(set(paths)):
+        if str(path) in _TAKEN or path.is_relative_to("/mlflow"):
+            raise InvalidConfig(
+                f"'{path}' cannot be shown to the program: it would hide the container's own folder.",
+                remedy="Copy what the program needs into a folder of its own.",
+            )
+        if not any(path.is_relative_to(other) for other in kept):
+            kept.append(path)
+    return tuple(kept)
+
+
+def writable_folders(args: DockerArgs) -> list[Path]:
+    """The folders of this machine that the user lets the program write to."""
+    binds = [bind.split(":") for bind in args.binds if bind.startswith("/")]
+    found = [source for source, _, *options in binds if "ro" not in ",".join(options).split(",")]
+    found += [
+        str(mount["Source"])
+        for mount in args.host_config.get("mounts", ())
+        if mount.get("Type") == "bind" and not mount.get("ReadOnly")
+    ]
+    return [Path(folder) for folder in found]
+
+
+def choose_owner(args: DockerArgs, *, is_rootless: bool) -> Owner:
+    """The user of the program, whom the code belongs to."""
+    writes = bool(writable_folders(args))
+    return Owner(*user_of_program(writes=writes, is_rootless=is_rootless))
 
 
 def base_environment(owner: Owner) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Lets a container reach the tracking server and the artifact store of its run.
+"""How the program of a run reaches its tracking server and its artifact store.
 
-A folder has the same path, and a server the same address, inside and outside the container. So the
-paths and addresses that a program stores are valid on both sides.
+A store on this machine's disk, and each store of a fetched project, is served by the tracking proxy; the
+program gets the address and a token. A server is reached directly by a project of the user.
 """
 
 from __future__ import annotations
@@ -13,38 +13,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from container_backend.errors import TrackingUnreachable
+from container_backend.errors import InvalidConfig, TrackingUnreachable
 from container_backend.masking import without_credentials
 from container_backend.privileges import Right
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from container_backend.engine import Engine
+    from container_backend.engine import EngineFacts
     from container_backend.privileges import Permissions
 
 _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1|0\.0\.0\.0", re.IGNORECASE)
 # The host's address in containers of Docker Desktop. MLflow's check of the Host header accepts this
 # address and refuses its name, host.docker.internal (mlflow.server.security, since 3.5).
 _DESKTOP_GATEWAY: Final = "192.168.65.254"
-_SERVER: Final = (
-    "Set MLFLOW_TRACKING_URI to a tracking server at an address that containers reach "
-    "(`mlflow server --host …`)."
-)
-# Folders of the image that a mount must not hide.
-_TAKEN: Final = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin",
-                 "/sys", "/usr", "/mlflow")  # fmt: skip
+_NO_LINKS: Final = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+_LOCALHOST: Final = "127.0.0.1"
+_PROXIED: Final = "Leave 'tracking' out: the tracking proxy serves the project's own run."
+# Values of the setting `tracking`.
+PROXY: Final = "proxy"
+DIRECT: Final = "direct"
+TRACKING_TOKEN: Final = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 the name of a variable
 # Variables of MLflow's client that are passed to the program if they are set.
 # https://mlflow.org/docs/latest/api_reference/python_api/mlflow.environment_variables.html
-_CLIENT_VARIABLES: Final = (
+_LOGINS: Final = (
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
+    TRACKING_TOKEN,
     "MLFLOW_TRACKING_AUTH",
     "MLFLOW_TRACKING_INSECURE_TLS",
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_WORKSPACE",
-    "MLFLOW_ALLOW_FILE_STORE",
+)
+_SETTINGS: Final = (
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
@@ -76,7 +77,7 @@ _FILE_VARIABLES: Final = {
 ACCESS_VARIABLES: Final = frozenset(
     name
     for names in (
-        *(_CLIENT_VARIABLES, _DATABRICKS),
+        *(_LOGINS, _SETTINGS, _DATABRICKS),
         *(*_STORE_VARIABLES.values(), *_FILE_VARIABLES.values()),
     )
     for name in names
@@ -84,30 +85,30 @@ ACCESS_VARIABLES: Final = frozenset(
 
 
 @dataclass(frozen=True)
-class Mount:
-    """A folder or file of the host, at the same path in the container."""
-
-    path: Path
-    read_only: bool = False
-
-
-@dataclass(frozen=True)
 class TrackingAccess:
-    """The settings that let a container reach the stores.
+    """The settings that let a program reach the stores.
 
     Attributes:
         uri: The tracking URI in the container.
         environment: Variables for MLflow's client; may contain credentials.
-        mounts: Stores and files on this machine's disk.
+        files: Certificates and the like of this machine.
         host_network: Only this machine's own network reaches the server.
-        is_rootless: The engine runs as an ordinary user.
+        is_served: The tracking proxy is in between; ``environment`` has a token of the proxy.
+        forwarded_port: The port on the loopback address of the container whose connections go to the
+            proxy through the engine; 0 if the container reaches the proxy itself.
     """
 
     uri: str
     environment: Mapping[str, str] = field(repr=False)
-    mounts: tuple[Mount, ...] = ()
+    files: tuple[Path, ...] = ()
     host_network: bool = False
-    is_rootless: bool = False
+    is_served: bool = False
+    forwarded_port: int = 0
+
+    @property
+    def logins(self) -> set[str]:
+        """The variables with which processes of the user reach the stores, too."""
+        return {*self.environment} - ({TRACKING_TOKEN} if self.is_served else set())
 
 
 def absolute_uri(uri: str) -> str:
@@ -127,31 +128,46 @@ def absolute_uri(uri: str) -> str:
     return uri
 
 
-def check_access(
-    tracking_uri: str, artifact_location: str | None, permissions: Permissions
-) -> None:
-    """Raise InvalidProject for stores that a project may not reach as this backend lets it.
+def is_served(
+    tracking_uri: str, way: str | None, permissions: Permissions, facts: EngineFacts
+) -> bool:
+    """True if the program reaches its store by the tracking proxy.
 
     Args:
         tracking_uri: Absolute.
-        artifact_location: Of the experiment; None if unknown.
+        way: What the user asked for, ``proxy`` or ``direct``; None for the default.
+
+    Raises:
+        InvalidConfig: A store on disk is served, or not reached at all.
+        InvalidProject: The project may not reach its store directly.
+        TrackingUnreachable: No container can reach the store.
     """
-    for address in filter(None, (tracking_uri, artifact_location)):
-        where = f"The store '{without_credentials(address)}'"
-        if local_path(address) is not None and not permissions.allow(Right.STORE):
-            raise permissions.refusal(
-                Right.STORE,
-                where,
-                "would get the folder of the store, with all of its runs and whatever else is in it",
-                instead=_SERVER,
-            )
-        if _is_loopback(address) and not permissions.allow(Right.LOOPBACK):
-            raise permissions.refusal(
-                Right.LOOPBACK,
-                where,
-                "would get this machine's own network, with every service on it",
-                instead=_SERVER,
-            )
+    where = f"The store '{without_credentials(tracking_uri)}'"
+    is_here, loopback = local_path(tracking_uri) is not None, _is_loopback(tracking_uri)
+    if tracking_uri.startswith("sqlite:") and not is_here:
+        raise TrackingUnreachable(
+            f"{where} lives in this process only; a container cannot reach it.",
+            remedy="Set MLFLOW_TRACKING_URI to a file (sqlite:////path/mlflow.db) or a server.",
+        )
+    if way == PROXY:
+        return True
+    if way is None and not tracking_uri.startswith("databricks"):
+        is_far = loopback and not facts.is_local
+        return is_here or is_far or not permissions.allow(Right.STORE)
+    if is_here:
+        raise InvalidConfig(
+            f"{where} is on this machine's disk, and no container gets that.",
+            remedy="Leave 'tracking' out: the tracking proxy serves the store.",
+        )
+    for right in (Right.STORE, *([Right.LOOPBACK] if loopback else [])):
+        if not permissions.allow(right):
+            raise permissions.refusal(right, where, f"would {right.value}", instead=_PROXIED)
+    if loopback and not facts.is_local:
+        raise TrackingUnreachable(
+            f"{where} listens on this machine only, and the engine is on another machine.",
+            remedy="Leave 'tracking' out: the tracking proxy serves the store.",
+        )
+    return False
 
 
 def _is_loopback(address: str) -> bool:
@@ -159,77 +175,101 @@ def _is_loopback(address: str) -> bool:
     return address.startswith("http") and _LOOPBACK.fullmatch(host) is not None
 
 
-def plan_access(
-    tracking_uri: str,
+def served_access(
+    host: str | None,
+    port: int,
+    token: str,
     artifact_location: str | None,
-    engine: Engine,
     environ: Mapping[str, str] = os.environ,
 ) -> TrackingAccess:
-    """Plan how a container reaches the stores; raises TrackingUnreachable if it cannot.
+    """The access to a store by the tracking proxy.
+
+    Args:
+        host: Where the container reaches the proxy; None if its connections are forwarded.
+        port: Of the proxy.
+        token: Of the run.
+        artifact_location: Artifacts that the proxy does not serve: the program gets the logins for
+            them. None if the proxy serves all.
+    """
+    kept = {name: environ[name] for name in _SETTINGS if environ.get(name)}
+    logins, files = _artifact_logins(artifact_location or "", environ)
+    # MLflow would print a link to a page that the proxy does not have.
+    environment = {_NO_LINKS: "true", **kept, **logins, TRACKING_TOKEN: token}
+    return TrackingAccess(
+        f"http://{host or _LOCALHOST}:{port}",
+        environment,
+        _existing(files),
+        is_served=True,
+        forwarded_port=0 if host else port,
+    )
+
+
+def direct_access(
+    tracking_uri: str,
+    artifact_location: str | None,
+    facts: EngineFacts,
+    environ: Mapping[str, str] = os.environ,
+) -> TrackingAccess:
+    """The access to a server without the proxy.
 
     Args:
         tracking_uri: Absolute (see :func:`absolute_uri`).
         artifact_location: Of the experiment; None if unknown.
     """
-    mounts: list[Mount] = []
-    store = local_path(tracking_uri)
-    if tracking_uri.startswith("sqlite:") and store is None:
-        raise TrackingUnreachable(
-            f"The tracking store '{tracking_uri}' lives in this process only; "
-            "a container cannot reach it.",
-            remedy="Set MLFLOW_TRACKING_URI to a file (sqlite:////path/mlflow.db) or a server.",
-        )
-    if store is not None:
-        # The folder of a database file, because the journal is another file in it.
-        mounts.append(Mount(store.parent if tracking_uri.startswith("sqlite:") else store))
-    artifacts = local_path(artifact_location) if artifact_location else None
-    if artifacts is not None:
-        # <root>/<experiment id>: a run may also read models of other experiments.
-        mounts.append(Mount(artifacts.parent if artifacts.name.isdigit() else artifacts))
     environment, named = _client_of(tracking_uri, artifact_location or "", environ)
-    facts = engine.facts
-    if (store or artifacts) and not facts.is_local:
-        raise TrackingUnreachable(
-            f"The store '{store or artifacts}' is a folder of this machine; containers of the "
-            f"engine {engine.host.url} on another machine cannot reach it.",
-            remedy="Start a tracking server that both machines reach "
-            "(`mlflow server --host 0.0.0.0`), and set MLFLOW_TRACKING_URI to its address.",
-        )
-    files = named.values() if facts.is_local else ()
-    mounts += [Mount(file, read_only=True) for file in files if file.exists()]
     loopback = _is_loopback(tracking_uri)
-    if loopback and not facts.is_local:
-        raise TrackingUnreachable(
-            f"The tracking server '{tracking_uri}' listens on this machine only; the engine "
-            f"{engine.host.url} is on another machine.",
-            remedy="Set MLFLOW_TRACKING_URI to an address that both machines reach.",
-        )
     uri = _desktop_address(tracking_uri) if loopback and facts.is_desktop else tracking_uri
     return TrackingAccess(
         uri=uri,
         environment=environment,
-        mounts=without_nested(mounts),
+        files=_existing(named) if facts.is_local else (),
         host_network=loopback and not facts.is_desktop,
-        is_rootless=facts.is_rootless,
     )
+
+
+def around_http_proxies(environment: Mapping[str, str], uri: str) -> dict[str, str]:
+    """The variables of a program, which asks the tracking proxy without an HTTP proxy in between."""
+    if not {name.lower() for name in environment} & {"http_proxy", "all_proxy"}:
+        return dict(environment)
+    host = urlsplit(uri).hostname or ""
+    added = {
+        name: ",".join(filter(None, [environment.get(name, ""), host]))
+        for name in ("NO_PROXY", "no_proxy")
+    }
+    return {**environment, **added}
 
 
 def _client_of(
     tracking_uri: str, artifact_location: str, environ: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, Path]]:
     """The variables for the client of these stores, and the files among their values."""
-    schemes = [urlsplit(address).scheme for address in (tracking_uri, artifact_location)]
-    names = [*_CLIENT_VARIABLES, *_STORE_VARIABLES.get(schemes[1], ())]
+    names = [*_LOGINS, *_SETTINGS]
     if any(address.startswith("databricks") for address in (tracking_uri, artifact_location)):
         names += _DATABRICKS
-    files = {
-        name: Path(environ[name]).absolute()
-        for scheme in schemes
-        for name in _FILE_VARIABLES.get(scheme, ())
-        if environ.get(name)
-    }
+    logins, files = _artifact_logins(artifact_location, environ)
+    files |= _named_files(urlsplit(tracking_uri).scheme, environ)
+    variables = {name: environ[name] for name in names if environ.get(name)}
+    return variables | logins | {name: str(file) for name, file in files.items()}, files
+
+
+def _artifact_logins(
+    artifact_location: str, environ: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, Path]]:
+    """The variables for the client of an artifact store, and the files among their values."""
+    scheme = urlsplit(artifact_location).scheme
+    files = _named_files(scheme, environ)
+    names = _STORE_VARIABLES.get(scheme, ())
     variables = {name: environ[name] for name in names if environ.get(name)}
     return variables | {name: str(file) for name, file in files.items()}, files
+
+
+def _named_files(scheme: str, environ: Mapping[str, str]) -> dict[str, Path]:
+    names = _FILE_VARIABLES.get(scheme, ())
+    return {name: Path(environ[name]).absolute() for name in names if environ.get(name)}
+
+
+def _existing(files: Mapping[str, Path]) -> tuple[Path, ...]:
+    return tuple(file for file in files.values() if file.exists())
 
 
 def local_path(uri: str) -> Path | None:
@@ -240,27 +280,6 @@ def local_path(uri: str) -> Path | None:
     if uri.startswith("file:"):
         return Path(unquote(urlsplit(uri).path))
     return Path(uri) if uri.startswith("/") else None
-
-
-def without_nested(mounts: Iterable[Mount]) -> tuple[Mount, ...]:
-    """The mounts without duplicates and without folders inside a writable mount."""
-    kept: dict[Path, Mount] = {}
-    for mount in sorted(mounts, key=lambda mount: (mount.path, mount.read_only)):
-        _refuse_taken(mount.path)
-        inside = any(
-            mount.path.is_relative_to(other.path) and not other.read_only for other in kept.values()
-        )
-        if not inside:
-            kept.setdefault(mount.path, mount)
-    return tuple(kept.values())
-
-
-def _refuse_taken(path: Path) -> None:
-    if str(path) in _TAKEN or path.is_relative_to("/mlflow"):
-        raise TrackingUnreachable(
-            f"The folder '{path}' cannot be mounted: it would hide the container's own folder.",
-            remedy="Move the tracking store into a folder of its own.",
-        )
 
 
 def _desktop_address(uri: str) -> str:

@@ -19,6 +19,7 @@ from container_backend.engine.events import Event, EventStream
 from container_backend.engine.facts import EngineFacts, facts_of, require_api
 from container_backend.engine.host import find_host
 from container_backend.engine.image_verbs import Images
+from container_backend.engine.network_verbs import Networks
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Engine:
     facts: EngineFacts
     containers: Containers
     images: Images
+    networks: Networks
     connection: Connection = field(repr=False)
 
     @asking()
@@ -108,7 +110,9 @@ def connect(host: EngineHost | None = None) -> Engine:
         ) from error
     require_api(host, facts)
     connection.speak(facts.api_version)
-    return Engine(host, facts, Containers(connection), Images(connection), connection)
+    return Engine(
+        host, facts, Containers(connection), Images(connection), Networks(connection), connection
+    )
 
 
 def _facts_of(connection: Connection) -> EngineFacts:

@@ -177,10 +177,14 @@ class Containers:
         query = "stdout=1&stderr=1&stream=1"
         return RawStream(self._connection, f"/containers/{quote(container)}/attach?{query}")
 
-    def execute(self, container: str, command: Sequence[str]) -> RawStream:
+    def execute(
+        self, container: str, command: Sequence[str], *, takes_input: bool = False
+    ) -> RawStream:
         """Run a second program in a container; returns its standard output, in frames."""
         with asking():
-            execution = self._api.exec_create(container, list(command), stderr=False)
+            execution = self._api.exec_create(
+                container, list(command), stderr=False, stdin=takes_input
+            )
         path = f"/exec/{execution['Id']}/start"
         return RawStream(self._connection, path, {"Detach": False, "Tty": False})
 

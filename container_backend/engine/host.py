@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from docker.context import ContextAPI
 from docker.errors import DockerException
@@ -37,6 +37,22 @@ class EngineHost:
     def is_socket(self) -> bool:
         """True for a socket file of this machine."""
         return self.url.startswith("unix://")
+
+    def as_json(self) -> dict[str, Any]:
+        """For another process of this user."""
+        tls = self.tls
+        return {
+            "url": self.url,
+            "tls": tls and {"client_cert": tls.cert, "ca_cert": tls.ca_cert, "verify": tls.verify},
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> EngineHost:
+        """Raises KeyError, TypeError, DockerException for another text, or missing certificates."""
+        given = said["tls"]
+        if not given:
+            return cls(said["url"])
+        return cls(said["url"], TLSConfig(**{**given, "client_cert": tuple(given["client_cert"])}))
 
 
 def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:

@@ -49,6 +49,11 @@ class RawStream:
         """Wait for the next bytes; empty at the end of the stream."""
         return self._answer.read1(_READ_BYTES)
 
+    @asking()
+    def write(self, data: bytes) -> None:
+        """Send bytes to the program, all of them."""
+        self._socket.sendall(data)
+
     def close(self) -> None:
         """Close the connection; this ends a ``read`` in another thread."""
         with suppress(OSError):

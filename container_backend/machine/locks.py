@@ -49,6 +49,10 @@ class FileLock:
         """Take the exclusive lock without waiting; False if another process holds the lock."""
         return self._take(fcntl.LOCK_EX, wait=False)
 
+    def hand_on(self) -> tuple[int, ...]:
+        """Descriptors for ``pass_fds`` of a process that holds the lock, too, as do its children."""
+        return () if self._descriptor is None else (self._descriptor,)
+
     def _take(self, mode: int, *, wait: bool = True) -> bool:
         if self._descriptor is None:
             return True

@@ -6,10 +6,10 @@ from .permissions import check_record as check_record
 from .permissions import check_template as check_template
 from .permissions import check_variables as check_variables
 from .permissions import check_volumes as check_volumes
+from .program import MOST_ARTIFACTS as MOST_ARTIFACTS
 from .program import MOST_OUTPUT as MOST_OUTPUT
 from .program import TRUSTED as TRUSTED
 from .program import default_args as default_args
-from .program import groups_of_user as groups_of_user
 from .program import missing_limits as missing_limits
 from .program import needs_any_file as needs_any_file
 from .program import network_of_program as network_of_program

@@ -17,6 +17,8 @@ _UNPRIVILEGED: Final = (1000, 1000)
 _MOST_PROCESSES: Final = 4096
 # Of a program that may not fill this machine's disk, in bytes.
 MOST_OUTPUT: Final = 1024**3
+# The same for the artifacts of one run, in bytes.
+MOST_ARTIFACTS: Final = 10 * 1024**3
 # What a run leaves of the engine's memory: a sixteenth, and at least this.
 _SHARE_LEFT: Final = 16
 _LEAST_LEFT: Final = 256 * 1024**2
@@ -30,8 +32,8 @@ def user_of_program(
     """The user and the group that a program runs as.
 
     A program runs as the user who starts it, so that this user owns the files it writes. It runs
-    as root only if root starts it and it writes to a folder of this machine. Root in a container of a
-    rootless engine is the user of that engine.
+    as root only if root starts it and lets it write to a folder of this machine. Root in a container
+    of a rootless engine is the user of that engine.
 
     Args:
         writes: The program gets a folder that it may write to.
@@ -54,12 +56,6 @@ def needs_any_file(folders: Iterable[Path], uid: int) -> bool:
 def network_of_program(typed: str | None, *, only_here: bool) -> str | None:
     """The user's network, or this machine's for a tracking server that listens only here."""
     return typed or ("host" if only_here else None)
-
-
-def groups_of_user(sockets: Iterable[Path]) -> list[int]:
-    """The groups of this process without the groups that own sockets of engines."""
-    of_engines = {socket.stat().st_gid for socket in sockets if socket.exists()}
-    return [group for group in os.getgroups() if group not in of_engines]
 
 
 def default_args(

@@ -29,10 +29,9 @@ class Right(Enum):
     TEMPLATE = "change the steps of the build by its own `Dockerfile.j2`"
     LOGINS = "have the user's logins sent to the indexes and registries that it names"
     BUILD_LOGINS = "have the user's logins where programs of the project run in a build"
-    STORE = "write to a store on this machine's disk"
+    STORE = "change other runs, models and experiments of its store"
     OUTPUT = "fill this machine's disk with output"
     LOOPBACK = "use this machine's own network for a server on it"
-    GROUPS = "have the user's supplementary groups"
     PATHS = "name files and folders of this machine outside of the project"
     ADDRESSES = "have files downloaded with the user's logins, or from a network of this machine"
     VARIABLES = "name variables of the user by name alone"
@@ -78,13 +77,11 @@ ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
         Right.MACHINE: NO,
         Right.ENGINE: NO,
     },
-    # The store is that in which the record is: its writer could write to the store as well.
     Giver.RECORD: {
         **dict.fromkeys(Right, TRUST_PROJECT),
         Right.RUN: YES,
         Right.RESULTS: YES,
         Right.BUILD: YES,
-        Right.STORE: YES,
     },
     Giver.IMAGE: {**_NOTHING, Right.RUN: YES},
     Giver.LABEL: _NOTHING,
@@ -152,7 +149,7 @@ PRIVILEGES: Final = (
     ),
     Privilege("networks", contained=("add-host", "dns", "hostname"), reaching=("network",)),
     Privilege("the engine's socket", switch="allow_engine", user_settings=("allow_engine",)),
-    Privilege("trust", user_settings=("trust_project", "privileges", "docker_args")),
+    Privilege("trust", user_settings=("trust_project", "privileges", "docker_args", "tracking")),
     Privilege(
         "image",
         contained=("platform",),

@@ -11,12 +11,12 @@ from container_backend import labels_and_tags
 from container_backend.container import (
     ACCESS_VARIABLES,
     ContainerSpec,
-    Mount,
     TrackingAccess,
+    around_http_proxies,
     base_environment,
-    choose_owner,
     container_name,
-    without_nested,
+    mounted,
+    writable_folders,
 )
 from container_backend.image import ReadyImage
 from container_backend.machine import __version__, owner_id
@@ -24,9 +24,6 @@ from container_backend.masking import without_credentials
 from container_backend.privileges import (
     MOST_OUTPUT,
     Right,
-    check_engine,
-    engine_sockets,
-    groups_of_user,
     needs_any_file,
     network_of_program,
 )
@@ -34,7 +31,7 @@ from container_backend.runs.ledger import signed
 
 if TYPE_CHECKING:
     from container_backend.container import DockerArgs
-    from container_backend.engine import EngineHost
+    from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
     from container_backend.project import Owner
     from container_backend.runs.plan import Plan
@@ -44,7 +41,7 @@ _logger = logging.getLogger(__package__)
 
 def container_spec(
     plan: Plan,
-    host: EngineHost,
+    engine: Engine,
     access: TrackingAccess,
     *,
     image: EnvironmentImage,
@@ -57,14 +54,12 @@ def container_spec(
     """The description of the container; ``recorded`` is the record of the run as JSON.
 
     Raises:
-        InvalidProject: A folder of the store has the engine's socket.
+        InvalidConfig: A path of this machine would hide a folder of the image.
     """
-    args, config = plan.docker_args, plan.config
-    _check_store(plan, host, access)
-    owner = choose_owner(access)
+    args, config, owner = plan.docker_args, plan.config, plan.owner
     entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
     starts_by = image.entrypoint if entrypoint is None else entrypoint
-    logins = {*access.environment, *(args.environment.keys() & ACCESS_VARIABLES)}
+    logins = {*access.logins, *(args.environment.keys() & ACCESS_VARIABLES)}
     labels = {
         labels_and_tags.LABEL_LOGINS: ",".join(sorted(logins)),
         labels_and_tags.LABEL_RUN_ID: run_id,
@@ -77,46 +72,44 @@ def container_spec(
         name=container_name(run_id),
         image=image.id,
         command=plan.command.line,
-        environment={
-            **base_environment(owner),
-            **access.environment,
-            **args.environment,
-            "MLFLOW_RUN_ID": run_id,
-            "MLFLOW_TRACKING_URI": access.uri,
-            "MLFLOW_EXPERIMENT_ID": experiment_id,
-        },
+        environment=_environment(plan, access, run_id, experiment_id),
         labels=signed(
             {**args.labels, **labels_and_tags.NO_LABELS, **_labels(plan, image), **labels}
         ),
-        mounts=without_nested(
-            [*access.mounts, *(Mount(path, read_only=True) for path in plan.command.paths)]
-        ),
+        mounts=mounted([*access.files, *plan.command.paths]),
         owner=owner,
         network=_network(args.network, access),
-        groups=_groups(plan, host, access),
-        args=_with_files_of_others(args, access, owner),
+        groups=tuple(dict.fromkeys(args.groups)),
+        args=_with_files_of_others(args, engine, owner),
         entrypoint=entrypoint,
         stop_signal=config.stop_signal,
         stop_seconds=math.ceil(config.grace),
         python_path=image.python_path,
+        awaits_port=access.forwarded_port,
         leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )
 
 
-def _with_files_of_others(args: DockerArgs, access: TrackingAccess, owner: Owner) -> DockerArgs:
-    """For root and a store of another user, as in many containers and CI jobs."""
-    folders = [mount.path for mount in access.mounts if not mount.read_only]
-    if access.is_rootless or not needs_any_file(folders, owner.uid):
+def _environment(
+    plan: Plan, access: TrackingAccess, run_id: str, experiment_id: str
+) -> dict[str, str]:
+    environment = {
+        **base_environment(plan.owner),
+        **access.environment,
+        **plan.docker_args.environment,
+        "MLFLOW_RUN_ID": run_id,
+        "MLFLOW_TRACKING_URI": access.uri,
+        "MLFLOW_EXPERIMENT_ID": experiment_id,
+    }
+    return around_http_proxies(environment, access.uri) if access.is_served else environment
+
+
+def _with_files_of_others(args: DockerArgs, engine: Engine, owner: Owner) -> DockerArgs:
+    """For root and a folder of another user, as in many containers and CI jobs."""
+    if engine.facts.is_rootless or not needs_any_file(writable_folders(args), owner.uid):
         return args
     added = [*args.host_config.get("cap_add", ()), "DAC_OVERRIDE"]
     return replace(args, host_config={**args.host_config, "cap_add": added})
-
-
-def _check_store(plan: Plan, host: EngineHost, access: TrackingAccess) -> None:
-    """Raise InvalidProject for a store whose folder has the engine's socket."""
-    if not plan.config.allow_engine:
-        where = f"The store '{without_credentials(plan.tracking_uri)}'"
-        check_engine(where, [mount.path for mount in access.mounts], engine_sockets(host.url))
 
 
 def _network(typed: str | None, access: TrackingAccess) -> str | None:
@@ -129,14 +122,6 @@ def _network(typed: str | None, access: TrackingAccess) -> str | None:
             network,
         )
     return network
-
-
-def _groups(plan: Plan, host: EngineHost, access: TrackingAccess) -> tuple[str | int, ...]:
-    """The user's, for folders of this machine in the container; and those of the caller."""
-    sockets = () if plan.config.allow_engine else engine_sockets(host.url)
-    handed = access.mounts and plan.permissions.allow(Right.GROUPS)
-    groups = groups_of_user(sockets) if handed else []
-    return tuple(dict.fromkeys([*groups, *plan.docker_args.groups]))
 
 
 def _labels(plan: Plan, image: EnvironmentImage) -> dict[str, str]:

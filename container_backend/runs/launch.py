@@ -12,12 +12,9 @@ from container_backend import labels_and_tags
 from container_backend.container import (
     RUNNING,
     SCHEDULED,
-    check_access,
-    choose_owner,
     create_container,
     find_shared_code,
     follower_of,
-    plan_access,
     start_container,
 )
 from container_backend.errors import ImageUnavailable
@@ -32,6 +29,7 @@ from container_backend.runs.output import Output, console
 from container_backend.runs.plan import Plan, make_plan
 from container_backend.runs.record import container_tags, run_tags
 from container_backend.runs.run_files import RunFiles
+from container_backend.runs.tracking import ProgramTracking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +148,7 @@ class Launch:
         self._create_run()
         files, project = self._run_files, self._plan.project
         code = self._until_started.enter_context(
-            archive_code(project.directory, choose_owner(self._access), files.code, files.gather)
+            archive_code(project.directory, self._plan.owner, files.code, files.gather)
         )
         image = held_image(
             self._engine,
@@ -204,6 +202,7 @@ class Launch:
         self._plan, self._engine = retried(self._try_to_plan, retries, ImageUnavailable)
         self._ledger = ledger_of(self._engine.host)
         ensure_supervisor(self._engine.host)
+        self._tracking = ProgramTracking(self._engine, self._plan.tracking_request)
         from container_backend.store import download_file
 
         downloads = self._plan.command.downloads
@@ -226,8 +225,6 @@ class Launch:
             found = find_experiment(self._store, self._plan.experiment, create=True)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
-        check_access(uri, found.artifact_uri, self._plan.permissions)
-        self._access = plan_access(uri, found.artifact_uri, self._engine)
 
     def _reserve(self) -> None:
         """Write a note of the run to come, and lock its entry."""
@@ -247,6 +244,7 @@ class Launch:
             artifact_uri=record.run.artifact_uri if record else "",
             container=container,
             record=dict(self._run_files.digests),
+            proxy=self._tracking.proxy,
         )
         self._entry.write(note)
 
@@ -281,10 +279,12 @@ class Launch:
 
     def _create_container(self, code: CodeArchive) -> None:
         record, image, files = self._record, self._image, self._run_files
+        location = self._experiment.artifact_uri
+        access = self._tracking.access(location, record.run, self._entry)
         self._spec = container_spec(
             self._plan,
-            self._engine.host,
-            self._access,
+            self._engine,
+            access,
             image=image,
             run_id=record.run_id,
             experiment_id=self._experiment.experiment_id,
@@ -308,6 +308,7 @@ class Launch:
             self._say_container,
             shared,
         )
+        self._tracking.created(access, self._entry, self._container_id)
         self._write_note(record, self._container_id)  # with the digests of what was sent
         _logger.info(
             "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id

@@ -11,7 +11,8 @@ from container_backend.container import (
     absolute_uri,
     asked_args,
     beneath,
-    check_access,
+    choose_owner,
+    is_served,
     parse_docker_args,
     with_defaults,
     with_engine,
@@ -22,6 +23,7 @@ from container_backend.image import is_image_address, reference_of
 from container_backend.privileges import check_engine, check_special_files, engine_sockets
 from container_backend.project import (
     Command,
+    Owner,
     Source,
     check_files,
     check_size,
@@ -33,13 +35,14 @@ from container_backend.project import (
 )
 from container_backend.runs.image_choice import which_image
 from container_backend.runs.image_project import ImageProject, open_image
+from container_backend.runs.tracking import TrackingRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import ExitStack
 
     from container_backend.config import BackendConfig
-    from container_backend.engine import Engine
+    from container_backend.engine import Engine, EngineFacts
     from container_backend.image import ImagePlan, ReadyImage
     from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Repository
@@ -65,6 +68,7 @@ class Plan:
         permissions: What the project may ask for.
         repository: Has the project in its work tree; None if git is not asked.
         image_project: What the image says of the project; None for a project with files.
+        owner: The user of the program, whom the code belongs to.
     """
 
     uri: str
@@ -89,6 +93,17 @@ class Plan:
     permissions: Permissions
     repository: Repository | None
     image_project: ImageProject | None
+    owner: Owner
+
+    @property
+    def tracking_request(self) -> TrackingRequest:
+        """What is asked for the way of the program to its store."""
+        recorded = self.repetition.recorded if self.repetition else frozenset()
+        typed = [str(each) for name, each in self.parameters.items() if name not in recorded]
+        network = self.docker_args.network
+        return TrackingRequest(
+            self.tracking_uri, self.config.tracking, self.permissions, network, typed
+        )
 
 
 def make_plan(
@@ -97,8 +112,8 @@ def make_plan(
     """Read and check everything, and connect to the engine.
 
     Args:
-        connections: Closes the connection to the engine.
-        files: Removes the files of a fetched project.
+        connections: Closes the connection.
+        files: Removes a fetched project.
 
     Raises:
         ContainerBackendError: The project or the request is wrong, or there is no engine.
@@ -119,14 +134,14 @@ def make_plan(
     asked = asked_args(docker_args, environment, source.directory, permissions)
     _check_variables(asked, docker_args)
     engine = engine or _connected(submission, connections)
-    tracking_uri = _tracking_uri(submission, command, permissions)
+    tracking_uri = _tracking_uri(submission, command, permissions, engine.facts)
     docker_args = _with_asked(docker_args, asked, project, command, engine, config)
     image = (opened and opened.image) or which_image(
         engine, environment, submission, project, permissions, docker_args.platform
     )
     # Downloads stay in a folder that the caller names.
     downloads = storage if command.downloads and not named else None
-    plan = Plan(
+    return Plan(
         uri=opened.address if opened else submission.uri,
         version=submission.version,
         project=project,
@@ -149,8 +164,8 @@ def make_plan(
         permissions=permissions,
         repository=source.repository,
         image_project=opened,
-    )
-    return plan, engine
+        owner=choose_owner(docker_args, is_rootless=engine.facts.is_rootless),
+    ), engine
 
 
 def _open_image(
@@ -185,14 +200,16 @@ def _connected(submission: Submission, connections: ExitStack) -> Engine:
     return connected
 
 
-def _tracking_uri(submission: Submission, command: Command, permissions: Permissions) -> str:
+def _tracking_uri(
+    submission: Submission, command: Command, permissions: Permissions, facts: EngineFacts
+) -> str:
     # The import of MLflow takes seconds: what was wrong before is reported without it.
     from container_backend.store import check_parameters, default_address
 
     check_parameters(command.parameters)
     given = submission.tracking_uri
     uri = absolute_uri(given) if given else default_address()
-    check_access(uri, None, permissions)
+    is_served(uri, submission.config.tracking, permissions, facts)  # refuse now what is not allowed
     return uri
 
 

@@ -23,9 +23,16 @@ from .experiment import find_experiment as find_experiment
 from .lean import import_mlflow_lean as import_mlflow_lean
 from .metrics import log_metrics as log_metrics
 from .mlflow_api import MLFLOW_VERSION as MLFLOW_VERSION
+from .mlflow_api import ArtifactRepository as ArtifactRepository
 from .mlflow_api import SubmittedRun as SubmittedRun
+from .mlflow_api import artifact_repository as artifact_repository
+from .mlflow_api import trace_ids as trace_ids
 from .run import RunRecord as RunRecord
 from .run import alone_in_store as alone_in_store
 from .run import check_parameters as check_parameters
 from .run import create_run as create_run
 from .run import ending_on_error as ending_on_error
+from .server import Answer as Answer
+from .server import Request as Request
+from .server import StoreElsewhere as StoreElsewhere
+from .server import StoreServer as StoreServer

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.serial
 _AT_ONCE = 6
 _FIRST_OF_KIND = {described.kind: name for name, described in reversed(FAULTS.items())}.values()
+_LONG = "20 runs of one client at once, the client killed"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,9 @@ def trials(request) -> Iterator[dict[str, Future[Trial]]]:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in _FIRST_OF_KIND else pytest.mark.slow)
+        pytest.param(
+            name, marks=() if name in _FIRST_OF_KIND and name != _LONG else pytest.mark.slow
+        )
         for name in FAULTS
     ],
 )

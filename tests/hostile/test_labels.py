@@ -95,6 +95,7 @@ def supervised():
         yield said
 
 
+@pytest.mark.slow
 def test_a_label_is_no_way_to_a_folder_of_this_machine(
     strange, supervised, script, engine, workplace
 ):
@@ -102,7 +103,8 @@ def test_a_label_is_no_way_to_a_folder_of_this_machine(
     thesis = workplace / "thesis"
     thesis.mkdir()
     (thesis / "chapter").write_text("1")
-    note = {"tracking_uri": "", "experiment_id": "", "temporary": [str(workplace / "store")]}
+    (workplace / "mine").mkdir()
+    note = {"tracking_uri": "", "experiment_id": "", "temporary": [str(workplace / "mine")]}
     (thesis / "run.json").write_text(json.dumps(note))
     ended = [strange(submission=str(thesis)), strange(submission=f"../../../../../{thesis}")]
     for each in ended:
@@ -111,7 +113,7 @@ def test_a_label_is_no_way_to_a_folder_of_this_machine(
     assert run.wait()
     wait_until(lambda: containers_of(engine, run.run_id) == [])
     assert sorted(file.name for file in thesis.iterdir()) == ["chapter", "run.json"]
-    assert (workplace / "store").exists()
+    assert (workplace / "mine").exists()
     status, said = supervised()
     assert status is None
     assert "Traceback" not in said

@@ -13,7 +13,7 @@ import pytest
 
 import container_backend
 from container_backend.project import source
-from tests.hostile.ways import FETCHED, WAYS
+from tests.hostile.ways import WAYS
 from tests.support.client import client_of
 from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
@@ -148,20 +148,22 @@ def test_a_project_image_gets_no_folder_that_its_label_names(loot, tmp_path, cap
     assert loot.secret not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("way", quickly("zip", *FETCHED))
-def test_a_fetched_project_does_not_get_the_store_of_this_machine(way, workplace, tmp_path, capfd):
-    (workplace / "store" / "diary").write_text("of mine\n")
+@pytest.mark.parametrize("way", quickly("folder", *WAYS))
+def test_no_program_gets_the_folder_of_the_store(way, own_store, tmp_path, capfd):
+    (own_store.parent / "diary").write_text("of mine\n")
 
     def attack(_project: Path, _loot: Loot) -> str:
-        return f"entry_points: {{main: {{command: \"cat '{workplace}/store/diary'\"}}}}"
+        return f"entry_points: {{main: {{command: \"cat '{own_store.parent}/diary'\"}}}}"
 
     write(tmp_path / "project", attack, Loot(tmp_path, ""))
     with WAYS[way](tmp_path / "project") as uri:
-        with pytest.raises(container_backend.InvalidProject) as caught:
-            container_backend.run(uri)
-        assert "would get the folder of the store" in caught.value.message
-        assert runs() == []
-        container_backend.run(uri, backend_config=TRUSTED)
+        for config in ({}, TRUSTED):
+            with pytest.raises(container_backend.RunFailed):
+                container_backend.run(uri, backend_config=config)
+        assert "of mine" not in capfd.readouterr().out
+        # The control: what the user types is there.
+        volume = f"{own_store.parent}:{own_store.parent}:ro"
+        container_backend.run(uri, docker_args={"volume": volume})
         assert "of mine" in capfd.readouterr().out
 
 
@@ -258,6 +260,7 @@ def test_a_link_of_a_fetched_project_leads_to_no_file_of_this_machine(name, loot
     assert loot.secret not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_without_the_guard_the_file_behind_a_link_is_read(loot, tmp_path, monkeypatch):
     monkeypatch.setattr(source, "_check_links", lambda *_: None)
 

@@ -7,6 +7,7 @@ import json
 import tarfile
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 import pytest
@@ -19,11 +20,15 @@ from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
 from tests.support.runs import only_run
 
+if TYPE_CHECKING:
+    from container_backend.runs.handle import ContainerRun
+
 PASSWORD = "p4ssw0rd-0f-mine"
-# Says to the store that the artifacts of the run are elsewhere, and leaves a file for that place.
+# With a login of the database, which the tracking proxy does not give: says to the store that the
+# artifacts of the run are elsewhere, and leaves a file for that place.
 MOVES = """
     import os, pathlib, sqlite3, sys
-    store = sqlite3.connect(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
+    store = sqlite3.connect(sys.argv[2])
     store.execute("update runs set artifact_uri = ? where run_uuid = ?",
                   (sys.argv[1], os.environ["MLFLOW_RUN_ID"]))
     store.commit()
@@ -42,25 +47,30 @@ MOVES = """
     ],
 )
 def test_what_is_written_at_the_end_goes_to_the_place_that_was_noted_before_the_start(
-    script, tmp_path, detach
+    script, tmp_path, own_store, detach
 ):
     home = tmp_path / "home"
     home.mkdir()
-    folder = script(MOVES, "{home: string}", "python main.py {home}")
-    run = container_backend.run(
-        folder, parameters={"home": str(home)}, backend_config={"detach": detach}
-    )
+    run = _move(script, home, own_store, detach=detach)
     assert run.wait()
     assert list(home.iterdir()) == []
 
 
-def test_without_the_guard_the_program_chooses_the_place(script, tmp_path, monkeypatch):
+def _move(script, home: Path, store: Path, *, detach: bool) -> ContainerRun:
+    return container_backend.run(
+        script(MOVES, "{home: string, db: string}", "python main.py {home} {db}"),
+        parameters={"home": str(home), "db": str(store)},
+        docker_args={"volume": f"{store.parent}:{store.parent}"},
+        backend_config={"detach": detach},
+    )
+
+
+def test_without_the_guard_the_program_chooses_the_place(script, tmp_path, own_store, monkeypatch):
     find_run = Store.find_run
     monkeypatch.setattr(Store, "find_run", lambda self, run_id, _="": find_run(self, run_id))
     home = tmp_path / "home"
     home.mkdir()
-    folder = script(MOVES, "{home: string}", "python main.py {home}")
-    container_backend.run(folder, parameters={"home": str(home)})
+    _move(script, home, own_store, detach=False)
     assert (home / "logs" / "container.log").read_text() == "said by the program\n"
 
 
@@ -76,7 +86,8 @@ ADDS = """
 @pytest.mark.slow
 def test_files_that_a_program_adds_to_its_record_are_not_logged(script, engine, monkeypatch):
     kept = {"detach": True, "keep": "always"}
-    run = container_backend.run(script(ADDS), backend_config=kept)
+    # The folder is root's.
+    run = container_backend.run(script(ADDS), backend_config=kept, docker_args={"user": "0:0"})
     assert run.wait()
     assert _logged_of(run.run_id) == []
     # The control: without the guard, what is found in the container is logged.

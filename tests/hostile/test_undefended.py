@@ -9,6 +9,7 @@ import pytest
 import container_backend
 from tests.support.client import client_of
 from tests.support.runs import runs
+from tests.support.tracking import write_asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,15 +42,10 @@ def test_a_program_has_a_way_to_every_address(project, capfd):
     assert "00000000" in destinations
 
 
-def test_a_program_may_change_every_run_of_a_store_on_this_disk(script):
+def test_a_program_of_the_user_may_change_every_run_of_its_store(script, tmp_path):
     other = container_backend.run(script("pass"))
-    changes = f"""
-        import os, sqlite3
-        store = sqlite3.connect(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))
-        store.execute("update runs set status = 'FAILED' where run_uuid = '{other.run_id}'")
-        store.commit()
-    """
-    container_backend.run(script(changes))
+    change = ("POST", "runs/update", {"run_id": other.run_id, "status": "FAILED"})
+    container_backend.run(write_asking(tmp_path / "asks", [change]))
     assert sorted(run.info.status for run in runs()) == ["FAILED", "FINISHED"]
 
 

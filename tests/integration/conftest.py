@@ -57,18 +57,33 @@ def _worker(engine, tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _store(tmp_path_factory) -> Path:
+    """The store of this worker, emptied for each test: so its tests share a tracking proxy."""
+    return tmp_path_factory.mktemp("store of worker") / "mlflow.db"
+
+
 @pytest.fixture(autouse=True)
-def workplace(tmp_path_factory, monkeypatch) -> Path:
-    """A current directory and a store of its own for each test."""
+def workplace(tmp_path_factory, _store, monkeypatch) -> Path:
+    """A current directory of its own and an empty store for each test."""
     folder = tmp_path_factory.mktemp("work place")
     monkeypatch.chdir(folder)
     mlflow.set_tracking_uri(None)  # removes the variable if an address was set
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/store/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{_store}")
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    (folder / "store").mkdir()
-    copy_empty_store(folder / "store" / "mlflow.db", f"{folder}/mlruns/0")
+    copy_empty_store(_store, f"{folder}/mlruns/0")
     return folder
+
+
+@pytest.fixture
+def own_store(workplace, monkeypatch) -> Path:
+    """The file of a store that no other test uses, with a proxy of its own."""
+    file = workplace / "store" / "mlflow.db"
+    file.parent.mkdir()
+    copy_empty_store(file, f"{workplace}/mlruns/0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture
@@ -80,9 +95,9 @@ def own_state(workplace, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def no_store(workplace) -> None:
+def no_store(own_store) -> None:
     """The store is not made yet, as on a machine where MLflow was never used."""
-    (workplace / "store" / "mlflow.db").unlink()
+    own_store.unlink()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import sqlite3
 import tempfile
 import threading
@@ -19,7 +18,7 @@ _making = threading.Lock()
 
 
 def copy_empty_store(file: Path, artifacts: str) -> None:
-    """Have an empty store in a file.
+    """Have an empty store in a file, in place of the one that is there: processes may have it open.
 
     Args:
         file: The database; its folder exists.
@@ -27,9 +26,13 @@ def copy_empty_store(file: Path, artifacts: str) -> None:
     """
     with _making:  # threads that ask at once share the one that is made
         empty = _empty_store()
-    shutil.copyfile(empty, file)
-    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE experiments SET artifact_location = ?", [artifacts])
+    with (
+        contextlib.closing(sqlite3.connect(empty)) as source,
+        contextlib.closing(sqlite3.connect(file, timeout=60)) as connection,
+    ):
+        source.backup(connection)
+        with connection:
+            connection.execute("UPDATE experiments SET artifact_location = ?", [artifacts])
 
 
 def new_store(folder: Path) -> str:

@@ -54,6 +54,17 @@ def test_every_line_about_security_names_a_test_that_is_there():
         assert named[1] in known_tests(), row
 
 
+def test_every_line_about_tracking_names_a_test_that_is_there():
+    rows = (ROOT / "docs" / "tracking.md").read_text().splitlines()
+    rows = [row for row in rows if row[:2] == "| " and "---" not in row]
+    rows = [row for row in rows if not row.endswith("| test |")]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.search(r"`(test_[^`]+)` \|$", row)
+        assert named, row
+        assert named[1] in known_tests(), row
+
+
 @pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):

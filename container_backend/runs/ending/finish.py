@@ -28,6 +28,7 @@ from container_backend.machine import exit_code_of
 from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.output_hints import explain
 from container_backend.runs.output import collect_output, last_lines
+from container_backend.runs.tracking import end_grant
 from container_backend.store import Facts, RunRecord, describe_end
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def finish_run(
     """
     entered = entry.read()
     run = store.find_run(ending.run_id, entered.artifact_uri if entered else "")
+    if entered is not None and entered.proxy:
+        end_grant(entered.proxy, entry.submission)
     if run is None or run.is_deleted:
         _put_away(ending, engine, entry, keep=False)
         return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))

@@ -59,6 +59,7 @@ class Note:
         artifact_uri: Where the artifacts of the run go, as the store said when the run was created.
         container: The id of the run's container; empty before it was created.
         record: Path → digest of the files in the container's record folder.
+        proxy: The folder of the tracking proxy; empty if the program does not use one.
     """
 
     tracking_uri: str
@@ -70,6 +71,7 @@ class Note:
     artifact_uri: str = ""
     container: str = ""
     record: Mapping[str, str] = field(default_factory=dict)
+    proxy: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ class Entry:
     @property
     def is_there(self) -> bool:
         """False before the note was written and after the run was finished."""
-        return (self.folder / _NOTE).exists()
+        return self.note.exists()
+
+    @property
+    def note(self) -> Path:
+        """The file that is there until the run is finished."""
+        return self.folder / _NOTE
 
     def lock(self) -> FileLock:
         """The lock of the entry, not yet taken."""
@@ -95,21 +102,21 @@ class Entry:
         """Write the note atomically; an error of the disk is only logged."""
         try:
             make_private(self.folder)
-            write_whole(self.folder / _NOTE, json.dumps(asdict(note)))
+            write_whole(self.note, json.dumps(asdict(note)))
         except OSError as error:
             _logger.debug("No note in %s: %s", self.folder, error)
 
     def read(self) -> Note | None:
         """None if the note is missing or damaged."""
         try:
-            values = json.loads((self.folder / _NOTE).read_text(encoding="utf-8"))
+            values = json.loads(self.note.read_text(encoding="utf-8"))
             note = Note(**{**values, "temporary": tuple(values["temporary"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if not isinstance(note.record, dict):
             return None
         texts = [note.tracking_uri, note.experiment_id, note.run_id, note.artifact_uri]
-        texts += [note.container, *note.temporary, *note.record, *note.record.values()]
+        texts += [note.container, note.proxy, *note.temporary, *note.record, *note.record.values()]
         is_valid = isinstance(note.attempts, int) and note.attempts > 0
         return note if is_valid and all(isinstance(text, str) for text in texts) else None
 
@@ -127,7 +134,7 @@ class Entry:
             elif folder.exists():
                 _logger.warning("'%s' was not made for a run: it is not removed", folder)
         with suppress(OSError):  # first the note, which other processes look for; then the lock
-            (self.folder / _NOTE).unlink()
+            self.note.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

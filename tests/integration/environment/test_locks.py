@@ -39,6 +39,7 @@ def pylock(folder: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_lock_is_in_the_image_and_pip_takes_it(project, capfd, tmp_path):
     lock = lock_of(project(SHOW, requirements__txt="six\ntabulate<1\n"), capfd)
     assert re.findall(r"(?m)^(\w+)==", lock) == ["six", "tabulate"]
@@ -119,6 +120,7 @@ def test_only_the_files_that_a_lock_allows_are_installed(project, capfd):
     assert lock_of(folder, capfd).endswith(f"\n{package} \\\n    {first}\n")
 
 
+@pytest.mark.slow
 def test_a_pylock_is_installed_as_it_is(project, capfd, tmp_path):
     folder = project(SHOW, requirements__txt="six\n")
     expected = lock_of(folder, capfd)
@@ -200,6 +202,7 @@ def test_a_lock_that_cannot_be_made(project, requirements, arguments, said):
     assert Path(folder, "requirements.lock").read_text() == "six==1.15.0\n"
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_which_layer_each_package_goes_into(project, engine):
     """Before the image is built, and afterwards."""
     folder = project(SHOW, requirements__txt="six\nnumpy\ntabulate\n")

@@ -96,6 +96,7 @@ def test_changing_the_code_of_an_installed_package_is_seen(fixture_project, capf
     assert container_backend.build(str(folder)) != first
 
 
+@pytest.mark.slow
 def test_a_uv_lock_is_installed_as_it_is(fixture_project):
     folder = fixture_project("uv-lock")
     run_uv("lock", "--quiet", cwd=folder)

@@ -77,6 +77,7 @@ def test_a_private_index_is_used_and_leaves_no_trace(project, index, engine, fre
         assert PASSWORD not in text
 
 
+@pytest.mark.slow
 def test_a_login_from_netrc(project, index, fresh, capfd, monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine {index.partition(':')[0]} login {USER} password {PASSWORD}\n")
@@ -237,6 +238,7 @@ def test_a_light_package_more_leaves_the_other_layers_as_they_are(project, index
     assert min(differing) == len(before) - 3
 
 
+@pytest.mark.slow
 def test_what_is_installed_can_be_imported_and_is_compiled(project, index, engine, fresh, capfd):
     folder = private(project, index, "1.0")
     (Path(folder) / "MLproject").write_text(

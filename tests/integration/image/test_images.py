@@ -45,6 +45,7 @@ def listed(engine) -> dict[str, dict]:
     return {name: image for image in found for name in image["names"]}
 
 
+@pytest.mark.slow
 def test_two_processes_that_want_the_same_image_build_it_once(project, engine):
     folder = project("entry_points: {main: {command: 'true'}}\n", requirements__txt="six\n")
     Path(folder, "Dockerfile.j2").write_text(

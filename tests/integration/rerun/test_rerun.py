@@ -125,6 +125,7 @@ def test_a_run_is_repeated_and_linked(folder, engine):
     assert all_containers(engine) == containers
 
 
+@pytest.mark.slow
 def test_a_rerun_can_be_repeated(folder):
     first = container_backend.run(str(folder)).run_id
     second, _ = rerun(first)
@@ -529,6 +530,7 @@ def test_an_engine_that_does_not_answer(folder):
     assert "is not the address of an engine" in refused(run, "--on", "nowhere")
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared(project):
     folder = Path(project(PROJECT, main__py=PROGRAM, requirements__txt="six==1.16.0\n"))
     first = container_backend.run(str(folder), parameters={"n": 1}).run_id

@@ -130,6 +130,7 @@ def test_mlflow_detaches_too_and_prints_how_to_follow(script, engine):
     assert container_backend.attach(run_id).wait()
 
 
+@pytest.mark.slow
 def test_python_detaches_by_the_config_or_by_not_being_synchronous(script, engine):
     began = [
         container_backend.run(waits(script), backend_config={"detach": True}),

@@ -21,6 +21,7 @@ def runs_of(experiment: str) -> list[mlflow.entities.Run]:
     return client.search_runs([found.experiment_id], order_by=["attributes.start_time"])
 
 
+@pytest.mark.slow
 def test_training_logs_parameters_metrics_and_a_model(engine, example_image):
     images = environment_images(engine)
     done = run_command(

@@ -279,6 +279,7 @@ def elsewhere(tmp_path, engine) -> Iterator[dict[str, str]]:
         }
 
 
+@pytest.mark.slow
 def test_another_machine_follows_and_cancels_a_run(script, engine, elsewhere):
     run_id = detached(script(TALKS, command=TALKING))
     assert run_id[:12] in ours("ps", env=elsewhere, check=True).stdout

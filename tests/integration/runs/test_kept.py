@@ -188,13 +188,13 @@ def test_a_store_of_artifacts_that_is_away_for_a_while_gets_everything_later(
     script, engine, workplace
 ):
     """The status is there at once; the container, with the output, stays until it is kept."""
-    experiment = mlflow.create_experiment("mine", (workplace / "store" / "artifacts").as_uri())
+    artifacts = workplace / "mine"
+    experiment = mlflow.create_experiment("mine", artifacts.as_uri())
     run = container_backend.run(
         script(f"import os, time\n{UNTIL_TOLD}\nprint('the end', end='')"),
         experiment_id=experiment,
         backend_config={"detach": True},
     )
-    artifacts = Path(workplace, "store", "artifacts")
     shutil.rmtree(artifacts, ignore_errors=True)
     artifacts.write_text("in the way")
     let_end(engine, run.run_id)

@@ -123,6 +123,7 @@ STOPS = """
 """
 
 
+@pytest.mark.slow
 def test_a_program_is_stopped_by_its_signal_and_has_its_grace(script, engine):
     config = {"stop_signal": "SIGUSR1", "grace": 2, "detach": True}
     folders = {how: f"exec python main.py {how}" for how in ("stops", "goes-on")}

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from container_backend.container.store_access import (
-    Mount,
     absolute_uri,
-    plan_access,
-    without_nested,
+    around_http_proxies,
+    direct_access,
+    is_served,
+    served_access,
 )
-from container_backend.engine import Engine, EngineHost
+from container_backend.engine import EngineFacts, EngineHost
 from container_backend.engine.facts import facts_of
-from container_backend.errors import TrackingUnreachable
+from container_backend.errors import InvalidConfig, InvalidProject, TrackingUnreachable
+from container_backend.privileges import Giver, Permissions
 
 
-def engine(url: str, **info: str) -> Engine:
-    """One that is asked nothing."""
-    host = EngineHost(url)
-    facts = facts_of(host, {"ApiVersion": "1.41"}, info)
-    return Engine(host, facts, containers=None, images=None, connection=None)
+def facts(url: str, **info: str) -> EngineFacts:
+    return facts_of(EngineHost(url), {"ApiVersion": "1.41"}, info)
 
 
-HERE = engine("unix:///var/run/docker.sock")
-ELSEWHERE = engine("tcp://build.test:2375")
-DESKTOP = engine("unix:///var/run/docker.sock", OperatingSystem="Docker Desktop")
+HERE = facts("unix:///var/run/docker.sock")
+ELSEWHERE = facts("tcp://build.test:2375")
+DESKTOP = facts("unix:///var/run/docker.sock", OperatingSystem="Docker Desktop")
+OWN = Permissions(Giver.OWN)
+FETCHED = Permissions(Giver.FETCHED)
+REPEATED = Permissions(Giver.RECORD)
+TRUSTED = Permissions(Giver.FETCHED, trusted=True)
+LOOPBACK = ["127.0.0.1", "localhost", "127.8.9.1", "0.0.0.0", "[::1]"]
 
 
 @pytest.mark.parametrize(
@@ -49,78 +51,115 @@ def test_addresses_mean_the_same_from_everywhere(tmp_path, monkeypatch, given, m
     assert absolute_uri(given) == meant.format(cwd=tmp_path)
 
 
-def test_a_database_is_shown_with_its_folder_and_the_artifacts_root():
-    access = plan_access("sqlite:////data/db/mlflow.db", "/data/art/mlruns/3", HERE, {})
-    assert access.mounts == (Mount(Path("/data/art/mlruns")), Mount(Path("/data/db")))
-    assert access.uri == "sqlite:////data/db/mlflow.db"
-    assert not access.host_network
+@pytest.mark.parametrize("uri", ["sqlite:////data/mlflow.db", "file:///x", "/x"])
+def test_a_store_on_this_disk_is_served_to_every_project(uri):
+    for permissions in (OWN, FETCHED, REPEATED, TRUSTED):
+        for where in (HERE, ELSEWHERE):
+            assert is_served(uri, None, permissions, where)
+            assert is_served(uri, "proxy", permissions, where)
+            with pytest.raises(InvalidConfig, match="no container gets that"):
+                is_served(uri, "direct", permissions, where)
 
 
-def test_an_artifact_folder_of_its_own_is_shown_alone():
-    access = plan_access("http://x.test", "file:///data/my%20artifacts", HERE, {})
-    assert access.mounts == (Mount(Path("/data/my artifacts")),)
+@pytest.mark.parametrize("uri", ["http://x.test:5000", "https://me:pw@x.test", "http://10.0.0.1"])
+def test_a_server_is_served_to_other_peoples_projects(uri):
+    for permissions in (OWN, TRUSTED):
+        assert not is_served(uri, None, permissions, HERE)
+        assert not is_served(uri, "direct", permissions, HERE)
+        assert is_served(uri, "proxy", permissions, HERE)
+    for permissions in (FETCHED, REPEATED):
+        assert is_served(uri, None, permissions, HERE)
+        with pytest.raises(InvalidProject, match="change other runs") as caught:
+            is_served(uri, "direct", permissions, HERE)
+        assert "trust" in str(caught.value)
+        assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.9.1", "0.0.0.0", "[::1]"])
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_a_server_on_loopback_is_served_where_the_engine_is_elsewhere(host):
+    uri = f"http://{host}:5000"
+    assert not is_served(uri, None, OWN, HERE)
+    assert is_served(uri, None, OWN, ELSEWHERE)
+    with pytest.raises(TrackingUnreachable, match="on another machine"):
+        is_served(uri, "direct", OWN, ELSEWHERE)
+
+
+def test_a_store_in_memory_is_refused():
+    with pytest.raises(TrackingUnreachable, match="lives in this process only"):
+        is_served("sqlite://", None, OWN, HERE)
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
 def test_a_server_on_loopback_takes_the_host_network(host):
-    assert plan_access(f"http://{host}:5000", "mlflow-artifacts:/1", HERE, {}).host_network
+    assert direct_access(f"http://{host}:5000", "mlflow-artifacts:/1", HERE, {}).host_network
 
 
 def test_a_server_elsewhere_needs_nothing():
-    access = plan_access("https://x.test:5000", "s3://bucket/1", HERE, {})
-    assert (access.mounts, access.host_network) == ((), False)
+    access = direct_access("https://x.test:5000", "s3://bucket/1", HERE, {})
+    assert (access.files, access.host_network) == ((), False)
 
 
 def test_on_desktop_loopback_becomes_an_address_that_mlflow_accepts():
-    access = plan_access("http://u:p@127.0.0.1:5000/x", None, DESKTOP, {})
+    access = direct_access("http://u:p@127.0.0.1:5000/x", None, DESKTOP, {})
     assert access.uri == "http://u:p@192.168.65.254:5000/x"
     assert not access.host_network
-
-
-@pytest.mark.parametrize(
-    ("uri", "artifacts"),
-    [
-        ("sqlite:////data/mlflow.db", "/data/mlruns/0"),
-        ("http://x.test:5000", "file:///data/artifacts"),
-        ("http://127.0.0.1:5000", "mlflow-artifacts:/0"),
-    ],
-)
-def test_a_remote_engine_cannot_reach_what_is_on_this_machine(uri, artifacts):
-    with pytest.raises(TrackingUnreachable, match=r"tcp://build\.test:2375"):
-        plan_access(uri, artifacts, ELSEWHERE, {})
-
-
-@pytest.mark.parametrize(
-    "uri", ["sqlite:////mlflow.db", "sqlite:////usr/mlflow.db", "file:///mlflow/x", "sqlite://"]
-)
-def test_a_store_that_would_hide_the_image_is_refused(uri):
-    with pytest.raises(TrackingUnreachable):
-        plan_access(uri, None, HERE, {})
 
 
 def test_credentials_are_passed_on_by_what_the_store_needs():
     environ = {
         "MLFLOW_TRACKING_TOKEN": "t",
-        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
         "AWS_ACCESS_KEY_ID": "s3cret",
         "OTHER": "x",
     }
-    access = plan_access("https://x.test", "s3://b/1", HERE, environ)
-    assert access.environment == {
-        "MLFLOW_TRACKING_TOKEN": "t",
-        "MLFLOW_ALLOW_FILE_STORE": "true",
+    access = direct_access("https://x.test", "s3://b/1", HERE, environ)
+    assert access.environment == {name: environ[name] for name in environ if name != "OTHER"}
+    assert access.logins == {*access.environment}
+    without = direct_access("https://x.test", None, HERE, environ)
+    assert "AWS_ACCESS_KEY_ID" not in without.environment
+    assert "s3cret" not in repr(access)
+
+
+def test_a_served_program_gets_a_token_and_no_login_of_the_store():
+    environ = {
+        "MLFLOW_TRACKING_TOKEN": "mine",
+        "MLFLOW_TRACKING_USERNAME": "me",
+        "MLFLOW_TRACKING_PASSWORD": "pw",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
         "AWS_ACCESS_KEY_ID": "s3cret",
     }
-    assert "AWS_ACCESS_KEY_ID" not in plan_access("https://x.test", None, HERE, environ).environment
-    assert "s3cret" not in repr(access)
+    access = served_access("172.17.0.1", 5000, "its own", None, environ)
+    assert access.uri == "http://172.17.0.1:5000"
+    assert access.environment["MLFLOW_TRACKING_TOKEN"] == "its own"
+    assert access.environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+    assert not {*access.environment} & {*environ} - {
+        "MLFLOW_TRACKING_TOKEN", "MLFLOW_HTTP_REQUEST_TIMEOUT",
+    }  # fmt: skip
+    assert "MLFLOW_TRACKING_TOKEN" not in access.logins
+    assert (access.files, access.forwarded_port, access.host_network) == ((), 0, False)
+
+
+def test_a_program_asks_the_proxy_of_the_store_without_an_http_proxy_in_between():
+    plain = {"A": "b", "NO_PROXY": "x.test"}
+    assert around_http_proxies(plain, "http://172.17.0.1:5000") == plain
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        found = around_http_proxies({**plain, name: "http://p.test"}, "http://172.17.0.1:5000")
+        assert (found["NO_PROXY"], found["no_proxy"]) == ("x.test,172.17.0.1", "172.17.0.1")
+
+
+def test_artifacts_that_are_not_served_have_their_login():
+    environ = {"AWS_ACCESS_KEY_ID": "s3cret"}
+    access = served_access(None, 5000, "its own", "s3://bucket/1", environ)
+    assert access.environment["AWS_ACCESS_KEY_ID"] == "s3cret"
+    assert (access.uri, access.forwarded_port) == ("http://127.0.0.1:5000", 5000)
 
 
 def test_a_credential_file_is_shown_read_only_at_its_own_path(tmp_path):
     file = tmp_path / "key.json"
     file.touch()
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}
-    access = plan_access("https://x.test", "gs://bucket/1", HERE, environ)
-    assert access.mounts == (Mount(file, read_only=True),)
+    access = direct_access("https://x.test", "gs://bucket/1", HERE, environ)
+    assert access.files == (file,)
     assert access.environment["GOOGLE_APPLICATION_CREDENTIALS"] == str(file)
 
 
@@ -136,13 +175,4 @@ def test_a_program_gets_the_logins_of_its_stores_and_no_others(stores, names, tm
     files = {"GOOGLE_APPLICATION_CREDENTIALS", "MLFLOW_TRACKING_CLIENT_CERT_PATH"}
     logins = {"MLFLOW_TRACKING_TOKEN", "AWS_ACCESS_KEY_ID", "DATABRICKS_TOKEN"}
     environ = dict.fromkeys(files | logins, str(tmp_path))
-    assert set(plan_access(*stores, HERE, environ).environment) == names
-
-
-def test_a_folder_within_a_writable_one_is_not_shown_twice():
-    inner, outer = Path("/a/b"), Path("/a")
-    assert without_nested([Mount(inner), Mount(outer)]) == (Mount(outer),)
-    assert without_nested([Mount(inner), Mount(outer, read_only=True)]) == (
-        Mount(outer, read_only=True),
-        Mount(inner),
-    )
+    assert set(direct_access(*stores, HERE, environ).environment) == names

@@ -11,7 +11,6 @@ import pytest
 
 from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
-from container_backend.container.store_access import check_access
 from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.privileges import (
     REFUSED_ARGS,
@@ -26,7 +25,6 @@ from container_backend.privileges import (
     check_volumes,
     default_args,
     engine_sockets,
-    groups_of_user,
     missing_limits,
     needs_any_file,
     network_of_program,
@@ -89,28 +87,6 @@ def test_only_the_users_own_template_changes_a_build():
         InvalidProject, match=r"/x/Dockerfile\.j2: this project was fetched, and wants"
     ):
         check_template(file, FETCHED)
-
-
-@pytest.mark.parametrize("address", ["sqlite:////home/me/mlflow.db", "file:///x", "/x"])
-def test_a_store_on_this_disk_is_not_for_a_fetched_project(address):
-    for permissions in (OWN, REPEATED, *TRUSTED):
-        check_access(address, None, permissions)
-    for tracking_uri, artifacts in ((address, None), ("http://server.test", address)):
-        with pytest.raises(InvalidProject) as caught:
-            check_access(tracking_uri, artifacts, FETCHED)
-        assert "would get the folder of the store" in str(caught.value)
-        assert "MLFLOW_TRACKING_URI" in str(caught.value)
-        assert "trust_project" in str(caught.value)
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "me:pw@127.1.2.3"])
-def test_a_server_on_loopback_is_not_for_a_fetched_project(host):
-    for permissions in (OWN, *TRUSTED):
-        check_access(f"http://{host}:5000", None, permissions)
-    with pytest.raises(InvalidProject, match="this machine's own network") as caught:
-        check_access(f"http://{host}:5000", None, FETCHED)
-    assert "pw" not in str(caught.value)
-    check_access("http://server.test", "mlflow-artifacts:/1", FETCHED)
 
 
 @pytest.fixture
@@ -231,14 +207,6 @@ def test_the_engines_socket_is_refused_by_whatever_path(tmp_path):
 def test_the_folders_of_engines_are_refused_whichever_engine_is_used(path):
     with pytest.raises(InvalidProject, match="as good as root"):
         check_engine("MLproject", [Path(path)], engine_sockets("tcp://elsewhere:2375"))
-
-
-def test_the_group_of_an_engines_socket_is_not_handed_on(tmp_path):
-    (tmp_path / "engine").touch()
-    group = (tmp_path / "engine").stat().st_gid
-    assert group in {*os.getgroups(), os.getgid()}
-    assert groups_of_user([]) == os.getgroups()
-    assert group not in groups_of_user([tmp_path / "gone", tmp_path / "engine"])
 
 
 # Each reaches into the machine: a new docker argument is one until it is said to be harmless.
@@ -365,7 +333,7 @@ def test_a_record_does_not_say_how_a_store_is_reached():
         )
 
 
-def test_root_needs_more_for_a_store_of_another_user(tmp_path):
+def test_root_needs_more_for_a_folder_of_another_user(tmp_path):
     """Without capabilities, root writes to no file of another user."""
     assert not needs_any_file([tmp_path], 0)
     os.chown(tmp_path, 1000, 1000)

@@ -1,0 +1,3 @@
+from .program import ProgramTracking as ProgramTracking
+from .program import TrackingRequest as TrackingRequest
+from .start import end_grant as end_grant

@@ -1,0 +1,130 @@
+"""How the program of a run reaches its store: decided, and made ready."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from container_backend.container import direct_access, is_served, local_path, served_access
+from container_backend.privileges import Right
+from container_backend.runs.tracking.gateway import gateway_of
+from container_backend.runs.tracking.grants import Grant
+from container_backend.runs.tracking.serving import Forwarding
+from container_backend.runs.tracking.start import proxy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from container_backend.container import TrackingAccess
+    from container_backend.engine import Engine
+    from container_backend.privileges import Permissions
+    from container_backend.runs.ledger import Entry
+    from container_backend.runs.tracking.start import Proxy
+    from container_backend.store import StoredRun
+
+# What a parameter may hand to a program: a run, a logged model, a registered model.
+_HANDED: Final = (
+    re.compile(r"(?:runs:/+)?([0-9a-f]{32})(?:/.*)?"),
+    re.compile(r"(?:models:/+)?(m-[0-9a-f]{32})(?:/.*)?"),
+    re.compile(r"models:/+([^/@]+)[/@].+"),
+)
+
+
+@dataclass(frozen=True)
+class TrackingRequest:
+    """What is asked for the way of a program to its store.
+
+    Attributes:
+        tracking_uri: Absolute.
+        way: What the user asked for, ``proxy`` or ``direct``; None for the default.
+        network: Of the container; None for the default.
+        typed: The values of parameters that the user typed.
+    """
+
+    tracking_uri: str
+    way: str | None
+    permissions: Permissions
+    network: str | None
+    typed: Sequence[str]
+
+
+class ProgramTracking:
+    """The way of a program to its store."""
+
+    def __init__(self, engine: Engine, request: TrackingRequest) -> None:
+        """Start the proxy if it is needed, without waiting for it."""
+        self._engine = engine
+        self._request = request
+        self._is_own = request.permissions.allow(Right.STORE)
+        self._proxy: Proxy | None = None
+        if is_served(request.tracking_uri, request.way, request.permissions, engine.facts):
+            self._start()
+
+    def _start(self) -> Proxy:
+        uri = self._request.tracking_uri
+        self._proxy = proxy_of(uri, _artifact_root(uri))
+        self._proxy.start()
+        return self._proxy
+
+    @property
+    def proxy(self) -> str:
+        """The folder of the proxy, for the note of the run; empty without one."""
+        return str(self._proxy.folder.path) if self._proxy else ""
+
+    def access(self, location: str, run: StoredRun, entry: Entry) -> TrackingAccess:
+        """The access for the program of a run, whose note is in the ledger.
+
+        Args:
+            location: Of the artifacts of the run's experiment.
+
+        Raises:
+            TrackingUnreachable: The container cannot reach the store, or the proxy does not start.
+            OSError: The disk is full.
+        """
+        proxy, is_here = self._proxy, local_path(location) is not None
+        if proxy is None and not (is_here and self._request.way is None):
+            return direct_access(self._request.tracking_uri, location, self._engine.facts)
+        proxy = proxy or self._start()  # the server has its artifacts on this machine's disk
+        proxy.wait()
+        host = gateway_of(self._engine, self._request.network)
+        port = proxy.listen(host) if host else proxy.folder.port()
+        token = proxy.give(
+            Grant(
+                submission=entry.submission,
+                # Without a note, as on a full disk, the grant ends with this process.
+                note=str(entry.note) if entry.is_there else f"/proc/{os.getpid()}",
+                run_id=run.run_id,
+                experiment_id=run.experiment_id,
+                is_own=self._is_own,
+                handed=_handed(self._request.typed),
+                artifact_root=proxy.root,
+            )
+        )
+        elsewhere = location if self._is_own and local_path(location) is None else None
+        return served_access(host, port, token, elsewhere)
+
+    def created(self, access: TrackingAccess, entry: Entry, container: str) -> None:
+        """Carry the connections of a container that was created, if it does not reach the proxy."""
+        if self._proxy is not None and access.forwarded_port:
+            forwarding = Forwarding(self._engine.host, container)
+            self._proxy.forward(entry.submission, forwarding)
+
+
+def _artifact_root(tracking_uri: str) -> str:
+    """Where MLflow puts the artifacts of new experiments: a server knows; a client on disk has a folder.
+
+    https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store
+    """
+    folder = local_path(tracking_uri)
+    if folder is None:
+        return ""
+    return str(Path.cwd() / "mlruns") if tracking_uri.startswith("sqlite:") else tracking_uri
+
+
+def _handed(values: Iterable[str]) -> tuple[str, ...]:
+    """The runs and models that parameters hand to a program."""
+    matches = [pattern.fullmatch(value) for value in values for pattern in _HANDED]
+    return tuple(match[1] for match in matches if match is not None)

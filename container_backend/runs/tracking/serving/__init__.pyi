@@ -1,0 +1,2 @@
+from .forward import Forwarding as Forwarding
+from .forward import note as note

@@ -1,0 +1,200 @@
+"""The proxy as an ASGI application: who asks, whether that is allowed, and what the store answers.
+
+A program shows the token of its grant. Processes of the user show the key of the proxy, and are
+answered as by the store itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from container_backend.runs.tracking.rules import Refused, Rule, forbidden, inner_path, route_of
+from container_backend.runs.tracking.serving.artifacts import Artifacts
+from container_backend.runs.tracking.serving.programs import Program, ended
+from container_backend.store import Answer, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from container_backend.runs.tracking.grants import Grants
+    from container_backend.runs.tracking.serving.control import Control
+    from container_backend.runs.tracking.serving.roots import Roots
+    from container_backend.runs.tracking.serving.served import Served
+
+    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+_logger = logging.getLogger(__package__)
+_THREADS: Final = 16
+# A larger request is refused; artifacts have no limit. MLflow's own largest is 1 MB (log-batch), and
+# more with spans.
+_MOST_BYTES: Final = 64 * 1024**2
+_PREFIX: Final = "/container-backend/"
+_OF_SPANS: Final = ("x-mlflow-experiment-id", "x-mlflow-run-id")
+
+
+class Application:
+    """Answers requests; see https://asgi.readthedocs.io/en/latest/specs/www.html."""
+
+    def __init__(
+        self, store: Served, grants: Grants, key: str, control: Control, roots: Roots
+    ) -> None:
+        self._store = store
+        self._grants = grants
+        self._key = key
+        self._control = control
+        self._roots = roots
+        self._artifacts = Artifacts(roots)
+        self._programs: dict[str, Program] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, "request")
+        self._was_asked = True
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await self._serve(scope, receive, send)
+        except Refused as refused:
+            said = {"error_code": refused.code, "message": refused.message}
+            await _send(send, Answer(refused.status, json.dumps(said).encode()))
+        except Exception:
+            _logger.exception("%s %s", scope["method"], scope["path"])
+            said = {"error_code": "INTERNAL_ERROR", "message": "The tracking proxy failed."}
+            await _send(send, Answer(500, json.dumps(said).encode()))
+
+    async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        token = headers.pop("authorization", "").removeprefix("Bearer ")
+        if hmac.compare_digest(token.encode(), self._key.encode()):
+            await self._serve_user(scope, headers, receive, send)
+            return
+        if inner_path(scope["path"]) == "health":
+            await _send(send, Answer(200, b"OK"))
+            return
+        program = self._program(token)
+        if program is None:
+            raise ended()
+        found = route_of(scope["method"], scope["path"])
+        if found is None:
+            raise Refused(404, "ENDPOINT_NOT_FOUND", f"There is no '{scope['path']}'.")
+        route, parts = found
+        if route.rule is Rule.REFUSED:
+            raise forbidden(f"'{route.pattern}' is not for programs: {route.rule.value}.")
+        async with program.asking():
+            query = scope["query_string"].decode("latin-1")
+            if route.rule is Rule.ARTIFACTS:
+                program.check(route, parts, Request(scope["method"], scope["path"], query))
+                counted = _counting(receive, program.take)
+                await self._artifacts.serve(scope["method"], parts, parse_qs(query), counted, send)
+                return
+            request = Request(
+                scope["method"],
+                scope["path"],
+                query,
+                await _body(receive),
+                _passed(headers, is_own=program.grant.is_own),
+            )
+            is_waited_for = self._control.connection(scope["client"])
+            answer = await self._in_thread(program.answer, route, parts, request, is_waited_for)
+            await _send(send, answer)
+            if is_waited_for():
+                program.arrived(request, is_waited_for)
+
+    def tidy(self) -> None:
+        """Forget the programs of runs that were finished."""
+        for submission in list(self._programs):
+            if not self._grants.goes_on(submission):
+                del self._programs[submission]
+
+    def was_asked(self) -> bool:
+        """True if a process of the user has asked since the last call."""
+        was, self._was_asked = self._was_asked, False
+        return was
+
+    async def _serve_user(
+        self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send
+    ) -> None:
+        self._was_asked = True
+        path, query = scope["path"], scope["query_string"].decode("latin-1")
+        body = await _body(receive)
+        if path.startswith(_PREFIX):
+            said = await self._control.do(path.removeprefix(_PREFIX), body)
+            await _send(send, Answer(200, json.dumps(said).encode()))
+            return
+        request = Request(scope["method"], path, query, body, _passed(headers))
+        root = headers.get("x-artifact-root", "")
+        await _send(send, await self._in_thread(self._store.call, request, root))
+
+    def _program(self, token: str) -> Program | None:
+        grant = self._grants.find(token)
+        if grant is None:
+            return None
+        known = self._programs.get(grant.submission)
+        if known is None or known.grant != grant:
+            known = Program(grant, self._grants, self._store, self._roots)
+            self._programs[grant.submission] = known
+        return known
+
+    async def end(self, submission: str) -> None:
+        """End a grant, and wait until what its program has asked for is answered."""
+        self._grants.end(submission)
+        program = self._programs.pop(submission, None)
+        if program is not None:
+            await program.end()
+
+    async def _in_thread(self, call: Callable[..., Answer], *args: object) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+
+
+def _counting(receive: Receive, take: Callable[[int], None]) -> Receive:
+    async def receive_and_count() -> Mapping[str, Any]:
+        message = await receive()
+        take(len(message.get("body", b"")))
+        return message
+
+    return receive_and_count
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "BAD_REQUEST", "The connection broke.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > _MOST_BYTES:
+            raise Refused(
+                413, "INVALID_PARAMETER_VALUE", f"A request has at most {_MOST_BYTES} bytes."
+            )
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _passed(headers: Mapping[str, str], *, is_own: bool = True) -> dict[str, str]:
+    """The headers that MLflow's server reads; a fetched project chooses no workspace."""
+    names = {"content-type", "content-encoding", "user-agent", *_OF_SPANS}
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in names or (is_own and name.startswith("x-mlflow-"))
+    }
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    kind = answer.headers.get("content-type", "application/json")
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

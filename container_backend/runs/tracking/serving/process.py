@@ -1,0 +1,145 @@
+"""The process of the tracking proxy: one for each user and store."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from container_backend.container import local_path
+from container_backend.machine import MaskedFormatter
+from container_backend.runs.tracking.grants import ProxyFolder
+from container_backend.runs.tracking.serving.control import Control
+from container_backend.runs.tracking.serving.roots import Roots
+from container_backend.runs.tracking.serving.served import Served
+from container_backend.store import (
+    StoreElsewhere,
+    StoreServer,
+    alone_in_store,
+    import_mlflow_lean,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+_logger = logging.getLogger(__package__)
+# The proxy ends after this time without a run and without a request of the user.
+_LINGER_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 2.0
+_LOOPBACK: Final = "127.0.0.1"
+# A connection that is not used is kept for this time: longer than between two logged epochs.
+_KEEP_SECONDS: Final = 300
+# Of files that are read and written.
+_THREADS: Final = 32
+_MOST_CONNECTIONS: Final = 4096
+_BIND_PAUSE_SECONDS: Final = 0.2
+_BIND_TRIES: Final = 50
+
+
+async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
+    """Serve a store until no run needs it. Raises OSError if the old port is taken."""
+    import uvicorn
+
+    from container_backend.runs.tracking.serving.application import Application
+
+    store = Served(_open(tracking_uri, root))
+    control = Control(folder, store)
+    application = Application(
+        store, folder.grants, folder.key(), control, Roots(store, tracking_uri)
+    )
+    control.end_grant = application.end
+    tasks: set[asyncio.Task[None]] = set()
+
+    def serve_at(listening: socket.socket) -> uvicorn.Server:
+        config = uvicorn.Config(
+            application, log_config=None, access_log=False, lifespan="off", ws="none",
+            timeout_keep_alive=_KEEP_SECONDS, server_header=False, date_header=False, limit_concurrency=_MOST_CONNECTIONS,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        tasks.add(asyncio.create_task(server._serve([listening])))
+        return server
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "file"))
+    control.serve_by(serve_at)
+    await _listen(folder, control)
+    _logger.info("serving %s at port %s", tracking_uri, folder.port())
+    for grant in folder.grants.valid():
+        control.forward(grant.submission)
+    gc.freeze()
+    idle_since = time.monotonic()
+    while time.monotonic() - idle_since < _LINGER_SECONDS:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if any(folder.grants.valid()) or application.was_asked():
+            idle_since = time.monotonic()
+        folder.grants.tidy()
+        application.tidy()
+    _logger.info("no run needs the proxy any more")
+
+
+def _open(tracking_uri: str, root: str) -> StoreServer | StoreElsewhere:
+    if local_path(tracking_uri) is None:
+        return StoreElsewhere(tracking_uri)
+    with alone_in_store(tracking_uri):  # the command may be creating it
+        return StoreServer(tracking_uri, root)
+
+
+async def _listen(folder: ProxyFolder, control: Control) -> None:
+    """At the port of the proxy before, which programs have; if no run needs that, at any."""
+    for left in range(_BIND_TRIES, -1, -1):
+        try:
+            port = control.listen(_LOOPBACK, folder.port())
+            break
+        except OSError:
+            if not any(folder.grants.valid()):
+                port = control.listen(_LOOPBACK, 0)
+                break
+            if not left:
+                raise
+            await asyncio.sleep(_BIND_PAUSE_SECONDS)
+    folder.note_port(port)
+    for host in folder.hosts():
+        try:
+            control.listen(host, port)
+        except OSError as error:
+            _logger.warning("not at %s: %s", host, error)
+
+
+def main() -> None:
+    """Serve the store that the environment names, until no run needs that, or SIGTERM."""
+    path, root = sys.argv[1:]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    folder = ProxyFolder(Path(path))
+    # The shell starts a proxy again that ends with another code than 0.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(_code(folder)))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    import_mlflow_lean()
+    try:
+        asyncio.run(serve(folder, os.environ["MLFLOW_TRACKING_URI"], root))
+        code = 0
+    except Exception:
+        _logger.exception("the proxy failed")
+        code = _code(folder)
+    sys.stderr.flush()
+    os._exit(code)  # without waiting for the threads of MLflow
+
+
+def _code(folder: ProxyFolder) -> int:
+    """The exit code of a proxy that does not end by itself: 0 if no run needs it."""
+    return int(any(folder.grants.valid()))
+
+
+if __name__ == "__main__":
+    main()

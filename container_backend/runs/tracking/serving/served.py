@@ -1,0 +1,88 @@
+"""The store behind the proxy: asked again while it is locked, full or away."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from container_backend.store import Answer, Request
+
+_logger = logging.getLogger(__package__)
+# MLflow's client waits 120 s for an answer, and then sends the request again.
+_PATIENCE_SECONDS: Final = 100.0
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_MOST_PAUSE_SECONDS: Final = 5.0
+_FAILED: Final = 500
+# What passes by itself, or when the user makes room: texts of SQLite, of the system, of SQLAlchemy.
+_PASSING: Final = re.compile(
+    rb"database is locked|database table is locked|database or disk is full|disk I/O error|"
+    rb"unable to open database file|attempt to write a readonly database|No space left on device|"
+    rb"QueuePool limit|The tracking server does not answer",
+    re.IGNORECASE,
+)
+
+
+class Store(Protocol):
+    """What answers requests: MLflow's application over a store on disk, or a server elsewhere."""
+
+    def call(self, request: Request, root: str = "") -> Answer: ...
+
+
+class Served:
+    """A store that is waited for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._said = ""
+
+    @property
+    def waits_for(self) -> str:
+        """What the store is waited for, as it said; empty if it answers."""
+        return self._said if self._waiting else ""
+
+    def call(
+        self, request: Request, root: str = "", is_needed: Callable[[], bool] = lambda: True
+    ) -> Answer:
+        """Answer a request. A failure that passes is waited for, until the client would give up.
+
+        Args:
+            is_needed: False once the request must not be tried again.
+        """
+        deadline, pause = time.monotonic() + _PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
+        answer = self._store.call(request, root)
+        if not _is_passing(answer):
+            return answer
+        self._begin(answer)
+        try:
+            while _is_passing(answer) and is_needed() and time.monotonic() + pause < deadline:
+                time.sleep(pause)
+                pause = min(2 * pause, _MOST_PAUSE_SECONDS)
+                answer = self._store.call(request, root)
+        finally:
+            self._end(answer)
+        return answer
+
+    def _begin(self, answer: Answer) -> None:
+        with self._lock:
+            self._waiting += 1
+            self._said = answer.body.decode("utf-8", "replace")[:500]
+            if self._waiting == 1:
+                _logger.warning("the store is waited for: %s", self._said)
+
+    def _end(self, answer: Answer) -> None:
+        with self._lock:
+            self._waiting -= 1
+            if not self._waiting and not _is_passing(answer):
+                _logger.info("the store answers again")
+
+
+def _is_passing(answer: Answer) -> bool:
+    return answer.status >= _FAILED and _PASSING.search(answer.body) is not None
