@@ -141,9 +141,10 @@ def end_grant(folder: str, submission: str) -> None:
 
 
 def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[str, Any]:
-    if not _is_mine(folder.port()):
+    port = folder.port()
+    if not _is_mine(port):
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-    connection = http.client.HTTPConnection(LOOPBACK, folder.port(), timeout=timeout)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
     try:
         connection.request(
             "POST", f"/container-backend/{what}", json.dumps(said),

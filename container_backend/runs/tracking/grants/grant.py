@@ -102,15 +102,19 @@ class Grants:
             if grant is not None and grant.is_valid:
                 yield grant
 
-    def tidy(self) -> None:
-        """Remove the grants of runs that were finished, with what is beside them."""
+    def tidy(self) -> set[str]:
+        """Remove the grants of runs that were finished, with what is beside them.
+
+        Returns:
+            The submissions of the runs that go on.
+        """
+        going_on = {grant.submission for grant in self.valid()}
         for file in self._files():
-            submission = file.name.partition(_SEPARATOR)[0]
-            grant = self._read(submission)
-            if grant is None or not grant.is_valid:
+            if file.name.partition(_SEPARATOR)[0] not in going_on:
                 with suppress(OSError):  # a new file may be of a grant that is being written
                     if time.time() - file.stat().st_mtime > _NEW_SECONDS:
                         file.unlink()
+        return going_on
 
     def beside(self, submission: str, suffix: str) -> Path:
         """A file that is removed after the grant of a run."""

@@ -92,10 +92,7 @@ class Guard:
         self._family = family
         self._exists = exists
         self._handed = set(grant.handed)
-
-    def check(self, asked: Asked) -> None:
-        """Raise Refused for a request that the project may not send."""
-        checks: dict[Rule, Callable[[Asked], None]] = {
+        self._checks: dict[Rule, Callable[[Asked], None]] = {
             Rule.ALL: lambda _: None,
             Rule.RUN: self._check_run,
             Rule.RUNS: lambda _: None,  # the answer is filtered
@@ -114,7 +111,10 @@ class Guard:
             Rule.NEW_VERSION: self._check_version,
             Rule.ARTIFACTS: self._check_artifacts,
         }
-        check = checks.get(asked.route.rule)
+
+    def check(self, asked: Asked) -> None:
+        """Raise Refused for a request that the project may not send."""
+        check = self._checks.get(asked.route.rule)
         if check is None:
             raise forbidden(
                 f"A fetched project sees its own run only, not '{asked.route.pattern}'. {_TRUST}"
@@ -195,7 +195,10 @@ class Guard:
                 self._all(RUN, [str(value)], asked)
 
     def _check_experiment(self, asked: Asked) -> None:
-        for named in asked.named("experiment_id"):
+        self._only_own(asked.named("experiment_id"))
+
+    def _only_own(self, experiments: Iterable[str]) -> None:
+        for named in experiments:
             if named != self._grant.experiment_id:
                 raise missing(f"The experiment '{named}'")
 
@@ -224,16 +227,13 @@ class Guard:
             if each["key"] == _SOURCE_RUN
         ]
         place = info.get("trace_location", {}).get("mlflow_experiment", {})
+        headers = asked.headers
         experiments = [*asked.named("experiment_id"), *filter(None, [place.get("experiment_id")])]
-        experiments += [
-            value for key, value in asked.headers.items() if key.lower() == "x-mlflow-experiment-id"
-        ]
-        runs += [value for key, value in asked.headers.items() if key.lower() == "x-mlflow-run-id"]
+        experiments += [headers[name] for name in ["x-mlflow-experiment-id"] if name in headers]
+        runs += [headers[name] for name in ["x-mlflow-run-id"] if name in headers]
         if runs:
             self._all(RUN, map(str, runs), asked)
-        for named in experiments:
-            if str(named) != self._grant.experiment_id:
-                raise missing(f"The experiment '{named}'")
+        self._only_own(map(str, experiments))
         for trace in (*asked.spans, *filter(None, [info.get("trace_id")])):
             if not _TRACE_ID.fullmatch(str(trace)):
                 raise Refused(

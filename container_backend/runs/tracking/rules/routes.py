@@ -168,8 +168,9 @@ def routes() -> tuple[Route, ...]:
 
 def route_of(method: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
     """The route of a request, and the parts of its path that are not fixed; None if there is none."""
+    inner = inner_path(path)
     for expression, route in _compiled().get(method, ()):
-        if (match := expression.fullmatch(inner_path(path))) is not None:
+        if (match := expression.fullmatch(inner)) is not None:
             return route, match.groups()
     return None
 

@@ -20,7 +20,7 @@ from container_backend.runs.tracking.serving.programs import Program, ended
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
 
     from container_backend.runs.tracking.grants import Grants
     from container_backend.runs.tracking.serving.control import Control
@@ -109,10 +109,10 @@ class Application:
             if is_waited_for():
                 program.arrived(request, is_waited_for)
 
-    def tidy(self) -> None:
-        """Forget the programs of runs that were finished."""
+    def tidy(self, going_on: Container[str]) -> None:
+        """Forget the programs of other runs: these were finished."""
         for submission in list(self._programs):
-            if not self._grants.goes_on(submission):
+            if submission not in going_on:
                 del self._programs[submission]
 
     def was_asked(self) -> bool:

@@ -77,10 +77,10 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < _LINGER_SECONDS:
         await asyncio.sleep(_LOOK_SECONDS)
-        if any(folder.grants.valid()) or application.was_asked():
+        going_on = folder.grants.tidy()
+        application.tidy(going_on)
+        if going_on or application.was_asked():
             idle_since = time.monotonic()
-        folder.grants.tidy()
-        application.tidy()
     _logger.info("no run needs the proxy any more")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlencode, urlsplit
@@ -50,14 +51,16 @@ class Roots:
             ) from None
         return f"{root.rstrip('/')}/{below}" if below else root
 
+    def _root(self, place: Place) -> str:
+        return self.address(replace(place, path=""))
+
     def folder(self, place: Place) -> Path | None:
         """The folder of all artifacts of something; None if it is not on this machine's disk."""
-        return local_path(self.address(Place(place.experiment_id, place.kind, place.id)))
+        return local_path(self._root(place))
 
     def elsewhere(self, place: Place) -> ArtifactRepository:
         """MLflow's client of all artifacts of something that are not on this disk."""
-        address = self.address(Place(place.experiment_id, place.kind, place.id))
-        return artifact_repository(address, self._tracking_uri)
+        return artifact_repository(self._root(place), self._tracking_uri)
 
     def place_at(self, kind: str, named: str, address: str) -> Place | None:
         """The place of an address, if it is among the artifacts of something."""
