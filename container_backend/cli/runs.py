@@ -148,8 +148,9 @@ def logs(run: str, follow: bool, since: float | None, tail: int | None, plain: b
 def _print_logs(
     run: str, *, follow: bool, since: float | None, tail: int | None, plain: bool
 ) -> None:
+    from container_backend.engine import STDOUT
     from container_backend.errors import NotThere
-    from container_backend.runs import STDOUT, Chunk, console, read_output
+    from container_backend.runs import Chunk, console, read_output
 
     write = console(plain=plain)
     with closing(_prepared()) as engine:

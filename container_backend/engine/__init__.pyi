@@ -20,6 +20,9 @@ from .logins import Login as Login
 from .logins import is_same_registry as is_same_registry
 from .logins import registry_of as registry_of
 from .logins import saved_logins as saved_logins
+from .raw_stream import STDERR as STDERR
+from .raw_stream import STDOUT as STDOUT
+from .raw_stream import frames_in as frames_in
 from .syntax import not_ignored as not_ignored
 from .syntax import parse_size as parse_size
 from .transport import dial as dial

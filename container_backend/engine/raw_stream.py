@@ -20,9 +20,14 @@ from container_backend.engine.transport import dial
 from container_backend.errors import NotThere, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from container_backend.engine.api import Connection
 
 _READ_BYTES: Final = 64 * 1024
+STDOUT: Final = 1
+STDERR: Final = 2
+_HEADER_BYTES: Final = 8
 
 
 class RawStream:
@@ -59,6 +64,27 @@ class RawStream:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def frames_in(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """The frames that each piece completes: one byte of stream, three of nothing, four of length.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
+    """
+    buffer = b""
+    for data in chunks:
+        buffer += data
+        at = 0
+        frames = []
+        while len(buffer) - at >= _HEADER_BYTES:
+            begin = at + _HEADER_BYTES
+            end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
+            if end > len(buffer):
+                break
+            frames.append((STDERR if buffer[at] == STDERR else STDOUT, buffer[begin:end]))
+            at = end
+        buffer = buffer[at:]
+        yield frames
 
 
 @asking()

@@ -13,7 +13,6 @@ from .ledger.signature import is_signed as is_signed
 from .ledger.start import ensure_supervisor as ensure_supervisor
 from .listing import ListedRun as ListedRun
 from .listing import list_runs as list_runs
-from .output.stream import STDOUT as STDOUT
 from .output.stream import Chunk as Chunk
 from .output.stream import console as console
 from .output.stream import read_output as read_output

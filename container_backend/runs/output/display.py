@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from container_backend.container import inspect_container
-from container_backend.engine import time_in_log
+from container_backend.engine import STDERR, STDOUT, time_in_log
 from container_backend.errors import EngineError, Refused
-from container_backend.runs.output.stream import STDERR, STDOUT, Chunk, follow_log, read_log
+from container_backend.runs.output.stream import Chunk, follow_log, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,10 +7,11 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
+from container_backend.engine import STDERR, STDOUT
 from container_backend.machine import human_size, make_private, owner_only
 from container_backend.masking import Masker
 from container_backend.privileges import TRUST_OPTION
-from container_backend.runs.output.stream import STDERR, STDOUT, demultiplex
+from container_backend.runs.output.stream import demultiplex
 from container_backend.store import LOG
 
 if TYPE_CHECKING:

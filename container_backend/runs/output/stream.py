@@ -7,9 +7,9 @@ from codecs import getincrementaldecoder
 from contextlib import suppress
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from container_backend.engine import exact_seconds
+from container_backend.engine import STDERR, STDOUT, exact_seconds, frames_in
 from container_backend.errors import NotThere
 from container_backend.machine import harmless
 from container_backend.masking import Masker
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
-
-STDOUT: Final = 1
-STDERR: Final = 2
-_HEADER_BYTES: Final = 8
 
 
 class Chunk(NamedTuple):
@@ -52,30 +48,9 @@ class Output:
 
 def demultiplex(chunks: Iterator[bytes]) -> Iterator[Chunk]:
     """The output in the engine's frames; frames of one stream in a row become one chunk."""
-    for frames in _frames(chunks):
+    for frames in frames_in(chunks):
         for stream, group in groupby(frames, itemgetter(0)):
             yield Chunk(stream, b"".join(data for _, data in group))
-
-
-def _frames(chunks: Iterator[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """The frames that each piece completes: one byte of stream, three of nothing, four of length.
-
-    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
-    """
-    buffer = b""
-    for data in chunks:
-        buffer += data
-        at = 0
-        frames = []
-        while len(buffer) - at >= _HEADER_BYTES:
-            begin = at + _HEADER_BYTES
-            end = begin + int.from_bytes(buffer[at + 4 : begin], "big")
-            if end > len(buffer):
-                break
-            frames.append((STDERR if buffer[at] == STDERR else STDOUT, buffer[begin:end]))
-            at = end
-        buffer = buffer[at:]
-        yield frames
 
 
 def read_log(
@@ -130,7 +105,7 @@ def follow_log(
 
 def _entries(chunks: Iterator[bytes]) -> Iterator[tuple[str, Chunk]]:
     """The entries of a log with times: each frame begins with a time and a space."""
-    for stream, data in chain.from_iterable(_frames(chunks)):
+    for stream, data in chain.from_iterable(frames_in(chunks)):
         time, _, text = data.partition(b" ")
         yield time.decode("ascii", "replace"), Chunk(stream, text)
 

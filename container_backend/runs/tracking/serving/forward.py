@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container import inspect_container
-from container_backend.engine import EngineHost, connect
+from container_backend.engine import EngineHost, connect, frames_in
 from container_backend.errors import EngineError, NotThere
 from container_backend.machine import write_whole
 from container_backend.runs.tracking.serving import link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from container_backend.engine import Engine
     from container_backend.runs.tracking.grants import Grants
@@ -33,7 +33,6 @@ SUFFIX: Final = ".forward"
 _LOOPBACK: Final = "127.0.0.1"
 _PAUSE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
-_HEADER_BYTES: Final = 8
 # The interpreter of the image; none other than an image with one has MLflow.
 _PYTHON: Final = 'p=$(command -v python3 || command -v python) && exec "$p" -I -S -c "$0" "$@"'
 
@@ -116,7 +115,7 @@ class _Output:
     """The standard output of a program in the engine's frames, without these."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
-        self._pieces = self._payload(read)
+        self._pieces = (data for frames in frames_in(iter(read, b"")) for _, data in frames)
         self._left = memoryview(b"")
 
     def read(self, count: int) -> bytes:
@@ -125,22 +124,6 @@ class _Output:
             piece = next(self._pieces, None)
             if piece is None:
                 return b""
-            self._left = piece
+            self._left = memoryview(piece)
         taken, self._left = self._left[:count], self._left[count:]
         return bytes(taken)
-
-    @staticmethod
-    def _payload(read: Callable[[], bytes]) -> Iterator[memoryview]:
-        header, left = b"", 0
-        while data := read():
-            view = memoryview(data)
-            while view:
-                if left:
-                    yield view[:left]
-                    taken = min(left, len(view))
-                    left, view = left - taken, view[taken:]
-                else:
-                    taken = _HEADER_BYTES - len(header)
-                    header, view = header + bytes(view[:taken]), view[taken:]
-                    if len(header) == _HEADER_BYTES:
-                        left, header = int.from_bytes(header[4:], "big"), b""
