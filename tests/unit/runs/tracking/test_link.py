@@ -116,7 +116,7 @@ def test_a_program_that_does_not_read_holds_up_no_other(ends):
     with closing(connection(ends)) as stuck, closing(connection(ends)) as other:
         stuck.settimeout(0.5)
         with pytest.raises(TimeoutError):  # until all windows are full
-            stuck.sendall(_BIG * 4)
+            stuck.sendall(_BIG * 20)
         assert exchange(other, b"still there") == b"STILL THERE"
 
 
