@@ -1,3 +1,4 @@
+from .background import start_in_background as start_in_background
 from .content import ONE_TIME as ONE_TIME
 from .content import Content as Content
 from .content import FileChanged as FileChanged

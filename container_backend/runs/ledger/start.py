@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from container_backend.labels_and_tags import ENV_OWNER
-from container_backend.machine import FileLock, module_variables, open_private
+from container_backend.machine import FileLock, start_in_background
 from container_backend.masking import without_credentials
 from container_backend.runs.ledger.ledger import ledger_of
 
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.runs.supervise.process"
-# A shell starts a supervisor again that was killed, but not one that ended by itself.
-_AGAIN: Final = 'until "$@"; do sleep 1; done'
-_MOST_LOG_BYTES: Final = 1024 * 1024
+# Before a supervisor that was killed is started again.
+_PAUSE_SECONDS: Final = 1.0
 # A supervisor that was just started has this time to take the lock.
 _START_SECONDS: Final = 2.0
 # Addresses of engines whose users were warned.
@@ -78,24 +75,5 @@ def _start_where_missing(host: EngineHost, ledger: Ledger, environ: Mapping[str,
 
 def _start(host: EngineHost, ledger: Ledger, environ: Mapping[str, str]) -> None:
     ledger.make()
-    log = ledger.supervisor_log
-    if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
-    supervisor = [sys.executable, "-m", _MODULE, without_credentials(host.url)]
-    with open_private(log, "ab") as output:
-        log.chmod(0o600)  # older versions made it readable by all users
-        subprocess.Popen(  # noqa: S603 words of ours
-            ["/bin/sh", "-c", _AGAIN, "sh", *supervisor],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=_environment(environ),
-            start_new_session=True,
-        )
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of this process without its run, and this installation of the package."""
-    kept = {name: value for name, value in environ.items() if name != "MLFLOW_RUN_ID"}
-    return {**module_variables(kept), "PYTHONUNBUFFERED": "1"}
+    arguments = [without_credentials(host.url)]
+    start_in_background(_MODULE, arguments, ledger.supervisor_log, environ, pause=_PAUSE_SECONDS)

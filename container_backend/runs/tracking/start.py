@@ -7,8 +7,6 @@ import http.client
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.container import ACCESS_VARIABLES, local_path
 from container_backend.errors import TrackingUnreachable
-from container_backend.machine import module_variables, open_private
+from container_backend.machine import start_in_background
 from container_backend.masking import without_credentials
 from container_backend.runs.tracking.gateway import LOOPBACK
 from container_backend.runs.tracking.grants import ProxyFolder, proxy_folder
@@ -31,15 +29,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.runs.tracking.serving.process"
-# A shell starts a proxy again that was killed, but not one that ended by itself.
-_AGAIN: Final = 'until "$@"; do sleep 0.5; done'
+# Before a proxy that was killed is started again.
+_AGAIN_SECONDS: Final = 0.5
 _START_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
 # A request of a program may be waiting for the store for 100 s.
 _END_SECONDS: Final = 120.0
-_MOST_LOG_BYTES: Final = 1024**2
 _OK: Final = 200
 
 
@@ -174,20 +171,13 @@ def _is_mine(port: int) -> bool:
 def _start(proxy: Proxy, lock: FileLock) -> None:
     """Start the process, which holds the lock as long as it is there, or comes back."""
     proxy.folder.key()
-    log = proxy.folder.log
-    if log.exists() and log.stat().st_size > _MOST_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
-    words = [sys.executable, "-m", _MODULE, str(proxy.folder.path), proxy.root]
-    kept = {name: value for name, value in proxy.environ.items() if name != "MLFLOW_RUN_ID"}
-    kept["MLFLOW_TRACKING_URI"] = proxy.tracking_uri  # an argument would show its password
-    with open_private(log, "ab") as output:
-        subprocess.Popen(  # noqa: S603 words of ours
-            ["/bin/sh", "-c", _AGAIN, "sh", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env={**module_variables(kept), "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-            pass_fds=lock.hand_on(),
-        )
+    # The address is no argument: that would show its password.
+    environ = {**proxy.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
+    start_in_background(
+        _MODULE,
+        [str(proxy.folder.path), proxy.root],
+        proxy.folder.log,
+        environ,
+        pause=_AGAIN_SECONDS,
+        descriptors=lock.hand_on(),
+    )

@@ -15,15 +15,10 @@ from container_backend.engine import EngineHost
 from container_backend.errors import ContainerBackendError
 from container_backend.image.prune import image_lock, record_use
 from container_backend.labels_and_tags import ENV_OWNER
+from container_backend.machine.background import _MOST_LOG_BYTES, _environment
 from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import METRICS, Note, ledger_of
-from container_backend.runs.ledger.start import (
-    _MOST_LOG_BYTES,
-    _environment,
-    _start,
-    ensure_supervisor,
-    supervisor_lock,
-)
+from container_backend.runs.ledger.start import _start, ensure_supervisor, supervisor_lock
 from container_backend.runs.output.spool import LogSpool
 from container_backend.runs.supervise.process import _is_mine, supervise
 
@@ -105,7 +100,7 @@ def test_its_log_does_not_grow_for_ever(state, monkeypatch):
     ledger = ledger_of(HOST)
     ledger.folder.mkdir(parents=True)
     ledger.supervisor_log.write_bytes(b"x" * (_MOST_LOG_BYTES + 1))
-    monkeypatch.setattr("container_backend.runs.ledger.start._AGAIN", "echo begun")
+    monkeypatch.setattr("container_backend.machine.background._AGAIN", "echo begun")
     monkeypatch.setattr("shutil.which", lambda _: "/bin/sh")
     _start(HOST, ledger, os.environ)
     assert ledger.supervisor_log.stat().st_size < 1000
