@@ -16,6 +16,7 @@ from container_backend.machine.locks import make_private, state_folder, write_wh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 _logger = logging.getLogger(__package__)
 
@@ -55,20 +56,30 @@ def _is_stored(name: str, environ: Mapping[str, str]) -> bool:
 def _made_once(name: str, make: Callable[[], str], environ: Mapping[str, str]) -> str:
     """A word in a file of the state folder; a new one at each call if it cannot be stored."""
     file = state_folder(environ) / name
+    try:
+        return made_once(file, make)
+    except OSError as error:
+        _logger.debug("The file %s cannot be stored: %s", file, error)
+        return make()
+
+
+def made_once(file: Path, make: Callable[[], str]) -> str:
+    """The word in a private file, the same for all processes: the first one has made it.
+
+    Raises:
+        OSError: The word cannot be stored.
+    """
     with suppress(OSError):
         if found := file.read_text(encoding="ascii").strip():
             return found
     made = make()
+    make_private(file.parent)
+    whole = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    write_whole(whole, made)
     try:
-        make_private(file.parent)
-        whole = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-        write_whole(whole, made)
-        try:
-            os.link(whole, file)  # fails if another process was first
-        finally:
-            whole.unlink()
+        os.link(whole, file)  # fails if another process was first
     except FileExistsError:
         return file.read_text(encoding="ascii").strip()
-    except OSError as error:
-        _logger.debug("The file %s cannot be stored: %s", file, error)
+    finally:
+        whole.unlink()
     return made

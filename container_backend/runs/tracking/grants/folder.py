@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from container_backend.machine import FileLock, make_private, state_folder, write_whole
+from container_backend.machine import (
+    FileLock,
+    made_once,
+    make_private,
+    state_folder,
+    write_whole,
+)
 from container_backend.runs.tracking.grants.grant import Grants
 
 if TYPE_CHECKING:
@@ -39,15 +45,7 @@ class ProxyFolder:
 
     def key(self) -> str:
         """The key of processes of this user, made once. Raises OSError."""
-        file = self.path / "key"
-        with suppress(FileNotFoundError):
-            return file.read_text(encoding="ascii")
-        make_private(self.path)
-        with FileLock(self.path / "key.lock", "another process") as lock:
-            lock.own()
-            if not file.exists():
-                write_whole(file, secrets.token_urlsafe(32))
-        return file.read_text(encoding="ascii")
+        return made_once(self.path / "key", lambda: secrets.token_urlsafe(32))
 
     def port(self) -> int:
         """The port of the proxy, also of one that is to come back; 0 if there was none."""
