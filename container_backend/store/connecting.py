@@ -31,7 +31,8 @@ _PAUSE_SECONDS: Final = 0.5
 # while holding its first, so 15 writing threads block each other until all fail ("QueuePool limit
 # of size 5 overflow 10 reached"). A reading thread takes only one.
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
-_writers: Final = threading.BoundedSemaphore(5)
+MOST_WRITERS: Final = 5
+_writers: Final = threading.BoundedSemaphore(MOST_WRITERS)
 
 
 def default_address() -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
+import json
 import re
 import threading
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from mlflow.exceptions import MlflowException
 
+from container_backend.store.connecting import MOST_WRITERS
 from container_backend.store.mlflow_api import (
     ask_server,
     server_application,
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-_logger = logging.getLogger(__package__)
-# MLflow's store has 15 connections; a writing thread takes a second one (see store/connecting.py).
-_MOST_WRITERS: Final = 5
 # Begins the answer of a server that does not answer.
 SERVER_AWAY: Final = "The tracking server does not answer"
 _NOT_SENT: Final = re.compile(
@@ -61,6 +60,20 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, said: object, status: int = HTTPStatus.OK) -> Answer:
+        """An answer in JSON."""
+        return cls(status, json.dumps(said).encode(), {"content-type": "application/json"})
+
+    @property
+    def is_ok(self) -> bool:
+        return self.status == HTTPStatus.OK
+
+    @property
+    def has_failed(self) -> bool:
+        """The server failed, and the request may be sent again."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
 
 class StoreServer:
     """Answers requests as `mlflow server` does, in any thread."""
@@ -74,7 +87,7 @@ class StoreServer:
         """
         self._application = server_application(tracking_uri, root)
         store_with_root(artifact_root)
-        self._writers = threading.BoundedSemaphore(_MOST_WRITERS)
+        self._writers = threading.BoundedSemaphore(MOST_WRITERS)
 
     def call(self, request: Request, root: str = "") -> Answer:
         """Answer a request; an error of the application is an answer, too."""

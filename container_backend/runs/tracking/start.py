@@ -37,7 +37,6 @@ _LOOK_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
 # A request of a program may be waiting for the store for 100 s.
 _END_SECONDS: Final = 120.0
-_OK: Final = 200
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[st
         raise ConnectionError(str(error)) from error
     finally:
         connection.close()
-    if answer.status != _OK:
+    if answer.status != http.client.OK:
         raise ConnectionError(f"HTTP {answer.status}: {body[:200]!r}")
     return dict(json.loads(body))
 

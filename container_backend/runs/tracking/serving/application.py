@@ -8,33 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from container_backend.runs.tracking.rules import Refused, Rule, forbidden, inner_path, route_of
 from container_backend.runs.tracking.serving.artifacts import Artifacts
+from container_backend.runs.tracking.serving.asgi import counting, read_body, send_answer
 from container_backend.runs.tracking.serving.programs import Program, ended
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from container_backend.runs.tracking.grants import Grants
+    from container_backend.runs.tracking.serving.asgi import Receive, Send
     from container_backend.runs.tracking.serving.control import Control
     from container_backend.runs.tracking.serving.roots import Roots
     from container_backend.runs.tracking.serving.served import Served
 
-    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-
 _logger = logging.getLogger(__package__)
 _THREADS: Final = 16
-# A larger request is refused; artifacts have no limit. MLflow's own largest is 1 MB (log-batch), and
-# more with spans.
-_MOST_BYTES: Final = 64 * 1024**2
 _PREFIX: Final = "/container-backend/"
 _OF_SPANS: Final = ("x-mlflow-experiment-id", "x-mlflow-run-id")
 
@@ -62,11 +58,11 @@ class Application:
             await self._serve(scope, receive, send)
         except Refused as refused:
             said = {"error_code": refused.code, "message": refused.message}
-            await _send(send, Answer(refused.status, json.dumps(said).encode()))
+            await send_answer(send, Answer.of(said, refused.status))
         except Exception:
             _logger.exception("%s %s", scope["method"], scope["path"])
             said = {"error_code": "INTERNAL_ERROR", "message": "The tracking proxy failed."}
-            await _send(send, Answer(500, json.dumps(said).encode()))
+            await send_answer(send, Answer.of(said, HTTPStatus.INTERNAL_SERVER_ERROR))
 
     async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         headers = {
@@ -78,7 +74,7 @@ class Application:
             await self._serve_user(scope, headers, receive, send)
             return
         if inner_path(scope["path"]) == "health":
-            await _send(send, Answer(200, b"OK"))
+            await send_answer(send, Answer(200, b"OK"))
             return
         program = self._program(token)
         if program is None:
@@ -93,19 +89,19 @@ class Application:
             query = scope["query_string"].decode("latin-1")
             if route.rule is Rule.ARTIFACTS:
                 program.check(route, parts, Request(scope["method"], scope["path"], query))
-                counted = _counting(receive, program.take)
+                counted = counting(receive, program.take)
                 await self._artifacts.serve(scope["method"], parts, parse_qs(query), counted, send)
                 return
             request = Request(
                 scope["method"],
                 scope["path"],
                 query,
-                await _body(receive),
+                await read_body(receive),
                 _passed(headers, is_own=program.grant.is_own),
             )
             is_waited_for = self._control.connection(scope["client"])
             answer = await self._in_thread(program.answer, route, parts, request, is_waited_for)
-            await _send(send, answer)
+            await send_answer(send, answer)
             if is_waited_for():
                 program.arrived(request, is_waited_for)
 
@@ -125,14 +121,14 @@ class Application:
     ) -> None:
         self._was_asked = True
         path, query = scope["path"], scope["query_string"].decode("latin-1")
-        body = await _body(receive)
+        body = await read_body(receive)
         if path.startswith(_PREFIX):
             said = await self._control.do(path.removeprefix(_PREFIX), body)
-            await _send(send, Answer(200, json.dumps(said).encode()))
+            await send_answer(send, Answer.of(said))
             return
         request = Request(scope["method"], path, query, body, _passed(headers))
         root = headers.get("x-artifact-root", "")
-        await _send(send, await self._in_thread(self._store.call, request, root))
+        await send_answer(send, await self._in_thread(self._store.call, request, root))
 
     def _program(self, token: str) -> Program | None:
         grant = self._grants.find(token)
@@ -155,31 +151,6 @@ class Application:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def _counting(receive: Receive, take: Callable[[int], None]) -> Receive:
-    async def receive_and_count() -> Mapping[str, Any]:
-        message = await receive()
-        take(len(message.get("body", b"")))
-        return message
-
-    return receive_and_count
-
-
-async def _body(receive: Receive) -> bytes:
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "BAD_REQUEST", "The connection broke.")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > _MOST_BYTES:
-            raise Refused(
-                413, "INVALID_PARAMETER_VALUE", f"A request has at most {_MOST_BYTES} bytes."
-            )
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
 def _passed(headers: Mapping[str, str], *, is_own: bool = True) -> dict[str, str]:
     """The headers that MLflow's server reads; a fetched project chooses no workspace."""
     names = {"content-type", "content-encoding", "user-agent", *_OF_SPANS}
@@ -188,13 +159,3 @@ def _passed(headers: Mapping[str, str], *, is_own: bool = True) -> dict[str, str
         for name, value in headers.items()
         if name in names or (is_own and name.startswith("x-mlflow-"))
     }
-
-
-async def _send(send: Send, answer: Answer) -> None:
-    kind = answer.headers.get("content-type", "application/json")
-    headers = [
-        (b"content-type", kind.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})

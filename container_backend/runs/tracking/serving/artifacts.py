@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import mimetypes
 import os
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.runs.tracking.rules import Refused, place_of
+from container_backend.runs.tracking.serving.asgi import send_answer
 from container_backend.runs.tracking.serving.files import (
     WrongPath,
     new_file,
@@ -19,15 +19,14 @@ from container_backend.runs.tracking.serving.files import (
     parts_of,
     remove,
 )
+from container_backend.store import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from container_backend.runs.tracking.rules import Place
+    from container_backend.runs.tracking.serving.asgi import Receive, Send
     from container_backend.runs.tracking.serving.roots import Roots
-
-    Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-    Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 _PIECE: Final = 1024**2
 
@@ -59,17 +58,17 @@ class Artifacts:
         try:
             if not parts:
                 listed = await asyncio.to_thread(self._listed, place)
-                await _say(send, {"files": listed})
+                await send_answer(send, Answer.of({"files": listed}))
             elif folder is None:
                 await self._elsewhere(method, place, receive, send)
             elif method == "GET":
                 await _send_file(folder, place.path, send)
             elif method == "PUT":
                 await _receive_file(folder, place.path, receive)
-                await _say(send, {})
+                await send_answer(send, Answer.of({}))
             else:
                 await asyncio.to_thread(remove, folder, place.path)
-                await _say(send, {})
+                await send_answer(send, Answer.of({}))
         except WrongPath:
             raise Refused(400, "INVALID_PARAMETER_VALUE", f"Invalid path: {named}") from None
         except OSError as error:
@@ -92,7 +91,7 @@ class Artifacts:
                 await asyncio.to_thread(store.log_artifact, str(folder / name), above or None)
             else:
                 await asyncio.to_thread(store.delete_artifacts, place.path)
-            await _say(send, {})
+            await send_answer(send, Answer.of({}))
 
     def _listed(self, place: Place) -> list[dict[str, Any]]:
         """The names in a folder, relative to it, as MLflow's client expects them."""
@@ -143,13 +142,6 @@ async def _receive_file(folder: Path, path: str, receive: Receive) -> None:
         await asyncio.to_thread(written.__exit__, type(error), error, error.__traceback__)
         raise
     await asyncio.to_thread(written.__exit__, None, None, None)
-
-
-async def _say(send: Send, said: object) -> None:
-    body = json.dumps(said).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _missing(named: str) -> Refused:

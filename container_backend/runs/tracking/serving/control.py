@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,13 @@ if TYPE_CHECKING:
     import uvicorn
 
     from container_backend.runs.tracking.grants import ProxyFolder
-    from container_backend.runs.tracking.serving.served import Served
-
-_logger = logging.getLogger(__package__)
 
 
 class Control:
     """The requests below `/container-backend/`, which need the key of the proxy."""
 
-    def __init__(self, folder: ProxyFolder, store: Served) -> None:
+    def __init__(self, folder: ProxyFolder) -> None:
         self._folder = folder
-        self._store = store
         self._carried: set[str] = set()
         self._hosts: set[str] = set()
         self._servers: list[uvicorn.Server] = []
@@ -71,9 +66,9 @@ class Control:
         """Carry out a request; the answer is JSON. Raises OSError, KeyError, ValueError."""
         said = json.loads(body or b"{}")
         if what == "ping":
-            return {"waits_for": self._store.waits_for}
+            return {}
         if what == "listen":
-            return {"host": said["host"], "error": self._listen(said["host"])}
+            return {"error": self._listen(said["host"])}
         if what == "forward":
             self.forward(said["submission"])
             return {}

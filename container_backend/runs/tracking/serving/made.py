@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from container_backend.runs.tracking.rules import MODEL, REGISTERED, RUN, Asked, Family, Rule
@@ -11,8 +11,6 @@ from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_OK: Final = 200
 
 
 class Made:
@@ -44,7 +42,8 @@ class Made:
             )
             return self._newest("model", [
                 model for model in found
-                if model["info"].get("source_run_id", "") == (body.get("source_run_id") or None)
+                if body.get("source_run_id")
+                and model["info"].get("source_run_id") == body["source_run_id"]
                 and body.get("name", model["info"].get("name")) == model["info"].get("name")
                 and model["info"]["creation_timestamp_ms"] >= since * 1000
             ])  # fmt: skip
@@ -72,6 +71,5 @@ class Made:
         for each in found:
             if not self._family.has(kind, str(each["info"][name])):
                 self._family.add(kind, str(each["info"][name]))
-                said = json.dumps({key: each}).encode()
-                return Answer(_OK, said, {"content-type": "application/json"})
+                return Answer.of({key: each})
         return None

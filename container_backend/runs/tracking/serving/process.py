@@ -51,7 +51,7 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     from container_backend.runs.tracking.serving.application import Application
 
     store = Served(_open(tracking_uri, root))
-    control = Control(folder, store)
+    control = Control(folder)
     application = Application(
         store, folder.grants, folder.key(), control, Roots(store, tracking_uri)
     )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode
 
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from container_backend.runs.tracking.serving.roots import Roots
     from container_backend.runs.tracking.serving.served import Served
 
-_OK: Final = 200
-_NOT_THERE: Final = 404
 # Requests of one program that are answered at once.
 _MOST_AT_ONCE: Final = 8
 # Repeated, these take effect twice, or fail.
@@ -161,7 +160,7 @@ class Program:
 
     def _make(self, asked: Asked, request: Request) -> Answer:
         answer = self._call(request)
-        if answer.status == _OK:
+        if answer.is_ok:
             self._note(asked, json.loads(answer.body or b"{}"))
         return answer
 
@@ -206,7 +205,7 @@ class Program:
 
     def _show(self, asked: Asked, answer: Answer) -> Answer:
         """The answer as the program sees it."""
-        if answer.status != _OK:
+        if not answer.is_ok:
             if self._guard is not None and asked.route.rule is Rule.EXPERIMENT:
                 raise missing("The experiment")  # by the same text as one that is there
             return answer
@@ -254,7 +253,7 @@ class Program:
         if place is None:
             return None
         said = {"root_uri": self._shown_root(place), "files": self._roots.listed(place, path)}
-        return Answer(_OK, json.dumps(said).encode(), {"content-type": "application/json"})
+        return Answer.of(said)
 
     def _is_served(self, address: str) -> bool:
         """True for artifacts that go through the proxy: a project of the user has the logins for others."""
@@ -266,7 +265,10 @@ class Program:
 
     def _exists(self, _kind: str, named: str) -> bool:
         """True for a trace that is in the store, and where the store does not say."""
-        return self._call(Request("GET", f"/api/3.0/mlflow/traces/{named}")).status != _NOT_THERE
+        return (
+            self._call(Request("GET", f"/api/3.0/mlflow/traces/{named}")).status
+            != HTTPStatus.NOT_FOUND
+        )
 
 
 def ended() -> Refused:

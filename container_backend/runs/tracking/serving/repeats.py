@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 # MLflow's client repeats a request for about this time: 7 times, with pauses of 2, 4, 8 … seconds.
 _SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 60.0
-# Of an HTTP status: the server failed, and the request may be sent again.
-_FAILED: Final = 500
 
 
 def key_of(request: Request) -> str:
@@ -94,7 +92,7 @@ class Repeats:
             if noted:
                 self._note(key, "begun", sent.begun_at)
             answer = (begun_at is not None and found(begun_at)) or call()
-            if answer.status >= _FAILED:
+            if answer.has_failed:
                 self._forget(key, sent)
             elif noted:
                 self._note(key, "done", sent.begun_at, answer)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from container_backend.runs.tracking.serving.served import Served
 
-_OK: Final = 200
 _MOST_KNOWN: Final = 4096
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -111,7 +110,7 @@ class Roots:
 
     def _get(self, path: str, query: str = "") -> dict[str, Any]:
         answer = self._store.call(Request("GET", f"/api/{path}", query))
-        if answer.status != _OK:
+        if not answer.is_ok:
             raise KeyError(path)
         return dict(json.loads(answer.body))
 

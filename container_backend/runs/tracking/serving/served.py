@@ -18,7 +18,6 @@ _logger = logging.getLogger(__package__)
 _PATIENCE_SECONDS: Final = 100.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MOST_PAUSE_SECONDS: Final = 5.0
-_FAILED: Final = 500
 # What passes by itself, or when the user makes room: texts of SQLite, of the system, of SQLAlchemy.
 _PASSING: Final = re.compile(
     rb"database is locked|database table is locked|database or disk is full|disk I/O error|"
@@ -41,12 +40,6 @@ class Served:
         self._store = store
         self._lock = threading.Lock()
         self._waiting = 0
-        self._said = ""
-
-    @property
-    def waits_for(self) -> str:
-        """What the store is waited for, as it said; empty if it answers."""
-        return self._said if self._waiting else ""
 
     def call(
         self, request: Request, root: str = "", is_needed: Callable[[], bool] = lambda: True
@@ -73,9 +66,9 @@ class Served:
     def _begin(self, answer: Answer) -> None:
         with self._lock:
             self._waiting += 1
-            self._said = answer.body.decode("utf-8", "replace")[:500]
             if self._waiting == 1:
-                _logger.warning("the store is waited for: %s", self._said)
+                said = answer.body.decode("utf-8", "replace")[:500]
+                _logger.warning("the store is waited for: %s", said)
 
     def _end(self, answer: Answer) -> None:
         with self._lock:
@@ -85,4 +78,4 @@ class Served:
 
 
 def _is_passing(answer: Answer) -> bool:
-    return answer.status >= _FAILED and _PASSING.search(answer.body) is not None
+    return answer.has_failed and _PASSING.search(answer.body) is not None
