@@ -58,6 +58,7 @@ from .status_and_reason import Outcome as Outcome
 from .status_and_reason import Signs as Signs
 from .status_and_reason import outcome_at as outcome_at
 from .store_access import ACCESS_VARIABLES as ACCESS_VARIABLES
+from .store_access import LOCALHOST as LOCALHOST
 from .store_access import TrackingAccess as TrackingAccess
 from .store_access import absolute_uri as absolute_uri
 from .store_access import around_http_proxies as around_http_proxies

@@ -28,7 +28,7 @@ _LOOPBACK: Final = re.compile(r"localhost|127(\.\d+){3}|::1|0\.0\.0\.0", re.IGNO
 # address and refuses its name, host.docker.internal (mlflow.server.security, since 3.5).
 _DESKTOP_GATEWAY: Final = "192.168.65.254"
 _NO_LINKS: Final = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
-_LOCALHOST: Final = "127.0.0.1"
+LOCALHOST: Final = "127.0.0.1"
 _PROXIED: Final = "Leave 'tracking' out: the tracking proxy serves the project's own run."
 # Values of the setting `tracking`.
 PROXY: Final = "proxy"
@@ -196,7 +196,7 @@ def served_access(
     # MLflow would print a link to a page that the proxy does not have.
     environment = {_NO_LINKS: "true", **kept, **logins, TRACKING_TOKEN: token}
     return TrackingAccess(
-        f"http://{host or _LOCALHOST}:{port}",
+        f"http://{host or LOCALHOST}:{port}",
         environment,
         _existing(files),
         is_served=True,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container_backend.container import direct_access, is_served, local_path, served_access
+from container_backend.container import direct_access, local_path, served_access
 from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.plan import Plan, make_plan
@@ -56,7 +56,7 @@ def preview(submission: Submission) -> DryRun:
         artifacts = experiment.artifact_uri if experiment else None
         access = (
             served_access("<tracking proxy>", 0, "<token>", None)
-            if is_served(plan.tracking_uri, plan.config.tracking, plan.permissions, engine.facts)
+            if plan.is_served
             else direct_access(plan.tracking_uri, artifacts, engine.facts)
         )
         reference, is_there, lock = _look_for(plan, engine)

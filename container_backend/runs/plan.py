@@ -20,7 +20,12 @@ from container_backend.container import (
 from container_backend.engine import connect
 from container_backend.environment import ENVIRONMENT_KEYS, read_environment
 from container_backend.image import is_image_address, reference_of
-from container_backend.privileges import check_engine, check_special_files, engine_sockets
+from container_backend.privileges import (
+    Right,
+    check_engine,
+    check_special_files,
+    engine_sockets,
+)
 from container_backend.project import (
     Command,
     Owner,
@@ -63,12 +68,14 @@ class Plan:
         docker_auth: A login for a registry, in MLflow's form.
         tracking_uri: Absolute.
         storage: The folder for downloads, not yet made.
-        temporary: Folders that are made for the run and removed with it.
+        temporary: Folders that are made for the run and removed with it; downloads stay in a folder
+            that the caller names.
         is_fetched: The project is not a folder of the caller.
         permissions: What the project may ask for.
         repository: Has the project in its work tree; None if git is not asked.
         image_project: What the image says of the project; None for a project with files.
         owner: The user of the program, whom the code belongs to.
+        is_served: The program reaches its store by the tracking proxy.
     """
 
     uri: str
@@ -94,6 +101,7 @@ class Plan:
     repository: Repository | None
     image_project: ImageProject | None
     owner: Owner
+    is_served: bool
 
     @property
     def tracking_request(self) -> TrackingRequest:
@@ -101,9 +109,8 @@ class Plan:
         recorded = self.repetition.recorded if self.repetition else frozenset()
         typed = [str(each) for name, each in self.parameters.items() if name not in recorded]
         network = self.docker_args.network
-        return TrackingRequest(
-            self.tracking_uri, self.config.tracking, self.permissions, network, typed
-        )
+        is_own, way = self.permissions.allow(Right.STORE), self.config.tracking
+        return TrackingRequest(self.tracking_uri, self.is_served, way, is_own, network, typed)
 
 
 def make_plan(
@@ -112,8 +119,8 @@ def make_plan(
     """Read and check everything, and connect to the engine.
 
     Args:
-        connections: Closes the connection.
-        files: Removes a fetched project.
+        connections: Closes the connection to the engine.
+        files: Removes the files of a fetched project.
 
     Raises:
         ContainerBackendError: The project or the request is wrong, or there is no engine.
@@ -134,13 +141,12 @@ def make_plan(
     asked = asked_args(docker_args, environment, source.directory, permissions)
     _check_variables(asked, docker_args)
     engine = engine or _connected(submission, connections)
-    tracking_uri = _tracking_uri(submission, command, permissions, engine.facts)
+    tracking_uri, served = _tracking(submission, command, permissions, engine.facts)
     docker_args = _with_asked(docker_args, asked, project, command, engine, config)
     image = (opened and opened.image) or which_image(
         engine, environment, submission, project, permissions, docker_args.platform
     )
-    # Downloads stay in a folder that the caller names.
-    downloads = storage if command.downloads and not named else None
+    made = [source.temporary, storage if command.downloads and not named else None]
     return Plan(
         uri=opened.address if opened else submission.uri,
         version=submission.version,
@@ -159,12 +165,13 @@ def make_plan(
         run_name=submission.run_name,
         repetition=submission.repetition,
         storage=storage,
-        temporary=tuple(folder for folder in (source.temporary, downloads) if folder is not None),
+        temporary=tuple(folder for folder in made if folder is not None),
         is_fetched=source.temporary is not None,
         permissions=permissions,
         repository=source.repository,
         image_project=opened,
         owner=choose_owner(docker_args, is_rootless=engine.facts.is_rootless),
+        is_served=served,
     ), engine
 
 
@@ -200,17 +207,17 @@ def _connected(submission: Submission, connections: ExitStack) -> Engine:
     return connected
 
 
-def _tracking_uri(
+def _tracking(
     submission: Submission, command: Command, permissions: Permissions, facts: EngineFacts
-) -> str:
+) -> tuple[str, bool]:
+    """The address of the store, and whether the tracking proxy serves it."""
     # The import of MLflow takes seconds: what was wrong before is reported without it.
     from container_backend.store import check_parameters, default_address
 
     check_parameters(command.parameters)
     given = submission.tracking_uri
     uri = absolute_uri(given) if given else default_address()
-    is_served(uri, submission.config.tracking, permissions, facts)  # refuse now what is not allowed
-    return uri
+    return uri, is_served(uri, submission.config.tracking, permissions, facts)
 
 
 def _command(

@@ -8,6 +8,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from container_backend.container import LOCALHOST
 from container_backend.errors import EngineError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _DEFAULT: Final = "bridge"
 _NAME_OPTION: Final = "com.docker.network.bridge.name"
 _HOST: Final = "host"
-LOOPBACK: Final = "127.0.0.1"
 # ioctl(2), netdevice(7): the address of an interface.
 _SIOCGIFADDR: Final = 0x8915
 
@@ -36,7 +36,7 @@ def gateway_of(engine: Engine, network: str | None) -> str | None:
     if not facts.is_local or facts.is_desktop or facts.is_rootless:
         return None
     if name == _HOST:
-        return LOOPBACK
+        return LOCALHOST
     if name == "none" or name.startswith("container:"):
         return None
     try:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import direct_access, is_served, local_path, served_access
-from container_backend.privileges import Right
+from container_backend.container import direct_access, local_path, served_access
 from container_backend.runs.tracking.gateway import gateway_of
 from container_backend.runs.tracking.grants import Grant
 from container_backend.runs.tracking.serving import Forwarding
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from container_backend.container import TrackingAccess
     from container_backend.engine import Engine
-    from container_backend.privileges import Permissions
     from container_backend.runs.ledger import Entry
     from container_backend.runs.tracking.start import Proxy
     from container_backend.store import StoredRun
@@ -39,14 +37,17 @@ class TrackingRequest:
 
     Attributes:
         tracking_uri: Absolute.
+        is_served: The program reaches its store by the proxy.
         way: What the user asked for, ``proxy`` or ``direct``; None for the default.
+        is_own: The project may do what any client of the store may do.
         network: Of the container; None for the default.
         typed: The values of parameters that the user typed.
     """
 
     tracking_uri: str
+    is_served: bool
     way: str | None
-    permissions: Permissions
+    is_own: bool
     network: str | None
     typed: Sequence[str]
 
@@ -58,9 +59,8 @@ class ProgramTracking:
         """Start the proxy if it is needed, without waiting for it."""
         self._engine = engine
         self._request = request
-        self._is_own = request.permissions.allow(Right.STORE)
         self._proxy: Proxy | None = None
-        if is_served(request.tracking_uri, request.way, request.permissions, engine.facts):
+        if request.is_served:
             self._start()
 
     def _start(self) -> Proxy:
@@ -98,12 +98,12 @@ class ProgramTracking:
                 note=str(entry.note) if entry.is_there else f"/proc/{os.getpid()}",
                 run_id=run.run_id,
                 experiment_id=run.experiment_id,
-                is_own=self._is_own,
+                is_own=self._request.is_own,
                 handed=_handed(self._request.typed),
                 artifact_root=proxy.root,
             )
         )
-        elsewhere = location if self._is_own and local_path(location) is None else None
+        elsewhere = location if self._request.is_own and not is_here else None
         return served_access(host, port, token, elsewhere)
 
     def created(self, access: TrackingAccess, entry: Entry, container: str) -> None:

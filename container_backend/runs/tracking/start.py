@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.container import ACCESS_VARIABLES, local_path
+from container_backend.container import ACCESS_VARIABLES, LOCALHOST, local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.machine import start_in_background
 from container_backend.masking import without_credentials
-from container_backend.runs.tracking.gateway import LOOPBACK
 from container_backend.runs.tracking.grants import ProxyFolder, proxy_folder
 from container_backend.runs.tracking.serving import Forwarding, note
 
@@ -93,7 +92,7 @@ class Proxy:
 
     def listen(self, host: str) -> int:
         """Have the proxy listen at an address of this machine, too; return the port. Raises OSError."""
-        if host == LOOPBACK:
+        if host == LOCALHOST:
             return self.folder.port()
         said = self.ask("listen", host=host)
         if said["error"]:
@@ -140,7 +139,7 @@ def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[st
     port = folder.port()
     if not _is_mine(port):
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout)
+    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=timeout)
     try:
         connection.request(
             "POST", f"/container-backend/{what}", json.dumps(said),

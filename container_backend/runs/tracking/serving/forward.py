@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import inspect_container
+from container_backend.container import LOCALHOST, inspect_container
 from container_backend.engine import EngineHost, connect, frames_in
 from container_backend.errors import EngineError, NotThere
 from container_backend.machine import write_whole
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 SUFFIX: Final = ".forward"
-_LOOPBACK: Final = "127.0.0.1"
 _PAUSE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 # The interpreter of the image; none other than an image with one has MLflow.
@@ -106,7 +105,7 @@ def _while_connected(
 
 
 def _to_proxy(port: int) -> socket.socket:
-    connected = socket.create_connection((_LOOPBACK, port))
+    connected = socket.create_connection((LOCALHOST, port))
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connected
 

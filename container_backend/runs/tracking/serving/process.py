@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import local_path
+from container_backend.container import LOCALHOST, local_path
 from container_backend.machine import MaskedFormatter
 from container_backend.runs.tracking.grants import ProxyFolder
 from container_backend.runs.tracking.serving.control import Control
@@ -34,7 +34,6 @@ _logger = logging.getLogger(__package__)
 # The proxy ends after this time without a run and without a request of the user.
 _LINGER_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 2.0
-_LOOPBACK: Final = "127.0.0.1"
 # A connection that is not used is kept for this time: longer than between two logged epochs.
 _KEEP_SECONDS: Final = 300
 # Of files that are read and written.
@@ -95,11 +94,11 @@ async def _listen(folder: ProxyFolder, control: Control) -> None:
     """At the port of the proxy before, which programs have; if no run needs that, at any."""
     for left in range(_BIND_TRIES, -1, -1):
         try:
-            port = control.listen(_LOOPBACK, folder.port())
+            port = control.listen(LOCALHOST, folder.port())
             break
         except OSError:
             if not any(folder.grants.valid()):
-                port = control.listen(_LOOPBACK, 0)
+                port = control.listen(LOCALHOST, 0)
                 break
             if not left:
                 raise
