@@ -11,6 +11,7 @@ from .guard import REGISTERED as REGISTERED
 from .guard import Asked as Asked
 from .guard import Guard as Guard
 from .guard import Refused as Refused
+from .guard import ended as ended
 from .guard import forbidden as forbidden
 from .guard import missing as missing
 from .routes import Route as Route

@@ -55,6 +55,13 @@ def missing(what: str) -> Refused:
     return Refused(404, "RESOURCE_DOES_NOT_EXIST", f"{what} does not exist for this run. {_TRUST}")
 
 
+def ended() -> Refused:
+    return Refused(
+        401, "UNAUTHENTICATED",
+        "The run of this token has ended, or the token is wrong: nothing is written any more.",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request, as far as a rule needs to know it.

@@ -1,7 +1,7 @@
 """The proxy as an ASGI application: who asks, whether that is allowed, and what the store answers.
 
-A program shows the token of its grant. Processes of the user show the key of the proxy, and are
-answered as by the store itself.
+A program shows the token of its grant. Processes of the user show the key of the proxy, and tell the
+proxy what to do.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from container_backend.runs.tracking.rules import Refused, Rule, forbidden, inner_path, route_of
-from container_backend.runs.tracking.serving.artifacts import Artifacts
+from container_backend.runs.tracking.rules import (
+    Refused,
+    Rule,
+    ended,
+    forbidden,
+    inner_path,
+    route_of,
+)
 from container_backend.runs.tracking.serving.asgi import counting, read_body, send_answer
-from container_backend.runs.tracking.serving.programs import Program, ended
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Mapping
 
-    from container_backend.runs.tracking.grants import Grants
+    from container_backend.runs.tracking.serving.artifacts import Artifacts
     from container_backend.runs.tracking.serving.asgi import Receive, Send
     from container_backend.runs.tracking.serving.control import Control
-    from container_backend.runs.tracking.serving.roots import Roots
-    from container_backend.runs.tracking.serving.served import Served
+    from container_backend.runs.tracking.serving.programs import Programs
 
 _logger = logging.getLogger(__package__)
 _THREADS: Final = 16
@@ -39,15 +43,12 @@ class Application:
     """Answers requests; see https://asgi.readthedocs.io/en/latest/specs/www.html."""
 
     def __init__(
-        self, store: Served, grants: Grants, key: str, control: Control, roots: Roots
+        self, programs: Programs, artifacts: Artifacts, control: Control, key: str
     ) -> None:
-        self._store = store
-        self._grants = grants
-        self._key = key
+        self._programs = programs
+        self._artifacts = artifacts
         self._control = control
-        self._roots = roots
-        self._artifacts = Artifacts(roots)
-        self._programs: dict[str, Program] = {}
+        self._key = key
         self._pool = ThreadPoolExecutor(_THREADS, "request")
         self._was_asked = True
 
@@ -71,12 +72,12 @@ class Application:
         }
         token = headers.pop("authorization", "").removeprefix("Bearer ")
         if hmac.compare_digest(token.encode(), self._key.encode()):
-            await self._serve_user(scope, headers, receive, send)
+            await self._serve_user(scope["path"], receive, send)
             return
         if inner_path(scope["path"]) == "health":
             await send_answer(send, Answer(200, b"OK"))
             return
-        program = self._program(token)
+        program = self._programs.find(token)
         if program is None:
             raise ended()
         found = route_of(scope["method"], scope["path"])
@@ -105,53 +106,21 @@ class Application:
             if is_waited_for():
                 program.arrived(request, is_waited_for)
 
-    def tidy(self, going_on: Container[str]) -> None:
-        """Forget the programs of other runs: these were finished."""
-        for submission in list(self._programs):
-            if submission not in going_on:
-                del self._programs[submission]
-
     def was_asked(self) -> bool:
         """True if a process of the user has asked since the last call."""
         was, self._was_asked = self._was_asked, False
         return was
 
-    async def _serve_user(
-        self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, send: Send
-    ) -> None:
+    async def _serve_user(self, path: str, receive: Receive, send: Send) -> None:
         self._was_asked = True
-        path, query = scope["path"], scope["query_string"].decode("latin-1")
-        body = await read_body(receive)
-        if path.startswith(_PREFIX):
-            said = await self._control.do(path.removeprefix(_PREFIX), body)
-            await send_answer(send, Answer.of(said))
-            return
-        request = Request(scope["method"], path, query, body, _passed(headers))
-        root = headers.get("x-artifact-root", "")
-        await send_answer(send, await self._in_thread(self._store.call, request, root))
-
-    def _program(self, token: str) -> Program | None:
-        grant = self._grants.find(token)
-        if grant is None:
-            return None
-        known = self._programs.get(grant.submission)
-        if known is None or known.grant != grant:
-            known = Program(grant, self._grants, self._store, self._roots)
-            self._programs[grant.submission] = known
-        return known
-
-    async def end(self, submission: str) -> None:
-        """End a grant, and wait until what its program has asked for is answered."""
-        self._grants.end(submission)
-        program = self._programs.pop(submission, None)
-        if program is not None:
-            await program.end()
+        said = await self._control.do(path.removeprefix(_PREFIX), await read_body(receive))
+        await send_answer(send, Answer.of(said))
 
     async def _in_thread(self, call: Callable[..., Answer], *args: object) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def _passed(headers: Mapping[str, str], *, is_own: bool = True) -> dict[str, str]:
+def _passed(headers: Mapping[str, str], *, is_own: bool) -> dict[str, str]:
     """The headers that MLflow's server reads; a fetched project chooses no workspace."""
     names = {"content-type", "content-encoding", "user-agent", *_OF_SPANS}
     return {

@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any
 from container_backend.runs.tracking.serving import forward
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     import uvicorn
 
     from container_backend.runs.tracking.grants import ProxyFolder
+    from container_backend.runs.tracking.serving.programs import Programs
 
 
 class Control:
     """The requests below `/container-backend/`, which need the key of the proxy."""
 
-    def __init__(self, folder: ProxyFolder) -> None:
+    def __init__(self, folder: ProxyFolder, programs: Programs) -> None:
         self._folder = folder
+        self._programs = programs
         self._carried: set[str] = set()
         self._hosts: set[str] = set()
         self._servers: list[uvicorn.Server] = []
         self._serve: Callable[[socket.socket], uvicorn.Server] | None = None
-        self.end_grant: Callable[[str], Awaitable[None]] | None = None
 
     def serve_by(self, serve: Callable[[socket.socket], uvicorn.Server]) -> None:
         """``serve`` answers at a socket that listens."""
@@ -73,8 +74,7 @@ class Control:
             self.forward(said["submission"])
             return {}
         if what == "end":
-            assert self.end_grant is not None  # noqa: S101 set before the first request
-            await self.end_grant(said["submission"])
+            await self._programs.end(said["submission"])
             return {}
         raise KeyError(what)
 

@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING, Final
 from container_backend.container import LOCALHOST, local_path
 from container_backend.machine import MaskedFormatter
 from container_backend.runs.tracking.grants import ProxyFolder
-from container_backend.runs.tracking.serving.control import Control
-from container_backend.runs.tracking.serving.roots import Roots
-from container_backend.runs.tracking.serving.served import Served
-from container_backend.store import (
-    StoreElsewhere,
-    StoreServer,
-    alone_in_store,
-    import_mlflow_lean,
-)
+from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
     import socket
+
+    from container_backend.runs.tracking.serving.control import Control
+    from container_backend.store import StoreElsewhere, StoreServer
 
 _logger = logging.getLogger(__package__)
 # The proxy ends after this time without a run and without a request of the user.
@@ -47,20 +42,26 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     """Serve a store until no run needs it. Raises OSError if the old port is taken."""
     import uvicorn
 
+    # These import MLflow, which is to be prepared for that first.
     from container_backend.runs.tracking.serving.application import Application
+    from container_backend.runs.tracking.serving.artifacts import Artifacts
+    from container_backend.runs.tracking.serving.control import Control
+    from container_backend.runs.tracking.serving.programs import Programs
+    from container_backend.runs.tracking.serving.roots import Roots
+    from container_backend.runs.tracking.serving.served import Served
 
     store = Served(_open(tracking_uri, root))
-    control = Control(folder)
-    application = Application(
-        store, folder.grants, folder.key(), control, Roots(store, tracking_uri)
-    )
-    control.end_grant = application.end
+    roots = Roots(store, tracking_uri)
+    programs = Programs(folder.grants, store, roots)
+    control = Control(folder, programs)
+    application = Application(programs, Artifacts(roots), control, folder.key())
     tasks: set[asyncio.Task[None]] = set()
 
     def serve_at(listening: socket.socket) -> uvicorn.Server:
         config = uvicorn.Config(
             application, log_config=None, access_log=False, lifespan="off", ws="none",
-            timeout_keep_alive=_KEEP_SECONDS, server_header=False, date_header=False, limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_SECONDS, server_header=False, date_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
         )  # fmt: skip
         server = uvicorn.Server(config)
         tasks.add(asyncio.create_task(server._serve([listening])))
@@ -76,14 +77,14 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < _LINGER_SECONDS:
         await asyncio.sleep(_LOOK_SECONDS)
-        going_on = folder.grants.tidy()
-        application.tidy(going_on)
-        if going_on or application.was_asked():
+        if programs.tidy() or application.was_asked():
             idle_since = time.monotonic()
     _logger.info("no run needs the proxy any more")
 
 
 def _open(tracking_uri: str, root: str) -> StoreServer | StoreElsewhere:
+    from container_backend.store import StoreElsewhere, StoreServer, alone_in_store
+
     if local_path(tracking_uri) is None:
         return StoreElsewhere(tracking_uri)
     with alone_in_store(tracking_uri):  # the command may be creating it

@@ -27,6 +27,7 @@ from container_backend.runs.tracking.rules import (
     Route,
     Rule,
     Shown,
+    ended,
     missing,
     place_of,
 )
@@ -271,11 +272,39 @@ class Program:
         )
 
 
-def ended() -> Refused:
-    return Refused(
-        401, "UNAUTHENTICATED",
-        "The run of this token has ended, or the token is wrong: nothing is written any more.",
-    )  # fmt: skip
+class Programs:
+    """The programs whose runs go on."""
+
+    def __init__(self, grants: Grants, store: Served, roots: Roots) -> None:
+        self._grants = grants
+        self._store = store
+        self._roots = roots
+        self._known: dict[str, Program] = {}
+
+    def find(self, token: str) -> Program | None:
+        """The program with a token; None if its run has ended, or the token is wrong."""
+        grant = self._grants.find(token)
+        if grant is None:
+            return None
+        known = self._known.get(grant.submission)
+        if known is None or known.grant != grant:
+            known = Program(grant, self._grants, self._store, self._roots)
+            self._known[grant.submission] = known
+        return known
+
+    async def end(self, submission: str) -> None:
+        """End a grant, and wait until what its program has asked for is answered."""
+        self._grants.end(submission)
+        program = self._known.pop(submission, None)
+        if program is not None:
+            await program.end()
+
+    def tidy(self) -> bool:
+        """Forget the programs of runs that were finished. True if a run goes on."""
+        going_on = self._grants.tidy()
+        for submission in self._known.keys() - going_on:
+            del self._known[submission]
+        return bool(going_on)
 
 
 def _leads_to(said: dict[str, Any]) -> list[str]:
