@@ -18,6 +18,7 @@ from bench.measure import Figure, Ratio, Sample, one
 from container_backend.machine.locks import state_folder
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
+from tests.support.processes import SUPERVISOR, processes_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,17 +100,9 @@ def _seconds_to_status(project: str) -> float:
 
 
 def _supervisor_of(connected: Engine) -> int:
-    """Its number: the one process that has our state folder in its environment, and is it."""
-    wanted = f"XDG_STATE_HOME={state_folder().parent}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            ours = wanted in (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        # The shell that starts it again has the same words after its own.
-        if ours and words[1:3] == [b"-m", b"container_backend.runs.supervise.process"]:
-            return int(folder.name)
+    """The number of its process."""
+    for pid in processes_named(SUPERVISOR, state_folder().parent):
+        return pid
     raise RuntimeError(f"there is no supervisor of {connected.host.url}")
 
 

@@ -42,6 +42,7 @@ FLOORS: Final = (
 INNER_FLOORS: Final = {
     "runs": (("supervise",), ("ending",), ("output",), ("tracking",), ("ledger",)),
     "image": (("progress",), ("buildkit",)),
+    "store": (("client",),),
     "share": (("runner",),),
 }
 # Modules that are copied into project images word for word: they know modules, not doors.

@@ -8,25 +8,37 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import mlflow.projects
 from mlflow.exceptions import ExecutionException, MlflowException
+from mlflow.projects import SubmittedRun as SubmittedRun  # noqa: PLC0414 for python.py
 from mlflow.projects.backend.abstract_backend import AbstractBackend
 
 from container_backend.config import parse_config
 from container_backend.errors import ContainerBackendError
 from container_backend.machine import configure_logging
-from container_backend.runs import Submission, launch_and_wait, launch_detached, run_to_end
+from container_backend.runs import (
+    ContainerRun,
+    Submission,
+    launch_and_wait,
+    launch_detached,
+    run_to_end,
+)
 from container_backend.store import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from container_backend.runs import ContainerRun
-    from container_backend.store import SubmittedRun
 
 _logger = logging.getLogger(__package__)
 # Keys that MLflow adds to the backend config (mlflow.projects._run).
 _MLFLOW_KEYS: Final = (
     "ENV_MANAGER", "SYNCHRONOUS", "DOCKER_ARGS", "docker_auth", "STORAGE_DIR", "build_image"
 )  # fmt: skip
+
+
+class DockerRun(ContainerRun, SubmittedRun):
+    """A run of this package as MLflow's own backends return theirs."""
+
+    def __init__(self, run: ContainerRun) -> None:
+        vars(self).update(vars(run))
 
 
 class DockerBackend(AbstractBackend):
@@ -41,7 +53,7 @@ class DockerBackend(AbstractBackend):
         backend_config: Mapping[str, Any],
         tracking_uri: str,
         experiment_id: str,
-    ) -> ContainerRun:
+    ) -> DockerRun:
         """Run a project in a container; see ``AbstractBackend.run``.
 
         Blocks for a synchronous call and under the command ``mlflow run``. That command calls
@@ -72,11 +84,10 @@ class DockerBackend(AbstractBackend):
                 storage_dir=added["STORAGE_DIR"],
                 build_image=bool(added["build_image"]),
             )
-            if _is_mlflow_run():
-                return run_to_end(submission)
-            if added["SYNCHRONOUS"]:
-                return launch_and_wait(submission)  # MLflow prints the success
-            return launch_detached(submission)
+            launch = launch_and_wait if added["SYNCHRONOUS"] else launch_detached
+            if _is_mlflow_run():  # MLflow prints the success of the others
+                launch = run_to_end
+            return DockerRun(launch(submission))
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
 

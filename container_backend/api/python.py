@@ -9,9 +9,9 @@ from container_backend.errors import InvalidConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from container_backend.api.backend import SubmittedRun
     from container_backend.config import BackendConfig
     from container_backend.runs import ContainerRun, Submission
-    from container_backend.store import SubmittedRun
 
 DOCKER: Final = "docker"
 # Environment managers of MLflow's local backend (mlflow.utils.env_manager).
@@ -33,7 +33,7 @@ def run(
     docker_auth: Mapping[str, Any] | None = None,
     storage_dir: str | None = None,
     build_image: bool = False,
-) -> SubmittedRun:
+) -> ContainerRun | SubmittedRun:
     """Run a project. The arguments are those of ``mlflow.projects.run``.
 
     Args:
@@ -52,6 +52,9 @@ def run(
         docker_auth: Login for a registry: ``username``, ``password``, ``registry``.
         storage_dir: Folder for the downloads of parameters of type ``path``.
         build_image: With ``docker_env``, build an image that contains the code.
+
+    Returns:
+        The run, with ``run_id``, ``wait()``, ``get_status()`` and ``cancel()``.
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
@@ -135,7 +138,9 @@ def _config(given: Mapping[str, Any] | str | None) -> BackendConfig:
     return parse_config(read_config(given) if isinstance(given, str) else given or {})
 
 
-def _start(submission: Submission, env_manager: str, *, synchronous: bool) -> SubmittedRun:
+def _start(
+    submission: Submission, env_manager: str, *, synchronous: bool
+) -> ContainerRun | SubmittedRun:
     if env_manager != DOCKER:
         return run_with_mlflow(env_manager, submission, synchronous=synchronous)
     from container_backend.machine import configure_logging

@@ -32,7 +32,6 @@ from .outside import run_id_in as run_id_in
 from .outside import seconds_of as seconds_of
 from .outside import submission_in as submission_in
 from .owner import is_signature as is_signature
-from .owner import made_once as made_once
 from .owner import owner_id as owner_id
 from .owner import owner_key as owner_key
 from .owner import sign as sign

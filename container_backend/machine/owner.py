@@ -57,13 +57,13 @@ def _made_once(name: str, make: Callable[[], str], environ: Mapping[str, str]) -
     """A word in a file of the state folder; a new one at each call if it cannot be stored."""
     file = state_folder(environ) / name
     try:
-        return made_once(file, make)
+        return _made_in(file, make)
     except OSError as error:
         _logger.debug("The file %s cannot be stored: %s", file, error)
         return make()
 
 
-def made_once(file: Path, make: Callable[[], str]) -> str:
+def _made_in(file: Path, make: Callable[[], str]) -> str:
     """The word in a private file, the same for all processes: the first one has made it.
 
     Raises:

@@ -13,14 +13,14 @@ from container_backend.container import TERMINAL
 from container_backend.environment import LOCK
 from container_backend.errors import InvalidInput, NotRepeatable, TrackingUnreachable
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
-from container_backend.runs import Recorded, attach, read_recorded
-from container_backend.store import CONTEXT, FOLDER, RUN, Store, await_listener
+from container_backend.runs import Recorded, attach, open_store, read_recorded
+from container_backend.store import CONTEXT, FOLDER, RUN, await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from container_backend.store import StoredRun
+    from container_backend.store import Store, StoredRun
 
 _LOCK: Final = f"{FOLDER}/{LOCK}"
 
@@ -126,7 +126,7 @@ def find_run(prefix: str) -> PastRun:
     """
     attached = attach(prefix)
     await_listener(attached.tracking_uri)
-    store = Store(attached.tracking_uri)
+    store = open_store(attached.tracking_uri)
     run = store.find_run(attached.run_id)
     if run is None:
         raise InvalidInput(f"There is no run '{attached.run_id}' in its tracking store.")

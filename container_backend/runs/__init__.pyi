@@ -27,3 +27,4 @@ from .record import read_recorded as read_recorded
 from .submission import Repetition as Repetition
 from .submission import Submission as Submission
 from .supervise.process import supervise_until_stopped as supervise_until_stopped
+from .tracking.start import open_store as open_store

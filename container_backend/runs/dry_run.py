@@ -10,6 +10,8 @@ from container_backend.container import direct_access, local_path, served_access
 from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.plan import Plan, make_plan
+from container_backend.runs.tracking import open_store
+from container_backend.store import await_listener, find_experiment
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
@@ -45,13 +47,11 @@ def preview(submission: Submission) -> DryRun:
     """
     with ExitStack() as needed:
         plan, engine = make_plan(submission, needed, needed)
-        from container_backend.store import Store, await_listener, find_experiment
-
         experiment = None
         store = local_path(plan.tracking_uri)
         if store is None or store.exists():  # to open a local store creates it
             await_listener(plan.tracking_uri)
-            opened = Store(plan.tracking_uri)
+            opened = open_store(plan.tracking_uri)
             experiment = find_experiment(opened, plan.experiment, create=False)
         artifacts = experiment.artifact_uri if experiment else None
         access = (

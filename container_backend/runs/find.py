@@ -15,11 +15,11 @@ from container_backend.masking import without_credentials
 from container_backend.runs.ending import outcome_in
 from container_backend.runs.handle import ContainerRun
 from container_backend.runs.ledger import is_signed
+from container_backend.runs.tracking import open_store
 from container_backend.store import (
     await_listener,
     default_address,
     duration,
-    open_store,
     store_address,
 )
 

@@ -33,7 +33,8 @@ from container_backend.runs.ending import (
 )
 from container_backend.runs.ledger import ensure_supervisor, ledger_of
 from container_backend.runs.output import last_lines, read_output
-from container_backend.store import SubmittedRun, kept_output, open_store
+from container_backend.runs.tracking import open_store
+from container_backend.store import kept_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,14 +83,13 @@ class _Statuses:
 _STATUSES: Final[dict[str, _Statuses]] = {}
 
 
-class ContainerRun(SubmittedRun):
+class ContainerRun:
     """A run on an engine. Its end is written also without this object."""
 
     def __init__(
         self, host: EngineHost, tracking_uri: str, run_id: str, container_id: str | None
     ) -> None:
         """``container_id`` is None if the container is missing."""
-        super().__init__()
         self._host = host
         self._tracking_uri = tracking_uri
         self._run_id = run_id

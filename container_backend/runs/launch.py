@@ -30,6 +30,13 @@ from container_backend.runs.plan import Plan, make_plan
 from container_backend.runs.record import container_tags, run_tags
 from container_backend.runs.run_files import RunFiles
 from container_backend.runs.tracking import ProgramTracking
+from container_backend.store import (
+    await_listener,
+    create_run,
+    download_file,
+    ending_on_error,
+    find_experiment,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,8 +210,6 @@ class Launch:
         self._ledger = ledger_of(self._engine.host)
         ensure_supervisor(self._engine.host)
         self._tracking = ProgramTracking(self._engine, self._plan.tracking_request)
-        from container_backend.store import download_file
-
         downloads = self._plan.command.downloads
         fetch_files(downloads, self._plan.storage, self._files, download_file)
 
@@ -216,13 +221,8 @@ class Launch:
         return made
 
     def _open_store(self) -> None:
-        from container_backend.store import Store, alone_in_store, await_listener, find_experiment
-
-        uri = self._plan.tracking_uri
-        await_listener(uri)
-        with alone_in_store(uri):
-            self._store = Store(uri)
-            found = find_experiment(self._store, self._plan.experiment, create=True)
+        self._store = self._tracking.open_store()
+        found = find_experiment(self._store, self._plan.experiment, create=True)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
 
@@ -250,8 +250,6 @@ class Launch:
 
     def _create_run(self) -> None:
         """Create the run. After an error the note stays: the store may have created the run."""
-        from container_backend.store import await_listener, create_run, ending_on_error
-
         plan = self._plan
         await_listener(plan.tracking_uri)
         self._record = create_run(

@@ -41,6 +41,7 @@ from container_backend.project import (
 from container_backend.runs.image_choice import which_image
 from container_backend.runs.image_project import ImageProject, open_image
 from container_backend.runs.tracking import TrackingRequest
+from container_backend.store import check_parameters, default_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,9 +212,6 @@ def _tracking(
     submission: Submission, command: Command, permissions: Permissions, facts: EngineFacts
 ) -> tuple[str, bool]:
     """The address of the store, and whether the tracking proxy serves it."""
-    # The import of MLflow takes seconds: what was wrong before is reported without it.
-    from container_backend.store import check_parameters, default_address
-
     check_parameters(command.parameters)
     given = submission.tracking_uri
     uri = absolute_uri(given) if given else default_address()

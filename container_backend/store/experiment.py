@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend.errors import InvalidConfig
+from container_backend.store.client import default_experiment_id
 
 if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredExperiment
@@ -48,7 +49,7 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
             _logger.info("=== Creating experiment '%s' ===", wanted.name)
             found = store.create_experiment(wanted.name)
         return found
-    identifier = wanted.id or store.default_experiment_id()
+    identifier = wanted.id or default_experiment_id()
     found = _find(store, identifier)
     if found is None:
         raise InvalidConfig(f"There is no experiment with the id '{identifier}'.")

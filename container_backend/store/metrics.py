@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from mlflow.entities import Metric
-
 from container_backend.container import read_samples
 from container_backend.machine import write_whole
+from container_backend.store.client import Metric
 
 if TYPE_CHECKING:
     from pathlib import Path

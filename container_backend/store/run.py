@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-import mlflow
-from mlflow.exceptions import MlflowException
 
 from container_backend import labels_and_tags
 from container_backend.container import (
@@ -19,14 +14,11 @@ from container_backend.container import (
     FAILED,
     KILLED,
     Outcome,
-    local_path,
 )
-from container_backend.errors import ContainerBackendError, InvalidProject, TrackingUnreachable
-from container_backend.machine import FileLock, state_folder
+from container_backend.errors import ContainerBackendError, TrackingUnreachable
 from container_backend.masking import without_credentials
 from container_backend.project import read_checkout, source_name
-from container_backend.store.connecting import is_listening
-from container_backend.store.mlflow_api import check_parameter_name, user_name
+from container_backend.store.client import active_run_id, is_listening, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,36 +88,6 @@ class RunRecord:
         self.store.end_run(self.run_id, outcome.status, ended_at)
 
 
-@contextmanager
-def alone_in_store(tracking_uri: str) -> Iterator[None]:
-    """Lock a store on this machine's disk against other processes of this user.
-
-    MLflow creates a missing store when it opens one, and two processes at once fail.
-    """
-    if local_path(tracking_uri) is None:
-        yield
-        return
-    name = hashlib.sha256(tracking_uri.encode()).hexdigest()[:12]
-    with FileLock(state_folder() / "stores" / name, "another process that opens the store") as lock:
-        lock.own()
-        yield
-
-
-def check_parameters(parameters: Mapping[str, str]) -> None:
-    """Check that MLflow can log the names of parameters.
-
-    Raises:
-        InvalidProject: MLflow refuses a name.
-    """
-    for name in parameters:
-        try:
-            check_parameter_name(name)
-        except MlflowException as error:
-            raise InvalidProject(
-                f"The parameter '{name}' cannot be logged: {error.message}"
-            ) from error
-
-
 def create_run(
     store: Store,
     experiment_id: str,
@@ -156,26 +118,17 @@ def create_run(
 def _source_tags(
     uri: str, checkout: Checkout, version: str | None, entry_point: str
 ) -> dict[str, str]:
-    active = mlflow.active_run()
     tags = {
-        labels_and_tags.MLFLOW_USER: _user(),
+        labels_and_tags.MLFLOW_USER: user_name(),
         labels_and_tags.MLFLOW_SOURCE_NAME: without_credentials(source_name(uri)),
         labels_and_tags.MLFLOW_SOURCE_TYPE: "PROJECT",
         labels_and_tags.MLFLOW_ENTRY_POINT: entry_point,
         labels_and_tags.MLFLOW_GIT_COMMIT: checkout.commit,
         labels_and_tags.MLFLOW_GIT_ADDRESS: checkout.address,
         labels_and_tags.MLFLOW_GIT_BRANCH: version if checkout.is_branch else None,
-        labels_and_tags.MLFLOW_PARENT_RUN: active.info.run_id if active is not None else None,
+        labels_and_tags.MLFLOW_PARENT_RUN: active_run_id(),
     }
     return {key: str(value) for key, value in tags.items() if value}
-
-
-def _user() -> str:
-    """The user's name in MLflow; the number of a user without a name, as in many pods."""
-    try:
-        return user_name()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 @contextmanager

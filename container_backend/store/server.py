@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from mlflow.exceptions import MlflowException
 
-from container_backend.store.connecting import MOST_WRITERS
-from container_backend.store.mlflow_api import (
+from container_backend.store.client import (
+    MOST_WRITERS,
+    alone_in_store,
     ask_server,
     server_application,
     server_routes,
@@ -85,8 +86,9 @@ class StoreServer:
             tracking_uri: Of a database or a folder on this disk; absolute.
             root: Where new experiments have their artifacts, by default: an address.
         """
-        self._application = server_application(tracking_uri, root)
-        store_with_root(artifact_root)
+        with alone_in_store(tracking_uri):
+            self._application = server_application(tracking_uri, root)
+            store_with_root(artifact_root)
         self._writers = threading.BoundedSemaphore(MOST_WRITERS)
 
     def call(self, request: Request, root: str = "") -> Answer:

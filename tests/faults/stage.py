@@ -25,6 +25,7 @@ from container_backend.errors import EngineUnavailable
 from container_backend.machine.owner import owner_id, owner_key
 from tests.support.client import client_of
 from tests.support.on_engine import BASE, remove_images
+from tests.support.processes import SUPERVISOR, processes_of
 from tests.support.store import copy_empty_store
 from tests.support.waiting import wait_until
 
@@ -241,17 +242,9 @@ class Stage:
         """The numbers of the supervisor's processes: the shell that restarts it, and itself."""
         return [
             pid
-            for pid, words in self._processes()
-            if "container_backend.runs.supervise.process" in words or "supervise" in words[2:3]
+            for pid, words in processes_of(self.folder / "state")
+            if SUPERVISOR in words or "supervise" in words[2:3]
         ]
-
-    def _processes(self) -> Iterator[tuple[int, list[str]]]:
-        mark = f"XDG_STATE_HOME={self.folder}/state".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    words = (folder / "cmdline").read_bytes().decode().split("\0")
-                    yield int(folder.name), words
 
     def entries(self) -> list[Path]:
         """What the ledgers still hold."""
@@ -334,7 +327,7 @@ class Stage:
     def end(self) -> None:
         """End what still runs."""
         self.ended.set()
-        for pid, _ in self._processes():
+        for pid, _ in processes_of(self.folder / "state"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for process in self._processes_begun:

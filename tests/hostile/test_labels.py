@@ -20,9 +20,10 @@ from container_backend.image import find
 from container_backend.machine.owner import owner_id
 from container_backend.runs import find as runs_find
 from tests.support.client import client_of
-from tests.support.commands import kill_supervisors, run_command
+from tests.support.commands import run_command
 from tests.support.on_engine import containers_of, remove_images
 from tests.support.packages import tar_of
+from tests.support.processes import kill_supervisors
 from tests.support.runs import status_of
 from tests.support.waiting import wait_until
 from tests.support.worker import BASE

@@ -14,8 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend.store import CONTEXT, RunRecord, artifacts
-from container_backend.store.client import Store
+from container_backend.store import CONTEXT, MlflowStore, RunRecord, Store, artifacts
 from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
 from tests.support.runs import only_run
@@ -92,7 +91,7 @@ def test_files_that_a_program_adds_to_its_record_are_not_logged(script, engine, 
     assert _logged_of(run.run_id) == []
     # The control: without the guard, what is found in the container is logged.
     monkeypatch.setattr(artifacts, "_remove_others", lambda *_: None)
-    store = Store(mlflow.get_tracking_uri())
+    store = MlflowStore(mlflow.get_tracking_uri())
     record = RunRecord(store, store.find_run(run.run_id))
     artifacts.log_environment(engine, record, run.container_id, "")
     assert "authorized_keys" in _logged_of(run.run_id)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support import in_process
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,41 +72,3 @@ def run_uv(*arguments: object, cwd: Path | None = None) -> None:
         check=True,
         env={**os.environ, "UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"},
     )
-
-
-def supervisors(workplace: Path) -> list[int]:
-    """The processes of the supervisor that was started on demand for a test's runs."""
-    mark = f"XDG_STATE_HOME={workplace}/state".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            if b"container_backend.runs.supervise.process" in words and mark in (
-                folder / "environ"
-            ).read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return found
-
-
-def kill_supervisors(workplace: Path) -> None:
-    """End the supervisor of a test's runs; a lock that it held is free when this returns."""
-    pids = supervisors(workplace)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(_holds_files(pid) for pid in pids))
-
-
-def _holds_files(pid: int) -> bool:
-    """False for a process that is gone, and for one that only its parent still has to ask about.
-
-    The first thread may end before the others, which still hold the files of all.
-    """
-    return any(map(_lives, Path(f"/proc/{pid}/task").glob("*/stat")))
-
-
-def _lives(stat: Path) -> bool:
-    try:
-        state = stat.read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in {"Z", "X"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import EngineError
 from container_backend.labels_and_tags import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
-from container_backend.store import MLFLOW_VERSION
+from container_backend.store import mlflow_version
 
 if TYPE_CHECKING:
     from container_backend.container import RunContainer
@@ -36,8 +36,8 @@ def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
         there = f"MLflow {found}" if found else "the MLflow"
         return (
             f"{there} of the image cannot read the tracking database, which MLflow "
-            f"{MLFLOW_VERSION} of this machine uses with another schema. Put "
-            f"mlflow=={MLFLOW_VERSION} into the requirements, or start a tracking server "
+            f"{mlflow_version()} of this machine uses with another schema. Put "
+            f"mlflow=={mlflow_version()} into the requirements, or start a tracking server "
             "(`mlflow server`) and set MLFLOW_TRACKING_URI to it"
         )
     return None

@@ -20,6 +20,7 @@ from container_backend import labels_and_tags
 from container_backend.container import TERMINAL, Ending, RunContainer, Signs
 from container_backend.engine import connect
 from container_backend.runs.ledger import Ledger
+from container_backend.runs.tracking import open_store
 from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
@@ -146,10 +147,8 @@ class _Finisher:
     @property
     def _store(self) -> Store:
         """Opened by the first job, so that the answer says what is wrong with the address."""
-        from container_backend.store import Store
-
         with self._connecting:
-            self._opened = self._opened or Store(self._tracking_uri)
+            self._opened = self._opened or open_store(self._tracking_uri)
             return self._opened
 
     def _connected(self) -> Engine:

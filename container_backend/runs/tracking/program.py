@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import direct_access, local_path, served_access
+from container_backend.container import (
+    LOCALHOST,
+    direct_access,
+    local_path,
+    served_access,
+)
 from container_backend.runs.tracking.gateway import gateway_of
 from container_backend.runs.tracking.grants import Grant
 from container_backend.runs.tracking.serving import Forwarding
 from container_backend.runs.tracking.start import proxy_of
+from container_backend.store import ServedStore, await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
     from container_backend.runs.tracking.start import Proxy
-    from container_backend.store import StoredRun
+    from container_backend.store import Store, StoredRun
 
 # What a parameter may hand to a program: a run, a logged model, a registered model.
 _HANDED: Final = (
@@ -64,10 +69,19 @@ class ProgramTracking:
             self._start()
 
     def _start(self) -> Proxy:
-        uri = self._request.tracking_uri
-        self._proxy = proxy_of(uri, _artifact_root(uri))
+        self._proxy = proxy_of(self._request.tracking_uri)
         self._proxy.start()
         return self._proxy
+
+    def open_store(self) -> Store:
+        """The store of the run: one on this disk through its proxy."""
+        uri = self._request.tracking_uri
+        if self._proxy is None or local_path(uri) is None:
+            from container_backend.store import MlflowStore  # takes seconds
+
+            await_listener(uri)
+            return MlflowStore(uri)
+        return ServedStore(uri, self._proxy)
 
     @property
     def proxy(self) -> str:
@@ -88,9 +102,8 @@ class ProgramTracking:
         if proxy is None and not (is_here and self._request.way is None):
             return direct_access(self._request.tracking_uri, location, self._engine.facts)
         proxy = proxy or self._start()  # the server has its artifacts on this machine's disk
-        proxy.wait()
         host = gateway_of(self._engine, self._request.network)
-        port = proxy.listen(host) if host else proxy.folder.port()
+        port = proxy.listen(host or LOCALHOST)
         token = proxy.give(
             Grant(
                 submission=entry.submission,
@@ -111,17 +124,6 @@ class ProgramTracking:
         if self._proxy is not None and access.forwarded_port:
             forwarding = Forwarding(self._engine.host, container)
             self._proxy.forward(entry.submission, forwarding)
-
-
-def _artifact_root(tracking_uri: str) -> str:
-    """Where MLflow puts the artifacts of new experiments: a server knows; a client on disk has a folder.
-
-    https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store
-    """
-    folder = local_path(tracking_uri)
-    if folder is None:
-        return ""
-    return str(Path.cwd() / "mlruns") if tracking_uri.startswith("sqlite:") else tracking_uri
 
 
 def _handed(values: Iterable[str]) -> tuple[str, ...]:

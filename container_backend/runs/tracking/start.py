@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
 import json
 import logging
@@ -13,18 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.container import ACCESS_VARIABLES, LOCALHOST, local_path
+from container_backend.container import ACCESS_VARIABLES, local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.machine import start_in_background
 from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants import ProxyFolder, proxy_folder
 from container_backend.runs.tracking.serving import Forwarding, note
+from container_backend.store import ServedStore, refused
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
     from container_backend.machine import FileLock
     from container_backend.runs.tracking.grants import Grant
+    from container_backend.store import Store
 
 _logger = logging.getLogger(__package__)
 _MODULE: Final = "container_backend.runs.tracking.serving.process"
@@ -34,13 +36,17 @@ _START_SECONDS: Final = 60.0
 _PAUSE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
-# A request of a program may be waiting for the store for 100 s.
-_END_SECONDS: Final = 120.0
+# A request may be waiting for the store for 100 s.
+_ANSWER_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """The proxy of a store, which is started if it is missing."""
+    """The proxy of a store, which is started if it is missing.
+
+    Attributes:
+        root: Where new experiments have their artifacts, by default: an address.
+    """
 
     folder: ProxyFolder
     tracking_uri: str
@@ -69,32 +75,36 @@ class Proxy:
         deadline = time.monotonic() + _START_SECONDS
         look = time.monotonic() + _LOOK_SECONDS
         pause = threading.Event()
-        while True:
-            try:
-                self.ask("ping")
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise TrackingUnreachable(
-                        f"The tracking proxy of '{without_credentials(self.tracking_uri)}' does not "
-                        f"answer: {error}",
-                        remedy=f"See '{self.folder.log}'.",
-                    ) from error
-                if time.monotonic() > look:  # it may have been about to end when it was looked for
-                    self.start()
-                    look = time.monotonic() + _LOOK_SECONDS
-                pause.wait(_PAUSE_SECONDS)
-            else:
-                return
+        while not self.answers():
+            if time.monotonic() > deadline:
+                raise TrackingUnreachable(
+                    f"The tracking proxy of '{without_credentials(self.tracking_uri)}' does not "
+                    "answer.",
+                    remedy=f"See '{self.folder.log}'.",
+                )
+            if (said := self.folder.failure()) and not self._is_there():
+                raise refused(self.tracking_uri, said)
+            if time.monotonic() > look:  # it may have been about to end when it was looked for
+                self.start()
+                look = time.monotonic() + _LOOK_SECONDS
+            pause.wait(_PAUSE_SECONDS)
 
     def give(self, grant: Grant) -> str:
         """The token of a new grant. Raises OSError."""
         return self.folder.grants.give(grant)
 
     def listen(self, host: str) -> int:
-        """Have the proxy listen at an address of this machine, too; return the port. Raises OSError."""
-        if host == LOCALHOST:
-            return self.folder.port()
-        said = self.ask("listen", host=host)
+        """Have the proxy listen at an address of this machine; return the port.
+
+        Raises:
+            TrackingUnreachable: The proxy does not answer.
+            OSError: The address cannot be had.
+        """
+        try:
+            said = self.ask("listen", host=host)
+        except OSError:
+            self.wait()
+            said = self.ask("listen", host=host)
         if said["error"]:
             raise OSError(f"{host}: {said['error']}")
         return self.folder.port()
@@ -108,17 +118,66 @@ class Proxy:
         """Ask the proxy to do something. Raises OSError if it does not answer."""
         return _ask(self.folder, what, _TIMEOUT_SECONDS, **said)
 
+    def answers(self) -> bool:
+        """True if the process is there, and serves the store."""
+        try:
+            self.ask("ping")
+        except OSError:
+            return False
+        return True
 
-def proxy_of(tracking_uri: str, root: str, environ: Mapping[str, str] = os.environ) -> Proxy:
-    """The proxy of a store.
+    def _is_there(self) -> bool:
+        with self.folder.lock() as lock:
+            return not lock.try_to_own()
 
-    Args:
-        tracking_uri: Absolute.
-        root: Where new experiments have their artifacts, by default: an address.
-    """
+    def send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Ask the store, as the user: see ``ServedStore``."""
+        headers = {"Content-Type": "application/json", "X-Artifact-Root": self.root}
+        while True:
+            try:
+                connected = self.folder.connect(_ANSWER_SECONDS)
+            except OSError:
+                self.wait()
+            else:
+                break
+        try:
+            return _exchange(connected, method, path, body, headers)
+        except OSError as error:
+            self.wait()
+            raise ConnectionError(str(error)) from error
+
+
+def proxy_of(tracking_uri: str, environ: Mapping[str, str] = os.environ) -> Proxy:
+    """The proxy of a store, whose address is absolute."""
     names = () if local_path(tracking_uri) is not None else ACCESS_VARIABLES & environ.keys()
     folder = proxy_folder(tracking_uri, {name: environ[name] for name in names})
-    return Proxy(folder, tracking_uri, root, environ)
+    return Proxy(folder, tracking_uri, _artifact_root(tracking_uri), environ)
+
+
+def _artifact_root(tracking_uri: str) -> str:
+    """Where MLflow puts the artifacts of new experiments: a server knows; a client on disk has a folder.
+
+    https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store
+    """
+    folder = local_path(tracking_uri)
+    if folder is None:
+        return ""
+    return str(Path.cwd() / "mlruns") if tracking_uri.startswith("sqlite:") else tracking_uri
+
+
+def open_store(tracking_uri: str) -> Store:
+    """Open a store that exists: through its proxy if that is there, else with MLflow.
+
+    Raises:
+        TrackingUnreachable: The store is a file or a folder that is missing on this machine.
+    """
+    if local_path(tracking_uri) is not None:
+        proxy = proxy_of(tracking_uri)
+        if proxy.answers():
+            return ServedStore(tracking_uri, proxy)
+    from container_backend.store import open_with_mlflow  # takes seconds
+
+    return open_with_mlflow(tracking_uri)
 
 
 def end_grant(folder: str, submission: str) -> None:
@@ -130,45 +189,38 @@ def end_grant(folder: str, submission: str) -> None:
     known = ProxyFolder(Path(folder))
     if known.grants.end(submission):
         try:
-            _ask(known, "end", _END_SECONDS, submission=submission)
+            _ask(known, "end", _ANSWER_SECONDS, submission=submission)
         except OSError as error:  # without a proxy, nothing is being written
             _logger.debug("The proxy does not answer: %s", error)
 
 
 def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[str, Any]:
-    port = folder.port()
-    if not _is_mine(port):
-        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-    connection = http.client.HTTPConnection(LOCALHOST, port, timeout=timeout)
+    path, body = f"/container-backend/{what}", json.dumps(said).encode()
+    status, answer = _exchange(folder.connect(timeout), "POST", path, body, {})
+    if status != http.client.OK:
+        raise ConnectionError(f"HTTP {status}: {answer[:200]!r}")
+    return dict(json.loads(answer))
+
+
+def _exchange(
+    connected: socket.socket, method: str, path: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, bytes]:
+    """Status and body of the answer to a request. Closes the connection. Raises OSError."""
+    connection = http.client.HTTPConnection("proxy")
+    connection.sock = connected
     try:
-        connection.request(
-            "POST", f"/container-backend/{what}", json.dumps(said),
-            {"Authorization": f"Bearer {folder.key()}"},
-        )  # fmt: skip
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        return answer.status, answer.read()
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:
         connection.close()
-    if answer.status != http.client.OK:
-        raise ConnectionError(f"HTTP {answer.status}: {body[:200]!r}")
-    return dict(json.loads(body))
-
-
-def _is_mine(port: int) -> bool:
-    """True if a process of this user listens at a port of the loopback address: it gets the key.
-
-    https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
-    """
-    local = f"0100007F:{port:04X}"
-    rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines())
-    return any(row[1] == local and row[3] == "0A" and row[7] == str(os.getuid()) for row in rows)
 
 
 def _start(proxy: Proxy, lock: FileLock) -> None:
     """Start the process, which holds the lock as long as it is there, or comes back."""
-    proxy.folder.key()
+    proxy.folder.note_failure("")
     # The address is no argument: that would show its password.
     environ = {**proxy.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
     start_in_background(

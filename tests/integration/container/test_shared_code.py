@@ -18,8 +18,8 @@ from container_backend.image.prune import list_images, remove_image
 from container_backend.machine.owner import owner_id
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
-from tests.support.commands import supervisors
 from tests.support.on_engine import BASE, all_containers, containers_of, everything, remove_images
+from tests.support.processes import supervisors
 from tests.support.projects import with_steps
 from tests.support.runs import output_of, runs, status_of
 from tests.support.waiting import wait_until

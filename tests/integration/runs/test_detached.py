@@ -17,9 +17,10 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.machine.owner import owner_id, owner_key
 from tests.support.client import client_of
-from tests.support.commands import command, kill_supervisors, run_process, supervisors
+from tests.support.commands import command, run_process
 from tests.support.disks import fill, tiny_disk
 from tests.support.on_engine import containers_of
+from tests.support.processes import kill_supervisors, supervisors
 from tests.support.projects import with_steps
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, runs, status_of
 from tests.support.waiting import wait_until

@@ -19,12 +19,13 @@ from container_backend.container.status_and_reason import Ending
 from container_backend.runs.ending.finish import finish_run
 from container_backend.runs.ledger import signed
 from container_backend.runs.ledger.ledger import Ledger
-from container_backend.store.client import Store
+from container_backend.store import MlflowStore
 from tests.support.client import client_of
-from tests.support.commands import command, kill_supervisors, run_command, run_process
+from tests.support.commands import command, run_command, run_process
 from tests.support.engines import OwnEngine
 from tests.support.forwarding import forward
 from tests.support.on_engine import containers_of
+from tests.support.processes import kill_supervisors
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, output_of, status_of
 from tests.support.waiting import wait_until
 
@@ -326,13 +327,13 @@ from container_backend.engine import connect
 from container_backend.container.following import inspect_container as inspect
 from container_backend.runs.ending.finish import finish_run as finish
 from container_backend.runs.ledger.ledger import Ledger
-from container_backend.store import Store, default_address
+from container_backend.store import MlflowStore, default_address
 run_id, container, folder = sys.argv[1:]
 engine = connect()
 found = inspect(engine, container)
 print("ready", flush=True)
 sys.stdin.readline()
-store = Store(default_address())
+store = MlflowStore(default_address())
 done = finish(Ending(run_id, found), engine, store, Ledger(Path(folder)).entry("0" * 32))
 print(done.outcome.status, done.outcome.reason, flush=True)
 """
@@ -348,7 +349,7 @@ def test_who_comes_late_to_finish_a_run_does_not_take_its_output(script, engine,
     container.remove()
     before = only_run()
     done = finish_run(
-        ending, engine, Store(mlflow.get_tracking_uri()), Ledger(tmp_path).entry("0" * 32)
+        ending, engine, MlflowStore(mlflow.get_tracking_uri()), Ledger(tmp_path).entry("0" * 32)
     )
     assert done.outcome.status == "FINISHED"
     assert kept_log(run.run_id) == "the end"

@@ -21,8 +21,9 @@ from container_backend.runs.supervise.finisher import PROGRESS, Job, _Finisher
 from container_backend.runs.supervise.supervisor import Supervisor
 from container_backend.runs.supervise.watched import Watched
 from tests.support.client import client_of
-from tests.support.commands import kill_supervisors, run_command, run_process
+from tests.support.commands import run_command, run_process
 from tests.support.on_engine import containers_of
+from tests.support.processes import kill_supervisors
 from tests.support.runs import (
     UNTIL_TOLD,
     WAITED_OR_DETACHED,

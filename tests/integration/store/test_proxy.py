@@ -17,6 +17,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
+from tests.support.processes import proxies
 from tests.support.projects import EXAMPLE
 from tests.support.runs import only_run, runs
 from tests.support.servers import TrackingServer
@@ -60,19 +61,6 @@ LOGS = """
 
 def steps(run_id: str) -> list[int]:
     return [each.step for each in MlflowClient().get_metric_history(run_id, "m")]
-
-
-def proxies(state: Path) -> list[int]:
-    """The processes of the proxies of a state folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = process.joinpath("cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "container_backend.runs.tracking.serving.process" in words and words[0] != "/bin/sh":
-            found += [int(process.name)] if any(str(state) in word for word in words) else []
-    return found
 
 
 def end(engine, run) -> None:

@@ -12,8 +12,8 @@ from container_backend.project.snapshot import RecordedCode
 from container_backend.rerun.past_run import PastRun
 from container_backend.rerun.rerun import Again, _allowed
 from container_backend.runs.record import Recorded
+from container_backend.store import MlflowStore
 from container_backend.store.artifacts import RUN
-from container_backend.store.client import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def past(tmp_path_factory) -> Callable[..., PastRun]:
     experiment = client.create_experiment(
         "records", artifact_location=(folder / "artifacts").as_uri()
     )
-    store = Store(uri)
+    store = MlflowStore(uri)
     run = store.create_run(experiment, {})
 
     def write(docker_args: dict[str, Any], config: dict[str, Any] | None = None) -> PastRun:

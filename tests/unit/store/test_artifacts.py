@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
 
 from container_backend.errors import InvalidInput, TrackingUnreachable
+from container_backend.store import MlflowStore
 from container_backend.store.artifacts import _start_of_last, kept_output
-from container_backend.store.client import Store
 from tests.support.store import new_store
 
 
@@ -25,7 +25,7 @@ def run_id(client, tmp_path) -> str:
 
 
 def read(client, run_id, **options) -> bytes:
-    return b"".join(kept_output(Store(client.tracking_uri), run_id, **options))
+    return b"".join(kept_output(MlflowStore(client.tracking_uri), run_id, **options))
 
 
 def test_all_of_it_or_its_last_lines(client, run_id, tmp_path):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from container_backend.errors import TrackingUnreachable
-from container_backend.store.connecting import (
+from container_backend.store.client.connecting import (
     await_listener,
     client_variables,
     is_listening,

@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 import ast
-import getpass
-import os
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow.entities import SourceType
-from mlflow.exceptions import MlflowException
 from mlflow.utils import mlflow_tags
 
 import container_backend
 from container_backend import labels_and_tags
-from container_backend.store import mlflow_api
+from container_backend.store import mlflow_version
+from container_backend.store.client import mlflow_api
 from tests.support.store import new_store
 
 TAGS = {name: tag for name, tag in vars(labels_and_tags).items() if name.startswith("MLFLOW_")}
@@ -33,22 +31,6 @@ def test_a_source_is_a_project():
     assert SourceType.to_string(SourceType.PROJECT) == "PROJECT"
 
 
-def test_a_missing_run_is_told_from_a_refused_question(tmp_path):
-    client = mlflow.MlflowClient(new_store(tmp_path))
-    with pytest.raises(MlflowException) as missing:
-        client.get_run("0" * 32)
-    with pytest.raises(MlflowException) as refused:
-        client.search_runs(["0"], "nonsense")
-    assert mlflow_api.is_missing(missing.value)
-    assert not mlflow_api.is_missing(refused.value)
-
-
-def test_a_name_of_a_parameter():
-    mlflow_api.check_parameter_name("learning rate/of.mine-1")
-    with pytest.raises(MlflowException):
-        mlflow_api.check_parameter_name("what?")
-
-
 def test_the_experiment_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
@@ -57,22 +39,13 @@ def test_the_experiment_of_the_environment(tmp_path, monkeypatch):
     assert mlflow_api.default_experiment_id() == made
 
 
-def test_the_users_name(monkeypatch):
-    assert mlflow_api.user_name() == getpass.getuser()
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "getuid", lambda: 3_999_999)
-    with pytest.raises((KeyError, OSError)):
-        mlflow_api.user_name()
-
-
 def test_artifacts_of_a_server_are_asked_of_that_server(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     repository = mlflow_api.artifact_repository(
         "mlflow-artifacts:/0/abc/artifacts", "http://127.0.0.1:2"
     )
     asked = repository.artifact_uri.partition("/api")[0]
-    is_old = mlflow_api.MLFLOW_VERSION.startswith("3.1.")
+    is_old = mlflow_version().startswith("3.1.")
     assert asked == ("http://127.0.0.1:1" if is_old else "http://127.0.0.1:2")
 
 

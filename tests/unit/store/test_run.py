@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from container_backend.project.checkout import read_checkout
 from container_backend.project.git import find_repository
-from container_backend.store.client import Store
+from container_backend.store import MlflowStore
 from container_backend.store.run import RunRecord, _source_tags
 from tests.support.store import new_store
 
@@ -17,7 +17,7 @@ from tests.support.store import new_store
 def test_artifacts_go_to_where_the_run_has_them(tmp_path):
     client = MlflowClient(new_store(tmp_path))
     experiment = client.create_experiment("e", artifact_location=f"{tmp_path}/a b")
-    store = Store(client.tracking_uri)
+    store = MlflowStore(client.tracking_uri)
     run = store.create_run(experiment, {})
     file = tmp_path / "container.log"
     file.write_text("said")

@@ -5,24 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
+import socket
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container_backend.machine import (
     FileLock,
-    made_once,
     make_private,
     state_folder,
     write_whole,
 )
+from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants.grant import Grants
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+_BACKLOG: Final = 256
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,31 @@ class ProxyFolder:
         """Held by the process of the proxy, also while it is being started again; not yet taken."""
         return FileLock(self.path / "proxy.lock", "another tracking proxy")
 
-    def key(self) -> str:
-        """The key of processes of this user, made once. Raises OSError."""
-        return made_once(self.path / "key", lambda: secrets.token_urlsafe(32))
+    def listen(self) -> socket.socket:
+        """Listen for processes of the user. Raises OSError."""
+        listening = socket.socket(socket.AF_UNIX)
+        with self._socket() as address:
+            Path(address).unlink(missing_ok=True)
+            listening.bind(address)
+        listening.listen(_BACKLOG)
+        return listening
+
+    def connect(self, timeout: float) -> socket.socket:
+        """Connect to the proxy as its user, for at most ``timeout`` seconds. Raises OSError."""
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(timeout)
+        with self._socket() as address:
+            connected.connect(address)
+        return connected
+
+    @contextmanager
+    def _socket(self) -> Iterator[str]:
+        """The address of a socket in the folder: unix(7) has room for 108 characters."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"/proc/self/fd/{folder}/socket"
+        finally:
+            os.close(folder)
 
     def port(self) -> int:
         """The port of the proxy, also of one that is to come back; 0 if there was none."""
@@ -55,6 +79,15 @@ class ProxyFolder:
 
     def note_port(self, port: int) -> None:
         write_whole(self.path / "port", str(port))
+
+    def failure(self) -> str:
+        """Why the proxy could not be started; empty if it could, or was not yet."""
+        with suppress(OSError):
+            return self.path.joinpath("failed").read_text(encoding="utf-8")
+        return ""
+
+    def note_failure(self, said: str) -> None:
+        write_whole(self.path / "failed", said)
 
     def hosts(self) -> list[str]:
         """Addresses of this machine at which containers reach the proxy."""
@@ -76,7 +109,8 @@ def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
     name = hashlib.sha256(said.encode()).hexdigest()[:16]
     folder = state_folder() / "tracking" / name
     try:
-        ProxyFolder(folder).key()
+        make_private(folder)
+        write_whole(folder / "store", without_credentials(tracking_uri))
     except OSError:
         own = Path(tempfile.gettempdir()) / f"container-backend-{os.getuid()}"
         make_private(own)

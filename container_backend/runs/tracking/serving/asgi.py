@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # A larger request is refused; artifacts have no limit. MLflow's own largest is 1 MB (log-batch), and
 # more with spans.
 _MOST_BYTES: Final = 64 * 1024**2
+_OF_SPANS: Final = ("x-mlflow-experiment-id", "x-mlflow-run-id")
 
 
 async def send_answer(send: Send, answer: Answer) -> None:
@@ -56,3 +57,20 @@ def counting(receive: Receive, take: Callable[[int], None]) -> Receive:
         return message
 
     return receive_and_count
+
+
+def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a request, their names in lower case."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+
+
+def passed(headers: Mapping[str, str], *, is_own: bool) -> dict[str, str]:
+    """The headers that MLflow's server reads; a fetched project chooses no workspace."""
+    names = {"content-type", "content-encoding", "user-agent", *_OF_SPANS}
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in names or (is_own and name.startswith("x-mlflow-"))
+    }

@@ -1,29 +1,61 @@
-"""What processes of the user tell the proxy, and what the proxy knows of its connections."""
+"""What processes of the user ask of the proxy, and what the proxy knows of its connections.
+
+They ask at a socket in the user's folder, which no program reaches: what the proxy is to do, and the store
+itself.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.runs.tracking.serving import forward
+from container_backend.runs.tracking.serving.asgi import (
+    headers_of,
+    passed,
+    read_body,
+    send_answer,
+)
+from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import uvicorn
 
     from container_backend.runs.tracking.grants import ProxyFolder
+    from container_backend.runs.tracking.serving.asgi import Receive, Send
     from container_backend.runs.tracking.serving.programs import Programs
+    from container_backend.runs.tracking.serving.served import Served
+
+_logger = logging.getLogger(__package__)
+_PREFIX: Final = "/container-backend/"
+_THREADS: Final = 16
 
 
 class Control:
-    """The requests below `/container-backend/`, which need the key of the proxy."""
+    """Answers requests of the user's processes, and listens where it is told to."""
 
-    def __init__(self, folder: ProxyFolder, programs: Programs) -> None:
+    def __init__(
+        self,
+        folder: ProxyFolder,
+        store: Served,
+        programs: Programs,
+        check_store: Callable[[], None],
+    ) -> None:
+        """``check_store`` ends the process if the store is not the one that was opened."""
         self._folder = folder
+        self._store = store
+        self._check_store = check_store
         self._programs = programs
+        self._pool = ThreadPoolExecutor(_THREADS, "user")
+        self._was_asked = True
         self._carried: set[str] = set()
         self._hosts: set[str] = set()
         self._servers: list[uvicorn.Server] = []
@@ -63,7 +95,33 @@ class Control:
 
         return is_open
 
-    async def do(self, what: str, body: bytes) -> dict[str, Any]:
+    def was_asked(self) -> bool:
+        """True if a process of the user has asked since the last call."""
+        was, self._was_asked = self._was_asked, False
+        return was
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        self._was_asked = True
+        self._check_store()
+        try:
+            answer = await self._answer(scope, await read_body(receive))
+        except Exception as error:
+            _logger.exception("%s %s", scope["method"], scope["path"])
+            answer = Answer.of({"message": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        await send_answer(send, answer)
+
+    async def _answer(self, scope: Mapping[str, Any], body: bytes) -> Answer:
+        path, headers = scope["path"], headers_of(scope)
+        if path.startswith(_PREFIX):
+            return Answer.of(await self._do(path.removeprefix(_PREFIX), body))
+        query = scope["query_string"].decode("latin-1")
+        request = Request(scope["method"], path, query, body, passed(headers, is_own=True))
+        root = headers.get("x-artifact-root", "")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._store.call, request, root)
+
+    async def _do(self, what: str, body: bytes) -> dict[str, Any]:
         """Carry out a request; the answer is JSON. Raises OSError, KeyError, ValueError."""
         said = json.loads(body or b"{}")
         if what == "ping":

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.container import LOCALHOST, local_path
 from container_backend.machine import MaskedFormatter
+from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants import ProxyFolder
 from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
+    from container_backend.runs.tracking.serving.application import Application
     from container_backend.runs.tracking.serving.control import Control
     from container_backend.store import StoreElsewhere, StoreServer
 
@@ -53,13 +56,16 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     store = Served(_open(tracking_uri, root))
     roots = Roots(store, tracking_uri)
     programs = Programs(folder.grants, store, roots)
-    control = Control(folder, programs)
-    application = Application(programs, Artifacts(roots), control, folder.key())
+    check_store = _ends_if_replaced(folder, tracking_uri)
+    control = Control(folder, store, programs, check_store)
+    application = Application(programs, Artifacts(roots), control.connection)
     tasks: set[asyncio.Task[None]] = set()
 
-    def serve_at(listening: socket.socket) -> uvicorn.Server:
+    def serve_at(
+        listening: socket.socket, asked: Application | Control = application
+    ) -> uvicorn.Server:
         config = uvicorn.Config(
-            application, log_config=None, access_log=False, lifespan="off", ws="none",
+            asked, log_config=None, access_log=False, lifespan="off", ws="none",
             timeout_keep_alive=_KEEP_SECONDS, server_header=False, date_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
         )  # fmt: skip
@@ -70,6 +76,7 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "file"))
     control.serve_by(serve_at)
     await _listen(folder, control)
+    serve_at(folder.listen(), control)
     _logger.info("serving %s at port %s", tracking_uri, folder.port())
     for grant in folder.grants.valid():
         control.forward(grant.submission)
@@ -77,18 +84,40 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
     idle_since = time.monotonic()
     while time.monotonic() - idle_since < _LINGER_SECONDS:
         await asyncio.sleep(_LOOK_SECONDS)
-        if programs.tidy() or application.was_asked():
+        check_store()
+        if programs.tidy() or control.was_asked():
             idle_since = time.monotonic()
     _logger.info("no run needs the proxy any more")
 
 
 def _open(tracking_uri: str, root: str) -> StoreServer | StoreElsewhere:
-    from container_backend.store import StoreElsewhere, StoreServer, alone_in_store
+    from container_backend.store import StoreElsewhere, StoreServer
 
     if local_path(tracking_uri) is None:
         return StoreElsewhere(tracking_uri)
-    with alone_in_store(tracking_uri):  # the command may be creating it
-        return StoreServer(tracking_uri, root)
+    return StoreServer(tracking_uri, root)
+
+
+def _ends_if_replaced(folder: ProxyFolder, tracking_uri: str) -> Callable[[], None]:
+    """Ends the process once another file or folder is in the place of the opened store, or none."""
+    path = local_path(tracking_uri)
+
+    def place() -> tuple[int, int] | None:
+        if path is None:
+            return None
+        try:
+            found = path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
+    def check() -> None:
+        if place() != opened:
+            _logger.warning("the store is not the one that was opened")
+            os._exit(_code(folder))
+
+    opened = place()
+    return check
 
 
 async def _listen(folder: ProxyFolder, control: Control) -> None:
@@ -129,8 +158,9 @@ def main() -> None:
     try:
         asyncio.run(serve(folder, os.environ["MLFLOW_TRACKING_URI"], root))
         code = 0
-    except Exception:
+    except Exception as error:
         _logger.exception("the proxy failed")
+        folder.note_failure(without_credentials(str(error)))
         code = _code(folder)
     sys.stderr.flush()
     os._exit(code)  # without waiting for the threads of MLflow

@@ -12,26 +12,20 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mlflow.projects.submitted_run import SubmittedRun
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking.context.default_context import _get_user
 from mlflow.tracking.fluent import _get_experiment_id
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
-from mlflow.utils.validation import _validate_param_name
-from mlflow.version import VERSION as MLFLOW_VERSION
 
 if TYPE_CHECKING:
     from contextvars import ContextVar
 
     from fastapi import FastAPI
     from flask import Flask
-    from mlflow.exceptions import MlflowException
 
-__all__ = ["MLFLOW_VERSION", "ArtifactRepository", "SubmittedRun"]
+__all__ = ["ArtifactRepository"]
 
 
 def artifact_repository(artifact_uri: str, tracking_uri: str) -> ArtifactRepository:
@@ -49,32 +43,9 @@ def artifact_repository(artifact_uri: str, tracking_uri: str) -> ArtifactReposit
     return get_artifact_repository(address)
 
 
-def check_parameter_name(name: str) -> None:
-    """Check a name as MLflow does.
-
-    Raises:
-        MlflowException: The message names the allowed characters.
-    """
-    _validate_param_name(name)
-
-
 def default_experiment_id() -> str:
     """From ``mlflow.set_experiment``, ``MLFLOW_EXPERIMENT_ID`` or ``MLFLOW_EXPERIMENT_NAME``."""
     return str(_get_experiment_id())
-
-
-def is_missing(error: MlflowException) -> bool:
-    """True if the store has no such run or experiment."""
-    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
-
-
-def user_name() -> str:
-    """The name of the user in MLflow.
-
-    Raises:
-        KeyError: The user has no name, as in many pods; Python 3.13 and later raise OSError.
-    """
-    return str(_get_user())
 
 
 def server_application(tracking_uri: str, root: str) -> Flask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
@@ -14,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from container_backend.container import ACCESS_VARIABLES, absolute_uri, local_path
 from container_backend.errors import TrackingUnreachable
+from container_backend.machine import FileLock, state_folder
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
@@ -33,13 +35,6 @@ _PAUSE_SECONDS: Final = 0.5
 _DATABASES: Final = frozenset({"sqlite", "postgresql", "mysql", "mssql"})
 MOST_WRITERS: Final = 5
 _writers: Final = threading.BoundedSemaphore(MOST_WRITERS)
-
-
-def default_address() -> str:
-    """The absolute address of the store that MLflow uses in this process."""
-    import mlflow
-
-    return absolute_uri(mlflow.get_tracking_uri())
 
 
 def download_file(uri: str, folder: Path) -> None:
@@ -111,6 +106,21 @@ def turn_to_write(tracking_uri: str) -> Iterator[None]:
         yield
         return
     with _writers:
+        yield
+
+
+@contextmanager
+def alone_in_store(tracking_uri: str) -> Iterator[None]:
+    """Lock a store on this machine's disk against other processes of this user.
+
+    MLflow creates a missing store when it opens one, and two processes at once fail.
+    """
+    if local_path(tracking_uri) is None:
+        yield
+        return
+    name = hashlib.sha256(tracking_uri.encode()).hexdigest()[:12]
+    with FileLock(state_folder() / "stores" / name, "another process that opens the store") as lock:
+        lock.own()
         yield
 
 

@@ -1,0 +1,15 @@
+from .connecting import MOST_WRITERS as MOST_WRITERS
+from .connecting import alone_in_store as alone_in_store
+from .connecting import is_listening as is_listening
+from .defaults import active_run_id as active_run_id
+from .defaults import default_experiment_id as default_experiment_id
+from .defaults import user_name as user_name
+from .mlflow_api import ask_server as ask_server
+from .mlflow_api import server_application as server_application
+from .mlflow_api import server_routes as server_routes
+from .mlflow_api import store_with_root as store_with_root
+from .mlflow_api import traces_application as traces_application
+from .store import Store as Store
+from .stored import Metric as Metric
+from .stored import StoredExperiment as StoredExperiment
+from .stored import StoredRun as StoredRun
