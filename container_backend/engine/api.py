@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-import docker
 import requests.exceptions
 import urllib3.exceptions
-from docker.errors import APIError, DockerException, NotFound
 
+from container_backend.engine.sdk import APIClient, APIError, DockerException, NotFound
 from container_backend.errors import EngineUnavailable, NotThere, Refused
 
 if TYPE_CHECKING:
@@ -220,12 +219,12 @@ def _close_ssh_quietly() -> None:
     setattr(SSHSocket, "close", close)  # noqa: B010 a method, which its types do not let be replaced
 
 
-def _client(host: EngineHost, timeout: int | None) -> docker.APIClient:
+def _client(host: EngineHost, timeout: int | None) -> APIClient:
     is_ssh = host.url.startswith("ssh://")
     if is_ssh:
         with suppress(ImportError):  # without paramiko, the SDK raises the error for the user
             _close_ssh_quietly()
-    api: Any = docker.APIClient(
+    api: Any = APIClient(
         base_url=host.url,
         tls=host.tls or False,
         timeout=timeout,  # type: ignore[arg-type]  # requests takes None for "never"

@@ -10,16 +10,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from docker.errors import DockerException
-
 from container_backend.engine.api import Connection, asking, reason_of
 from container_backend.engine.clock import parse_time
-from container_backend.engine.container_verbs import Containers
+from container_backend.engine.container_verbs import Containers, Networks
 from container_backend.engine.events import Event, EventStream
 from container_backend.engine.facts import EngineFacts, facts_of, require_api
 from container_backend.engine.host import find_host
 from container_backend.engine.image_verbs import Images
-from container_backend.engine.network_verbs import Networks
+from container_backend.engine.sdk import DockerException
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Requests about containers: each method is one request."""
+"""Requests about containers and their networks: each method is one request."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ class Containers:
     def start(self, container: str) -> None:
         """Start a container, also again after its program ended."""
         self._api.start(container)
+
+    @asking()
+    def wait(self, container: str, seconds: float) -> int:
+        """Wait for the end of a program, for at most so many seconds; returns its exit code."""
+        return int(self._api.wait(container, timeout=seconds)["StatusCode"])
 
     def stop(self, container: str, seconds: float | None = None) -> None:
         """Send a program its stop signal and wait until it has ended; a missing container is fine.
@@ -196,6 +201,17 @@ class Containers:
         """
         query = {"stream": "false", "one-shot": "true"}
         return dict(self._connection.get("/containers/{0}/stats", container, query=query))
+
+
+class Networks:
+    """The networks of an engine. Errors are those of :class:`Containers`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection.questions
+
+    @asking()
+    def inspect(self, network: str) -> dict[str, Any]:
+        return dict(self._api.inspect_network(network))
 
 
 def _unpack(archive: tarfile.TarFile, target: Path) -> None:

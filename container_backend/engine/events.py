@@ -8,10 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import StreamParseError
-from docker.utils.json_stream import json_stream
-
 from container_backend.engine.api import asking
+from container_backend.engine.sdk import StreamParseError, json_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from docker.utils import version_lt
-
 from container_backend.engine.api import MINIMUM_API_VERSION
+from container_backend.engine.sdk import version_lt
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.context import ContextAPI
-from docker.errors import DockerException
-from docker.tls import TLSConfig
-
+from container_backend.engine.sdk import ContextAPI, DockerException, TLSConfig
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:
@@ -48,11 +45,22 @@ class EngineHost:
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> EngineHost:
-        """Raises KeyError, TypeError, DockerException for another text, or missing certificates."""
+        """From the text of :meth:`as_json`.
+
+        Raises:
+            KeyError, TypeError: Another text.
+            EngineUnavailable: The certificates are gone.
+        """
         given = said["tls"]
         if not given:
             return cls(said["url"])
-        return cls(said["url"], TLSConfig(**{**given, "client_cert": tuple(given["client_cert"])}))
+        try:
+            tls = TLSConfig(**{**given, "client_cert": tuple(given["client_cert"])})
+        except DockerException as error:
+            raise EngineUnavailable(
+                f"The TLS certificates of the Docker engine at {said['url']} are gone: {error}"
+            ) from error
+        return cls(said["url"], tls)
 
 
 def find_host(environ: Mapping[str, str] = os.environ) -> EngineHost:

@@ -6,10 +6,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.utils import parse_repository_tag
-
 from container_backend.engine.api import asking, sending
 from container_backend.engine.logins import as_header
+from container_backend.engine.sdk import parse_repository_tag
 from container_backend.errors import NotThere, Refused
 
 if TYPE_CHECKING:

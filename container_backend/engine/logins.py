@@ -6,8 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import docker.auth
-from docker.errors import DockerException
+from container_backend.engine.sdk import DockerException, auth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +28,7 @@ class Login:
 
 def registry_of(reference: str) -> str:
     """The host of an image reference's registry."""
-    return str(docker.auth.resolve_repository_name(reference.partition("@")[0])[0])
+    return str(auth.resolve_repository_name(reference.partition("@")[0])[0])
 
 
 def is_same_registry(one: str, other: str) -> bool:
@@ -39,13 +38,11 @@ def is_same_registry(one: str, other: str) -> bool:
 
 def saved_logins() -> Callable[[str], Login | None]:
     """A function that returns the saved login of a registry's host, or None."""
-    configs: Any = docker.auth.load_config()
+    configs: Any = auth.load_config()
 
     def lookup(host: str) -> Login | None:
         try:
-            known = configs.resolve_authconfig(
-                docker.auth.INDEX_NAME if host in HUB_NAMES else host
-            )
+            known = configs.resolve_authconfig(auth.INDEX_NAME if host in HUB_NAMES else host)
         except DockerException as error:
             # The registry may need no login.
             _logger.warning("The Docker config has no login for %s: %s", host, error)

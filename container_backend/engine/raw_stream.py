@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine.api import Connection
 
-_READ_BYTES: Final = 64 * 1024
+_READ_BYTES: Final = 256 * 1024
 STDOUT: Final = 1
 STDERR: Final = 2
 _HEADER_BYTES: Final = 8

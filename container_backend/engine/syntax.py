@@ -6,9 +6,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import DockerException
-from docker.utils import fnmatch, parse_bytes
-from docker.utils.build import Pattern, PatternMatcher
+from container_backend.engine.sdk import (
+    DockerException,
+    Pattern,
+    PatternMatcher,
+    fnmatch,
+    parse_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,9 +16,8 @@ from container_backend.engine.api import asking
 from container_backend.errors import EngineUnavailable
 
 if TYPE_CHECKING:
-    from docker.tls import TLSConfig
-
     from container_backend.engine.host import EngineHost
+    from container_backend.engine.sdk import TLSConfig
 
 _TIMEOUT_SECONDS = 30.0
 _TLS_PORT = 2376
