@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import container_backend
-from bench import builds, peers, rerunning, runs, sharing, watching
+from bench import builds, peers, rerunning, runs, sharing, tracking, watching
 from container_backend.engine import connect
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
     parser.add_argument("--builds", type=int, default=3, help="builds of each (default: 3)")
     parser.add_argument(
-        "--only", choices=("builds", "runs", "sharing"), help="only these (default: all)"
+        "--only",
+        choices=("builds", "runs", "tracking", "sharing"),
+        help="only these (default: all)",
     )
     arguments = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -38,6 +40,8 @@ def main() -> None:
         measured.append(_builds(connected, arguments.rounds, arguments.builds))
     if arguments.only in {None, "runs"}:
         measured.append(_runs(connected, image, arguments.rounds))
+    if arguments.only in {None, "tracking"}:
+        measured.append(_tracking(connected, image, arguments.rounds))
     if arguments.only in {None, "sharing"}:
         measured.append(sharing.sharing(connected, arguments.rounds))
     for figure in chain(*measured):
@@ -55,7 +59,6 @@ def _builds(connected: Engine, rounds: int, count: int) -> Iterator[Figure | Rat
 
 def _runs(connected: Engine, image: str, rounds: int) -> Iterator[Figure | Ratio]:
     yield runs.true_runs(connected, 3 * rounds)
-    yield runs.true_commands(rounds)
     yield runs.many_runs(image, 1 + rounds // 2)
     yield watching.streaming(connected, 1 + rounds // 2)
     yield watching.memory_of_output()
@@ -63,6 +66,11 @@ def _runs(connected: Engine, image: str, rounds: int) -> Iterator[Figure | Ratio
     yield from runs.salary_runs(image, rounds)
     yield rerunning.rerun_times(1 + rounds // 2)
     yield from rerunning.second_engine(connected)
+
+
+def _tracking(connected: Engine, image: str, rounds: int) -> Iterator[Figure | Ratio]:
+    yield from tracking.commands(rounds)
+    yield from tracking.artifacts(image, connected, 1 + rounds // 2)
 
 
 if __name__ == "__main__":

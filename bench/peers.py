@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "example_project"
+BASE = "python:3.11-slim"
 PLAIN_IMAGE = "container-backend-bench/plain:1"
 # The usual way to write it; the bundle of certificates is for networks with one of their own.
 PLAIN_DOCKERFILE = """
@@ -149,7 +150,7 @@ class Manager:
         return self._first_run(self.folder / "caches", "humanize")
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
     """Until a server listens."""
     host, _, port = address.partition(":")
     deadline = time.monotonic() + seconds
@@ -179,7 +180,7 @@ def registry() -> Iterator[tuple[str, Callable[[], int]]]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            _wait_for(address, process)
+            wait_for(address, process)
             yield address, lambda: sum(f.stat().st_size for f in data.rglob("*") if f.is_file())
         finally:
             process.terminate()

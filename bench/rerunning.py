@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-_BASE = "python:3.11-slim"
 _COMMAND = Path(sys.executable).with_name("container-backend")
 
 
@@ -33,7 +32,7 @@ def second_engine(connected: Engine) -> Iterator[Figure]:
 
     with tempfile.TemporaryDirectory() as temporary, OwnEngine() as own:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{temporary}/mlflow.db"
-        own.take(_BASE, connected)
+        own.take(peers.BASE, connected)
         first = container_backend.run(str(peers.EXAMPLE), parameters={"n_jobs_param": 2}).run_id
         lines = _rerun(temporary, first, "--on", own.host)
     names = {"packages": "packages that differ", "metrics": "metrics that differ in any digit"}

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from container_backend.engine import Engine
 
-BASE = "python:3.11-slim"
-
 
 def salary_runs(image: str, rounds: int) -> list[Ratio]:
     """The example, from the command line to its exit."""
@@ -50,8 +48,8 @@ def salary_runs(image: str, rounds: int) -> list[Ratio]:
         in_turns(contenders, 1)  # the first time, stores and bytecode are made
         times = in_turns(contenders, rounds)
     return [
-        Ratio("salary run / mlflow run with docker_env", times["ours"], times["mlflow"], 0.85),
-        Ratio("salary run / bare docker run", times["ours"], times["bare"], 1.40),
+        Ratio("salary run / mlflow run with docker_env", times["ours"], times["mlflow"], 0.68),
+        Ratio("salary run / bare docker run", times["ours"], times["bare"], 1.15),
     ]
 
 
@@ -72,37 +70,7 @@ def true_runs(connected: Engine, rounds: int) -> Ratio:
         }
         in_turns(contenders, 1)
         times = in_turns(contenders, rounds)
-    return Ratio("run of `true`, warm / bare SDK calls", times["ours"], times["bare"], 1.25)
-
-
-def true_commands(rounds: int) -> Ratio:
-    """A command that does nothing, from the command line to its exit."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        projects = {
-            "ours": "python_env: python_env.yaml",
-            "mlflow": f"docker_env: {{image: '{BASE}'}}",
-        }
-        for name, environment in projects.items():
-            (folder / name).mkdir()
-            (folder / name / "MLproject").write_text(
-                f"name: bench\n{environment}\nentry_points: {{main: {{command: 'true'}}}}\n"
-            )
-        (folder / "ours" / "python_env.yaml").write_text("python: '3.11'\n")
-        contenders = {
-            "ours": lambda: peers.run(
-                "container-backend", "run", "ours",
-                cwd=folder, MLFLOW_TRACKING_URI=f"sqlite:///{folder}/ours.db",
-            ),
-            "mlflow": lambda: peers.run(
-                "mlflow", "run", "mlflow", "--build-image",
-                cwd=folder, MLFLOW_TRACKING_URI=f"sqlite:///{folder}/mlflow.db",
-            ),
-        }  # fmt: skip
-        in_turns(contenders, 1)
-        times = in_turns(contenders, rounds)
-    what = "container-backend run of `true` / mlflow run with docker_env"
-    return Ratio(what, times["ours"], times["mlflow"], 0.65)
+    return Ratio("run of `true`, warm / bare SDK calls", times["ours"], times["bare"], 1.10)
 
 
 def many_runs(image: str, rounds: int, runs: int = 200, width: int = 16) -> Ratio:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from bench.measure import Figure, Ratio, Sample, one
 from container_backend.machine.locks import state_folder
 from container_backend.runs.ledger.ledger import ledger_of
 from tests.support.client import client_of
-from tests.support.processes import SUPERVISOR, processes_named
+from tests.support.processes import PROXY, SUPERVISOR, processes_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ _GIGABYTE_OF_LINES = "yes 'a line of fifty characters, as programs write them.' 
 
 
 @contextmanager
-def _own_state() -> Iterator[Path]:
+def own_state() -> Iterator[Path]:
     """A supervisor and a store of its own."""
     with tempfile.TemporaryDirectory() as temporary:
         before = dict(os.environ)
@@ -55,7 +56,7 @@ def _project(folder: Path, command: str) -> str:
 
 def supervisor(connected: Engine, runs: int = 200, seconds: float = 60) -> Iterator[Figure]:
     """What it takes while many containers run, and how soon the end of one is written down."""
-    with _own_state() as folder:
+    with own_state() as folder:
         project = _project(folder, "sleep {s}")
         with ThreadPoolExecutor(4) as pool:
             started: list[ContainerRun] = list(
@@ -66,14 +67,18 @@ def supervisor(connected: Engine, runs: int = 200, seconds: float = 60) -> Itera
         before, begun = _cpu_seconds(pid), time.monotonic()
         time.sleep(seconds)
         share = (_cpu_seconds(pid) - before) / (time.monotonic() - begun) * 100
-        resident = int(_status(pid)["VmHWM"].split()[0]) * 1024 / MEGABYTE
+        resident = peak_bytes(pid) / MEGABYTE
+        (proxy,) = processes_named(PROXY, state_folder().parent)
+        served = peak_bytes(proxy) / MEGABYTE
         latencies = [_seconds_to_status(project) for _ in range(5)]
         for run in started:
             client_of(connected).api.remove_container(run.container_id, force=True)
         while any(ledger_of(connected.host).entries()):
             time.sleep(0.5)
         os.kill(pid, 15)
+        os.kill(proxy, 15)
     yield Figure(f"supervisor with {runs} containers, most memory", one(resident), 60, "MB")
+    yield Figure(f"tracking proxy with {runs} containers, most memory", one(served), 280, "MB")
     yield Figure(f"supervisor with {runs} containers, of one CPU", one(share), 1, "%")
     yield Figure(
         f"from a container's end to the run's status, {runs} others",
@@ -111,16 +116,19 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+def peak_bytes(pid: int) -> int:
+    """The most that a process has had in memory."""
+    (line,) = re.findall(
+        r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
+    )
+    return int(line) * 1024
 
 
 def streaming(connected: Engine, rounds: int, size: int = 300 * MEGABYTE) -> Ratio:
     """Output on its way to a pipe, as a rate."""
     rates: dict[str, list[float]] = {"ours": [], "docker": []}
     image = container_backend.build(str(peers.EXAMPLE))
-    with _own_state() as folder:
+    with own_state() as folder:
         project = _project(folder, _GIGABYTE_OF_LINES.format(bytes="{s}"))
         for _ in range(rounds):
             rates["ours"].append(
@@ -165,7 +173,7 @@ def _docker_rate(connected: Engine, image: str, size: int) -> float:
 
 def memory_of_output(size: int = 1000 * MEGABYTE) -> Figure:
     """The most that the command has in memory with much output, over what it has with none."""
-    with _own_state() as folder:
+    with own_state() as folder:
         project = _project(folder, _GIGABYTE_OF_LINES.format(bytes="{s}"))
         least, most = (
             peers.peak_memory("container-backend", "run", project, "-P", f"s={each}") / MEGABYTE
