@@ -278,7 +278,7 @@ class Launch:
     def _create_container(self, code: CodeArchive) -> None:
         record, image, files = self._record, self._image, self._run_files
         location = self._experiment.artifact_uri
-        access = self._tracking.access(location, record.run, self._entry)
+        access = self._tracking.access(location, record.run, self._entry, image.id)
         self._spec = container_spec(
             self._plan,
             self._engine,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from container_backend.errors import InvalidConfig
-from container_backend.store.client import default_experiment_id
+from container_backend.store.client import default_experiment
 
 if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredExperiment
@@ -37,22 +37,31 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         None for an experiment that is missing and not created.
 
     Raises:
-        InvalidConfig: Both id and name are given, or there is no experiment of that id.
+        InvalidConfig: Both id and name are given and name two experiments, or there is no experiment of
+            that id.
     """
     if wanted.id and wanted.name:
         raise InvalidConfig(
             "Both the id and the name of an experiment are given.", remedy="Give one of them."
         )
+    if not (wanted.id or wanted.name):
+        wanted = Experiment(*default_experiment())
     if wanted.name:
         found = store.find_experiment_named(wanted.name)
         if found is None and create:
             _logger.info("=== Creating experiment '%s' ===", wanted.name)
             found = store.create_experiment(wanted.name)
+        if found is not None and wanted.id not in {None, found.experiment_id}:
+            raise InvalidConfig(
+                f"MLFLOW_EXPERIMENT_ID is {wanted.id}, and MLFLOW_EXPERIMENT_NAME, '{wanted.name}', has the "
+                f"id {found.experiment_id}.",
+                remedy="Unset one of them.",
+            )
         return found
-    identifier = wanted.id or default_experiment_id()
-    found = _find(store, identifier)
+    assert wanted.id is not None  # noqa: S101 the default has an id or a name
+    found = _find(store, wanted.id)
     if found is None:
-        raise InvalidConfig(f"There is no experiment with the id '{identifier}'.")
+        raise InvalidConfig(f"There is no experiment with the id '{wanted.id}'.")
     return found
 
 

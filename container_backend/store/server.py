@@ -86,9 +86,9 @@ class StoreServer:
             tracking_uri: Of a database or a folder on this disk; absolute.
             root: Where new experiments have their artifacts, by default: an address.
         """
+        self._application = server_application(tracking_uri, root)
         with alone_in_store(tracking_uri):
-            self._application = server_application(tracking_uri, root)
-            store_with_root(artifact_root)
+            store_with_root(artifact_root)  # opens the store
         self._writers = threading.BoundedSemaphore(MOST_WRITERS)
 
     def call(self, request: Request, root: str = "") -> Answer:

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.faults import FAULTS
+from tests.faults.registry import FAULTS
 from tests.faults.trial import Trial, attempt
 
 if TYPE_CHECKING:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.container.status_and_reason import FAILED, KILLED, RUNNING
+from tests.faults.registry import fault, variants
 from tests.faults.stage import (
     BEGUN,
     NO_RUN,
@@ -27,60 +27,10 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.faults.stage import Stage
-
-    Fault = Callable[[Stage, random.Random], Expected]
-
-
-@dataclass(frozen=True)
-class Described:
-    """A fault.
-
-    Attributes:
-        name: In words, for the table.
-        kind: What fails. `make test` makes the first of each kind, `make test-all` all of them.
-        make: Lets it happen.
-        engine: The options of an engine of its own; None where the machine's will do.
-        runs: How many runs there are.
-        server: Whether the store is behind a server.
-    """
-
-    name: str
-    kind: str
-    make: Fault
-    engine: dict[str, bool] | None = None
-    runs: int = 1
-    server: bool = False
-
-
-FAULTS: Final[dict[str, Described]] = {}
-
-
-def fault(name: str, kind: str, **more: object) -> Callable[[Fault], Fault]:
-    """Put a function into ``FAULTS``."""
-
-    def register(make: Fault) -> Fault:
-        FAULTS[name] = Described(name, kind, make, **more)
-        return make
-
-    return register
-
-
-def variants(
-    name: str, kind: str, places: Sequence[str], **more: object
-) -> Callable[[Callable[..., Expected]], None]:
-    """One fault for each place, which the function is given besides."""
-
-    def register(make: Callable[..., Expected]) -> None:
-        for place in places:
-            where = place.replace("container_backend.", "").replace(":", " ")
-            fault(f"{name} {where}", kind, **more)(functools.partial(make, place=place))
-
-    return register
-
 
 CLIENT: Final = "container-backend"
 SUPERVISOR: Final = "container_backend.runs.supervise.process"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 INJECTION = Path(__file__).with_name("injection")
 EXPERIMENT = "faults"
+PARENT = "mlflow.parentRunId"
 # What has not come by then will not come, however much else goes on.
 PATIENCE_SECONDS = 150
 
@@ -170,6 +171,7 @@ class Stage:
                 stderr=said,
                 text=True,
                 env=self.environ,
+                cwd=self.folder,
                 start_new_session=True,
             )
         self._processes_begun.append(process)
@@ -192,7 +194,9 @@ class Stage:
         mark.unlink(missing_ok=True)  # of one before
         self.environ = {
             **self.environ,
-            "PYTHONPATH": str(INJECTION),
+            "PYTHONPATH": os.pathsep.join(
+                [str(INJECTION), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
             "FAULT_AT": at,
             "FAULT_IN": command,
             "FAULT_MARK": str(mark),
@@ -206,7 +210,11 @@ class Stage:
         return (self.folder / "said").read_text()
 
     def runs(self) -> list[mlflow.entities.Run]:
-        """The runs of the experiment."""
+        """The runs of the experiment that commands have made."""
+        return [run for run in self.all_runs() if PARENT not in run.data.tags]
+
+    def all_runs(self) -> list[mlflow.entities.Run]:
+        """Those that programs have made as children, too."""
         found = self.store.get_experiment_by_name(EXPERIMENT)
         return [] if found is None else self.store.search_runs([found.experiment_id])
 
@@ -340,13 +348,14 @@ class Stage:
 
 
 def _open_runs(store: Path) -> list[str]:
-    """Those that have not ended, read beside MLflow, whose server may be away."""
+    """Those of commands that have not ended, read beside MLflow, whose server may be away."""
     statement = (
         "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id) "
-        "WHERE experiments.name = ? AND runs.status IN ('RUNNING', 'SCHEDULED')"
+        "WHERE experiments.name = ? AND runs.status IN ('RUNNING', 'SCHEDULED') "
+        "AND run_uuid NOT IN (SELECT run_uuid FROM tags WHERE key = ?)"
     )
     with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
-        return [str(row[0]) for row in connection.execute(statement, [EXPERIMENT])]
+        return [str(row[0]) for row in connection.execute(statement, [EXPERIMENT, PARENT])]
 
 
 class Bystanders:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.faults import FAULTS
+from tests.faults.registry import FAULTS
 from tests.faults.trial import Trial, attempt
 
 if TYPE_CHECKING:

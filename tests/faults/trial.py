@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from container_backend.container.status_and_reason import TERMINAL
 from container_backend.engine import connect, find_host
-from tests.faults.faults import FAULTS
+from tests.faults import faults, tracking  # noqa: F401 they put themselves into FAULTS
+from tests.faults.registry import FAULTS
 from tests.faults.stage import Bystanders, Stage
 from tests.support.engines import OwnEngine
 from tests.support.servers import TrackingServer
@@ -23,7 +24,7 @@ from tests.support.worker import BASE, make_base
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.faults import Described
+    from tests.faults.registry import Described
 
 
 _making = threading.Lock()
@@ -66,6 +67,7 @@ def attempt(name: str, seed: int) -> Trial:
         with Bystanders(stage):
             expected = described.make(stage, random.Random(seed))
             seconds = stage.check(expected, described.runs)
+            described.check(stage)
         says = "there is no run"
         if expected.status:
             tags = stage.runs()[0].data.tags

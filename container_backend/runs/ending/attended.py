@@ -29,6 +29,7 @@ from container_backend.runs.ending.course import (
     decide,
 )
 from container_backend.runs.output import Output
+from container_backend.runs.tracking import is_fenced
 
 if TYPE_CHECKING:
     from container_backend.engine import Engine
@@ -117,6 +118,11 @@ class Attended:
         self.seen = self.seen.noted(course.attempt, time.monotonic() + course.pause)
 
     def _start_again(self) -> None:
+        note = self.entry.read()
+        if note is not None and not is_fenced(note.proxy, self.entry.submission):
+            self.followed.wait(_SHORT_LOOK_SECONDS)
+            return
+        self.display.drain()  # what follows the log would go on with the output of the next attempt
         try:
             output = Output(self.engine, self.container_id)
             start_container(self.engine, self.container_id)
@@ -126,7 +132,6 @@ class Attended:
             return
         self.followed.signs = Signs()
         self.seen = self.seen.started(time.monotonic())
-        self.display.join()
         self.display.show(output)
 
     def _look(self) -> None:

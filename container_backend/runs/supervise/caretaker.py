@@ -26,6 +26,7 @@ from container_backend.runs.output import LogKeeper
 from container_backend.runs.supervise.finisher import END, PROGRESS, Job
 from container_backend.runs.supervise.finishers import Finishers
 from container_backend.runs.supervise.sampler import Sampler
+from container_backend.runs.tracking import is_fenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,8 @@ class Caretaker:
             watched.seen = watched.seen.noted(course.attempt, now + course.pause)
             watched.due = now + course.pause
         elif isinstance(course, Start):
-            self._start(watched)
+            note = entry.read()
+            self._start(watched, note.proxy if note is not None else "")
         elif isinstance(course, Leave):
             self._forget(watched)
         else:
@@ -131,10 +133,13 @@ class Caretaker:
             signs = gathered(self.engine, found, seen.signs)
             watched.seen = seen.looked_at(found, signs, time.monotonic())
 
-    def _start(self, watched: Watched) -> None:
+    def _start(self, watched: Watched, proxy: str) -> None:
         container, engine = watched.container, self.engine
         assert container is not None  # noqa: S101 it has ended
         assert engine is not None  # noqa: S101 it answers
+        watched.due = time.monotonic() + PROBE_SECONDS
+        if not is_fenced(proxy, watched.submission):
+            return
         try:
             start_container(engine, container.id)
         except ContainerBackendError as error:
@@ -142,7 +147,6 @@ class Caretaker:
             watched.seen = watched.seen.not_started()
         else:
             watched.seen = watched.seen.started(time.monotonic())
-        watched.due = time.monotonic() + PROBE_SECONDS
 
     def _stop(self, watched: Watched, mark: str) -> None:
         """Stop a program, in a thread: that takes up to the grace period."""

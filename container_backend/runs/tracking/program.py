@@ -15,6 +15,7 @@ from container_backend.container import (
 )
 from container_backend.runs.tracking.gateway import gateway_of
 from container_backend.runs.tracking.grants import Grant
+from container_backend.runs.tracking.reach import way_to
 from container_backend.runs.tracking.serving import Forwarding
 from container_backend.runs.tracking.start import proxy_of
 from container_backend.store import ServedStore, await_listener
@@ -61,38 +62,47 @@ class ProgramTracking:
     """The way of a program to its store."""
 
     def __init__(self, engine: Engine, request: TrackingRequest) -> None:
-        """Start the proxy if it is needed, without waiting for it."""
         self._engine = engine
         self._request = request
         self._proxy: Proxy | None = None
+        self._host: str | None = None
+        self._is_new = False
         if request.is_served:
-            self._start()
+            self._take_proxy()
 
-    def _start(self) -> Proxy:
+    def _take_proxy(self) -> Proxy:
+        self._host = gateway_of(self._engine, self._request.network)
         self._proxy = proxy_of(self._request.tracking_uri)
-        self._proxy.start()
         return self._proxy
 
     def open_store(self) -> Store:
-        """The store of the run: one on this disk through its proxy."""
-        uri = self._request.tracking_uri
-        if self._proxy is None or local_path(uri) is None:
-            from container_backend.store import MlflowStore  # takes seconds
+        """The store of the run, through the proxy if that answers already; else the proxy is started.
 
-            await_listener(uri)
-            return MlflowStore(uri)
-        return ServedStore(uri, self._proxy)
+        A proxy that starts takes longer than the import of MLflow here. So it is started after that, and
+        is there when the program has imported its own MLflow; what asks earlier, waits.
+        """
+        uri = self._request.tracking_uri
+        if self._proxy is not None and local_path(uri) is not None and self._proxy.answers():
+            return ServedStore(uri, self._proxy)
+        from container_backend.store import MlflowStore  # takes seconds
+
+        await_listener(uri)
+        store = MlflowStore(uri)
+        if self._proxy is not None:
+            self._is_new = self._proxy.start(*filter(None, [self._host]))
+        return store
 
     @property
     def proxy(self) -> str:
         """The folder of the proxy, for the note of the run; empty without one."""
         return str(self._proxy.folder.path) if self._proxy else ""
 
-    def access(self, location: str, run: StoredRun, entry: Entry) -> TrackingAccess:
+    def access(self, location: str, run: StoredRun, entry: Entry, image: str) -> TrackingAccess:
         """The access for the program of a run, whose note is in the ledger.
 
         Args:
             location: Of the artifacts of the run's experiment.
+            image: Of the program.
 
         Raises:
             TrackingUnreachable: The container cannot reach the store, or the proxy does not start.
@@ -101,9 +111,10 @@ class ProgramTracking:
         proxy, is_here = self._proxy, local_path(location) is not None
         if proxy is None and not (is_here and self._request.way is None):
             return direct_access(self._request.tracking_uri, location, self._engine.facts)
-        proxy = proxy or self._start()  # the server has its artifacts on this machine's disk
-        host = gateway_of(self._engine, self._request.network)
-        port = proxy.listen(host or LOCALHOST)
+        proxy = proxy or self._take_proxy()  # the server has its artifacts on this machine's disk
+        # One that this process has started listens there, before it answers.
+        port = proxy.folder.port() if self._is_new else proxy.listen(self._host or LOCALHOST)
+        host, way = self._way(image, port)
         token = proxy.give(
             Grant(
                 submission=entry.submission,
@@ -114,10 +125,19 @@ class ProgramTracking:
                 is_own=self._request.is_own,
                 handed=_handed(self._request.typed),
                 artifact_root=proxy.root,
+                way=way,
             )
         )
         elsewhere = location if self._request.is_own and not is_here else None
         return served_access(host, port, token, elsewhere)
+
+    def _way(self, image: str, port: int) -> tuple[str | None, str]:
+        """The address at which the container reaches the proxy, if any, and the way to that."""
+        network, host = self._request.network, self._host
+        if host is None or host == LOCALHOST:
+            return host, ""
+        way = way_to(self._engine, image, network, host, port)
+        return (None, "") if way is None else (host, way)
 
     def created(self, access: TrackingAccess, entry: Entry, container: str) -> None:
         """Carry the connections of a container that was created, if it does not reach the proxy."""

@@ -8,23 +8,23 @@ import logging
 import os
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.container import ACCESS_VARIABLES, local_path
+from container_backend.container import ACCESS_VARIABLES, LOCALHOST, local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.machine import start_in_background
 from container_backend.masking import without_credentials
-from container_backend.runs.tracking.grants import ProxyFolder, proxy_folder
+from container_backend.runs.tracking.grants import ProxyFolder, listen, proxy_folder
 from container_backend.runs.tracking.serving import Forwarding, note
 from container_backend.store import ServedStore, refused
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from container_backend.machine import FileLock
     from container_backend.runs.tracking.grants import Grant
     from container_backend.store import Store
 
@@ -53,22 +53,48 @@ class Proxy:
     root: str
     environ: Mapping[str, str] = field(repr=False, default_factory=lambda: os.environ)
 
-    def start(self) -> None:
-        """Start the process, without waiting for it, unless one is there.
+    def start(self, *hosts: str) -> bool:
+        """Start the process, without waiting for it; false if one is there.
+
+        What connects to it waits from now on, also while it is started again: its sockets are made
+        here, and kept by the shell that starts it.
+
+        Args:
+            hosts: Addresses of this machine to listen at, beside the loopback address.
 
         Raises:
             TrackingUnreachable: Its folder cannot be written.
         """
-        with self.folder.lock() as lock:
+        with self.folder.lock() as lock, ExitStack() as sockets:
             if not lock.try_to_own():
-                return
+                return False
             try:
-                _start(self, lock)
+                listening = [sockets.enter_context(each) for each in self._sockets(hosts)]
+                _start(self, (*lock.hand_on(), *(each.fileno() for each in listening)), listening)
             except OSError as error:
                 raise TrackingUnreachable(
                     f"The tracking proxy cannot be started: {error.strerror}: '{error.filename}'.",
                     remedy="Set XDG_STATE_HOME to a writable folder.",
                 ) from error
+            return True
+
+    def _sockets(self, hosts: Iterable[str]) -> Iterator[socket.socket]:
+        """At the port of before, which programs may have; at another one if that is taken."""
+        try:
+            listening = listen(LOCALHOST, self.folder.port())
+        except OSError:
+            listening = listen(LOCALHOST, 0)
+        yield listening
+        port = listening.getsockname()[1]
+        self.folder.note_port(port)
+        known = []
+        for host in {*self.folder.hosts(), *hosts} - {LOCALHOST}:
+            try:
+                yield listen(host, port)
+                known.append(host)
+            except OSError as error:  # a network that is gone
+                _logger.debug("not at %s: %s", host, error)
+        self.folder.note_hosts(known)
 
     def wait(self) -> None:
         """Until the proxy answers. Raises TrackingUnreachable."""
@@ -100,6 +126,8 @@ class Proxy:
             TrackingUnreachable: The proxy does not answer.
             OSError: The address cannot be had.
         """
+        if self.start(host):  # the one of before has ended meanwhile
+            return self.folder.port()
         try:
             said = self.ask("listen", host=host)
         except OSError:
@@ -112,6 +140,7 @@ class Proxy:
     def forward(self, submission: str, forwarding: Forwarding) -> None:
         """Carry the connections of a container to the proxy. Raises OSError."""
         note(self.folder.grants, submission, forwarding)
+        self.wait()
         self.ask("forward", submission=submission)
 
     def ask(self, what: str, **said: str) -> dict[str, Any]:
@@ -194,6 +223,24 @@ def end_grant(folder: str, submission: str) -> None:
             _logger.debug("The proxy does not answer: %s", error)
 
 
+def is_fenced(folder: str, submission: str) -> bool:
+    """True once nothing is written any more of what a program that is over has asked for.
+
+    To be asked before the next attempt starts. Asks again each time: does not wait.
+
+    Args:
+        folder: Of the proxy, as the note of the run has it; empty for a run without one.
+    """
+    if not folder:
+        return True
+    try:
+        said = _ask(ProxyFolder(Path(folder)), "fence", _TIMEOUT_SECONDS, submission=submission)
+    except OSError as error:  # without a proxy, nothing is being written
+        _logger.debug("The proxy does not answer: %s", error)
+        return True
+    return bool(said["is_fenced"])
+
+
 def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[str, Any]:
     path, body = f"/container-backend/{what}", json.dumps(said).encode()
     status, answer = _exchange(folder.connect(timeout), "POST", path, body, {})
@@ -218,16 +265,16 @@ def _exchange(
         connection.close()
 
 
-def _start(proxy: Proxy, lock: FileLock) -> None:
-    """Start the process, which holds the lock as long as it is there, or comes back."""
+def _start(proxy: Proxy, descriptors: Sequence[int], listening: Sequence[socket.socket]) -> None:
+    """Start the process, which has lock and sockets as long as it is there, or comes back."""
     proxy.folder.note_failure("")
     # The address is no argument: that would show its password.
     environ = {**proxy.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
     start_in_background(
         _MODULE,
-        [str(proxy.folder.path), proxy.root],
+        [str(proxy.folder.path), proxy.root, *(str(each.fileno()) for each in listening)],
         proxy.folder.log,
         environ,
         pause=_AGAIN_SECONDS,
-        descriptors=lock.hand_on(),
+        descriptors=descriptors,
     )

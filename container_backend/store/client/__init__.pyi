@@ -2,7 +2,7 @@ from .connecting import MOST_WRITERS as MOST_WRITERS
 from .connecting import alone_in_store as alone_in_store
 from .connecting import is_listening as is_listening
 from .defaults import active_run_id as active_run_id
-from .defaults import default_experiment_id as default_experiment_id
+from .defaults import default_experiment as default_experiment
 from .defaults import user_name as user_name
 from .mlflow_api import ask_server as ask_server
 from .mlflow_api import server_application as server_application

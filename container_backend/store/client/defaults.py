@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 from container_backend.container import absolute_uri
 from container_backend.errors import InvalidProject
-from container_backend.store.client.store import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +31,7 @@ _DEFAULT_EXPERIMENT: Final = "0"
 # What chooses another default experiment: plugins, and the notebooks of Databricks.
 _CHOOSERS: Final = "mlflow.default_experiment_provider"
 _DATABRICKS: Final = "DATABRICKS_RUNTIME_VERSION"
-_EXPERIMENT_VARIABLES: Final = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+_EXPERIMENT_VARIABLES: Final = ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 # mlflow.utils.validation, for systems other than Windows.
 _PARAMETER: Final = re.compile(r"^[/\w.\- :]*$")
 
@@ -70,23 +69,25 @@ def _unset_address() -> str | None:
     return f"sqlite:///{folder}/mlflow.db"
 
 
-def default_experiment_id() -> str:
-    """The experiment that MLflow logs to in this process.
+def default_experiment() -> tuple[str | None, str | None]:
+    """Id and name of the experiment that MLflow logs to in this process; it need not exist.
 
-    Raises:
-        TrackingUnreachable: The store does not answer, or the experiment is missing.
+    The id is that of ``mlflow.set_experiment``; else both are those of the variables, which have to name the
+    same one; else the id is what plugins choose, or 0.
     """
-    set_elsewhere = any(map(os.environ.get, (*_EXPERIMENT_VARIABLES, _DATABRICKS)))
-    if "mlflow" not in sys.modules and not set_elsewhere and not _has_choosers():
-        return _DEFAULT_EXPERIMENT
-    from mlflow.exceptions import MlflowException
+    if "mlflow" in sys.modules:
+        from container_backend.store.client.mlflow_api import active_experiment_id
 
-    from container_backend.store.client.mlflow_api import default_experiment_id as of_mlflow
+        if active := active_experiment_id():
+            return active, None
+    given, name = map(os.environ.get, _EXPERIMENT_VARIABLES)
+    if given or name:
+        return given or None, name or None
+    if not _has_choosers() and not os.environ.get(_DATABRICKS):
+        return _DEFAULT_EXPERIMENT, None
+    from container_backend.store.client.mlflow_api import chosen_experiment_id
 
-    try:
-        return of_mlflow()
-    except MlflowException as error:
-        raise refused(default_address(), str(error)) from error
+    return chosen_experiment_id(), None
 
 
 @cache

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking.fluent import _get_experiment_id
+from mlflow.tracking import fluent
+from mlflow.tracking.default_experiment.registry import get_experiment_id
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
@@ -43,9 +44,15 @@ def artifact_repository(artifact_uri: str, tracking_uri: str) -> ArtifactReposit
     return get_artifact_repository(address)
 
 
-def default_experiment_id() -> str:
-    """From ``mlflow.set_experiment``, ``MLFLOW_EXPERIMENT_ID`` or ``MLFLOW_EXPERIMENT_NAME``."""
-    return str(_get_experiment_id())
+def active_experiment_id() -> str | None:
+    """From ``mlflow.set_experiment``."""
+    active = fluent._active_experiment_id
+    return None if active is None else str(active)
+
+
+def chosen_experiment_id() -> str:
+    """From the plugins for default experiments, and the notebooks of Databricks."""
+    return str(get_experiment_id())
 
 
 def server_application(tracking_uri: str, root: str) -> Flask:

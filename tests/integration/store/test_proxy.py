@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
+import uuid
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
+from tests.support.client import client_of
 from tests.support.processes import proxies
 from tests.support.projects import EXAMPLE
 from tests.support.runs import only_run, runs
@@ -126,6 +129,50 @@ def test_each_network_leads_to_the_store(network, tmp_path, capfd, example_image
     }
 
 
+@contextmanager
+def bridge(engine, *rule: str) -> Iterator[str]:
+    """A network of its own; with a rule for what comes from there to this machine."""
+    name = f"container-backend-test-{uuid.uuid4().hex[:8]}"
+    made = client_of(engine).networks.create(name, driver="bridge")
+    words = ["INPUT", "--in-interface", f"br-{made.id[:12]}", "--protocol", "tcp", *rule]
+    try:
+        if rule:
+            subprocess.run(["iptables", "--wait", "--insert", *words], check=True)
+        yield name
+    finally:
+        if rule:
+            subprocess.run(["iptables", "--wait", "--delete", *words], check=True)
+        made.remove()
+
+
+@pytest.mark.parametrize("target", ["REJECT", pytest.param("DROP", marks=pytest.mark.slow)])
+def test_a_firewall_is_found_out_before_the_program_starts(
+    target, engine, tmp_path, capfd, caplog, example_image
+):
+    folder = write_asking(tmp_path / "asks", [("GET", "runs/get?run_id=OWN", None)])
+    with bridge(engine, "--jump", target) as network:
+        run = container_backend.run(folder, docker_args={"network": network})
+    assert "a firewall?" in caplog.text
+    (said,) = answers(capfd.readouterr().out)
+    assert said[0] == 200
+    assert said[1]["run"]["info"]["run_id"] == run.run_id
+
+
+def test_what_is_known_of_a_way_is_not_tried_again(engine, script, caplog, own_state):
+    folder = script("print(1)")
+    with bridge(engine) as network:
+        container_backend.run(folder, docker_args={"network": network})
+        (file,) = (own_state / "container-backend" / "tracking" / "reached").iterdir()
+        assert file.read_text() == "yes"
+        file.write_text("no")  # as of a firewall that was found out some minutes ago
+        container_backend.run(folder, docker_args={"network": network})
+        assert file.read_text() == "no"
+        os.utime(file, (0, time.time() - 3600))
+        container_backend.run(folder, docker_args={"network": network})
+        assert file.read_text() == "yes"
+    assert "a firewall?" not in caplog.text
+
+
 def test_a_program_does_not_choose_where_artifacts_lie(tmp_path, capfd):
     asked = [
         ("POST", "experiments/create", {"name": "a", "artifact_location": "/etc"}),
@@ -224,7 +271,7 @@ def test_clients_of_all_versions_log_what_they_log(project, example_image):
             mlflow.flush_trace_async_logging()
             loaded = mlflow.sklearn.load_model("models:/registered/1")
             print("predicted", round(float(loaded.predict([[3.0]])[0]), 3))
-            print("traces", len(mlflow.search_traces(return_type="list")))
+            print(f"traces {len(mlflow.search_traces(return_type='list'))}")
         """,
     )
     for name in ("python_env.yaml", "requirements.txt"):

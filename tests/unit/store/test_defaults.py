@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.fluent import _get_experiment_id
 from mlflow.utils.validation import _validate_param_name
 
-from container_backend.errors import InvalidProject, TrackingUnreachable
-from container_backend.store import check_parameters, default_address, mlflow_version
-from container_backend.store.client import active_run_id, default_experiment_id, user_name
+from container_backend.errors import InvalidConfig, InvalidProject
+from container_backend.store import (
+    Experiment,
+    MlflowStore,
+    check_parameters,
+    default_address,
+    find_experiment,
+    mlflow_version,
+)
+from container_backend.store.client import active_run_id, default_experiment, user_name
 from tests.support.store import new_store
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ ASKED = """
 import sys
 {before}
 from container_backend.store.client.defaults import *
-print(default_address(), default_experiment_id(), user_name())
+print(default_address(), default_experiment(), user_name())
 print("mlflow" in sys.modules)
 """
 
@@ -89,7 +97,7 @@ def test_what_a_program_has_set_counts(tmp_path, monkeypatch):
         assert default_address() == uri
         assert active_run_id() is None
         made = mlflow.set_experiment("mine").experiment_id
-        assert default_experiment_id() == made
+        assert default_experiment() == (made, None)
         with mlflow.start_run() as run:
             assert active_run_id() == run.info.run_id
     finally:
@@ -97,12 +105,36 @@ def test_what_a_program_has_set_counts(tmp_path, monkeypatch):
         monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
 
 
-def test_an_experiment_that_is_missing_is_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "0"),
+        ({"MLFLOW_EXPERIMENT_ID": "1"}, "1"),
+        ({"MLFLOW_EXPERIMENT_NAME": "first"}, "1"),
+        ({"MLFLOW_EXPERIMENT_ID": "1", "MLFLOW_EXPERIMENT_NAME": "first"}, "1"),
+        ({"MLFLOW_EXPERIMENT_NAME": "new"}, "3"),
+        ({"MLFLOW_EXPERIMENT_ID": "77"}, None),
+        ({"MLFLOW_EXPERIMENT_ID": "2", "MLFLOW_EXPERIMENT_NAME": "first"}, None),
+    ],
+)
+def test_the_experiment_is_that_of_mlflow(tmp_path, monkeypatch, environment, expected):
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
-    with pytest.raises(TrackingUnreachable, match="77"):
-        default_experiment_id()
+    for name in ("first", "second"):
+        mlflow.MlflowClient().create_experiment(name)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    store = MlflowStore(mlflow.get_tracking_uri())
+    if expected is None:
+        with pytest.raises(InvalidConfig, match="id"):
+            find_experiment(store, Experiment(), create=True)
+        with pytest.raises(MlflowException):
+            _get_experiment_id()
+    else:
+        assert find_experiment(store, Experiment(), create=True).experiment_id == expected
+        assert _get_experiment_id() == expected
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow.entities import SourceType
 from mlflow.utils import mlflow_tags
@@ -17,7 +16,6 @@ import container_backend
 from container_backend import labels_and_tags
 from container_backend.store import mlflow_version
 from container_backend.store.client import mlflow_api
-from tests.support.store import new_store
 
 TAGS = {name: tag for name, tag in vars(labels_and_tags).items() if name.startswith("MLFLOW_")}
 
@@ -29,14 +27,6 @@ def test_tags_are_called_as_mlflow_calls_them(name):
 
 def test_a_source_is_a_project():
     assert SourceType.to_string(SourceType.PROJECT) == "PROJECT"
-
-
-def test_the_experiment_of_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
-    made = mlflow.MlflowClient().create_experiment("mine")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", made)
-    assert mlflow_api.default_experiment_id() == made
 
 
 def test_artifacts_of_a_server_are_asked_of_that_server(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.machine import (
     FileLock,
+    __version__,
     make_private,
     state_folder,
     write_whole,
@@ -22,7 +23,7 @@ from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants.grant import Grants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _BACKLOG: Final = 256
 
@@ -95,9 +96,13 @@ class ProxyFolder:
             return [str(host) for host in json.loads(self.path.joinpath("hosts").read_text())]
         return []
 
-    def note_host(self, host: str) -> None:
-        if host not in (known := self.hosts()):
-            write_whole(self.path / "hosts", json.dumps([*known, host]))
+    def note_hosts(self, hosts: Sequence[str]) -> None:
+        write_whole(self.path / "hosts", json.dumps(hosts))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at an address of this machine; at any port for 0. Raises OSError."""
+    return socket.create_server((host, port), backlog=_BACKLOG)
 
 
 def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
@@ -105,7 +110,8 @@ def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
 
     It is in the user's folder for state, or where files can be written.
     """
-    said = json.dumps([tracking_uri, sorted(logins.items())])
+    # A process of another version may be there, and does not understand this one.
+    said = json.dumps([__version__, tracking_uri, sorted(logins.items())])
     name = hashlib.sha256(said.encode()).hexdigest()[:16]
     folder = state_folder() / "tracking" / name
     try:

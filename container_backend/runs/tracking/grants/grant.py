@@ -39,6 +39,7 @@ class Grant:
         is_own: The project may do what any client of the store may do.
         handed: Ids of runs and models, and names of models, that a parameter hands to the program.
         artifact_root: Where a new experiment has its artifacts: an address, or empty for the default.
+        way: The way of the container to this machine; empty if its connections are carried.
         digest: Of the secret in the token.
     """
 
@@ -49,6 +50,7 @@ class Grant:
     is_own: bool
     handed: tuple[str, ...] = ()
     artifact_root: str = ""
+    way: str = ""
     digest: str = ""
 
     @property

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from container_backend.runs.tracking.grants import listen
 from container_backend.runs.tracking.serving import forward
 from container_backend.runs.tracking.serving.asgi import (
     headers_of,
@@ -25,13 +25,14 @@ from container_backend.runs.tracking.serving.asgi import (
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     import uvicorn
 
     from container_backend.runs.tracking.grants import ProxyFolder
+    from container_backend.runs.tracking.serving.application import Programs
     from container_backend.runs.tracking.serving.asgi import Receive, Send
-    from container_backend.runs.tracking.serving.programs import Programs
     from container_backend.runs.tracking.serving.served import Served
 
 _logger = logging.getLogger(__package__)
@@ -57,7 +58,7 @@ class Control:
         self._pool = ThreadPoolExecutor(_THREADS, "user")
         self._was_asked = True
         self._carried: set[str] = set()
-        self._hosts: set[str] = set()
+        self._hosts: list[str] = []
         self._servers: list[uvicorn.Server] = []
         self._serve: Callable[[socket.socket], uvicorn.Server] | None = None
 
@@ -65,13 +66,11 @@ class Control:
         """``serve`` answers at a socket that listens."""
         self._serve = serve
 
-    def listen(self, host: str, port: int) -> int:
-        """Listen at an address of this machine; return the port. Raises OSError."""
-        listening = socket.create_server((host, port), reuse_port=False, backlog=256)
-        self._hosts.add(host)
+    def serve(self, listening: socket.socket) -> None:
+        """Answer programs at a socket that listens."""
+        self._hosts.append(listening.getsockname()[0])
         assert self._serve is not None  # noqa: S101 set before the first call
         self._servers.append(self._serve(listening))
-        return int(listening.getsockname()[1])
 
     def forward(self, submission: str) -> None:
         """Carry the connections of a run's container, if that is noted."""
@@ -131,6 +130,8 @@ class Control:
         if what == "forward":
             self.forward(said["submission"])
             return {}
+        if what == "fence":
+            return {"is_fenced": self._programs.fence(said["submission"])}
         if what == "end":
             await self._programs.end(said["submission"])
             return {}
@@ -140,8 +141,8 @@ class Control:
         if host in self._hosts:
             return ""
         try:
-            self.listen(host, self._folder.port())
-            self._folder.note_host(host)
+            self.serve(listen(host, self._folder.port()))
+            self._folder.note_hosts(self._hosts)
         except OSError as error:
             return f"{error.strerror or error}"
         return ""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.container import LOCALHOST, inspect_container
 from container_backend.engine import EngineHost, connect, frames_in
-from container_backend.errors import EngineError, NotThere
+from container_backend.errors import EngineError, EngineUnavailable, NotThere
 from container_backend.machine import write_whole
 from container_backend.runs.tracking.serving import link
 
@@ -34,6 +34,8 @@ _PAUSE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 # The interpreter of the image; none other than an image with one has MLflow.
 _PYTHON: Final = 'p=$(command -v python3 || command -v python) && exec "$p" -I -S -c "$0" "$@"'
+# That of this process, also after the package was replaced.
+_TEXT: Final = Path(link.__file__).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def read(grants: Grants, submission: str) -> Forwarding | None:
     try:
         said = json.loads(grants.beside(submission, SUFFIX).read_text(encoding="utf-8"))
         return Forwarding(EngineHost.from_json(said["host"]), said["container"])
+    except EngineUnavailable as error:
+        _logger.warning("the program of %s is not reached: %s", submission, error)
+        return None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -94,8 +99,7 @@ def _while_connected(
         if not found.state.get("Running"):
             time.sleep(_LOOK_SECONDS)  # it is about to be started, or started again
             continue
-        text = Path(link.__file__).read_text(encoding="utf-8")
-        command = ["sh", "-c", _PYTHON, text, str(port)]
+        command = ["sh", "-c", _PYTHON, _TEXT, str(port)]
         stream = engine.containers.execute(container, command, takes_input=True)
         output = _Output(stream.read)
         try:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("!IBI")
 _OPENED, _DATA, _PASSED_ON, _CLOSED = 0, 1, 2, 3
 _WINDOW = 1024 * 1024
-_PIECE = 64 * 1024
+_PIECE = 256 * 1024
+# So much is passed on before the other end is told: each frame wakes programs of the engine.
+_TOLD = _WINDOW // 4
 _MOST = 256
 
 
@@ -102,7 +104,11 @@ class Link:
             connection.take(kind, count, data)
 
     def _exactly(self, count: int) -> bytes | None:
-        pieces = []
+        piece = self._read(min(count, _PIECE))
+        if len(piece) == count or not piece:
+            return piece or None
+        pieces = [piece]
+        count -= len(piece)
         while count > 0:
             piece = self._read(min(count, _PIECE))
             if not piece:
@@ -176,6 +182,7 @@ class _Connection:
     def _pass_on(self) -> None:
         """Write to the socket what has arrived."""
         with suppress(Exception):  # of the socket; of the stream, its own kind
+            passed_on = 0
             while True:
                 with self._changed:
                     while not (self._arrived or self._is_ending or self._is_closed):
@@ -187,7 +194,10 @@ class _Connection:
                     data = self._arrived.popleft()
                     self._waiting -= len(data)
                 self._socket.sendall(data)
-                self._link.send(self._number, _PASSED_ON, len(data))
+                passed_on += len(data)
+                if passed_on >= _TOLD:
+                    self._link.send(self._number, _PASSED_ON, passed_on)
+                    passed_on = 0
         self.close()
 
     def _say_closed(self) -> None:

@@ -8,21 +8,21 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.container import LOCALHOST, local_path
+from container_backend.container import local_path
 from container_backend.machine import MaskedFormatter
 from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants import ProxyFolder
 from container_backend.store import import_mlflow_lean
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from container_backend.runs.tracking.serving.application import Application
     from container_backend.runs.tracking.serving.control import Control
@@ -37,19 +37,22 @@ _KEEP_SECONDS: Final = 300
 # Of files that are read and written.
 _THREADS: Final = 32
 _MOST_CONNECTIONS: Final = 4096
-_BIND_PAUSE_SECONDS: Final = 0.2
-_BIND_TRIES: Final = 50
 
 
-async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
-    """Serve a store until no run needs it. Raises OSError if the old port is taken."""
+async def serve(
+    folder: ProxyFolder, tracking_uri: str, root: str, descriptors: Iterable[int]
+) -> None:
+    """Serve a store until no run needs it.
+
+    Args:
+        descriptors: Of sockets that listen; the shell that starts the proxy has them, too.
+    """
     import uvicorn
 
     # These import MLflow, which is to be prepared for that first.
-    from container_backend.runs.tracking.serving.application import Application
+    from container_backend.runs.tracking.serving.application import Application, Programs
     from container_backend.runs.tracking.serving.artifacts import Artifacts
     from container_backend.runs.tracking.serving.control import Control
-    from container_backend.runs.tracking.serving.programs import Programs
     from container_backend.runs.tracking.serving.roots import Roots
     from container_backend.runs.tracking.serving.served import Served
 
@@ -75,7 +78,8 @@ async def serve(folder: ProxyFolder, tracking_uri: str, root: str) -> None:
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "file"))
     control.serve_by(serve_at)
-    await _listen(folder, control)
+    for descriptor in descriptors:
+        control.serve(socket.socket(fileno=descriptor))
     serve_at(folder.listen(), control)
     _logger.info("serving %s at port %s", tracking_uri, folder.port())
     for grant in folder.grants.valid():
@@ -120,30 +124,9 @@ def _ends_if_replaced(folder: ProxyFolder, tracking_uri: str) -> Callable[[], No
     return check
 
 
-async def _listen(folder: ProxyFolder, control: Control) -> None:
-    """At the port of the proxy before, which programs have; if no run needs that, at any."""
-    for left in range(_BIND_TRIES, -1, -1):
-        try:
-            port = control.listen(LOCALHOST, folder.port())
-            break
-        except OSError:
-            if not any(folder.grants.valid()):
-                port = control.listen(LOCALHOST, 0)
-                break
-            if not left:
-                raise
-            await asyncio.sleep(_BIND_PAUSE_SECONDS)
-    folder.note_port(port)
-    for host in folder.hosts():
-        try:
-            control.listen(host, port)
-        except OSError as error:
-            _logger.warning("not at %s: %s", host, error)
-
-
 def main() -> None:
     """Serve the store that the environment names, until no run needs that, or SIGTERM."""
-    path, root = sys.argv[1:]
+    path, root, *descriptors = sys.argv[1:]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -156,8 +139,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     import_mlflow_lean()
     try:
-        asyncio.run(serve(folder, os.environ["MLFLOW_TRACKING_URI"], root))
-        code = 0
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+        asyncio.run(serve(folder, uri, root, map(int, descriptors)))
+        code = _code(folder)  # a run may have come meanwhile
     except Exception as error:
         _logger.exception("the proxy failed")
         folder.note_failure(without_credentials(str(error)))

@@ -78,6 +78,7 @@ class Program:
         self._asking = 0
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._has_ended = False
+        self._attempt = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -115,6 +116,14 @@ class Program:
         self._has_ended = True
         await self._idle.wait()
 
+    def fence(self) -> bool:
+        """End what an attempt that is over has asked for; false while something is being written.
+
+        What waits for the store is dropped. After true, nothing of that attempt is written any more.
+        """
+        self._attempt += 1
+        return not self._asking
+
     def check(self, route: Route, parts: tuple[str, ...], request: Request) -> Asked:
         """Raise Refused for a request that the program may not send."""
         asked = Asked(
@@ -143,9 +152,17 @@ class Program:
         sent = self._translated(asked, request)
         if route.reads:
             return self._show(asked, self._call(sent))
+        attempt = self._attempt
+
+        def is_needed() -> bool:
+            """A client that went away sends the request again, if there is one yet."""
+            return self._attempt == attempt and not self._has_ended and is_waited_for()
+
+        if not is_needed():
+            raise ended()
         answer = self._repeats.once(
             key_of(request),
-            lambda: self._make(asked, sent),
+            lambda: self._make(asked, sent, is_needed),
             lambda since: Made(self._call, self._family).find(asked, sent, since),
             is_waited_for,
             noted=route.rule in _NOTED,
@@ -156,11 +173,11 @@ class Program:
         """The answer to a request was sent."""
         self._repeats.arrived(key_of(request), is_waited_for)
 
-    def _call(self, request: Request) -> Answer:
-        return self._store.call(request, self.grant.artifact_root, lambda: not self._has_ended)
+    def _call(self, request: Request, is_needed: Callable[[], bool] = lambda: True) -> Answer:
+        return self._store.call(request, self.grant.artifact_root, is_needed)
 
-    def _make(self, asked: Asked, request: Request) -> Answer:
-        answer = self._call(request)
+    def _make(self, asked: Asked, request: Request, is_needed: Callable[[], bool]) -> Answer:
+        answer = self._call(request, is_needed)
         if answer.is_ok:
             self._note(asked, json.loads(answer.body or b"{}"))
         return answer
@@ -270,41 +287,6 @@ class Program:
             self._call(Request("GET", f"/api/3.0/mlflow/traces/{named}")).status
             != HTTPStatus.NOT_FOUND
         )
-
-
-class Programs:
-    """The programs whose runs go on."""
-
-    def __init__(self, grants: Grants, store: Served, roots: Roots) -> None:
-        self._grants = grants
-        self._store = store
-        self._roots = roots
-        self._known: dict[str, Program] = {}
-
-    def find(self, token: str) -> Program | None:
-        """The program with a token; None if its run has ended, or the token is wrong."""
-        grant = self._grants.find(token)
-        if grant is None:
-            return None
-        known = self._known.get(grant.submission)
-        if known is None or known.grant != grant:
-            known = Program(grant, self._grants, self._store, self._roots)
-            self._known[grant.submission] = known
-        return known
-
-    async def end(self, submission: str) -> None:
-        """End a grant, and wait until what its program has asked for is answered."""
-        self._grants.end(submission)
-        program = self._known.pop(submission, None)
-        if program is not None:
-            await program.end()
-
-    def tidy(self) -> bool:
-        """Forget the programs of runs that were finished. True if a run goes on."""
-        going_on = self._grants.tidy()
-        for submission in self._known.keys() - going_on:
-            del self._known[submission]
-        return bool(going_on)
 
 
 def _leads_to(said: dict[str, Any]) -> list[str]:

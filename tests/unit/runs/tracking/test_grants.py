@@ -7,8 +7,11 @@ import uuid
 
 import pytest
 
+from container_backend.engine import find_host
 from container_backend.runs.tracking.grants import Grant
 from container_backend.runs.tracking.grants.grant import Grants
+from container_backend.runs.tracking.serving.forward import Forwarding, read
+from container_backend.runs.tracking.serving.forward import note as note_forwarding
 
 
 @pytest.fixture
@@ -80,3 +83,22 @@ def test_what_cannot_be_read_is_no_grant(grants, grant, tmp_path):
     token = grants.give(grant)
     (tmp_path / "grants" / f"{grant.submission}.json").write_text("{")
     assert grants.find(token) is None
+
+
+def test_a_container_whose_certificates_are_gone_is_left_out(grants, grant, tmp_path, caplog):
+    grants.give(grant)
+    pems = {name: tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem")}
+    for file in pems.values():
+        file.touch()
+    host = find_host(
+        {
+            "DOCKER_HOST": "tcp://127.0.0.1:1",
+            "DOCKER_TLS_VERIFY": "1",
+            "DOCKER_CERT_PATH": str(tmp_path),
+        }
+    )
+    note_forwarding(grants, grant.submission, Forwarding(host, "c1"))
+    assert read(grants, grant.submission).host.url == host.url
+    pems["key.pem"].unlink()
+    assert read(grants, grant.submission) is None
+    assert "certificates of the Docker engine" in caplog.text
