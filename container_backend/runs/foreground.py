@@ -20,6 +20,7 @@ from container_backend.runs.ending import (
     run_error,
 )
 from container_backend.runs.output import Display, LogSpool
+from container_backend.runs.tracking import store_waited_for
 from container_backend.store import await_listener, log_environment
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _logger = logging.getLogger(__package__)
 _STORE_PATIENCE_SECONDS: Final = 300.0
 # After this time the user is told that the end of the run is not written yet.
 _REMINDER_SECONDS: Final = 5.0
+# The store is looked at this often.
+_TELL_SECONDS: Final = 2.0
 # The environment is read from the container of a running program only after this time.
 _SHORT_RUN_SECONDS: Final = 1.0
 # The folder for the output in the ledger entry.
@@ -78,6 +81,25 @@ class Foreground:
             target=self._log_environment, name=f"environment-{self._run_id}", daemon=True
         )
         self._environment.start()
+        self._has_ended = threading.Event()
+        threading.Thread(
+            target=self._tell_of_store, name=f"store-{self._run_id}", daemon=True
+        ).start()
+
+    def _tell_of_store(self) -> None:
+        """Say that the program waits for its store, which the output does not show."""
+        note, said = self._started.entry.read(), ""
+        while note is not None and note.proxy and not self._has_ended.wait(_TELL_SECONDS):
+            waits_for = store_waited_for(note.proxy)
+            if waits_for and not said:
+                _logger.warning(
+                    "=== Run (ID '%s') waits for its tracking store: %s ===",
+                    self._run_id,
+                    waits_for,
+                )
+            elif said and not waits_for:
+                _logger.warning("=== The tracking store answers again ===")
+            said = waits_for
 
     def to_end(self) -> None:
         """Wait for the end of the run, and write it down.
@@ -102,6 +124,7 @@ class Foreground:
                 raise
             finished = self._finish(ending)
         finally:
+            self._has_ended.set()
             follower_of(self._engine.host).leave(self._followed)
         if finished.outcome.status != FINISHED:
             raise run_error(self._run_id, finished)

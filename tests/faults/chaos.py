@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--loops", type=int, help="whole loops instead, each with every fault")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument("--only", default="", help="faults with one of these, between commas, in their name")
     parser.add_argument(
         "--journal", type=Path, help="a file for each trial; those in it are not made again"
     )
@@ -64,7 +64,8 @@ def main() -> int:
 def _trials(seed: int, only: str, seconds: float, loops: int | None) -> Iterator[tuple[str, int]]:
     """Names of faults, and the seeds of the moments at which they happen."""
     chance = random.Random(seed)
-    names = [name for name in FAULTS if only in name]
+    wanted = only.split(",")
+    names = [name for name in FAULTS if any(part in name for part in wanted)]
     deadline = time.monotonic() + seconds
     loop = 0
     while loops is None or loop < loops:

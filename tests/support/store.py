@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sqlite3
 import tempfile
 import threading
@@ -39,6 +40,16 @@ def new_store(folder: Path) -> str:
     """The address of an empty store of its own in a folder, with artifacts beside it."""
     copy_empty_store(folder / "mlflow.db", f"{folder}/mlruns/0")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+def files_left(folder: Path) -> set[str]:
+    """The files of a default store and of its artifacts, without the ids of runs and models in them."""
+    found = set()
+    for file in folder.rglob("*"):
+        if file.is_file():
+            name = re.sub(r"m-[0-9a-f]{32}", "MODEL", str(file.relative_to(folder)))
+            found.add(re.sub(r"[0-9a-f]{32}", "RUN", name))
+    return found
 
 
 @functools.cache

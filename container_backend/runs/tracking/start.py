@@ -223,6 +223,11 @@ def end_grant(folder: str, submission: str) -> None:
             _logger.debug("The proxy does not answer: %s", error)
 
 
+def store_waited_for(folder: str) -> str:
+    """What programs wait for to write to the store of a proxy; empty if they do not."""
+    return ProxyFolder(Path(folder)).waits_for() if folder else ""
+
+
 def is_fenced(folder: str, submission: str) -> bool:
     """True once nothing is written any more of what a program that is over has asked for.
 
@@ -268,6 +273,7 @@ def _exchange(
 def _start(proxy: Proxy, descriptors: Sequence[int], listening: Sequence[socket.socket]) -> None:
     """Start the process, which has lock and sockets as long as it is there, or comes back."""
     proxy.folder.note_failure("")
+    proxy.folder.note_waiting("")
     # The address is no argument: that would show its password.
     environ = {**proxy.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
     start_in_background(

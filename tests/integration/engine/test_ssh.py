@@ -20,8 +20,10 @@ from tests.support.client import client_of
 from tests.support.commands import command as run_in_background
 from tests.support.commands import run_command
 from tests.support.on_engine import remove_images
+from tests.support.projects import EXAMPLE
 from tests.support.runs import kept_log, only_run
 from tests.support.servers import ssh_server
+from tests.support.store import files_left
 from tests.support.worker import BASE
 
 # The Docker SDK starts an ssh for each request, and closes neither its socket nor the pipes to it.
@@ -80,6 +82,25 @@ def test_an_engine_that_ssh_does_not_reach(over_ssh, project, monkeypatch):
     assert done.returncode == container_backend.EngineUnavailable.exit_code
     assert "No Docker engine answers at ssh://nobody@127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_example_leaves_the_same_files_over_ssh(over_ssh, tmp_path, monkeypatch, example_image):
+    """The store is MLflow's default, on this machine; the engine might be on any."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    left = []
+    for engine in ("unix:///var/run/docker.sock", over_ssh):
+        monkeypatch.setenv("DOCKER_HOST", engine)
+        folder = tmp_path / f"folder {len(left)}"
+        folder.mkdir()
+        done = run_command(
+            "container-backend", "run", str(EXAMPLE), "-P", "n_jobs_param=2", cwd=folder
+        )
+        assert done.returncode == 0, done.stderr
+        left.append(files_left(folder))
+    assert left[0] == left[1]
+    assert {"mlflow.db", "mlruns/0/RUN/artifacts/logs/container.log"} <= left[0]
+    assert any(file.endswith("/MLmodel") for file in left[0])
 
 
 @pytest.fixture

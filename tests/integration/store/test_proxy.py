@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,27 @@ def test_a_database_that_is_locked_is_waited_for(script, engine, own_store):
     assert run.wait()
     found = steps(run.run_id)
     assert found == list(range(len(found)))
+
+
+@pytest.mark.slow
+def test_who_waits_is_told_that_the_store_is_waited_for(script, own_store, capfd):
+    heard = []
+
+    def is_said(text: str) -> bool:
+        heard.append(capfd.readouterr().err)
+        return text in "".join(heard)
+
+    folder = script(LOGS.replace("range(2000)", "range(400)"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(container_backend.run, folder)
+        wait_until(lambda: runs() and len(steps(only_run().info.run_id)) > 3)
+        with closing(sqlite3.connect(own_store, timeout=60, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            wait_until(lambda: is_said("waits for its tracking store: "))
+            other.execute("COMMIT")
+        run = running.result()
+    assert is_said("The tracking store answers again")
+    assert steps(run.run_id) == list(range(400))
 
 
 @pytest.mark.parametrize("network", [pytest.param("host", marks=pytest.mark.slow), "none"])

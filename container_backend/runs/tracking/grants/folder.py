@@ -90,6 +90,16 @@ class ProxyFolder:
     def note_failure(self, said: str) -> None:
         write_whole(self.path / "failed", said)
 
+    def waits_for(self) -> str:
+        """What requests of programs wait for; empty if they do not."""
+        with suppress(OSError):
+            return self.path.joinpath("waiting").read_text(encoding="utf-8")
+        return ""
+
+    def note_waiting(self, said: str) -> None:
+        with suppress(OSError):  # as on a full disk
+            write_whole(self.path / "waiting", said)
+
     def hosts(self) -> list[str]:
         """Addresses of this machine at which containers reach the proxy."""
         with suppress(OSError, ValueError):

@@ -85,10 +85,13 @@ async def serve(
     for grant in folder.grants.valid():
         control.forward(grant.submission)
     gc.freeze()
-    idle_since = time.monotonic()
+    idle_since, said = time.monotonic(), ""
     while time.monotonic() - idle_since < _LINGER_SECONDS:
         await asyncio.sleep(_LOOK_SECONDS)
         check_store()
+        if (waits_for := store.waits_for()) != said:
+            said = waits_for
+            folder.note_waiting(said)
         if programs.tidy() or control.was_asked():
             idle_since = time.monotonic()
     _logger.info("no run needs the proxy any more")

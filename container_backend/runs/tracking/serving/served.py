@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -18,6 +19,9 @@ _logger = logging.getLogger(__package__)
 _PATIENCE_SECONDS: Final = 100.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MOST_PAUSE_SECONDS: Final = 5.0
+# After this time the user is told.
+_SAID_SECONDS: Final = 5.0
+_SILENT: Final = "the store does not answer"
 # What passes by itself, or when the user makes room: texts of SQLite, of the system, of SQLAlchemy.
 _PASSING: Final = re.compile(
     rb"database is locked|database table is locked|database or disk is full|disk I/O error|"
@@ -40,6 +44,13 @@ class Served:
         self._store = store
         self._lock = threading.Lock()
         self._waiting = 0
+        self._why = ""
+        self._begun: dict[object, float] = {}
+
+    def waits_for(self) -> str:
+        """What a request has waited for, for longer than people do; empty if none has."""
+        begun = min(list(self._begun.values()), default=math.inf)
+        return (self._why or _SILENT) if time.monotonic() - begun > _SAID_SECONDS else ""
 
     def call(
         self, request: Request, root: str = "", is_needed: Callable[[], bool] = lambda: True
@@ -49,10 +60,18 @@ class Served:
         Args:
             is_needed: False once the request must not be tried again.
         """
+        request_id = object()
+        self._begun[request_id] = time.monotonic()
+        try:
+            answer = self._store.call(request, root)
+            return self._again(answer, request, root, is_needed) if _is_passing(answer) else answer
+        finally:
+            del self._begun[request_id]
+
+    def _again(
+        self, answer: Answer, request: Request, root: str, is_needed: Callable[[], bool]
+    ) -> Answer:
         deadline, pause = time.monotonic() + _PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
-        answer = self._store.call(request, root)
-        if not _is_passing(answer):
-            return answer
         self._begin(answer)
         try:
             while _is_passing(answer) and is_needed() and time.monotonic() + pause < deadline:
@@ -66,6 +85,8 @@ class Served:
     def _begin(self, answer: Answer) -> None:
         with self._lock:
             self._waiting += 1
+            if found := _PASSING.search(answer.body):
+                self._why = found[0].decode()
             if self._waiting == 1:
                 said = answer.body.decode("utf-8", "replace")[:500]
                 _logger.warning("the store is waited for: %s", said)
@@ -73,6 +94,8 @@ class Served:
     def _end(self, answer: Answer) -> None:
         with self._lock:
             self._waiting -= 1
+            if not self._waiting:
+                self._why = ""
             if not self._waiting and not _is_passing(answer):
                 _logger.info("the store answers again")
 
