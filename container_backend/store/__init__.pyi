@@ -17,6 +17,12 @@ from .client.connecting import store_address as store_address
 from .client.defaults import check_parameters as check_parameters
 from .client.defaults import default_address as default_address
 from .client.defaults import mlflow_version as mlflow_version
+from .client.files import WrongPath as WrongPath
+from .client.files import list_folder as list_folder
+from .client.files import new_file as new_file
+from .client.files import open_file as open_file
+from .client.files import parts_of as parts_of
+from .client.files import remove as remove
 from .client.mlflow_api import ArtifactRepository as ArtifactRepository
 from .client.mlflow_api import artifact_repository as artifact_repository
 from .client.mlflow_api import trace_ids as trace_ids

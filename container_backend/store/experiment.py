@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import InvalidConfig
-from container_backend.store.client import default_experiment
+from container_backend.store.client import alone_in_store, default_experiment
 
 if TYPE_CHECKING:
     from container_backend.store.client import Store, StoredExperiment
 
 _logger = logging.getLogger(__package__)
 # How long a known experiment is not asked for again.
-_KNOWN_SECONDS = 5.0
-
-
+_KNOWN_SECONDS: Final = 5.0
 # Address of the store, id → experiment, and the time when it was asked for.
-_experiments: dict[tuple[str, str], tuple[StoredExperiment, float]] = {}
+_experiments: Final[dict[tuple[str, str], tuple[StoredExperiment, float]]] = {}
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         None for an experiment that is missing and not created.
 
     Raises:
-        InvalidConfig: Both id and name are given and name two experiments, or there is no experiment of
-            that id.
+        InvalidConfig: Both id and name are given, the variables name two experiments, or there is no
+            experiment of that id.
     """
     if wanted.id and wanted.name:
         raise InvalidConfig(
@@ -49,8 +47,7 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
     if wanted.name:
         found = store.find_experiment_named(wanted.name)
         if found is None and create:
-            _logger.info("=== Creating experiment '%s' ===", wanted.name)
-            found = store.create_experiment(wanted.name)
+            found = _create(store, wanted.name)
         if found is not None and wanted.id not in {None, found.experiment_id}:
             raise InvalidConfig(
                 f"MLFLOW_EXPERIMENT_ID is {wanted.id}, and MLFLOW_EXPERIMENT_NAME, '{wanted.name}', has the "
@@ -63,6 +60,15 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
     if found is None:
         raise InvalidConfig(f"There is no experiment with the id '{wanted.id}'.")
     return found
+
+
+def _create(store: Store, name: str) -> StoredExperiment:
+    """A folder takes two experiments of one name, so one process at a time looks and creates."""
+    with alone_in_store(store.tracking_uri, "create experiments"):
+        if (found := store.find_experiment_named(name)) is not None:
+            return found
+        _logger.info("=== Creating experiment '%s' ===", name)
+        return store.create_experiment(name)
 
 
 def _find(store: Store, identifier: str) -> StoredExperiment | None:

@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--loops", type=int, help="whole loops instead, each with every fault")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--only", default="", help="faults with one of these, between commas, in their name")
+    parser.add_argument(
+        "--only", default="", help="faults with one of these, between commas, in their name"
+    )
     parser.add_argument(
         "--journal", type=Path, help="a file for each trial; those in it are not made again"
     )

@@ -36,10 +36,14 @@ _MLPROJECT: Final = (
 _WRITTEN: Final = Expected(output="started\nthe end")
 
 
-def _writing(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
-    """A blocking run whose program has begun to write."""
+def _use_program(stage: Stage) -> None:
     (stage.folder / "project" / "MLproject").write_text(_MLPROJECT)
     (stage.folder / "project" / "writes.py").write_text(_PROGRAM.read_text())
+
+
+def _writing(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Popen[str]:
+    """A blocking run whose program has begun to write."""
+    _use_program(stage)
     process = stage.begin(*arguments, config=config)
     while (line := process.stdout.readline()) != "started\n":
         assert line, stage.said()
@@ -47,7 +51,7 @@ def _writing(stage: Stage, *arguments: str, config: str = "{}") -> subprocess.Po
 
 
 def check_store(stage: Stage) -> None:
-    """All that was acknowledged is there once, and nothing of an attempt after the next has begun."""
+    """All that the last attempt was told is there once, and nothing of the one before after it has begun."""
     children = defaultdict(list)
     for run in stage.all_runs():
         children[run.data.tags.get(PARENT)].append(run)
@@ -109,9 +113,10 @@ def _held(stage: Stage) -> Iterator[None]:
 
 @tracking_fault("tracking proxy killed, again and again", "proxy")
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _writing(stage)
+    process = _writing(stage, "-P", "count=200")
     for _ in range(3):
         time.sleep(chance.uniform(0, 2))
+        assert process.poll() is None, stage.said()
         _kill_proxy(stage)
     assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return _WRITTEN
@@ -124,7 +129,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
         f"container_backend.{place}:{when}"
         for place in (
             "store.server:StoreServer.call",
-            "runs.tracking.serving.programs:Program.answer",
+            "runs.tracking.serving.program:Program.answer",
             "runs.tracking.serving.repeats:Repeats._note",
             "runs.tracking.serving.control:Control._do",
         )
@@ -152,7 +157,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
     return _WRITTEN
 
 
-@tracking_fault("client killed while the program writes", "client and proxy")
+@tracking_fault("client killed while the program writes", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
     process = _writing(stage)
     time.sleep(chance.uniform(0, 1))
@@ -175,8 +180,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @tracking_fault("20 programs write at once, the database held now and then", "many write", runs=20)
 def _(stage: Stage, chance: random.Random) -> Expected:
-    (stage.folder / "project" / "MLproject").write_text(_MLPROJECT)
-    (stage.folder / "project" / "writes.py").write_text(_PROGRAM.read_text())
+    _use_program(stage)
     script = (
         "import sys, concurrent.futures, container_backend\n"
         "run = lambda _: container_backend.run(sys.argv[1], parameters={'count': 20})\n"
@@ -213,13 +217,15 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 
 @tracking_fault(
-    "tracking proxy killed, whose connections go through the engine", "engine and proxy",
+    "tracking proxy killed, whose connections go through the engine", "proxy by the engine",
     engine={"live_restore": False},
 )  # fmt: skip
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _writing(stage)
+    process = _writing(stage, "-P", "count=200")
+    assert list((stage.folder / "state").glob("container-backend/tracking/*/grants/*.forward"))
     for _ in range(2):
         time.sleep(chance.uniform(0, 2))
+        assert process.poll() is None, stage.said()
         _kill_proxy(stage)
     assert process.wait(PATIENCE_SECONDS) == 0, stage.said()
     return _WRITTEN

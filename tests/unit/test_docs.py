@@ -66,6 +66,11 @@ def test_every_line_about_tracking_names_a_test_that_is_there():
 
 
 @pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_tests_that_are_named_are_there(file):
+    assert set(re.findall(r"`(test_\w+)`", file.read_text())) <= known_tests()
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", file.read_text()):
         assert (file.parent / target).exists(), target

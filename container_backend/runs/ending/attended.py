@@ -118,8 +118,7 @@ class Attended:
         self.seen = self.seen.noted(course.attempt, time.monotonic() + course.pause)
 
     def _start_again(self) -> None:
-        note = self.entry.read()
-        if note is not None and not is_fenced(note.proxy, self.entry.submission):
+        if not is_fenced(self.entry):
             self.followed.wait(_SHORT_LOOK_SECONDS)
             return
         self.display.drain()  # what follows the log would go on with the output of the next attempt

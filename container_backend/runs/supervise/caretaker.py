@@ -107,8 +107,7 @@ class Caretaker:
             watched.seen = watched.seen.noted(course.attempt, now + course.pause)
             watched.due = now + course.pause
         elif isinstance(course, Start):
-            note = entry.read()
-            self._start(watched, note.proxy if note is not None else "")
+            self._start(watched, entry)
         elif isinstance(course, Leave):
             self._forget(watched)
         else:
@@ -133,12 +132,12 @@ class Caretaker:
             signs = gathered(self.engine, found, seen.signs)
             watched.seen = seen.looked_at(found, signs, time.monotonic())
 
-    def _start(self, watched: Watched, proxy: str) -> None:
+    def _start(self, watched: Watched, entry: Entry) -> None:
         container, engine = watched.container, self.engine
         assert container is not None  # noqa: S101 it has ended
         assert engine is not None  # noqa: S101 it answers
         watched.due = time.monotonic() + PROBE_SECONDS
-        if not is_fenced(proxy, watched.submission):
+        if not is_fenced(entry):
             return
         try:
             start_container(engine, container.id)

@@ -1,4 +1,6 @@
-"""A process with MLflow that finishes runs for the supervisor, and ends when idle.
+"""A process that finishes runs for the supervisor, and ends when idle.
+
+It imports MLflow only if no tracking proxy serves the store.
 
 It reads a job per line from its standard input, with the address of the store, which may hold a
 password. It answers each with a line, in any order.

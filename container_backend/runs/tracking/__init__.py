@@ -1,4 +1,4 @@
-"""The tracking proxy: a process of this user that serves a store to the programs of runs.
+"""The tracking proxy: a process of this user that serves a store to programs of runs and to commands.
 
 A program gets an address and a token, and neither a folder nor a login of the store. This room decides
 how the process is started, how long a token is valid, and what a program may do with it.

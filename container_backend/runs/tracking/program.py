@@ -17,8 +17,8 @@ from container_backend.runs.tracking.gateway import gateway_of
 from container_backend.runs.tracking.grants import Grant
 from container_backend.runs.tracking.reach import way_to
 from container_backend.runs.tracking.serving import Forwarding
-from container_backend.runs.tracking.start import proxy_of
-from container_backend.store import ServedStore, await_listener
+from container_backend.runs.tracking.start import proxy_of, served_by
+from container_backend.store import await_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ class ProgramTracking:
         self._request = request
         self._proxy: Proxy | None = None
         self._host: str | None = None
-        self._is_new = False
+        self._was_started_here = False
         if request.is_served:
             self._take_proxy()
 
@@ -76,20 +76,19 @@ class ProgramTracking:
         return self._proxy
 
     def open_store(self) -> Store:
-        """The store of the run, through the proxy if that answers already; else the proxy is started.
+        """The store of the run, through the proxy if that answers.
 
-        A proxy that starts takes longer than the import of MLflow here. So it is started after that, and
-        is there when the program has imported its own MLflow; what asks earlier, waits.
+        Otherwise this process imports MLflow, opens the store, and starts the proxy after that: side by
+        side, they would compete for the CPU. A program that connects before the proxy is ready waits.
         """
-        uri = self._request.tracking_uri
-        if self._proxy is not None and local_path(uri) is not None and self._proxy.answers():
-            return ServedStore(uri, self._proxy)
+        if self._proxy is not None and (served := served_by(self._proxy)):
+            return served
         from container_backend.store import MlflowStore  # takes seconds
 
-        await_listener(uri)
-        store = MlflowStore(uri)
+        await_listener(self._request.tracking_uri)
+        store = MlflowStore(self._request.tracking_uri)
         if self._proxy is not None:
-            self._is_new = self._proxy.start(*filter(None, [self._host]))
+            self._was_started_here = self._proxy.start(*filter(None, [self._host]))
         return store
 
     @property
@@ -112,8 +111,10 @@ class ProgramTracking:
         if proxy is None and not (is_here and self._request.way is None):
             return direct_access(self._request.tracking_uri, location, self._engine.facts)
         proxy = proxy or self._take_proxy()  # the server has its artifacts on this machine's disk
-        # One that this process has started listens there, before it answers.
-        port = proxy.folder.port() if self._is_new else proxy.listen(self._host or LOCALHOST)
+        # One that this process has started, or starts now, listens there before it answers.
+        hosts = [*filter(None, [self._host])]
+        is_new = proxy.start(*hosts) or self._was_started_here
+        port = proxy.folder.port() if is_new else proxy.listen(self._host or LOCALHOST)
         host, way = self._way(image, port)
         token = proxy.give(
             Grant(
@@ -128,6 +129,7 @@ class ProgramTracking:
                 way=way,
             )
         )
+        proxy.start(*hosts)  # it may have ended just before it had a grant
         elsewhere = location if self._request.is_own and not is_here else None
         return served_access(host, port, token, elsewhere)
 
@@ -136,7 +138,7 @@ class ProgramTracking:
         network, host = self._request.network, self._host
         if host is None or host == LOCALHOST:
             return host, ""
-        way = way_to(self._engine, image, network, host, port)
+        way = way_to(self._engine, image, network, host, port, is_kept=self._request.is_own)
         return (None, "") if way is None else (host, way)
 
     def created(self, access: TrackingAccess, entry: Entry, container: str) -> None:

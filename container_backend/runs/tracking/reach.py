@@ -7,9 +7,11 @@ comes by that way renews it.
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import EngineError
+from container_backend.labels_and_tags import NO_LABELS
 from container_backend.runs.tracking.grants import Reached, way_of
 
 if TYPE_CHECKING:
@@ -28,16 +30,20 @@ try:
 except OSError:
     sys.exit({_NOT_REACHED})
 """
+_NOBODY: Final = "65534:65534"
 _MEMORY_BYTES: Final = 256 * 1024**2
 
 
-def way_to(engine: Engine, image: str, network: str | None, host: str, port: int) -> str | None:
+def way_to(
+    engine: Engine, image: str, network: str | None, host: str, port: int, *, is_kept: bool
+) -> str | None:
     """The way of containers to an address of this machine; None if a firewall forbids it.
 
     Args:
         image: That of the run; without a Python interpreter in it, nothing is found out.
         network: Of the container; None for the default.
         port: Where this machine listens.
+        is_kept: Keep the answer: the image is not of a person who may want it to be wrong.
     """
     way = way_of(engine.facts.id or engine.host.url, host)
     known = Reached(way).known()
@@ -45,18 +51,21 @@ def way_to(engine: Engine, image: str, network: str | None, host: str, port: int
         known = _try(engine, image, network, host, port)
         if known is None:
             return way
-        Reached(way).note(answer=known)
+        if is_kept:
+            Reached(way).note(answer=known)
     return way if known else None
 
 
 def _try(engine: Engine, image: str, network: str | None, host: str, port: int) -> bool | None:
-    containers = engine.containers
-    made = ""
+    containers, name = engine.containers, f"container-backend-way-{uuid.uuid4().hex[:12]}"
     try:
-        made = containers.create(
+        containers.create(
             image,
+            name=name,
+            user=_NOBODY,
             entrypoint=list(_COMMAND),
             command=[_PROGRAM, host, str(port)],
+            labels=NO_LABELS,
             host_config={
                 "network_mode": network,
                 "cap_drop": ["ALL"],
@@ -64,16 +73,16 @@ def _try(engine: Engine, image: str, network: str | None, host: str, port: int) 
                 "mem_limit": _MEMORY_BYTES,
                 "pids_limit": 16,
                 "read_only": True,
+                "log_config": {"Type": "none"},
             },
         )
-        containers.start(made)
-        code = containers.wait(made, _WAIT_SECONDS)
+        containers.start(name)
+        code = containers.wait(name, _WAIT_SECONDS)
     except EngineError as error:
         _logger.debug("It is not known whether containers reach %s: %s", host, error)
         return None
     finally:
-        if made:
-            containers.give_up(made)
+        containers.give_up(name)
     if code == _NOT_REACHED:
         _logger.info(
             "=== Containers do not reach this machine at %s (a firewall?): the program reaches its store "

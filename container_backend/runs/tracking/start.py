@@ -6,12 +6,12 @@ import http.client
 import json
 import logging
 import os
-import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from container_backend.container import ACCESS_VARIABLES, LOCALHOST, local_path
 from container_backend.errors import TrackingUnreachable
@@ -23,8 +23,9 @@ from container_backend.store import ServedStore, refused
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from container_backend.runs.ledger import Entry
     from container_backend.runs.tracking.grants import Grant
     from container_backend.store import Store
 
@@ -33,9 +34,13 @@ _MODULE: Final = "container_backend.runs.tracking.serving.process"
 # Before a proxy that was killed is started again.
 _AGAIN_SECONDS: Final = 0.5
 _START_SECONDS: Final = 60.0
+# Other ports are tried so often.
+_PORTS: Final = 3
 _PAUSE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
+# The loop of the supervisor asks.
+_FENCE_SECONDS: Final = 2.0
 # A request may be waiting for the store for 100 s.
 _ANSWER_SECONDS: Final = 120.0
 
@@ -51,7 +56,6 @@ class Proxy:
     folder: ProxyFolder
     tracking_uri: str
     root: str
-    environ: Mapping[str, str] = field(repr=False, default_factory=lambda: os.environ)
 
     def start(self, *hosts: str) -> bool:
         """Start the process, without waiting for it; false if one is there.
@@ -69,38 +73,41 @@ class Proxy:
             if not lock.try_to_own():
                 return False
             try:
-                listening = [sockets.enter_context(each) for each in self._sockets(hosts)]
+                listening = self._sockets(hosts, sockets)
                 _start(self, (*lock.hand_on(), *(each.fileno() for each in listening)), listening)
             except OSError as error:
                 raise TrackingUnreachable(
-                    f"The tracking proxy cannot be started: {error.strerror}: '{error.filename}'.",
-                    remedy="Set XDG_STATE_HOME to a writable folder.",
+                    f"The tracking proxy cannot be started: {error}.",
+                    remedy="Set XDG_STATE_HOME to a writable folder." if error.filename else "",
                 ) from error
             return True
 
-    def _sockets(self, hosts: Iterable[str]) -> Iterator[socket.socket]:
-        """At the port of before, which programs may have; at another one if that is taken."""
-        try:
-            listening = listen(LOCALHOST, self.folder.port())
-        except OSError:
-            listening = listen(LOCALHOST, 0)
-        yield listening
-        port = listening.getsockname()[1]
+    def _sockets(self, hosts: Iterable[str], closing: ExitStack) -> list[socket.socket]:
+        """At the port of before, which programs may have; at another one if that is taken.
+
+        Raises:
+            OSError: An address cannot be had: whoever has the port there would get the tokens.
+        """
+        wanted = [LOCALHOST, *({*hosts} - {LOCALHOST})]
+        found: list[socket.socket] = []
+        for port in (self.folder.port(), *[0] * _PORTS):
+            with ExitStack() as made, suppress(OSError):
+                found = _listening(wanted, port, made)
+                closing.push(made.pop_all())
+                break
+        found = found or _listening(wanted, 0, closing)
+        port = found[0].getsockname()[1]
         self.folder.note_port(port)
-        known = []
-        for host in {*self.folder.hosts(), *hosts} - {LOCALHOST}:
-            try:
-                yield listen(host, port)
-                known.append(host)
-            except OSError as error:  # a network that is gone
-                _logger.debug("not at %s: %s", host, error)
-        self.folder.note_hosts(known)
+        for host in {*self.folder.hosts()} - {*wanted}:
+            with suppress(OSError):  # of a network that is gone
+                found.append(closing.enter_context(listen(host, port)))
+        self.folder.note_hosts([each.getsockname()[0] for each in found])
+        return found
 
     def wait(self) -> None:
         """Until the proxy answers. Raises TrackingUnreachable."""
         deadline = time.monotonic() + _START_SECONDS
         look = time.monotonic() + _LOOK_SECONDS
-        pause = threading.Event()
         while not self.answers():
             if time.monotonic() > deadline:
                 raise TrackingUnreachable(
@@ -113,7 +120,7 @@ class Proxy:
             if time.monotonic() > look:  # it may have been about to end when it was looked for
                 self.start()
                 look = time.monotonic() + _LOOK_SECONDS
-            pause.wait(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
 
     def give(self, grant: Grant) -> str:
         """The token of a new grant. Raises OSError."""
@@ -161,7 +168,7 @@ class Proxy:
 
     def send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Ask the store, as the user: see ``ServedStore``."""
-        headers = {"Content-Type": "application/json", "X-Artifact-Root": self.root}
+        headers = {"Content-Type": "application/json", "X-Artifact-Root": quote(self.root)}
         while True:
             try:
                 connected = self.folder.connect(_ANSWER_SECONDS)
@@ -171,16 +178,18 @@ class Proxy:
                 break
         try:
             return _exchange(connected, method, path, body, headers)
+        except TimeoutError as error:  # it may still carry the request out
+            raise refused(self.tracking_uri, f"no answer in {_ANSWER_SECONDS:g} s") from error
         except OSError as error:
             self.wait()
             raise ConnectionError(str(error)) from error
 
 
-def proxy_of(tracking_uri: str, environ: Mapping[str, str] = os.environ) -> Proxy:
+def proxy_of(tracking_uri: str) -> Proxy:
     """The proxy of a store, whose address is absolute."""
-    names = () if local_path(tracking_uri) is not None else ACCESS_VARIABLES & environ.keys()
-    folder = proxy_folder(tracking_uri, {name: environ[name] for name in names})
-    return Proxy(folder, tracking_uri, _artifact_root(tracking_uri), environ)
+    names = () if local_path(tracking_uri) is not None else ACCESS_VARIABLES & os.environ.keys()
+    folder = proxy_folder(tracking_uri, {name: os.environ[name] for name in names})
+    return Proxy(folder, tracking_uri, _artifact_root(tracking_uri))
 
 
 def _artifact_root(tracking_uri: str) -> str:
@@ -194,16 +203,21 @@ def _artifact_root(tracking_uri: str) -> str:
     return str(Path.cwd() / "mlruns") if tracking_uri.startswith("sqlite:") else tracking_uri
 
 
+def served_by(proxy: Proxy) -> Store | None:
+    """A store on this machine's disk through its proxy, if that answers; a server is asked itself."""
+    uri = proxy.tracking_uri
+    return ServedStore(uri, proxy) if local_path(uri) is not None and proxy.answers() else None
+
+
 def open_store(tracking_uri: str) -> Store:
     """Open a store that exists: through its proxy if that is there, else with MLflow.
 
     Raises:
         TrackingUnreachable: The store is a file or a folder that is missing on this machine.
     """
-    if local_path(tracking_uri) is not None:
-        proxy = proxy_of(tracking_uri)
-        if proxy.answers():
-            return ServedStore(tracking_uri, proxy)
+    with suppress(OSError):  # as where no folder for state can be written
+        if local_path(tracking_uri) is not None and (served := served_by(proxy_of(tracking_uri))):
+            return served
     from container_backend.store import open_with_mlflow  # takes seconds
 
     return open_with_mlflow(tracking_uri)
@@ -216,11 +230,11 @@ def end_grant(folder: str, submission: str) -> None:
         folder: Of the proxy, as the note of the run has it.
     """
     known = ProxyFolder(Path(folder))
-    if known.grants.end(submission):
-        try:
-            _ask(known, "end", _ANSWER_SECONDS, submission=submission)
-        except OSError as error:  # without a proxy, nothing is being written
-            _logger.debug("The proxy does not answer: %s", error)
+    known.grants.end(submission)
+    try:
+        _ask(known, "end", _ANSWER_SECONDS, submission=submission)
+    except OSError as error:  # without a proxy, nothing is being written
+        _logger.debug("The proxy does not answer: %s", error)
 
 
 def store_waited_for(folder: str) -> str:
@@ -228,21 +242,22 @@ def store_waited_for(folder: str) -> str:
     return ProxyFolder(Path(folder)).waits_for() if folder else ""
 
 
-def is_fenced(folder: str, submission: str) -> bool:
-    """True once nothing is written any more of what a program that is over has asked for.
+def is_fenced(entry: Entry) -> bool:
+    """True once nothing of the last attempt of a run is written any more: then the next may start.
 
-    To be asked before the next attempt starts. Asks again each time: does not wait.
-
-    Args:
-        folder: Of the proxy, as the note of the run has it; empty for a run without one.
+    Does not wait for that, but for the answer: up to two seconds.
     """
-    if not folder:
+    note = entry.read()
+    if note is None or not note.proxy:
         return True
+    folder, submission = ProxyFolder(Path(note.proxy)), entry.submission
     try:
-        said = _ask(ProxyFolder(Path(folder)), "fence", _TIMEOUT_SECONDS, submission=submission)
-    except OSError as error:  # without a proxy, nothing is being written
-        _logger.debug("The proxy does not answer: %s", error)
+        said = _ask(folder, "fence", _FENCE_SECONDS, submission=submission)
+    except (FileNotFoundError, ConnectionRefusedError):  # no process: nothing is being written
         return True
+    except OSError as error:  # a process that does not answer may still write
+        _logger.debug("The proxy does not answer: %s", error)
+        return False
     return bool(said["is_fenced"])
 
 
@@ -270,12 +285,21 @@ def _exchange(
         connection.close()
 
 
+def _listening(hosts: Sequence[str], port: int, closing: ExitStack) -> list[socket.socket]:
+    """Sockets at the same port of several addresses; 0 for any. Raises OSError."""
+    found: list[socket.socket] = []
+    for host in hosts:
+        found.append(closing.enter_context(listen(host, port)))
+        port = found[0].getsockname()[1]
+    return found
+
+
 def _start(proxy: Proxy, descriptors: Sequence[int], listening: Sequence[socket.socket]) -> None:
     """Start the process, which has lock and sockets as long as it is there, or comes back."""
     proxy.folder.note_failure("")
     proxy.folder.note_waiting("")
     # The address is no argument: that would show its password.
-    environ = {**proxy.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": proxy.tracking_uri}
     start_in_background(
         _MODULE,
         [str(proxy.folder.path), proxy.root, *(str(each.fileno()) for each in listening)],

@@ -32,7 +32,7 @@ class MlflowStore(Store):
             self._client = MlflowClient(tracking_uri)
 
     def find_experiment(self, experiment_id: str) -> StoredExperiment | None:
-        with self._asking(), _missing_is_none():
+        with self._asking(), _but(MISSING):
             return _stored_experiment(self._client.get_experiment(experiment_id))
         return None
 
@@ -41,17 +41,6 @@ class MlflowStore(Store):
             found = self._client.get_experiment_by_name(name)
             return None if found is None else _stored_experiment(found)
 
-    def create_experiment(self, name: str) -> StoredExperiment:
-        with self._asking():
-            try:
-                made = self._client.create_experiment(name)
-            except MlflowException as error:
-                found = self.find_experiment_named(name) if error.error_code == EXISTING else None
-                if found is None:
-                    raise
-                return found
-            return _stored_experiment(self._client.get_experiment(made))
-
     def create_run(
         self, experiment_id: str, tags: Mapping[str, str], name: str | None = None
     ) -> StoredRun:
@@ -59,8 +48,12 @@ class MlflowStore(Store):
             made = self._client.create_run(experiment_id, tags=dict(tags), run_name=name)
             return _stored_run(made)
 
+    def _create_experiment(self, name: str) -> None:
+        with self._asking(), _but(EXISTING):
+            self._client.create_experiment(name)
+
     def _run(self, run_id: str) -> StoredRun | None:
-        with self._asking(), _missing_is_none():
+        with self._asking(), _but(MISSING):
             return _stored_run(self._client.get_run(run_id))
         return None
 
@@ -110,11 +103,12 @@ class MlflowStore(Store):
 
 
 @contextmanager
-def _missing_is_none() -> Iterator[None]:
+def _but(code: str) -> Iterator[None]:
+    """Raise errors of MLflow but those with a code."""
     try:
         yield
     except MlflowException as error:
-        if error.error_code != MISSING:
+        if error.error_code != code:
             raise
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -18,22 +19,24 @@ from container_backend.store.client.stored import StoredExperiment, StoredRun
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from container_backend.errors import TrackingUnreachable
     from container_backend.store.client.stored import Metric
 
 _API: Final = "/api/2.0/mlflow/"
 _OK: Final = 200
+# A proxy may be killed again and again.
+_TIMES: Final = 5
+_LOST: Final = "The answer of the tracking proxy was lost, again and again."
 _MOST_EXPERIMENTS: Final = 1000
 
 
-class Asked(Protocol):
+class UserProxy(Protocol):
     """A proxy that is asked as the user."""
 
     def send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Send a request, and return status and body of the answer.
 
         Raises:
-            ConnectionError: The proxy went away after the request was sent, and is back.
+            ConnectionError: The answer was lost: the proxy went away and is back, or was silent.
             TrackingUnreachable: The proxy does not answer.
         """
 
@@ -41,7 +44,7 @@ class Asked(Protocol):
 class ServedStore(Store):
     """A store on this machine's disk, which a proxy serves."""
 
-    def __init__(self, tracking_uri: str, proxy: Asked) -> None:
+    def __init__(self, tracking_uri: str, proxy: UserProxy) -> None:
         super().__init__(tracking_uri)
         self._proxy = proxy
 
@@ -52,14 +55,6 @@ class ServedStore(Store):
     def find_experiment_named(self, name: str) -> StoredExperiment | None:
         said = self._find("experiments/get-by-name", experiment_name=name)
         return None if said is None else _stored_experiment(said["experiment"])
-
-    def create_experiment(self, name: str) -> StoredExperiment:
-        status, said = self._ask("experiments/create", {"name": name})
-        if status != _OK and said.get("error_code") != EXISTING:
-            raise self._refused(said)
-        found = self.find_experiment_named(name)
-        assert found is not None  # noqa: S101 it was made, here or elsewhere
-        return found
 
     def create_run(
         self, experiment_id: str, tags: Mapping[str, str], name: str | None = None
@@ -72,14 +67,21 @@ class ServedStore(Store):
         }
         if name:
             body["run_name"] = name
-        try:
-            said = self._checked(*self._ask_once("POST", "runs/create", body))
-            return _stored_run(said["run"])
-        except ConnectionError:
-            # The run may have been created: it has the tag of its submission.
-            submission = tags.get(TAG_SUBMISSION, "")
-            made = submission and self.runs_with_tag(experiment_id, TAG_SUBMISSION, submission)
-            return made[0] if made else self.create_run(experiment_id, tags, name)
+        for _ in range(_TIMES):
+            try:
+                return _stored_run(self._checked(*self._ask_once("runs/create", body))["run"])
+            except ConnectionError:
+                # The run may have been created: it has the tag of its submission.
+                submission = tags.get(TAG_SUBMISSION, "")
+                made = self.runs_with_tag(experiment_id, TAG_SUBMISSION, submission)
+                if made:
+                    return made[0]
+        raise refused(self.tracking_uri, _LOST)
+
+    def _create_experiment(self, name: str) -> None:
+        status, said = self._ask("experiments/create", {"name": name})
+        if said.get("error_code") != EXISTING:
+            self._checked(status, said)
 
     def _run(self, run_id: str) -> StoredRun | None:
         said = self._find("runs/get", run_id=run_id)
@@ -135,13 +137,13 @@ class ServedStore(Store):
         self, what: str, asked: Mapping[str, object], method: str = "POST"
     ) -> tuple[int, dict[str, Any]]:
         """Ask for what may be asked for twice: all but to create a run."""
-        try:
-            return self._ask_once(method, what, asked)
-        except ConnectionError:
-            return self._ask_once(method, what, asked)
+        for _ in range(_TIMES):
+            with suppress(ConnectionError):
+                return self._ask_once(what, asked, method)
+        raise refused(self.tracking_uri, _LOST)
 
     def _ask_once(
-        self, method: str, what: str, asked: Mapping[str, object]
+        self, what: str, asked: Mapping[str, object], method: str = "POST"
     ) -> tuple[int, dict[str, Any]]:
         body = json.dumps(asked).encode() if asked else b""
         status, body = self._proxy.send(method, _API + what, body)
@@ -153,12 +155,9 @@ class ServedStore(Store):
 
     def _checked(self, status: int, said: dict[str, Any]) -> dict[str, Any]:
         if status != _OK:
-            raise self._refused(said)
+            code, message = said.get("error_code", ""), said.get("message", "")
+            raise refused(self.tracking_uri, f"{code}: {message}" if code else str(message))
         return said
-
-    def _refused(self, said: Mapping[str, Any]) -> TrackingUnreachable:
-        code, message = said.get("error_code", ""), said.get("message", "")
-        return refused(self.tracking_uri, f"{code}: {message}" if code else str(message))
 
 
 def _items(values: Mapping[str, str]) -> list[dict[str, str]]:

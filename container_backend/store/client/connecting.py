@@ -110,7 +110,7 @@ def turn_to_write(tracking_uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone_in_store(tracking_uri: str) -> Iterator[None]:
+def alone_in_store(tracking_uri: str, to: str = "open it") -> Iterator[None]:
     """Lock a store on this machine's disk against other processes of this user.
 
     MLflow creates a missing store when it opens one, and two processes at once fail.
@@ -118,7 +118,7 @@ def alone_in_store(tracking_uri: str) -> Iterator[None]:
     if local_path(tracking_uri) is None:
         yield
         return
-    name = hashlib.sha256(tracking_uri.encode()).hexdigest()[:12]
+    name = hashlib.sha256(f"{to} {tracking_uri}".encode()).hexdigest()[:12]
     with FileLock(state_folder() / "stores" / name, "another process that opens the store") as lock:
         lock.own()
         yield

@@ -1,22 +1,15 @@
-"""Artifacts of a run in a folder of this machine, without an import of MLflow.
-
-The verbs are those of MLflow's ``ArtifactRepository``. A program may have made links there: nothing is
-written or read through one.
-"""
+"""Artifacts of a run in a folder of this machine, without an import of MLflow."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from container_backend.store.client.files import list_folder, new_file, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# MLflow leaves files of this name out of its lists: a process that was killed may leave one.
-_TEMPORARY: Final = ".artifact.uploading."
 
 
 class LocalArtifact(NamedTuple):
@@ -26,67 +19,50 @@ class LocalArtifact(NamedTuple):
 
 
 class LocalArtifacts:
-    """The artifacts of a run below a folder, which may be missing. Methods raise OSError."""
+    """The artifacts below a folder, which may be missing, with the verbs of MLflow's ``ArtifactRepository``.
+
+    Methods raise OSError, also for a path through a link: a program may have made one.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def log_artifact(self, local_file: str, artifact_path: str) -> None:
-        file = Path(local_file)
-        self._write(file, f"{artifact_path}/{file.name}")
+        self._write(Path(local_file), f"{artifact_path}/{Path(local_file).name}")
 
     def log_artifacts(self, local_dir: str) -> None:
-        for file in _files_in(Path(local_dir)):
-            self._write(file, str(file.relative_to(local_dir)))
+        for file in Path(local_dir).rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                self._write(file, str(file.relative_to(local_dir)))
 
     def list_artifacts(self, path: str) -> list[LocalArtifact]:
         """Files and folders in a folder, which may be missing."""
-        try:
-            names = sorted(each.name for each in self._path(path).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         return [
-            LocalArtifact(str(PurePosixPath(path, name)))
-            for name in names
-            if not name.startswith(_TEMPORARY)
+            LocalArtifact(str(PurePosixPath(path, each.path)))
+            for each in list_folder(self._root, path)
         ]
 
     def download_artifacts(self, artifact_path: str, dst_path: str) -> str:
-        """Copy a file or a folder into a folder, at its path."""
-        source, target = self._path(artifact_path), Path(dst_path, artifact_path)
-        for file in _files_in(source) if source.is_dir() else [source]:
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._path(str(file.relative_to(self._root))), copy)
-        return str(target)
+        """Copy a file, or a folder with all that is in it, to its path below a folder."""
+        for path in self._files(artifact_path):
+            target = Path(dst_path, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open_file(self._root, path) as content, target.open("wb") as copy:
+                shutil.copyfileobj(content, copy)
+        return str(Path(dst_path, artifact_path))
+
+    def _files(self, path: str) -> Iterator[str]:
+        """A path, or those of the files in a folder, at any depth."""
+        inside = list_folder(self._root, path)
+        if not inside:
+            yield path
+        for each in inside:
+            inner = str(PurePosixPath(path, each.path))
+            if each.size is None:
+                yield from self._files(inner)
+            else:
+                yield inner
 
     def _write(self, file: Path, path: str) -> None:
-        """Write a file at once: a reader sees nothing or all."""
-        target = self._path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_TEMPORARY)
-        try:
-            with os.fdopen(handle, "wb") as out, file.open("rb") as content:
-                shutil.copyfileobj(content, out)
-            shutil.copystat(file, name)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink()
-            raise
-
-    def _path(self, path: str) -> Path:
-        """The place of an artifact. Raises OSError if a link leads there.
-
-        STORE/EXPERIMENT/RUN/artifacts: the store itself may be a link of the user's.
-        """
-        below = self._root / path
-        for each in {below, *below.parents} - set(self._root.parents[2:]):
-            if each.is_symlink():
-                raise OSError(f"'{each}' is a link, which is not followed")
-        return below
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    """The files at any depth; links are left out."""
-    for path, _, names in os.walk(folder):
-        yield from (Path(path, name) for name in names if not Path(path, name).is_symlink())
+        with file.open("rb") as content, new_file(self._root, path) as out:
+            shutil.copyfileobj(content, out)

@@ -79,9 +79,12 @@ class Store(ABC):
     @abstractmethod
     def find_experiment_named(self, name: str) -> StoredExperiment | None: ...
 
-    @abstractmethod
     def create_experiment(self, name: str) -> StoredExperiment:
         """Create an experiment, or find the one that another process has created just now."""
+        self._create_experiment(name)
+        found = self.find_experiment_named(name)
+        assert found is not None  # noqa: S101 it was made, here or elsewhere
+        return found
 
     @abstractmethod
     def create_run(
@@ -132,6 +135,10 @@ class Store(ABC):
 
         found: Artifacts = artifact_repository(run.artifact_uri, self.tracking_uri)
         return found
+
+    @abstractmethod
+    def _create_experiment(self, name: str) -> None:
+        """Create an experiment, unless there is one of that name."""
 
     @abstractmethod
     def _run(self, run_id: str) -> StoredRun | None: ...

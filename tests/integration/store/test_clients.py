@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,10 +24,17 @@ from container_backend import labels_and_tags
 from container_backend.errors import TrackingUnreachable
 from container_backend.runs import open_store
 from container_backend.runs.tracking.start import Proxy, proxy_of
-from container_backend.store import MlflowStore, ServedStore, Store
+from container_backend.store import (
+    Experiment,
+    MlflowStore,
+    ServedStore,
+    Store,
+    find_experiment,
+)
 from container_backend.store.client import Metric
 from tests.support.processes import proxies
 from tests.support.store import new_store
+from tests.support.waiting import wait_until
 
 
 def started(uri: str) -> Proxy:
@@ -127,7 +137,7 @@ def test_an_experiment_that_another_process_makes_is_taken(store):
 def test_what_the_store_refuses_is_said(store):
     with pytest.raises(TrackingUnreachable, match=r"No Experiment with id=77|id 77"):
         store.create_run("77", {})
-    with pytest.raises(TrackingUnreachable, match=r"cannot be used: .*INVALID|Invalid"):
+    with pytest.raises(TrackingUnreachable, match=r"cannot be used: .*(INVALID|Invalid)"):
         store.runs_with_tag("0", "a`b", "c")
 
 
@@ -136,6 +146,28 @@ def test_a_command_asks_a_proxy_that_is_there(own_state, own_store):
     assert isinstance(open_store(uri), MlflowStore)
     started(uri)
     assert isinstance(open_store(uri), ServedStore)
+
+
+PROGRAM = """
+import sys
+from container_backend.cli.app import main
+try:
+    main({arguments})
+finally:
+    print("mlflow" in sys.modules)
+"""
+
+
+def test_a_command_whose_proxy_answers_imports_no_mlflow(script, own_state, own_store):
+    started(mlflow.get_tracking_uri())
+    for arguments in (["run", script("print(1)")], ["ps", "-a"], ["status", "{run}"]):
+        found = MlflowClient().search_runs(["0"])
+        words = [word.format(run=found[0].info.run_id if found else "") for word in arguments]
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(arguments=words)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "False", words
 
 
 def test_only_this_user_reaches_a_proxy_as_its_user(own_state, own_store):
@@ -153,18 +185,20 @@ def test_only_this_user_reaches_a_proxy_as_its_user(own_state, own_store):
 def test_a_proxy_that_is_killed_within_a_request_makes_one_run(own_state, own_store):
     """The database is held by another process, so that the proxy has the request when it is killed."""
     uri = mlflow.get_tracking_uri()
-    store = ServedStore(uri, started(uri))
+    proxy = started(uri)
+    store = ServedStore(uri, proxy)
     submission = {labels_and_tags.TAG_SUBMISSION: "a" * 32}
     made = []
     with closing(sqlite3.connect(own_store)) as held:
         held.execute("BEGIN IMMEDIATE")
         thread = threading.Thread(target=lambda: made.append(store.create_run("0", submission)))
         thread.start()
-        thread.join(1)
+        wait_until(proxy.folder.waits_for)  # said after five seconds
         (process,) = proxies(own_state)
         os.kill(process, signal.SIGKILL)
         held.rollback()
     thread.join(60)
+    assert len(made) == 1
     assert [run.run_id for run in made] == [
         run.info.run_id for run in MlflowClient().search_runs(["0"])
     ]
@@ -211,3 +245,63 @@ def test_why_a_proxy_does_not_start_is_said(own_state, own_store):
     Path(own_store).unlink()
     new_store(own_store.parent)
     started(mlflow.get_tracking_uri())
+
+
+def test_a_folder_with_any_name_is_no_hindrance(own_state, own_store, tmp_path, monkeypatch):
+    """New experiments have their artifacts in the current folder, which the proxy is told."""
+    (tmp_path / "папка ü 用户").mkdir()
+    monkeypatch.chdir(tmp_path / "папка ü 用户")
+    uri = mlflow.get_tracking_uri()
+    made = ServedStore(uri, started(uri)).create_experiment("here")
+    assert made.artifact_uri == f"{Path.cwd()}/mlruns/{made.experiment_id}"
+
+
+def test_a_store_that_was_moved_away_is_not_made_anew(own_state, own_store):
+    proxy = started(mlflow.get_tracking_uri())
+    away = own_store.with_name("away.db")
+    own_store.rename(away)
+    wait_until(lambda: not proxies(own_state))
+    with pytest.raises(TrackingUnreachable, match="No such file"):
+        started(mlflow.get_tracking_uri())
+    assert not own_store.exists()
+    away.rename(own_store)
+    assert isinstance(open_store(mlflow.get_tracking_uri()), MlflowStore)
+    assert proxy.start()
+    proxy.wait()
+
+
+def test_processes_that_make_an_experiment_in_a_folder_at_once_make_one(
+    own_state, tmp_path, monkeypatch
+):
+    """MLflow itself looks for the name and makes a folder, one after the other."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = (tmp_path / "store").as_uri()
+    MlflowClient(uri).search_experiments()
+    stores = [MlflowStore(uri), ServedStore(uri, started(uri))] * 4
+    with ThreadPoolExecutor(len(stores)) as pool:
+        found = pool.map(
+            lambda each: find_experiment(each, Experiment(name="new"), create=True), stores
+        )
+        assert len({each.experiment_id for each in found}) == 1
+
+
+def test_who_sits_at_the_port_of_the_proxy_gets_no_token(own_state, own_store):
+    proxy = started(mlflow.get_tracking_uri())
+    port, (process,) = proxy.folder.port(), proxies(own_state)
+    os.kill(process, signal.SIGTERM)
+    wait_until(lambda: not proxies(own_state))
+    with socket.create_server(("127.0.0.2", port)):
+        wait_until(lambda: proxy.start("127.0.0.2"))  # the shell has ended as well
+        assert proxy.folder.port() != port
+        proxy.wait()
+        socket.create_connection(("127.0.0.2", proxy.folder.port())).close()
+
+
+def test_addresses_that_were_added_later_are_those_of_a_proxy_that_was_killed(own_state, own_store):
+    proxy = started(mlflow.get_tracking_uri())
+    port = proxy.listen("127.0.0.3")
+    (process,) = proxies(own_state)
+    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: proxies(own_state) not in ([], [process]))
+    proxy.wait()
+    socket.create_connection(("127.0.0.3", port)).close()

@@ -1,6 +1,6 @@
 """What the proxy and the processes of the user share on disk.
 
-That is a folder for each store, with the key, the port and a grant for each run.
+That is a folder for each store, with a socket, the port, and a grant for each run.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _BACKLOG: Final = 256
+# Seconds without a word, seconds between questions, questions.
+_KEEPALIVE: Final = {socket.TCP_KEEPIDLE: 15, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,18 @@ class ProxyFolder:
 
 def listen(host: str, port: int) -> socket.socket:
     """Listen at an address of this machine; at any port for 0. Raises OSError."""
-    return socket.create_server((host, port), backlog=_BACKLOG)
+    listening = socket.create_server((host, port), backlog=_BACKLOG)
+    # tcp(7): inherited by connections. A container that is gone may not have said so.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        listening.setsockopt(socket.IPPROTO_TCP, option, value)
+    return listening
 
 
 def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
     """The folder of the proxy for a store, as some logins reach it.
 
-    It is in the user's folder for state, or where files can be written.
+    It is in the user's folder for state, or in the temporary one if nothing can be written there.
     """
     # A process of another version may be there, and does not understand this one.
     said = json.dumps([__version__, tracking_uri, sorted(logins.items())])
@@ -126,7 +133,8 @@ def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
     folder = state_folder() / "tracking" / name
     try:
         make_private(folder)
-        write_whole(folder / "store", without_credentials(tracking_uri))
+        if not (named := folder / "store").exists():  # a full disk must not lead to a second proxy
+            write_whole(named, without_credentials(tracking_uri))
     except OSError:
         own = Path(tempfile.gettempdir()) / f"container-backend-{os.getuid()}"
         make_private(own)

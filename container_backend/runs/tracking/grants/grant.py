@@ -84,13 +84,10 @@ class Grants:
             return None
         return grant if grant.is_valid else None
 
-    def end(self, submission: str) -> bool:
-        """End the grant of a run; its token is refused from now on. False if there was none."""
-        with suppress(FileNotFoundError):
-            if is_submission(submission):
-                self._file(submission).unlink()
-                return True
-        return False
+    def end(self, submission: str) -> None:
+        """End the grant of a run, if it has one; its token is refused from now on."""
+        if is_submission(submission):
+            self._file(submission).unlink(missing_ok=True)
 
     def goes_on(self, submission: str) -> bool:
         """True while the run of a grant is not finished."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
@@ -25,21 +26,18 @@ from container_backend.runs.tracking.serving.asgi import (
     read_body,
     send_answer,
 )
-from container_backend.runs.tracking.serving.programs import Program
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from container_backend.runs.tracking.grants import Grants
     from container_backend.runs.tracking.serving.artifacts import Artifacts
     from container_backend.runs.tracking.serving.asgi import Receive, Send
-    from container_backend.runs.tracking.serving.roots import Roots
-    from container_backend.runs.tracking.serving.served import Served
+    from container_backend.runs.tracking.serving.programs import Programs
 
 _logger = logging.getLogger(__package__)
 _THREADS: Final = 16
-# Of the event loop: it looks for news of connections, and hears them.
+# Turns of the event loop until it knows of a connection that broke.
 _TURNS: Final = 2
 
 
@@ -50,12 +48,12 @@ class Application:
         self,
         programs: Programs,
         artifacts: Artifacts,
-        connection: Callable[[tuple[str, int] | None], Callable[[], bool]],
+        is_open: Callable[[tuple[str, int] | None], bool],
     ) -> None:
-        """``connection`` gives what tells whether the connection of a client is open."""
+        """``is_open`` is true while the connection of a client is open."""
         self._programs = programs
         self._artifacts = artifacts
-        self._connection = connection
+        self._is_open = is_open
         self._pool = ThreadPoolExecutor(_THREADS, "request")
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -102,53 +100,18 @@ class Application:
                 await read_body(receive),
                 passed(headers, is_own=program.grant.is_own),
             )
-            is_waited_for = self._connection(scope["client"])
-            for _ in range(_TURNS):  # a connection that broke meanwhile is known as such then
-                await asyncio.sleep(0)
-            answer = await self._in_thread(program.answer, route, parts, request, is_waited_for)
-            await send_answer(send, answer)
+            is_waited_for = partial(self._is_open, scope["client"])
+            # Nothing more comes, but that the connection broke: the server reads on for that alone.
+            leaving = asyncio.ensure_future(receive())
+            try:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                answer = await self._in_thread(program.answer, route, parts, request, is_waited_for)
+                await send_answer(send, answer)
+            finally:
+                leaving.cancel()
             if is_waited_for():
                 program.arrived(request, is_waited_for)
 
     async def _in_thread(self, call: Callable[..., Answer], *args: object) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
-
-
-class Programs:
-    """The programs whose runs go on."""
-
-    def __init__(self, grants: Grants, store: Served, roots: Roots) -> None:
-        self._grants = grants
-        self._store = store
-        self._roots = roots
-        self._known: dict[str, Program] = {}
-
-    def find(self, token: str) -> Program | None:
-        """The program with a token; None if its run has ended, or the token is wrong."""
-        grant = self._grants.find(token)
-        if grant is None:
-            return None
-        known = self._known.get(grant.submission)
-        if known is None or known.grant != grant:
-            known = Program(grant, self._grants, self._store, self._roots)
-            self._known[grant.submission] = known
-        return known
-
-    async def end(self, submission: str) -> None:
-        """End a grant, and wait until what its program has asked for is answered."""
-        self._grants.end(submission)
-        program = self._known.pop(submission, None)
-        if program is not None:
-            await program.end()
-
-    def fence(self, submission: str) -> bool:
-        """As :meth:`Program.fence`, for the run of a submission."""
-        program = self._known.get(submission)
-        return program is None or program.fence()
-
-    def tidy(self) -> bool:
-        """Forget the programs of runs that were finished. True if a run goes on."""
-        going_on = self._grants.tidy()
-        for submission in self._known.keys() - going_on:
-            del self._known[submission]
-        return bool(going_on)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.runs.tracking.rules import Refused, place_of
 from container_backend.runs.tracking.serving.asgi import send_answer
-from container_backend.runs.tracking.serving.files import (
+from container_backend.store import (
+    Answer,
     WrongPath,
     new_file,
     open_file,
     parts_of,
     remove,
 )
-from container_backend.store import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

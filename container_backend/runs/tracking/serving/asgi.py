@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from container_backend.runs.tracking.rules import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    import uvicorn
 
     from container_backend.store import Answer
 
@@ -46,6 +48,15 @@ async def read_body(receive: Receive) -> bytes:
             )
         if not message.get("more_body", False):
             return b"".join(chunks)
+
+
+def is_open(servers: Iterable[uvicorn.Server], client: tuple[str, int] | None) -> bool:
+    """True while the connection of a client is open; ``client`` is its address, as ASGI has it."""
+    return any(
+        getattr(each, "client", None) == client
+        for server in servers
+        for each in list(server.server_state.connections)
+    )
 
 
 def counting(receive: Receive, take: Callable[[int], None]) -> Receive:

@@ -1,4 +1,4 @@
-"""What processes of the user ask of the proxy, and what the proxy knows of its connections.
+"""What processes of the user ask of the proxy.
 
 They ask at a socket in the user's folder, which no program reaches: what the proxy is to do, and the store
 itself.
@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from container_backend.runs.tracking.grants import listen
 from container_backend.runs.tracking.serving import forward
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-    import uvicorn
-
     from container_backend.runs.tracking.grants import ProxyFolder
-    from container_backend.runs.tracking.serving.application import Programs
     from container_backend.runs.tracking.serving.asgi import Receive, Send
+    from container_backend.runs.tracking.serving.programs import Programs
     from container_backend.runs.tracking.serving.served import Served
 
 _logger = logging.getLogger(__package__)
@@ -49,8 +48,14 @@ class Control:
         store: Served,
         programs: Programs,
         check_store: Callable[[], None],
+        serve: Callable[[socket.socket], None],
     ) -> None:
-        """``check_store`` ends the process if the store is not the one that was opened."""
+        """Serve nothing yet.
+
+        Args:
+            check_store: Ends the process if the store is not the one that was opened.
+            serve: Has programs answered at a socket that listens.
+        """
         self._folder = folder
         self._store = store
         self._check_store = check_store
@@ -59,18 +64,12 @@ class Control:
         self._was_asked = True
         self._carried: set[str] = set()
         self._hosts: list[str] = []
-        self._servers: list[uvicorn.Server] = []
-        self._serve: Callable[[socket.socket], uvicorn.Server] | None = None
-
-    def serve_by(self, serve: Callable[[socket.socket], uvicorn.Server]) -> None:
-        """``serve`` answers at a socket that listens."""
         self._serve = serve
 
     def serve(self, listening: socket.socket) -> None:
         """Answer programs at a socket that listens."""
         self._hosts.append(listening.getsockname()[0])
-        assert self._serve is not None  # noqa: S101 set before the first call
-        self._servers.append(self._serve(listening))
+        self._serve(listening)
 
     def forward(self, submission: str) -> None:
         """Carry the connections of a run's container, if that is noted."""
@@ -81,18 +80,6 @@ class Control:
         ):
             self._carried.add(submission)
             forward.carry(noted, self._folder.port(), partial(grants.goes_on, submission))
-
-    def connection(self, client: tuple[str, int] | None) -> Callable[[], bool]:
-        """Tells whether the connection from an address is open."""
-
-        def is_open() -> bool:
-            return any(
-                getattr(each, "client", None) == client
-                for server in self._servers
-                for each in list(server.server_state.connections)
-            )
-
-        return is_open
 
     def was_asked(self) -> bool:
         """True if a process of the user has asked since the last call."""
@@ -116,7 +103,7 @@ class Control:
             return Answer.of(await self._do(path.removeprefix(_PREFIX), body))
         query = scope["query_string"].decode("latin-1")
         request = Request(scope["method"], path, query, body, passed(headers, is_own=True))
-        root = headers.get("x-artifact-root", "")
+        root = unquote(headers.get("x-artifact-root", ""))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._store.call, request, root)
 
@@ -126,7 +113,7 @@ class Control:
         if what == "ping":
             return {}
         if what == "listen":
-            return {"error": self._listen(said["host"])}
+            return {"error": self.listen(said["host"])}
         if what == "forward":
             self.forward(said["submission"])
             return {}
@@ -137,7 +124,8 @@ class Control:
             return {}
         raise KeyError(what)
 
-    def _listen(self, host: str) -> str:
+    def listen(self, host: str) -> str:
+        """Listen at an address of this machine, too; returns what is wrong, or nothing."""
         if host in self._hosts:
             return ""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -12,6 +13,8 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from container_backend.runs.tracking.serving.application import Application
     from container_backend.runs.tracking.serving.control import Control
+    from container_backend.runs.tracking.serving.served import Served
     from container_backend.store import StoreElsewhere, StoreServer
 
 _logger = logging.getLogger(__package__)
@@ -37,6 +41,7 @@ _KEEP_SECONDS: Final = 300
 # Of files that are read and written.
 _THREADS: Final = 32
 _MOST_CONNECTIONS: Final = 4096
+_IDLE_SECONDS: Final = 5.0
 
 
 async def serve(
@@ -47,40 +52,43 @@ async def serve(
     Args:
         descriptors: Of sockets that listen; the shell that starts the proxy has them, too.
     """
+    await _until_there(folder, tracking_uri)
     import uvicorn
 
     # These import MLflow, which is to be prepared for that first.
-    from container_backend.runs.tracking.serving.application import Application, Programs
+    from container_backend.runs.tracking.serving.application import Application
     from container_backend.runs.tracking.serving.artifacts import Artifacts
+    from container_backend.runs.tracking.serving.asgi import is_open
     from container_backend.runs.tracking.serving.control import Control
+    from container_backend.runs.tracking.serving.programs import Programs
     from container_backend.runs.tracking.serving.roots import Roots
     from container_backend.runs.tracking.serving.served import Served
 
     store = Served(_open(tracking_uri, root))
     roots = Roots(store, tracking_uri)
     programs = Programs(folder.grants, store, roots)
-    check_store = _ends_if_replaced(folder, tracking_uri)
-    control = Control(folder, store, programs, check_store)
-    application = Application(programs, Artifacts(roots), control.connection)
+    check_store = _ends_if_replaced(folder, tracking_uri, store)
+    servers: list[uvicorn.Server] = []
+    application = Application(programs, Artifacts(roots), partial(is_open, servers))
     tasks: set[asyncio.Task[None]] = set()
 
-    def serve_at(
-        listening: socket.socket, asked: Application | Control = application
-    ) -> uvicorn.Server:
+    def serve_at(asked: Application | Control, listening: socket.socket) -> None:
         config = uvicorn.Config(
             asked, log_config=None, access_log=False, lifespan="off", ws="none",
             timeout_keep_alive=_KEEP_SECONDS, server_header=False, date_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
         )  # fmt: skip
-        server = uvicorn.Server(config)
-        tasks.add(asyncio.create_task(server._serve([listening])))
-        return server
+        servers.append(uvicorn.Server(config))
+        tasks.add(asyncio.create_task(servers[-1]._serve([listening])))
 
+    control = Control(folder, store, programs, check_store, partial(serve_at, application))
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "file"))
-    control.serve_by(serve_at)
     for descriptor in descriptors:
         control.serve(socket.socket(fileno=descriptor))
-    serve_at(folder.listen(), control)
+    for host in folder.hosts():  # those that were added later
+        if error := control.listen(host):
+            _logger.warning("not at %s: %s", host, error)
+    serve_at(control, folder.listen())
     _logger.info("serving %s at port %s", tracking_uri, folder.port())
     for grant in folder.grants.valid():
         control.forward(grant.submission)
@@ -97,6 +105,21 @@ async def serve(
     _logger.info("no run needs the proxy any more")
 
 
+async def _until_there(folder: ProxyFolder, tracking_uri: str) -> None:
+    """Wait for a store that was moved away; an empty one in its place would have lost all runs.
+
+    Raises:
+        FileNotFoundError: It is missing, and no run waits for it.
+    """
+    path = local_path(tracking_uri)
+    while path is not None and not path.exists():
+        if not any(folder.grants.valid()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        folder.note_waiting("it is missing")
+        await asyncio.sleep(_LOOK_SECONDS)
+    folder.note_waiting("")
+
+
 def _open(tracking_uri: str, root: str) -> StoreServer | StoreElsewhere:
     from container_backend.store import StoreElsewhere, StoreServer
 
@@ -105,7 +128,7 @@ def _open(tracking_uri: str, root: str) -> StoreServer | StoreElsewhere:
     return StoreServer(tracking_uri, root)
 
 
-def _ends_if_replaced(folder: ProxyFolder, tracking_uri: str) -> Callable[[], None]:
+def _ends_if_replaced(folder: ProxyFolder, tracking_uri: str, store: Served) -> Callable[[], None]:
     """Ends the process once another file or folder is in the place of the opened store, or none."""
     path = local_path(tracking_uri)
 
@@ -121,6 +144,8 @@ def _ends_if_replaced(folder: ProxyFolder, tracking_uri: str) -> Callable[[], No
     def check() -> None:
         if place() != opened:
             _logger.warning("the store is not the one that was opened")
+            # A transaction that is cut off leaves a journal, which belongs to the other store then.
+            store.wait_until_idle(_IDLE_SECONDS)
             os._exit(_code(folder))
 
     opened = place()
@@ -147,7 +172,8 @@ def main() -> None:
         code = _code(folder)  # a run may have come meanwhile
     except Exception as error:
         _logger.exception("the proxy failed")
-        folder.note_failure(without_credentials(str(error)))
+        with suppress(OSError):  # the folder may be gone
+            folder.note_failure(without_credentials(str(error)))
         code = _code(folder)
     sys.stderr.flush()
     os._exit(code)  # without waiting for the threads of MLflow

@@ -109,6 +109,13 @@ class Repeats:
             if self._sent.get(key) is sent:
                 del self._sent[key]
 
+    def forget_all(self) -> None:
+        """Forget the requests of a client that is no more."""
+        with self._lock:
+            self._sent.clear()
+            self._begun.clear()
+            self._journal.unlink(missing_ok=True)
+
     def arrived(self, key: str, is_waited_for: Callable[[], bool]) -> None:
         """The answer was sent to the client that waits by this function."""
         with self._lock:

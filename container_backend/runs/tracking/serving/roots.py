@@ -11,8 +11,14 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 from container_backend.container import local_path
 from container_backend.runs.tracking.rules import MODEL, RUN, TRACE, Place, Refused
-from container_backend.runs.tracking.serving.files import WrongPath, list_folder, parts_of
-from container_backend.store import ArtifactRepository, Request, artifact_repository
+from container_backend.store import (
+    ArtifactRepository,
+    Request,
+    WrongPath,
+    artifact_repository,
+    list_folder,
+    parts_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

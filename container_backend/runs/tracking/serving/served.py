@@ -19,6 +19,7 @@ _logger = logging.getLogger(__package__)
 _PATIENCE_SECONDS: Final = 100.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MOST_PAUSE_SECONDS: Final = 5.0
+_IDLE_PAUSE_SECONDS: Final = 0.05
 # After this time the user is told.
 _SAID_SECONDS: Final = 5.0
 _SILENT: Final = "the store does not answer"
@@ -51,6 +52,12 @@ class Served:
         """What a request has waited for, for longer than people do; empty if none has."""
         begun = min(list(self._begun.values()), default=math.inf)
         return (self._why or _SILENT) if time.monotonic() - begun > _SAID_SECONDS else ""
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Until the store is asked nothing, for at most so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self._begun and time.monotonic() < deadline:
+            time.sleep(_IDLE_PAUSE_SECONDS)
 
     def call(
         self, request: Request, root: str = "", is_needed: Callable[[], bool] = lambda: True

@@ -46,9 +46,9 @@ def test_another_token_has_none(grants, grant, wrong):
 
 def test_a_token_ends_with_its_grant(grants, grant):
     token = grants.give(grant)
-    assert grants.end(grant.submission)
+    grants.end(grant.submission)
     assert grants.find(token) is None
-    assert not grants.end(grant.submission)
+    grants.end(grant.submission)  # of another process that finishes the run
 
 
 def test_a_token_ends_with_the_run(grants, grant, note):

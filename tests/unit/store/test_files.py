@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from container_backend.runs.tracking.serving.files import (
+from container_backend.store.client.files import (
     Listed,
     WrongPath,
     list_folder,
