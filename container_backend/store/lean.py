@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # While two thousand modules are imported, nothing becomes garbage: 0.3 s of 2.1 (docs/measurements.md).
 _GARBAGE_THRESHOLD: Final = 100_000
-_LIBRARIES: Final = frozenset({"matplotlib", "numpy", "pandas", "pyarrow", "scipy", "sklearn"})
+_LIBRARIES: Final = frozenset({"matplotlib", "pandas", "pyarrow", "scipy", "sklearn"})
 
 
 def import_mlflow_lean() -> None:
