@@ -19,7 +19,6 @@ from container_backend.machine import state_folder
 from container_backend.runs.tracking.gateway import gateway_of
 from tests.support.client import client_of
 from tests.support.processes import PROXY, processes_named
-from tests.support.store import copy_empty_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,6 +161,8 @@ def _as_container(engine: Engine, image: str, address: str) -> str:
 @contextmanager
 def _server(folder: Path, engine: Engine) -> Iterator[str]:
     """The address of MLflow's own server, which containers of the default network reach."""
+    from tests.support.store import copy_empty_store  # imports MLflow, which other rows do without
+
     store = folder / "server.db"
     copy_empty_store(store, "mlflow-artifacts:/0")
     host = gateway_of(engine, None)

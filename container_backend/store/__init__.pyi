@@ -35,6 +35,7 @@ from .description import duration as duration
 from .experiment import Experiment as Experiment
 from .experiment import find_experiment as find_experiment
 from .lean import import_mlflow_lean as import_mlflow_lean
+from .lean import is_mlflow_at_hand as is_mlflow_at_hand
 from .metrics import log_metrics as log_metrics
 from .run import RunRecord as RunRecord
 from .run import create_run as create_run

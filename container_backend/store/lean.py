@@ -32,6 +32,11 @@ def import_mlflow_lean() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
+def is_mlflow_at_hand() -> bool:
+    """True where MLflow is imported, or may be: not in a process of others, which stays as it is."""
+    return "mlflow" in sys.modules or any(isinstance(each, _Finder) for each in sys.meta_path)
+
+
 class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

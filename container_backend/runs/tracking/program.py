@@ -18,7 +18,7 @@ from container_backend.runs.tracking.grants import Grant
 from container_backend.runs.tracking.reach import way_to
 from container_backend.runs.tracking.serving import Forwarding
 from container_backend.runs.tracking.start import proxy_of, served_by
-from container_backend.store import await_listener
+from container_backend.store import ServedStore, await_listener, is_mlflow_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,18 +78,29 @@ class ProgramTracking:
     def open_store(self) -> Store:
         """The store of the run, through the proxy if that answers.
 
-        Otherwise this process imports MLflow, opens the store, and starts the proxy after that: side by
-        side, they would compete for the CPU. A program that connects before the proxy is ready waits.
+        Otherwise a command imports MLflow, opens the store, and starts the proxy after that: side by side,
+        they would compete for the CPU. A program that connects before the proxy is ready waits. Another
+        process, which goes on, waits for the proxy, and stays small.
         """
-        if self._proxy is not None and (served := served_by(self._proxy)):
+        proxy, uri = self._proxy, self._request.tracking_uri
+        if proxy is not None and (served := served_by(proxy)):
             return served
+        there = (path := local_path(uri)) is not None and path.exists()
+        if proxy is not None and there and not is_mlflow_at_hand():
+            self._was_started_here = self._start(proxy)
+            proxy.wait()
+            return ServedStore(uri, proxy)
         from container_backend.store import MlflowStore  # takes seconds
 
-        await_listener(self._request.tracking_uri)
-        store = MlflowStore(self._request.tracking_uri)
-        if self._proxy is not None:
-            self._was_started_here = self._proxy.start(*filter(None, [self._host]))
+        await_listener(uri)
+        store = MlflowStore(uri)
+        if proxy is not None:
+            self._was_started_here = self._start(proxy)
         return store
+
+    def _start(self, proxy: Proxy) -> bool:
+        """True if the proxy was not there. It may have ended meanwhile."""
+        return proxy.start(*filter(None, [self._host]))
 
     @property
     def proxy(self) -> str:
@@ -112,8 +123,7 @@ class ProgramTracking:
             return direct_access(self._request.tracking_uri, location, self._engine.facts)
         proxy = proxy or self._take_proxy()  # the server has its artifacts on this machine's disk
         # One that this process has started, or starts now, listens there before it answers.
-        hosts = [*filter(None, [self._host])]
-        is_new = proxy.start(*hosts) or self._was_started_here
+        is_new = self._start(proxy) or self._was_started_here
         port = proxy.folder.port() if is_new else proxy.listen(self._host or LOCALHOST)
         host, way = self._way(image, port)
         token = proxy.give(
@@ -129,7 +139,7 @@ class ProgramTracking:
                 way=way,
             )
         )
-        proxy.start(*hosts)  # it may have ended just before it had a grant
+        self._start(proxy)  # it may have ended just before it had a grant
         elsewhere = location if self._request.is_own and not is_here else None
         return served_access(host, port, token, elsewhere)
 

@@ -119,14 +119,10 @@ class _Output:
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         self._pieces = (data for frames in frames_in(iter(read, b"")) for _, data in frames)
-        self._left = memoryview(b"")
+        self._left = b""
 
     def read(self, count: int) -> bytes:
         """The next bytes, at most so many; none at the end."""
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return b""
-            self._left = memoryview(piece)
-        taken, self._left = self._left[:count], self._left[count:]
-        return bytes(taken)
+        piece = self._left or next(filter(None, self._pieces), b"")
+        taken, self._left = piece[:count], piece[count:]
+        return taken
