@@ -102,6 +102,12 @@ def _kill_proxy(stage: Stage) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def _kill_client(process: subprocess.Popen[str], chance: random.Random) -> None:
+    time.sleep(chance.uniform(0, 1))
+    process.kill()
+    process.wait()
+
+
 @contextlib.contextmanager
 def _held(stage: Stage) -> Iterator[None]:
     """The database belongs to another process, which writes."""
@@ -148,10 +154,7 @@ def _(stage: Stage, chance: random.Random, place: str) -> Expected:
 
 @tracking_fault("client and tracking proxy killed while the program writes", "client and proxy")
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _writing(stage)
-    time.sleep(chance.uniform(0, 1))
-    process.kill()
-    process.wait()
+    _kill_client(_writing(stage), chance)
     time.sleep(chance.uniform(0, 0.5))
     _kill_proxy(stage)
     return _WRITTEN
@@ -159,10 +162,7 @@ def _(stage: Stage, chance: random.Random) -> Expected:
 
 @tracking_fault("client killed while the program writes", "client")
 def _(stage: Stage, chance: random.Random) -> Expected:
-    process = _writing(stage)
-    time.sleep(chance.uniform(0, 1))
-    process.kill()
-    process.wait()
+    _kill_client(_writing(stage), chance)
     return _WRITTEN
 
 

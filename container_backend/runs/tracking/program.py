@@ -122,9 +122,11 @@ class ProgramTracking:
         if proxy is None and not (is_here and self._request.way is None):
             return direct_access(self._request.tracking_uri, location, self._engine.facts)
         proxy = proxy or self._take_proxy()  # the server has its artifacts on this machine's disk
-        # One that this process has started, or starts now, listens there before it answers.
-        is_new = self._start(proxy) or self._was_started_here
-        port = proxy.folder.port() if is_new else proxy.listen(self._host or LOCALHOST)
+        if self._was_started_here:  # it listens there before it answers
+            self._start(proxy)
+            port = proxy.folder.port()
+        else:
+            port = proxy.listen(self._host or LOCALHOST)
         host, way = self._way(image, port)
         token = proxy.give(
             Grant(

@@ -86,7 +86,7 @@ class Proxy:
         """At the port of before, which programs may have; at another one if that is taken.
 
         Raises:
-            OSError: An address cannot be had: whoever has the port there would get the tokens.
+            OSError: An address cannot be had: another process at that port would get the tokens.
         """
         wanted = [LOCALHOST, *({*hosts} - {LOCALHOST})]
         found: list[socket.socket] = []

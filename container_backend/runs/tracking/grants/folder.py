@@ -76,8 +76,8 @@ class ProxyFolder:
 
     def port(self) -> int:
         """The port of the proxy, also of one that is to come back; 0 if there was none."""
-        with suppress(OSError, ValueError):
-            return int(self.path.joinpath("port").read_text(encoding="ascii"))
+        with suppress(ValueError):
+            return int(self._noted("port"))
         return 0
 
     def note_port(self, port: int) -> None:
@@ -85,18 +85,14 @@ class ProxyFolder:
 
     def failure(self) -> str:
         """Why the proxy could not be started; empty if it could, or was not yet."""
-        with suppress(OSError):
-            return self.path.joinpath("failed").read_text(encoding="utf-8")
-        return ""
+        return self._noted("failed")
 
     def note_failure(self, said: str) -> None:
         write_whole(self.path / "failed", said)
 
     def waits_for(self) -> str:
         """What requests of programs wait for; empty if they do not."""
-        with suppress(OSError):
-            return self.path.joinpath("waiting").read_text(encoding="utf-8")
-        return ""
+        return self._noted("waiting")
 
     def note_waiting(self, said: str) -> None:
         with suppress(OSError):  # as on a full disk
@@ -104,12 +100,18 @@ class ProxyFolder:
 
     def hosts(self) -> list[str]:
         """Addresses of this machine at which containers reach the proxy."""
-        with suppress(OSError, ValueError):
-            return [str(host) for host in json.loads(self.path.joinpath("hosts").read_text())]
+        with suppress(ValueError):
+            return [str(host) for host in json.loads(self._noted("hosts"))]
         return []
 
     def note_hosts(self, hosts: Sequence[str]) -> None:
         write_whole(self.path / "hosts", json.dumps(hosts))
+
+    def _noted(self, name: str) -> str:
+        """What a file says; empty if it is missing."""
+        with suppress(OSError):
+            return self.path.joinpath(name).read_text(encoding="utf-8")
+        return ""
 
 
 def listen(host: str, port: int) -> socket.socket:

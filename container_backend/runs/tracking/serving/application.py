@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from container_backend.runs.tracking.grants import Reached
 from container_backend.runs.tracking.rules import (
     Refused,
     Rule,
@@ -78,8 +77,6 @@ class Application:
         program = self._programs.find(token)
         if program is None:
             raise ended()
-        if program.grant.way:
-            Reached(program.grant.way).renew()
         found = route_of(scope["method"], scope["path"])
         if found is None:
             raise Refused(404, "ENDPOINT_NOT_FOUND", f"There is no '{scope['path']}'.")

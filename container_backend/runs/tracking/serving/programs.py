@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from container_backend.runs.tracking.grants import Reached
 from container_backend.runs.tracking.serving.program import Program
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Programs:
         if known is None or known.grant != grant:
             known = Program(grant, self._grants, self._store, self._roots)
             self._known[grant.submission] = known
+            if grant.way:  # its container came by that
+                Reached(grant.way).renew()
         return known
 
     async def end(self, submission: str) -> None:
