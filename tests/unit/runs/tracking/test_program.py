@@ -102,7 +102,7 @@ def test_the_end_of_a_run_does_not_wait_for_the_store(program, store, kind):
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_what_nobody_waits_for_is_not_written(program, store, kind):
+def test_a_request_whose_client_is_gone_is_not_written(program, store, kind):
     store.is_free.set()
     with pytest.raises(Refused):
         asyncio.run(ask(program, kind, is_waited_for=lambda: False))
