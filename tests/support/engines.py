@@ -136,7 +136,7 @@ class OwnEngine:
         log = self.folder / "log"
         with log.open("ab") as output:
             self._dockerd = dockerd = subprocess.Popen(
-                [*_inside(self._holder), "dockerd", "--host", self.host,
+                [*inside(self._holder), *self._program(), "--host", self.host,
                  "--data-root", self.folder / "data", "--exec-root", self.folder / "exec",
                  "--pidfile", self.folder / "pid", "--cgroup-parent", f"/{self.folder.name}",
                  *self._options],
@@ -147,6 +147,10 @@ class OwnEngine:
             )  # fmt: skip
         wait_until(lambda: self._answers() or dockerd.poll() is not None)
         assert dockerd.poll() is None, log.read_text()
+
+    def _program(self) -> list[str]:
+        """What starts dockerd in the namespaces."""
+        return ["dockerd"]
 
     def _answers(self) -> bool:
         with contextlib.suppress(engines.EngineUnavailable), self.connected():
@@ -201,7 +205,7 @@ class OwnEngine:
         assert self._disk_bytes is not None
         everything = f"cat /dev/zero > {self.folder}/data/filler"
         subprocess.run(
-            [*_inside(self._holder), "sh", "-c", everything],
+            [*inside(self._holder), "sh", "-c", everything],
             env=_environment(),
             stderr=subprocess.DEVNULL,
             check=False,
@@ -274,7 +278,7 @@ def _system(*arguments: object) -> str:
     return done.stdout
 
 
-def _inside(holder: int) -> list[str]:
+def inside(holder: int) -> list[str]:
     """What a command begins with; `ip netns exec` would hide the mounts of cgroups."""
     return ["nsenter", "--target", str(holder), "--mount", "--net", "--pid"]
 
@@ -302,10 +306,10 @@ def _connect(interface: str, holder: int, cleanup: contextlib.ExitStack) -> tupl
         cleanup.callback(_system, "ip", "link", "delete", interface)
         _system("ip", "address", "add", f"{here}/30", "dev", interface)
         _system("ip", "link", "set", interface, "up")
-    inside = _inside(holder)
-    _system(*inside, "ip", "address", "add", f"{there}/30", "dev", "eth0")
-    _system(*inside, "ip", "link", "set", "eth0", "up")
-    _system(*inside, "ip", "route", "add", "default", "via", here)
+    within = inside(holder)
+    _system(*within, "ip", "address", "add", f"{there}/30", "dev", "eth0")
+    _system(*within, "ip", "link", "set", "eth0", "up")
+    _system(*within, "ip", "route", "add", "default", "via", here)
     return here, there
 
 
