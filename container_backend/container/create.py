@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,9 +15,11 @@ from container_backend.labels_and_tags import (
     LAUNCHER_DIRECTORY,
     REACHED,
 )
+from container_backend.project import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from container_backend.container.shared_code import SharedCode
     from container_backend.container.spec import ContainerSpec
@@ -61,9 +65,11 @@ def create_container(
     try:
         arguments = _arguments(engine, spec)
         if shared is not None and (with_code := shared.create_container(arguments)):
+            _copy(engine, with_code, spec.copies)
             created(with_code)
             return with_code
         container_id = engine.containers.create(spec.image, **arguments)
+        _copy(engine, container_id, spec.copies)
         with ThreadPoolExecutor(1) as meanwhile:
             told = meanwhile.submit(created, container_id)
             engine.containers.put_archive(container_id, "/", code.whole())
@@ -76,6 +82,33 @@ def create_container(
             raise _refusal("created", error) from error
         raise
     return container_id
+
+
+def _copy(engine: Engine, container_id: str, paths: Iterable[Path]) -> None:
+    """Copy files and folders of this machine to the same paths of a container.
+
+    Every user of the container may read them. Raises ContainerError.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
+        for path in paths:
+            try:
+                tar.add(path, str(path).lstrip("/"), filter=_for_every_reader)
+            except OSError as error:
+                raise ContainerError(
+                    f"The file '{path}' cannot be given to the program: {error.strerror or error}.",
+                    remedy="Make it readable, or unset the variable that names it.",
+                ) from error
+        if not tar.getmembers():
+            return
+    packed.seek(0)
+    engine.containers.put_archive(container_id, "/", packed)
+
+
+def _for_every_reader(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    ROOT.own(entry)
+    entry.mode = 0o555 if entry.isdir() else 0o444
+    return entry
 
 
 def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:

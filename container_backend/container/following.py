@@ -66,8 +66,9 @@ class Followed:
         self._happened.wait(seconds)
         self._happened.clear()
 
-    def wait_for_death(self, seconds: float) -> None:
-        self._died.wait(seconds)
+    def wait_for_death(self, seconds: float) -> bool:
+        """False if the program has not ended after this time."""
+        return self._died.wait(seconds)
 
     def note_alive(self) -> None:
         """Note that the container runs: the loss of the engine did not end the program."""

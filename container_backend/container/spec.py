@@ -33,6 +33,7 @@ class ContainerSpec:
         environment: Variables; may contain credentials.
         labels: The facts that another process needs to finish the run.
         mounts: Files and folders of this machine, at the same paths, read-only.
+        copies: Files of this machine that are copied to the same paths: logins and certificates.
         owner: The user who runs the program and owns the code.
         network: None for the engine's default.
         groups: Supplementary groups of the user.
@@ -60,6 +61,7 @@ class ContainerSpec:
     python_path: str = ""
     leaves_mark: bool = False
     awaits_port: int = 0
+    copies: tuple[Path, ...] = ()
 
     @property
     def user(self) -> str:

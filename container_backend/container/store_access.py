@@ -67,7 +67,7 @@ _STORE_VARIABLES: Final = {
     "wasbs": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
     "abfss": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
 }
-# Scheme of a store → variables that name a file: the file is mounted at the same path, read-only.
+# Scheme of a store → variables that name a file: the file is copied to the same path.
 _CERTIFICATES: Final = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
 _FILE_VARIABLES: Final = {
     "http": _CERTIFICATES,
@@ -91,7 +91,7 @@ class TrackingAccess:
     Attributes:
         uri: The tracking URI in the container.
         environment: Variables for MLflow's client; may contain credentials.
-        files: Certificates and the like of this machine.
+        files: Logins and certificates of this machine, which their variables name.
         host_network: Only this machine's own network reaches the server.
         is_served: The tracking proxy is in between; ``environment`` has a token of the proxy.
         forwarded_port: The port on the loopback address of the container whose connections go to the
@@ -222,7 +222,7 @@ def direct_access(
     return TrackingAccess(
         uri=uri,
         environment=environment,
-        files=_existing(named) if facts.is_local else (),
+        files=_existing(named),
         host_network=loopback and not facts.is_desktop,
     )
 

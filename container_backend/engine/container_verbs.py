@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__package__)
 _LOG_BYTES: Final = 1024 * 1024
+# A full disk has room for what is smaller: for the record of a run.
+_MOST_IN_MEMORY: Final = 16 * 1024 * 1024
 # Lists of packages of a big image have a few megabytes.
 _MOST_OF_A_FILE: Final = 256 * 1024 * 1024
 
@@ -131,7 +133,7 @@ class Containers:
         Args:
             most: Nothing of a folder with more bytes is copied.
         """
-        with tempfile.TemporaryFile() as packed:
+        with tempfile.SpooledTemporaryFile(_MOST_IN_MEMORY) as packed:
             for chunk in self._archive(container, path):
                 packed.write(chunk)
                 if most is not None and packed.tell() > most:

@@ -115,13 +115,16 @@ def find_or_build(
         rebuild: Build the image even if it exists, without the engine's cache.
         repository: The place of environment images in a registry.
         push: Push an image that was built.
-        before_making: Called if the engine does not have the image.
+        before_making: Called, once or twice, before what takes time: the engine does not have the image,
+            or another process is building it.
 
     Raises:
         ImageUnavailable: The registry does not have the one image of the plan.
         BuildError: The build failed; the message has the step, its output and a hint.
     """
-    lock.share()
+    if not lock.try_to_share():
+        before_making()
+        lock.share()
     if not rebuild and (found := find_image(engine, plan)) is not None:
         _logger.info("=== Using environment image %s ===", found.reference)
         return found

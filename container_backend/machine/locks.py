@@ -41,6 +41,10 @@ class FileLock:
         """Wait for the shared lock."""
         self._take(fcntl.LOCK_SH)
 
+    def try_to_share(self) -> bool:
+        """Take the shared lock without waiting; False if another process owns the lock."""
+        return self._take(fcntl.LOCK_SH, wait=False)
+
     def own(self) -> None:
         """Wait for the exclusive lock."""
         self._take(fcntl.LOCK_EX)

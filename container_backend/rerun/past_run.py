@@ -125,8 +125,8 @@ def find_run(prefix: str) -> PastRun:
         TrackingUnreachable: The tracking store does not answer.
     """
     attached = attach(prefix)
-    await_listener(attached.tracking_uri)
     store = open_store(attached.tracking_uri)
+    await_listener(store.tracking_uri)
     run = store.find_run(attached.run_id)
     if run is None:
         raise InvalidInput(f"There is no run '{attached.run_id}' in its tracking store.")

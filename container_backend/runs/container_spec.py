@@ -76,7 +76,7 @@ def container_spec(
         labels=signed(
             {**args.labels, **labels_and_tags.NO_LABELS, **_labels(plan, image), **labels}
         ),
-        mounts=mounted([*access.files, *plan.command.paths]),
+        mounts=mounted(plan.command.paths),
         owner=owner,
         network=_network(args.network, access),
         groups=tuple(dict.fromkeys(args.groups)),
@@ -86,6 +86,7 @@ def container_spec(
         stop_seconds=math.ceil(config.grace),
         python_path=image.python_path,
         awaits_port=access.forwarded_port,
+        copies=access.files,
         leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )
 

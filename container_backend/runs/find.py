@@ -127,7 +127,7 @@ def _of_container(found: RunContainer) -> dict[str, Any]:
 def _of_run(run_id: str) -> dict[str, Any]:
     attached = attach(run_id)
     store = open_store(attached.tracking_uri)
-    await_listener(attached.tracking_uri)
+    await_listener(store.tracking_uri)
     run = store.find_run(attached.run_id)
     if run is None:
         raise _unknown(attached.run_id, attached.tracking_uri)

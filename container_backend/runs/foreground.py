@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from container_backend import labels_and_tags
 from container_backend.container import CANCELLED, FINISHED, RUNNING, Ending, follower_of
 from container_backend.errors import TrackingUnreachable
 from container_backend.masking import without_credentials
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from container_backend.runs.ledger import Entry
     from container_backend.runs.output import Chunk, Output
     from container_backend.runs.run_files import RunFiles
-    from container_backend.store import RunRecord
+    from container_backend.store import RunRecord, StoredRun
 
 _logger = logging.getLogger(__package__)
 # A tracking server may be away for this time, about as long as MLflow's client tries.
@@ -45,6 +47,8 @@ _REMINDER_SECONDS: Final = 5.0
 _TELL_SECONDS: Final = 2.0
 # The environment is read from the container of a running program only after this time.
 _SHORT_RUN_SECONDS: Final = 1.0
+# What was read of a run is not believed for longer.
+_READ_SECONDS: Final = 3.0
 # The folder for the output in the ledger entry.
 _SHOWN: Final = "shown"
 
@@ -77,6 +81,9 @@ class Foreground:
             followed,
             self._display,
         )
+        self._at_end: StoredRun | None = None
+        self._read_at = -math.inf
+        self._has_said = threading.Event()
         self._environment = threading.Thread(
             target=self._log_environment, name=f"environment-{self._run_id}", daemon=True
         )
@@ -166,6 +173,7 @@ class Foreground:
                 self._started.entry,
                 spool=self._spool if complete and self._spool.error is None else None,
                 environment=self._environment,
+                run=self._run_at_end(),
             )
         except TrackingUnreachable as error:
             raise TrackingUnreachable(
@@ -188,11 +196,31 @@ class Foreground:
         uri = self._started.record.store.tracking_uri
         await_listener(uri, _STORE_PATIENCE_SECONDS, quiet=True)  # the reminder tells of it
 
+    def _say_container(self, *, has_ended: bool) -> None:
+        """Set the tag of the container; of a run that has ended, read the run while the engine clears up."""
+        record = self._started.record
+        try:
+            if has_ended and not self._started.config.retries:  # at its end, it gets the tag anyway
+                self._at_end = record.store.find_run(record.run_id, record.run.artifact_uri)
+                self._read_at = time.monotonic()
+            else:
+                record.set_tags({labels_and_tags.TAG_CONTAINER_ID: self._started.container_id})
+        except TrackingUnreachable as error:
+            _logger.debug("Run (ID '%s'): %s", self._run_id, error.message)
+        finally:
+            self._has_said.set()
+
+    def _run_at_end(self) -> StoredRun | None:
+        """The run as it was read just now."""
+        self._has_said.wait(_READ_SECONDS)
+        return self._at_end if time.monotonic() - self._read_at < _READ_SECONDS else None
+
     def _log_environment(self) -> None:
         # To read a file from a container delays its start and its end.
-        self._followed.wait_for_death(_SHORT_RUN_SECONDS)
+        has_ended = self._followed.wait_for_death(_SHORT_RUN_SECONDS)
         try:
             self._await_store()
+            self._say_container(has_ended=has_ended)
             log_environment(
                 self._engine,
                 self._started.record,

@@ -146,7 +146,7 @@ def held_image(
 
     Args:
         code: The project's, for an image that gets it.
-        before_making: Called before a build or a pull, which take time.
+        before_making: Called before what takes time: a build, a pull, waiting for another process's.
     """
     name = project.name or project.directory.name
     if isinstance(image, ReadyImage):

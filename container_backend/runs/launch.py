@@ -27,7 +27,7 @@ from container_backend.runs.image_choice import held_image
 from container_backend.runs.ledger import Note, ensure_supervisor, ledger_of
 from container_backend.runs.output import Output, console
 from container_backend.runs.plan import Plan, make_plan
-from container_backend.runs.record import container_tags, run_tags
+from container_backend.runs.record import image_tags, run_tags
 from container_backend.runs.run_files import RunFiles
 from container_backend.runs.tracking import ProgramTracking
 from container_backend.store import (
@@ -39,10 +39,7 @@ from container_backend.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from typing_extensions import Self
+    from collections.abc import Callable, Mapping
 
     from container_backend.container import Followed
     from container_backend.engine import Engine
@@ -76,7 +73,7 @@ def launch_and_wait(
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
-        KeyboardInterrupt: After an interrupt or SIGTERM; the run has ended as KILLED. SIGHUP, from
+        KeyboardInterrupt: After an interrupt or SIGTERM; a run that was created has ended as KILLED. SIGHUP, from
             a closed terminal, does the same before the start. After the start it ends this process,
             and the run goes on.
     """
@@ -99,7 +96,7 @@ def launch_detached(submission: Submission) -> ContainerRun:
     Raises:
         ContainerBackendError: The run could not be started. A run that was created has ended as
             FAILED, with the reason; no container is left.
-        KeyboardInterrupt: The run has ended as KILLED.
+        KeyboardInterrupt: A run that was created has ended as KILLED.
     """
     with termination_interrupts() as interrupts:
         with Launch(submission) as launch:
@@ -121,7 +118,7 @@ def launch_detached(submission: Submission) -> ContainerRun:
     return run
 
 
-class Launch:
+class Launch(ExitStack):
     """The steps from a submission to a started container.
 
     The ``with`` block lasts while this process is responsible for the run. An error before the
@@ -129,22 +126,14 @@ class Launch:
     """
 
     def __init__(self, submission: Submission) -> None:
+        super().__init__()
         self._submission = submission
-        self._needed = ExitStack()
-        self._until_started = ExitStack()
+        self._detaches = submission.config.detach
+        self._needed = self.enter_context(ExitStack())
+        self._until_started = self.enter_context(ExitStack())
         self._files = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._needed:
-            self._until_started.__exit__(kind, error, trace)
+        self._until_created = ExitStack()
+        self._record: RunRecord | None = None
 
     def prepare(self) -> None:
         """All steps before the start."""
@@ -152,7 +141,6 @@ class Launch:
         self._make_plan()
         self._open_store()
         self._reserve()
-        self._create_run()
         files, project = self._run_files, self._plan.project
         code = self._until_started.enter_context(
             archive_code(project.directory, self._plan.owner, files.code, files.gather)
@@ -164,10 +152,11 @@ class Launch:
             self._plan.config,
             self._plan.docker_auth,
             code=code,
-            before_making=lambda: self._record.say_status(SCHEDULED),
+            before_making=lambda: self._have_run().say_status(SCHEDULED),
         )
         self._image = self._until_started.enter_context(image)
-        self._create_container(code)
+        tags = image_tags(self._engine.host, self._image, files.digest)
+        self._create_container(code, self._have_run(tags), tags)
 
     def watch(self) -> tuple[Followed, Output]:
         """Follow the container and its output, before the start."""
@@ -176,6 +165,7 @@ class Launch:
 
     def start(self) -> Started:
         """Start the program. Later errors do not undo the run."""
+        assert self._record is not None  # noqa: S101 created by `prepare`
         start_container(self._engine, self._container_id)
         self._until_started.close()
         from container_backend.runs.foreground import Started
@@ -192,14 +182,14 @@ class Launch:
             count_of(self._spec.labels.get(labels_and_tags.LABEL_MOST_OUTPUT)),
         )
 
-    def _undo(self, undo: Callable[[], object]) -> None:
-        """Call a function after an error, and only then."""
+    def _undo(self, undo: Callable[[], object], until: ExitStack | None = None) -> None:
+        """Call a function if an error comes before the start, or before ``until`` is closed."""
 
         def leave(kind: object, *_: object) -> None:
             if kind is not None:
                 undo()
 
-        self._until_started.push(leave)
+        (until or self._until_started).push(leave)
 
     def _make_plan(self) -> None:
         repeated = self._submission.repetition
@@ -232,6 +222,8 @@ class Launch:
         self._run_files = RunFiles(self._plan)
         self._needed.enter_context(self._run_files.code)
         self._needed.enter_context(self._entry.lock()).own()
+        self._until_started.enter_context(self._until_created)
+        self._undo(self._entry.remove, self._until_created)
         self._write_note()
         ensure_supervisor(self._engine.host)
 
@@ -248,11 +240,19 @@ class Launch:
         )
         self._entry.write(note)
 
-    def _create_run(self) -> None:
+    def _have_run(self, tags: Mapping[str, str] | None = None) -> RunRecord:
+        """The run, created with these tags if that has not been done."""
+        if self._record is None:
+            self._record = self._create_run(tags or {})
+        return self._record
+
+    def _create_run(self, tags: Mapping[str, str]) -> RunRecord:
         """Create the run. After an error the note stays: the store may have created the run."""
         plan = self._plan
         await_listener(plan.tracking_uri)
-        self._record = create_run(
+        self._until_created.close()
+        submission = {labels_and_tags.TAG_SUBMISSION: self._entry.submission}
+        record = create_run(
             self._store,
             self._experiment.experiment_id,
             uri=plan.uri,
@@ -261,22 +261,30 @@ class Launch:
             version=self._plan.version,
             entry_point=plan.entry_point.name,
             parameters=plan.command.parameters,
-            tags={**run_tags(plan), labels_and_tags.TAG_SUBMISSION: self._entry.submission},
+            tags={**run_tags(plan), **submission, **tags},
             run_name=self._plan.run_name,
         )
-        self._until_started.enter_context(ending_on_error(self._record, self._entry.remove))
-        self._run_files.run_id = self._record.run_id
-        self._write_note(self._record)
+        self._until_started.enter_context(ending_on_error(record, self._entry.remove))
+        self._run_files.run_id = record.run_id
+        self._write_note(record)
+        return record
 
-    def _say_container(self, container: str) -> None:
-        """Note and tag the container, before its start: a process that finds the run finds it, too."""
-        self._write_note(self._record, container)
-        self._record.set_tags(
-            container_tags(self._engine.host, container, self._image, self._run_files.digest)
-        )
+    def _create_container(
+        self, code: CodeArchive, record: RunRecord, tags: Mapping[str, str]
+    ) -> None:
+        """Create the container; before its start, other processes find it by its note and labels.
 
-    def _create_container(self, code: CodeArchive) -> None:
-        record, image, files = self._record, self._image, self._run_files
+        Args:
+            tags: Set if the run was created without them.
+        """
+        image, files = self._image, self._run_files
+
+        def created(container: str) -> None:
+            self._write_note(record, container)
+            # A process that waits sets the tag later.
+            known = {labels_and_tags.TAG_CONTAINER_ID: container} if self._detaches else {}
+            record.add_tags({**tags, **known})
+
         location = self._experiment.artifact_uri
         access = self._tracking.access(location, record.run, self._entry, image.id)
         self._spec = container_spec(
@@ -299,15 +307,8 @@ class Launch:
             has_folders=files.code.has_folders,
         )
         self._undo(partial(self._engine.containers.give_up, self._spec.name))
-        self._container_id = create_container(
-            self._engine,
-            self._spec,
-            code,
-            self._say_container,
-            shared,
-        )
+        self._container_id = create_container(self._engine, self._spec, code, created, shared)
         self._tracking.created(access, self._entry, self._container_id)
-        self._write_note(record, self._container_id)  # with the digests of what was sent
         _logger.info(
             "=== Running command '%s' in run with ID '%s' ===", self._spec.command, record.run_id
         )

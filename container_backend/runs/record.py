@@ -199,14 +199,11 @@ def run_tags(plan: Plan) -> dict[str, str]:
     return tags
 
 
-def container_tags(
-    host: EngineHost, container_id: str, image: EnvironmentImage, code_digest: str
-) -> dict[str, str]:
-    """The tags of the container. The first two are those of MLflow's own docker backend."""
+def image_tags(host: EngineHost, image: EnvironmentImage, code_digest: str) -> dict[str, str]:
+    """The tags of the image and its engine. The first two are those of MLflow's own docker backend."""
     tags = {
         labels_and_tags.MLFLOW_IMAGE_NAME: image.reference,
         labels_and_tags.MLFLOW_IMAGE_ID: image.id,
-        labels_and_tags.TAG_CONTAINER_ID: container_id,
         labels_and_tags.TAG_IMAGE: image.reference,
         labels_and_tags.TAG_IMAGE_DIGEST: image.digest,
         labels_and_tags.TAG_ENGINE: without_credentials(host.url),

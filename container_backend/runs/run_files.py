@@ -47,22 +47,22 @@ class RunFiles:
         )
         self.files: dict[str, IO[bytes]] = {}
         self.run_id = ""  # once the run was created
-        # Path among the artifacts → digest, once the code was sent: a program may change the files.
+        # Path among the artifacts → digest, once the code was archived: a program may change the files.
         self.digests: dict[str, str] = {}
 
     @property
     def digest(self) -> str:
-        """The digest of the code, once the code was sent; of an image, as its label says."""
+        """The digest of the code, once it was archived; of an image, as its label says."""
         in_image = self._plan.image_project
         return self.code.digest if in_image is None else in_image.code_digest
 
     @cached_property
     def recorded(self) -> str:
-        """The record as JSON, once the code was sent."""
+        """The record as JSON, once the code was archived."""
         return describe_run(self._plan, self._recorded_code()).with_signature(self.run_id).as_json()
 
     def gather(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """Path in the container and content of each file, once the code was sent."""
+        """Path in the container and content of each file, once the code was archived."""
         image = self._plan.image
         if isinstance(image, ImagePlan):
             self.files[DOCKERFILE] = io.BytesIO(image.dockerfile.encode())

@@ -4,6 +4,7 @@ from .artifacts import DOCKERFILE as DOCKERFILE
 from .artifacts import FOLDER as FOLDER
 from .artifacts import LOG as LOG
 from .artifacts import LOG_FOLDER as LOG_FOLDER
+from .artifacts import OUTPUT as OUTPUT
 from .artifacts import RUN as RUN
 from .artifacts import kept_output as kept_output
 from .artifacts import log_environment as log_environment
@@ -13,6 +14,7 @@ from .client.by_proxy import ServedStore as ServedStore
 from .client.connecting import await_listener as await_listener
 from .client.connecting import client_variables as client_variables
 from .client.connecting import download_file as download_file
+from .client.connecting import is_listening as is_listening
 from .client.connecting import store_address as store_address
 from .client.defaults import check_parameters as check_parameters
 from .client.defaults import default_address as default_address

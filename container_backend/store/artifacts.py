@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import mmap
-import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "environment"
 LOG_FOLDER: Final = "logs"
 LOG: Final = "container.log"
+OUTPUT: Final = f"{LOG_FOLDER}/{LOG}"
 RUN: Final = "record/run.json"
 CODE: Final = "record/code.tar.gz"
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -61,37 +63,32 @@ def log_environment(
     Raises:
         Exception: An error of the artifact store or the engine.
     """
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
-        folder = Path(temporary)
-        for path, content in (files or {}).items():
-            target = folder / path
-            target.parent.mkdir(exist_ok=True)
-            content.seek(0)
-            with target.open("wb") as file:
-                shutil.copyfileobj(content, file)
+    added = _files_of_image(engine, container, image_id)
+    if recorded:
+        added = {**added, RUN: recorded.encode()}
+    contents = {**(files or {}), **{path: io.BytesIO(data) for path, data in added.items()}}
+    with ExitStack() as closing:
         if files is None:
-            engine.containers.copy_folder(container, RECORD_DIRECTORY, folder, most)
-            _remove_others(folder, digests)
-        if recorded:
-            (folder / RUN).parent.mkdir(exist_ok=True)
-            (folder / RUN).write_text(recorded, encoding="utf-8")
-        for path, data in _files_of_image(engine, container, image_id).items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(data)
-        record.store.log_artifacts(record.run, folder)
+            folder = closing.enter_context(tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX))
+            engine.containers.copy_folder(container, RECORD_DIRECTORY, Path(folder), most)
+            for path in _recorded(Path(folder), digests):
+                contents.setdefault(
+                    str(path.relative_to(folder)), closing.enter_context(path.open("rb"))
+                )
+        record.store.log_files(record.run, contents)
 
 
-def _remove_others(folder: Path, digests: Mapping[str, str] | None) -> None:
-    """Remove the files that are not as noted; without digests, those of other names."""
-    for path in [each for each in folder.rglob("*") if each.is_file()]:
+def _recorded(folder: Path, digests: Mapping[str, str] | None) -> Iterator[Path]:
+    """The files that are as noted; without digests, those of their names."""
+    for path in (folder / name for name in _RECORDED):
         name = str(path.relative_to(folder))
-        if digests is None:
-            is_ours = name in _RECORDED
-        else:
-            with path.open("rb") as content:
-                is_ours = digests.get(name) == digest_of_file(content)
-        if not is_ours:
-            path.unlink()
+        if path.is_file() and (digests is None or _digest(path) == digests.get(name)):
+            yield path
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return digest_of_file(content)
 
 
 def _files_of_image(engine: Engine, container: str, image_id: str) -> dict[str, bytes]:
@@ -129,10 +126,10 @@ def kept_output(
             run = store.find_run(run_id)
             if run is None:
                 raise FileNotFoundError("there is no such run")
-            path = store.download(run, f"{LOG_FOLDER}/{LOG}", folder)
+            path = store.download(run, OUTPUT, folder)
         except Exception as error:  # each artifact store raises its own kind
             raise TrackingUnreachable(
-                f"The run '{run_id}' has no {LOG_FOLDER}/{LOG} among its artifacts: {error}"
+                f"The run '{run_id}' has no {OUTPUT} among its artifacts: {error}"
             ) from error
         with path.open("rb") as file:
             if tail is not None:

@@ -62,6 +62,11 @@ class RunRecord:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self.store.set_tags(self.run_id, tags)
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Set the tags that the run did not have when it was found or created."""
+        if missing := dict(tags.items() - self.run.tags.items()):
+            self.set_tags(missing)
+
     def log_artifact(self, file: Path, folder: str) -> None:
         self.store.log_artifact(self.run, file, folder)
 

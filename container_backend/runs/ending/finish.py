@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
@@ -29,14 +30,14 @@ from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.output_hints import explain
 from container_backend.runs.output import collect_output, last_lines
 from container_backend.runs.tracking import end_grant
-from container_backend.store import Facts, RunRecord, describe_end
+from container_backend.store import OUTPUT, RUN, Facts, RunRecord, describe_end
 
 if TYPE_CHECKING:
     import threading
 
     from container_backend.container import RunContainer
     from container_backend.engine import Engine
-    from container_backend.runs.ledger import Entry
+    from container_backend.runs.ledger import Entry, Note
     from container_backend.runs.output import LogSpool
     from container_backend.store import Store, StoredRun
 
@@ -69,6 +70,7 @@ def finish_run(
     *,
     spool: LogSpool | None = None,
     environment: threading.Thread | None = None,
+    run: StoredRun | None = None,
     insist: bool = True,
 ) -> Finished:
     """Upload artifacts, write tags, description and status, then remove the container.
@@ -76,20 +78,20 @@ def finish_run(
     Args:
         spool: The whole output, if the caller has it.
         environment: The thread that uploads the environment already.
+        run: As it was read after the end of the program; None to read it here.
         insist: Keep the container until the artifact store has taken everything.
 
     Raises:
         TrackingUnreachable: The store does not answer. The container stays.
     """
     entered = entry.read()
-    run = store.find_run(ending.run_id, entered.artifact_uri if entered else "")
+    run = run or store.find_run(ending.run_id, entered.artifact_uri if entered else "")
     if entered is not None and entered.proxy:
         end_grant(entered.proxy, entry.submission)
     if run is None or run.is_deleted:
         _put_away(ending, engine, entry, keep=False)
         return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
-    # Without an entry, a run that has its end is finished: another container may have its labels.
-    if (ending.is_gone or entered is None) and (written := _written(run)) is not None:
+    if (written := _finished_before(ending, entered, run, store)) is not None:
         _put_away(ending, engine, entry, keep=_is_kept(ending.container, written))
         return Finished(written)
     if spool is None:
@@ -100,19 +102,14 @@ def finish_run(
             return finish_run(gone, engine, store, entry, environment=environment, insist=insist)
     record = RunRecord(store, run)
     artifacts = Artifacts(ending, engine, record, entry, spool, environment)
-    was_created = labels_and_tags.TAG_CONTAINER_ID in run.tags or ending.container is not None
-    outcome = outcome_at(ending, was_created=was_created)
+    container = _container_of(ending, entered, run)
+    outcome = outcome_at(ending, was_created=bool(container))
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.upload(ARTIFACTS_PATIENCE_SECONDS)
-    remarks = []
-    if spool.error is not None:
-        remarks.append(f"The output is not kept: {spool.error.strerror or spool.error}.")
-    facts = _facts(ending, run, remarks)
+    facts = _facts(ending, run, spool)
     note = describe_end(facts, outcome, lines, run.tags.get(labels_and_tags.MLFLOW_NOTE, ""))
-    tags = {labels_and_tags.MLFLOW_NOTE: note}
-    if ending.attempts > 1:
-        tags[labels_and_tags.TAG_ATTEMPTS] = str(ending.attempts)
+    tags = {labels_and_tags.MLFLOW_NOTE: note, **_tags(ending, container)}
     last = ending.container
     record.finish(outcome, last.finished_at if last and not ending.is_gone else None, tags)
     missing = artifacts.missing
@@ -120,6 +117,40 @@ def finish_run(
         return Finished(outcome, tuple(lines), missing)
     _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
     return Finished(outcome, tuple(lines))
+
+
+def _container_of(ending: Ending, entered: Note | None, run: StoredRun) -> str:
+    """The id of the run's container; empty if it was never created."""
+    if ending.container is not None:
+        return ending.container.id
+    noted = entered.container if entered is not None else ""
+    return noted or run.tags.get(labels_and_tags.TAG_CONTAINER_ID, "")
+
+
+def _tags(ending: Ending, container: str) -> dict[str, str]:
+    tags = {labels_and_tags.TAG_CONTAINER_ID: container} if container else {}
+    if ending.attempts > 1:
+        tags[labels_and_tags.TAG_ATTEMPTS] = str(ending.attempts)
+    return tags
+
+
+def _finished_before(
+    ending: Ending, entered: Note | None, run: StoredRun, store: Store
+) -> Outcome | None:
+    """The end of a run that is finished; None if something is left to do.
+
+    Without an entry, as on a full disk, a run that has its end, its output and its record is finished:
+    another container may have its labels.
+    """
+    written, last = _written(run), ending.container
+    if written is None or not (ending.is_gone or entered is None):
+        return None
+    if ending.is_gone or last is None or not last.was_started:
+        return written
+    kept = {
+        path for file in (OUTPUT, RUN) for path in store.artifact_paths(run, str(Path(file).parent))
+    }
+    return written if {OUTPUT, RUN} <= kept else None
 
 
 def _written(run: StoredRun) -> Outcome | None:
@@ -146,8 +177,10 @@ def _explained(outcome: Outcome, tail: bytes, ending: Ending, engine: Engine) ->
     return replace(outcome, reason=f"{outcome.reason}: {explanation}") if explanation else outcome
 
 
-def _facts(ending: Ending, run: StoredRun, remarks: list[str]) -> Facts:
-    last, tags = ending.container, run.tags
+def _facts(ending: Ending, run: StoredRun, spool: LogSpool) -> Facts:
+    last, tags, remarks = ending.container, run.tags, []
+    if spool.error is not None:
+        remarks.append(f"The output is not kept: {spool.error.strerror or spool.error}.")
     seconds = None
     if last is not None and not ending.is_gone and last.started_at and last.finished_at:
         seconds = max(0.0, last.finished_at - last.started_at)

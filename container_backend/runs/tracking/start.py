@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import logging
+import math
 import os
 import time
 from contextlib import ExitStack, suppress
@@ -17,15 +16,20 @@ from container_backend.container import ACCESS_VARIABLES, LOCALHOST, local_path
 from container_backend.errors import TrackingUnreachable
 from container_backend.machine import start_in_background
 from container_backend.masking import without_credentials
-from container_backend.runs.tracking.grants import ProxyFolder, listen, proxy_folder
+from container_backend.runs.tracking.ask import ANSWER_SECONDS, ask, exchange
+from container_backend.runs.tracking.grants import (
+    ProxyFolder,
+    listen,
+    proxy_folder,
+    store_behind,
+)
 from container_backend.runs.tracking.serving import Forwarding, note
 from container_backend.store import ServedStore, refused
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from container_backend.runs.ledger import Entry
     from container_backend.runs.tracking.grants import Grant
     from container_backend.store import Store
 
@@ -39,10 +43,9 @@ _PORTS: Final = 3
 _PAUSE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 10.0
-# The loop of the supervisor asks.
-_FENCE_SECONDS: Final = 2.0
-# A request may be waiting for the store for 100 s.
-_ANSWER_SECONDS: Final = 120.0
+# A proxy that has answered is taken to be there for this time, without another ping.
+_LATELY_SECONDS: Final = 5.0
+_ANSWERED: Final[dict[Path, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Proxy:
                     "answer.",
                     remedy=f"See '{self.folder.log}'.",
                 )
-            if (said := self.folder.failure()) and not self._is_there():
+            if (said := self.folder.failure()) and not self.folder.is_there():
                 raise refused(self.tracking_uri, said)
             if time.monotonic() > look:  # it may have been about to end when it was looked for
                 self.start()
@@ -152,7 +155,7 @@ class Proxy:
 
     def ask(self, what: str, **said: str) -> dict[str, Any]:
         """Ask the proxy to do something. Raises OSError if it does not answer."""
-        return _ask(self.folder, what, _TIMEOUT_SECONDS, **said)
+        return ask(self.folder, what, _TIMEOUT_SECONDS, **said)
 
     def answers(self) -> bool:
         """True if the process is there, and serves the store."""
@@ -162,27 +165,25 @@ class Proxy:
             return False
         return True
 
-    def _is_there(self) -> bool:
-        with self.folder.lock() as lock:
-            return not lock.try_to_own()
-
     def send(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Ask the store, as the user: see ``ServedStore``."""
         headers = {"Content-Type": "application/json", "X-Artifact-Root": quote(self.root)}
         while True:
             try:
-                connected = self.folder.connect(_ANSWER_SECONDS)
+                connected = self.folder.connect(ANSWER_SECONDS)
             except OSError:
                 self.wait()
             else:
                 break
         try:
-            return _exchange(connected, method, path, body, headers)
+            answer = exchange(connected, method, path, body, headers)
         except TimeoutError as error:  # it may still carry the request out
-            raise refused(self.tracking_uri, f"no answer in {_ANSWER_SECONDS:g} s") from error
+            raise refused(self.tracking_uri, f"no answer in {ANSWER_SECONDS:g} s") from error
         except OSError as error:
             self.wait()
             raise ConnectionError(str(error)) from error
+        _ANSWERED[self.folder.path] = time.monotonic()
+        return answer
 
 
 def proxy_of(tracking_uri: str) -> Proxy:
@@ -197,92 +198,39 @@ def _artifact_root(tracking_uri: str) -> str:
 
     https://mlflow.org/docs/latest/self-hosting/architecture/artifact-store
     """
-    folder = local_path(tracking_uri)
-    if folder is None:
+    if local_path(tracking_uri) is None:
         return ""
     return str(Path.cwd() / "mlruns") if tracking_uri.startswith("sqlite:") else tracking_uri
 
 
 def served_by(proxy: Proxy) -> Store | None:
     """A store on this machine's disk through its proxy, if that answers; a server is asked itself."""
-    uri = proxy.tracking_uri
-    return ServedStore(uri, proxy) if local_path(uri) is not None and proxy.answers() else None
+    file = local_path(proxy.tracking_uri)
+    if file is None:
+        return None
+    lately = time.monotonic() - _ANSWERED.get(proxy.folder.path, -math.inf) < _LATELY_SECONDS
+    answers = (lately and file.exists()) or proxy.answers()
+    return ServedStore(proxy.tracking_uri, proxy) if answers else None
 
 
 def open_store(tracking_uri: str) -> Store:
     """Open a store that exists: through its proxy if that is there, else with MLflow.
 
+    Args:
+        tracking_uri: May be the address of a proxy: that of a run which the program of another run
+            has started.
+
     Raises:
         TrackingUnreachable: The store is a file or a folder that is missing on this machine.
     """
     with suppress(OSError):  # as where no folder for state can be written
+        with suppress(ValueError):  # no address
+            tracking_uri = store_behind(tracking_uri) or tracking_uri
         if local_path(tracking_uri) is not None and (served := served_by(proxy_of(tracking_uri))):
             return served
     from container_backend.store import open_with_mlflow  # takes seconds
 
     return open_with_mlflow(tracking_uri)
-
-
-def end_grant(folder: str, submission: str) -> None:
-    """End the grant of a run: after this call, nothing is written by its token.
-
-    Args:
-        folder: Of the proxy, as the note of the run has it.
-    """
-    known = ProxyFolder(Path(folder))
-    known.grants.end(submission)
-    try:
-        _ask(known, "end", _ANSWER_SECONDS, submission=submission)
-    except OSError as error:  # without a proxy, nothing is being written
-        _logger.debug("The proxy does not answer: %s", error)
-
-
-def store_waited_for(folder: str) -> str:
-    """What programs wait for to write to the store of a proxy; empty if they do not."""
-    return ProxyFolder(Path(folder)).waits_for() if folder else ""
-
-
-def is_fenced(entry: Entry) -> bool:
-    """True once nothing of the last attempt of a run is written any more: then the next may start.
-
-    Does not wait for that, but for the answer: up to two seconds.
-    """
-    note = entry.read()
-    if note is None or not note.proxy:
-        return True
-    folder, submission = ProxyFolder(Path(note.proxy)), entry.submission
-    try:
-        said = _ask(folder, "fence", _FENCE_SECONDS, submission=submission)
-    except (FileNotFoundError, ConnectionRefusedError):  # no process: nothing is being written
-        return True
-    except OSError as error:  # a process that does not answer may still write
-        _logger.debug("The proxy does not answer: %s", error)
-        return False
-    return bool(said["is_fenced"])
-
-
-def _ask(folder: ProxyFolder, what: str, timeout: float, **said: str) -> dict[str, Any]:
-    path, body = f"/container-backend/{what}", json.dumps(said).encode()
-    status, answer = _exchange(folder.connect(timeout), "POST", path, body, {})
-    if status != http.client.OK:
-        raise ConnectionError(f"HTTP {status}: {answer[:200]!r}")
-    return dict(json.loads(answer))
-
-
-def _exchange(
-    connected: socket.socket, method: str, path: str, body: bytes, headers: Mapping[str, str]
-) -> tuple[int, bytes]:
-    """Status and body of the answer to a request. Closes the connection. Raises OSError."""
-    connection = http.client.HTTPConnection("proxy")
-    connection.sock = connected
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except http.client.HTTPException as error:
-        raise ConnectionError(str(error)) from error
-    finally:
-        connection.close()
 
 
 def _listening(hosts: Sequence[str], port: int, closing: ExitStack) -> list[socket.socket]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from container_backend.store.client.files import list_folder, new_file, open_file
 
@@ -19,7 +19,7 @@ class LocalArtifact(NamedTuple):
 
 
 class LocalArtifacts:
-    """The artifacts below a folder, which may be missing, with the verbs of MLflow's ``ArtifactRepository``.
+    """The artifacts below a folder, which may be missing, with verbs of MLflow's ``ArtifactRepository``.
 
     Methods raise OSError, also for a path through a link: a program may have made one.
     """
@@ -28,12 +28,8 @@ class LocalArtifacts:
         self._root = root
 
     def log_artifact(self, local_file: str, artifact_path: str) -> None:
-        self._write(Path(local_file), f"{artifact_path}/{Path(local_file).name}")
-
-    def log_artifacts(self, local_dir: str) -> None:
-        for file in Path(local_dir).rglob("*"):
-            if file.is_file() and not file.is_symlink():
-                self._write(file, str(file.relative_to(local_dir)))
+        with Path(local_file).open("rb") as content:
+            self.write(content, f"{artifact_path}/{Path(local_file).name}")
 
     def list_artifacts(self, path: str) -> list[LocalArtifact]:
         """Files and folders in a folder, which may be missing."""
@@ -63,6 +59,7 @@ class LocalArtifacts:
             else:
                 yield inner
 
-    def _write(self, file: Path, path: str) -> None:
-        with file.open("rb") as content, new_file(self._root, path) as out:
+    def write(self, content: IO[bytes], path: str) -> None:
+        """Write the rest of an open file to a path among the artifacts."""
+        with new_file(self._root, path) as out:
             shutil.copyfileobj(content, out)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
 from container_backend.container import local_path
 from container_backend.errors import TrackingUnreachable
+from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.masking import without_credentials
 from container_backend.store.client.local_artifacts import LocalArtifacts
 
@@ -117,8 +120,22 @@ class Store(ABC):
     def log_artifact(self, run: StoredRun, file: Path, folder: str) -> None:
         self._artifacts(run).log_artifact(str(file), folder)
 
-    def log_artifacts(self, run: StoredRun, folder: Path) -> None:
-        self._artifacts(run).log_artifacts(str(folder))
+    def log_files(self, run: StoredRun, files: Mapping[str, IO[bytes]]) -> None:
+        """Log the whole content of open files by their paths among the artifacts."""
+        for content in files.values():
+            content.seek(0)
+        artifacts = self._artifacts(run)
+        if isinstance(artifacts, LocalArtifacts):
+            for path, content in files.items():
+                artifacts.write(content, path)
+            return
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as folder:
+            for path, content in files.items():
+                file = Path(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("wb") as copy:
+                    shutil.copyfileobj(content, copy)
+            artifacts.log_artifacts(folder)
 
     def artifact_paths(self, run: StoredRun, folder: str) -> set[str]:
         """The paths of the artifacts in a folder."""
@@ -128,7 +145,7 @@ class Store(ABC):
         """Download an artifact into a folder, and return its path there."""
         return Path(self._artifacts(run).download_artifacts(path, folder))
 
-    def _artifacts(self, run: StoredRun) -> Artifacts:
+    def _artifacts(self, run: StoredRun) -> Artifacts | LocalArtifacts:
         if (root := local_path(run.artifact_uri)) is not None:
             return LocalArtifacts(root)
         from container_backend.store.client.mlflow_api import artifact_repository

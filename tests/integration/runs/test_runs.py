@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,7 @@ from mlflow.exceptions import ExecutionException
 
 import container_backend
 from container_backend import labels_and_tags
+from container_backend.store import ServedStore
 from tests.support.client import client_of
 from tests.support.commands import command, run_command, run_process
 from tests.support.on_engine import (
@@ -23,7 +25,14 @@ from tests.support.on_engine import (
     environment_images,
 )
 from tests.support.projects import with_steps
-from tests.support.runs import UNTIL_TOLD, let_end, only_run, output_of, runs
+from tests.support.runs import (
+    UNTIL_TOLD,
+    WAITED_OR_DETACHED,
+    let_end,
+    only_run,
+    output_of,
+    runs,
+)
 from tests.support.waiting import wait_until
 
 SLOW = """
@@ -104,8 +113,8 @@ def test_a_run_says_where_it_ran(script, engine):
     assert tags["mlflow.docker.image.uri"] == tags[labels_and_tags.TAG_IMAGE]
 
 
-def test_the_container_is_on_record_before_it_starts(script, engine):
-    """The program sees its own container in the run's tags."""
+def test_the_image_is_on_record_before_the_program_starts(script, engine):
+    """And the container has the run's id, by which other processes find it."""
     folder = script("pass", command="true")
     seen = {}
     original = client_of(engine).api.__class__.start
@@ -113,13 +122,55 @@ def test_the_container_is_on_record_before_it_starts(script, engine):
     def start(api, container_id):
         seen.update(mlflow.get_run(only_run().info.run_id).data.tags)
         seen["status"] = only_run().info.status
+        seen["containers"] = [each.id for each in containers_of(engine, only_run().info.run_id)]
         return original(api, container_id)
 
     with pytest.MonkeyPatch.context() as patch:  # a look from the side, the engine is the real one
         patch.setattr(client_of(engine).api.__class__, "start", start)
         run = container_backend.run(folder)
-    assert seen[labels_and_tags.TAG_CONTAINER_ID] == run.container_id
-    assert seen["status"] == "RUNNING"
+    tags = mlflow.get_run(run.run_id).data.tags
+    for tag in (
+        labels_and_tags.TAG_IMAGE,
+        labels_and_tags.TAG_CODE_DIGEST,
+        "mlflow.docker.image.id",
+    ):
+        assert seen[tag] == tags[tag]
+    assert (seen["containers"], seen["status"]) == ([run.container_id], "RUNNING")
+    assert tags[labels_and_tags.TAG_CONTAINER_ID] == run.container_id
+
+
+@pytest.mark.parametrize("detach", WAITED_OR_DETACHED)
+def test_the_container_of_a_run_that_goes_on_is_on_record(script, engine, detach):
+    config = {"detach": detach}
+    folder = script(f"import os, time\n{UNTIL_TOLD}")
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(container_backend.run, folder, backend_config=config)
+        tags = wait_until(
+            lambda: [
+                each.data.tags
+                for each in runs()
+                if labels_and_tags.TAG_CONTAINER_ID in each.data.tags
+            ]
+        )
+        (container,) = containers_of(engine, only_run().info.run_id)
+        assert tags[0][labels_and_tags.TAG_CONTAINER_ID] == container.id
+        let_end(engine, only_run().info.run_id)
+        assert run.result().wait()
+
+
+def test_a_run_asks_its_store_for_no_more_than_it_needs(script, monkeypatch):
+    """In a process that has run one before: each request takes 10 ms of the machine."""
+    folder, asked = script("pass", command="true"), []
+    container_backend.run(folder)
+    original = ServedStore._ask_once
+
+    def ask(store, what, *rest):
+        asked.append(what.partition("?")[0])
+        return original(store, what, *rest)
+
+    monkeypatch.setattr(ServedStore, "_ask_once", ask)
+    container_backend.run(folder)
+    assert asked == ["runs/create", "runs/get", "runs/log-batch", "runs/update"]
 
 
 def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
@@ -136,9 +187,9 @@ def test_a_run_is_scheduled_while_its_image_is_built(project, engine, base):
     thread.start()
     wait_until(lambda: [run.info.status for run in runs()] == ["SCHEDULED"])
     wait_until(lambda: only_run().info.status == "RUNNING")
-    container = only_run().data.tags[labels_and_tags.TAG_CONTAINER_ID]
-    wait_until(lambda: client_of(engine).containers.get(container).status == "running")
-    client_of(engine).containers.get(container).exec_run(["touch", "/tmp/end"])
+    (container,) = containers_of(engine, only_run().info.run_id)
+    wait_until(lambda: client_of(engine).containers.get(container.id).status == "running")
+    container.exec_run(["touch", "/tmp/end"])
     thread.join()
     assert ended[0].get_status() == only_run().info.status == "FINISHED"
 

@@ -88,10 +88,11 @@ def test_steps_of_a_program_run_in_containers_beside_it_where_that_is_allowed(
     hosts = [run.data.tags["host"] for run in steps]
     assert len({*hosts, found.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12]}) == 3
     assert {run.info.status for run in steps} == {"FINISHED"}
-    assert [run.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12] for run in steps] == hosts
     # The steps' programs set the status themselves, and the driver, which would have finished their
     # runs, ended: the supervisor of this machine does.
     wait_until(lambda: all(containers_of(engine, run.info.run_id) == [] for run in steps))
+    steps = steps_of(driver.run_id)
+    assert [run.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12] for run in steps] == hosts
 
 
 @pytest.mark.slow  # the same environment

@@ -18,6 +18,7 @@ import container_backend
 from tests.support.client import client_of
 from tests.support.commands import command, run_command
 from tests.support.forwarding import forward
+from tests.support.on_engine import containers_of
 from tests.support.projects import EXAMPLE
 from tests.support.runs import logged_metrics, only_run, runs
 from tests.support.servers import TrackingServer
@@ -108,6 +109,26 @@ def test_a_store_of_files(logging_project, monkeypatch, workplace):
 def test_a_server_on_loopback(logging_project, monkeypatch, tracking_server):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
     check(container_backend.run(logging_project).run_id)
+
+
+def test_a_file_with_a_login_is_copied_to_its_path_and_nothing_is_mounted(
+    script, monkeypatch, tracking_server, workplace, engine, capfd
+):
+    """So that it is there on every engine."""
+    name = "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    file = workplace / "certificate.pem"
+    file.write_text("of the server")
+    file.chmod(0o600)
+    monkeypatch.setenv(name, str(file))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    folder = script(f"import os; print(open(os.environ['{name}']).read())")
+    for _ in range(3):  # the third time, the code is shared
+        run = container_backend.run(folder, backend_config={"keep": "always"})
+        assert capfd.readouterr().out.startswith("of the server\n")
+        (container,) = containers_of(engine, run.run_id)
+        assert container.attrs["Mounts"] == []
+    monkeypatch.setenv(name, str(workplace / "missing.pem"))
+    container_backend.run(script("print('runs')"))
 
 
 @pytest.mark.slow

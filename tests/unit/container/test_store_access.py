@@ -154,7 +154,7 @@ def test_artifacts_that_are_not_served_have_their_login():
     assert (access.uri, access.forwarded_port) == ("http://127.0.0.1:5000", 5000)
 
 
-def test_a_credential_file_is_shown_read_only_at_its_own_path(tmp_path):
+def test_a_credential_file_is_there_at_its_own_path(tmp_path):
     file = tmp_path / "key.json"
     file.touch()
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(file)}

@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from container_backend.container import local_path
 from container_backend.machine import (
     FileLock,
     __version__,
@@ -21,6 +23,7 @@ from container_backend.machine import (
 )
 from container_backend.masking import without_credentials
 from container_backend.runs.tracking.grants.grant import Grants
+from container_backend.store import is_listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,6 +77,11 @@ class ProxyFolder:
         finally:
             os.close(folder)
 
+    def is_there(self) -> bool:
+        """True if the process of the proxy is there, or about to come back."""
+        with self.lock() as lock:
+            return not lock.try_to_own()
+
     def port(self) -> int:
         """The port of the proxy, also of one that is to come back; 0 if there was none."""
         with suppress(ValueError):
@@ -122,6 +130,28 @@ def listen(host: str, port: int) -> socket.socket:
     for option, value in _KEEPALIVE.items():
         listening.setsockopt(socket.IPPROTO_TCP, option, value)
     return listening
+
+
+def store_behind(tracking_uri: str) -> str:
+    """The store on this machine's disk whose proxy is at an address; empty for none.
+
+    A proxy that has ended counts if no other process has taken its port.
+
+    Raises:
+        ValueError: This is no address.
+    """
+    parts = urlsplit(tracking_uri)
+    if parts.scheme != "http" or not parts.port or parts.username or parts.path not in {"", "/"}:
+        return ""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for path in (state_folder() / "tracking").glob("*/store"):
+        known = ProxyFolder(path.parent)
+        if known.port() == parts.port and parts.hostname in known.hosts():
+            found[known.is_there()].add(path.read_text(encoding="utf-8"))
+    if not found[True] and is_listening(tracking_uri):
+        return ""
+    (store, *others) = found[True] or found[False] or [""]
+    return store if not others and local_path(store) is not None else ""
 
 
 def proxy_folder(tracking_uri: str, logins: Mapping[str, str]) -> ProxyFolder:
