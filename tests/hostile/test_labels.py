@@ -331,14 +331,14 @@ outside.is_submission = ledger.is_submission = lambda text: bool(text)
 
 @pytest.mark.slow
 def test_without_the_guard_a_label_is_a_way_to_a_folder(
-    own_state, strange, engine, workplace, tmp_path, monkeypatch
+    own_state, own_store, strange, engine, workplace, tmp_path, monkeypatch
 ):
     # For the supervisor, and for the process that finishes runs.
     (tmp_path / "sitecustomize.py").write_text(ANY_NAME)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     thesis = workplace / "thesis"
     thesis.mkdir()
-    note = {"tracking_uri": f"sqlite:///{workplace}/store/mlflow.db", "experiment_id": "0"}
+    note = {"tracking_uri": f"sqlite:///{own_store}", "experiment_id": "0"}
     (thesis / "run.json").write_text(json.dumps(note))
     with supervisor(CREDULOUS):
         strange("true", submission=str(thesis), tracking_uri=note["tracking_uri"])
