@@ -104,6 +104,7 @@ class BackendConfig(BaseModel):
         keep: Keep the container after the run: ``never``, ``on-failure`` or ``always``.
         record_code: Store the code in the run's artifacts if no commit has it (``dirty``),
             ``always`` or ``never``.
+        system_metrics: Whether CPU, memory, disk, network and GPUs are measured while the program runs.
         storage_dir: Folder for the downloads of ``path`` parameters; by default a temporary
             folder that is removed with the run.
         privileges: What the program may do: ``default``, ``strict`` (also without any network) or
@@ -138,6 +139,7 @@ class BackendConfig(BaseModel):
     retry_program: bool = False
     keep: Literal["never", "on-failure", "always"] = "never"
     record_code: Literal["dirty", "always", "never"] = "dirty"
+    system_metrics: bool = True
     storage_dir: str | None = None
     privileges: Literal["default", "strict", "trusted"] = "default"
     trust_project: bool = False

@@ -87,6 +87,8 @@ MLFLOW_BACKEND: Final = "mlflow.project.backend"
 MLFLOW_IMAGE_NAME: Final = "mlflow.docker.image.uri"
 MLFLOW_IMAGE_ID: Final = "mlflow.docker.image.id"
 # Environment variables.
+# With this one, MLflow measures in the program itself, or nothing is measured at all.
+ENV_SYSTEM_METRICS: Final = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
 # In a container that may use the engine: the owner whose supervisor finishes the runs it starts.
 ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from container_backend.errors import InvalidConfig, TrackingUnreachable
+from container_backend.labels_and_tags import ENV_SYSTEM_METRICS
 from container_backend.masking import without_credentials
 from container_backend.privileges import Right
 
@@ -48,7 +49,7 @@ _LOGINS: Final = (
 _SETTINGS: Final = (
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES",
-    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
+    ENV_SYSTEM_METRICS,
 )
 _DATABRICKS: Final = ("DATABRICKS_HOST", "DATABRICKS_TOKEN")
 # Scheme of the artifact store → variables that are passed too, as in MLflow's docker runs.

@@ -175,7 +175,8 @@ PRIVILEGES: Final = (
         "course of the run",
         contained=("label", "workdir"),
         record_settings=(
-            *("grace", "keep", "record_code", "retries", "retry_program", "stop_signal", "timeout"),
+            *("grace", "keep", "record_code", "retries", "retry_program", "stop_signal"),
+            *("system_metrics", "timeout"),
         ),
         user_settings=("detach",),
         refused={

@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-_BOOLS: Final = {
-    "true": "True", "1": "True", "yes": "True",
-    "false": "False", "0": "False", "no": "False",
-}  # fmt: skip
+_BOOLS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"})
 # The end of every message about a missing path.
 MISSING: Final = "which does not exist"
 HTTP: Final = ("http://", "https://")
@@ -55,10 +52,10 @@ class Parameter:
         return os.path.realpath(local_path(default, self.folder))
 
     def read(self, text: str) -> str:
-        """Check a value, and convert it to the form for the program.
+        """Check a value; return what the program gets.
 
-        Integers lose leading zeros and a plus sign; booleans become ``True`` or ``False``; paths
-        become absolute; other values stay.
+        A path becomes absolute. Any other value stays as it was typed, as in MLflow: a program may
+        read ``007``, and ``0`` for a truth value.
 
         Raises:
             ValueError: The value has another type. The message is the second half of a sentence.
@@ -101,9 +98,10 @@ def local_path(text: str, folder: Path | None = None) -> Path:
 
 def _int(text: str) -> str:
     try:
-        return str(int(text))
+        int(text)
     except ValueError:
         raise ValueError("needs a whole number") from None
+    return text
 
 
 def _float(text: str) -> str:
@@ -111,14 +109,13 @@ def _float(text: str) -> str:
         float(text)
     except ValueError:
         raise ValueError("needs a number") from None
-    return text.strip()
+    return text
 
 
 def _bool(text: str) -> str:
-    try:
-        return _BOOLS[text.strip().lower()]
-    except KeyError:
-        raise ValueError("needs true or false") from None
+    if text.strip().lower() not in _BOOLS:
+        raise ValueError("needs true or false")
+    return text
 
 
 def _uri(text: str) -> str:
@@ -139,9 +136,9 @@ def _path(text: str) -> str:
     return os.path.realpath(path) if ".." in path.parts else str(path)
 
 
-# https://mlflow.org/docs/latest/ml/projects/#parameters, and `str`, which projects use anyway.
+# https://mlflow.org/docs/latest/ml/projects/#parameters, and what projects write instead.
 _READERS: Final[Mapping[str, Callable[[str], str]]] = {
-    "string": str, "str": str, "int": _int, "float": _float, "bool": _bool, "path": _path,
-    "uri": _uri,
+    "string": str, "str": str, "text": str, "int": _int, "integer": _int, "float": _float,
+    "double": _float, "number": _float, "bool": _bool, "boolean": _bool, "path": _path, "uri": _uri,
 }  # fmt: skip
 TYPES: Final = tuple(_READERS)

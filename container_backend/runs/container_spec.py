@@ -94,9 +94,11 @@ def container_spec(
 def _environment(
     plan: Plan, access: TrackingAccess, run_id: str, experiment_id: str
 ) -> dict[str, str]:
+    measured = {} if plan.config.system_metrics else {labels_and_tags.ENV_SYSTEM_METRICS: "false"}
     environment = {
         **base_environment(plan.owner),
         **access.environment,
+        **measured,
         **plan.docker_args.environment,
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_TRACKING_URI": access.uri,

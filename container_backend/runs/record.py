@@ -30,7 +30,7 @@ SCHEMA_VERSION: Final = 1
 # Settings that say how a run goes, not what its environment is.
 _CONFIG: Final = (
     "timeout", "stop_signal", "grace", "retries", "retry_program", "keep", "record_code",
-    "image_repository", "build_secrets", "trust_project", "allow_engine",
+    "system_metrics", "image_repository", "build_secrets", "trust_project", "allow_engine",
 )  # fmt: skip
 # Docker arguments whose meaning depends on place and time.
 _RESOLVED: Final = frozenset({"env", "e", "env-file", "volume", "v"})

@@ -19,6 +19,7 @@ from container_backend.container import (
     values_of,
 )
 from container_backend.errors import EngineError
+from container_backend.labels_and_tags import ENV_SYSTEM_METRICS
 from container_backend.runs.output import demultiplex
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _SHARE_OF_AGE: Final = 1 / 360
 # next full second (20.10: 1.0 s each).
 _PER_SECOND: Final = 3.0
 _THREADS: Final = 3
-# With this variable, MLflow samples in the program itself.
-_OWN_VARIABLE: Final = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Sampler:
 
         Readings are appended to a file; their numbers continue those in the file.
         """
-        if container.environment.get(_OWN_VARIABLE, "").lower() in {"true", "1"}:
+        if container.environment.get(ENV_SYSTEM_METRICS):
             return
         now = time.monotonic()
         with self._lock:

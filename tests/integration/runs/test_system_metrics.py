@@ -15,6 +15,8 @@ from container_backend import labels_and_tags
 from tests.support.commands import run_command
 from tests.support.runs import runs
 
+VARIABLE = labels_and_tags.ENV_SYSTEM_METRICS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -89,10 +91,15 @@ def test_a_container_is_seen_under_the_names_of_mlflow(busy):
     assert other.data.tags[labels_and_tags.TAG_IMAGE] == tags[labels_and_tags.TAG_IMAGE]
 
 
-def test_a_program_that_counts_by_itself_is_not_counted_twice(script):
-    run = container_backend.run(
-        script("import time; time.sleep(3)"),
-        docker_args={"env": "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true"},
-    )
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({"docker_args": {"env": f"{VARIABLE}=true"}}, id="by the program itself"),
+        pytest.param({"docker_args": {"env": f"{VARIABLE}=false"}}, id="not, by a variable"),
+        pytest.param({"backend_config": {"system_metrics": False}}, id="not, by the config"),
+    ],
+)
+def test_what_is_not_to_be_measured_from_outside(script, asked):
+    run = container_backend.run(script("import time; time.sleep(3)"), **asked)
     metrics = mlflow.get_run(run.run_id).data.metrics
     assert [name for name in metrics if name.startswith("system/")] == []

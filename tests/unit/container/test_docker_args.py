@@ -121,3 +121,39 @@ def test_what_is_refused_says_why(name, value, message):
     with pytest.raises(InvalidConfig) as caught:
         parse_docker_args({name: value})
     assert message in str(caught.value)
+
+
+ENV_FILES = {
+    "a byte order mark": (b"\xef\xbb\xbfA=1\nB=2\n", {"A": "1", "B": "2"}),
+    "lines of Windows": (b"A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+    "comments and empty lines": (b"  # a\n#b\n\n   \nA=#1\n", {"A": "#1"}),
+    "space around a value": (b"\t A= 1 \n", {"A": " 1 "}),
+    "quotes": (b"A=\"1\"\nB='2'\n", {"A": '"1"', "B": "'2'"}),
+    "no value": (b"A=\nHERE\nGONE\n", {"A": "", "HERE": "h"}),
+    "signs that end a line elsewhere": (
+        "A=1\u20282\nB=\x0c3\x85\n".encode(), {"A": "1\u20282", "B": "\x0c3\x85"}
+    ),
+    "the same name twice": (b"A=1\nA=2\n", {"A": "2"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENV_FILES)
+def test_a_file_of_variables_is_read_as_docker_reads_it(tmp_path, case):
+    content, expected = ENV_FILES[case]
+    (tmp_path / "vars").write_bytes(content)
+    args = parse_docker_args({"env-file": str(tmp_path / "vars")}, environ={"HERE": "h"})
+    assert args.environment == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"A=1\nB C=2\n", "line 2 has"),
+        (b"=1\n", "line 1 has"),
+        (b"\xff=1\n", "line 1 is not UTF-8"),
+    ],
+)
+def test_a_file_of_variables_that_docker_refuses(tmp_path, content, message):
+    (tmp_path / "vars").write_bytes(content)
+    with pytest.raises(InvalidConfig, match=message):
+        parse_docker_args({"env-file": str(tmp_path / "vars")})

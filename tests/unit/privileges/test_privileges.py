@@ -236,7 +236,7 @@ def test_a_record_names_variables_only_with_their_values():
 @pytest.mark.parametrize("key", sorted(BackendConfig.model_fields))
 def test_a_record_has_no_setting_that_reaches_into_the_machine(key):
     harmless = {"timeout", "stop_signal", "grace", "retries", "retry_program", "keep",
-                "record_code"}  # fmt: skip
+                "record_code", "system_metrics"}  # fmt: skip
     if key in harmless:
         return check_record("The run 'x'", {}, {key: "1"})
     with pytest.raises(InvalidConfig, match=f"'{key}' in the backend config"):

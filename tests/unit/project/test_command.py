@@ -124,24 +124,29 @@ def test_a_path_that_is_not_there(tmp_path):
     ("declared", "given", "handed"),
     [
         ("int", "7", "7"),
-        ("int", " -07 ", "-7"),
+        ("int", "007", "007"),
+        ("int", "+7", "+7"),
+        ("int", " -07 ", "' -07 '"),
         ("int", 7, "7"),
+        ("integer", "1_000", "1_000"),
         ("float", "1e-3", "1e-3"),
         ("float", "7", "7"),
-        ("bool", "true", "True"),
-        ("bool", "YES", "True"),
-        ("bool", "1", "True"),
+        ("number", "07.50", "07.50"),
+        ("double", " 1", "' 1'"),
+        ("bool", "true", "true"),
+        ("bool", "YES", "YES"),
+        ("bool", "1", "1"),
         ("bool", True, "True"),
-        ("bool", "False", "False"),
-        ("bool", "no", "False"),
-        ("bool", "0", "False"),
+        ("boolean", "off", "off"),
+        ("bool", "no", "no"),
+        ("bool", "0", "0"),
         ("str", "x", "x"),
         ("string", "", "''"),
         ("uri", "s3://bucket/key", "s3://bucket/key"),
         ("uri", "dbfs:/x", "dbfs:/x"),
     ],
 )
-def test_a_value_reaches_the_program_normalised_and_is_logged_as_given(
+def test_a_value_reaches_the_program_and_the_store_as_it_was_typed(
     tmp_path, declared, given, handed
 ):
     made = typed(tmp_path, declared, v=given)
@@ -156,6 +161,8 @@ def test_a_value_reaches_the_program_normalised_and_is_logged_as_given(
         ("int", "", "needs a whole number"),
         ("float", "a lot", "needs a number, not 'a lot'"),
         ("bool", "maybe", "needs true or false, not 'maybe'"),
+        ("boolean", "2", "needs true or false, not '2'"),
+        ("number", "many", "needs a number, not 'many'"),
         ("uri", "plain", "needs an address (scheme://…), not 'plain'"),
         ("path", "", "needs a path"),
     ],
@@ -173,7 +180,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
         "    parameters: {a: int, b: bool, c: string, d: {type: float, default: 1}}\n"
     )
     with pytest.raises(InvalidProject) as caught:
-        command(tmp_path, text, a="x", b="y", d="z")
+        command(tmp_path, text, a="x", b="q", d="z")
     for name in "abcd":
         assert f"parameter '{name}'" in str(caught.value)
 
@@ -182,7 +189,8 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     ("declared", "handed", "warning"),
     [
         ("{type: float, default: None}", "None", "the default of parameter 'v' (float) is 'None'"),
-        ("{type: integer, default: 3}", "3", "the type 'integer' of parameter 'v' is unknown"),
+        ("{type: list, default: 3}", "3", "the type 'list' of parameter 'v' is unknown"),
+        ("{type: integer, default: 3}", "3", None),
         ("{type: bool, default: true}", "True", None),
         ("{type: int, default: 3}", "3", None),
         ("{type: path, default: gone.csv}", "gone.csv", "which does not exist"),
