@@ -13,7 +13,7 @@ from container_backend.container.docker_args import DockerArgs, parse_docker_arg
 from container_backend.container.store_access import ACCESS_VARIABLES
 from container_backend.engine import unkept_limits
 from container_backend.environment import DockerEnvironment
-from container_backend.errors import InvalidConfig
+from container_backend.errors import InvalidConfig, InvalidProject
 from container_backend.machine import owner_id, owner_key
 from container_backend.privileges import (
     TRUSTED,
@@ -26,6 +26,8 @@ from container_backend.privileges import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container_backend.engine import Engine, EngineFacts
     from container_backend.environment import EnvironmentSpec
 
@@ -52,6 +54,7 @@ def asked_args(
     )
     check_variables(environment.where, environment.variables, given.environment, permissions)
     _check_store_variables(environment, permissions)
+    _check_expected(environment, {**os.environ, **given.environment})
     volumes = [_resolved(directory, volume) for volume in environment.volumes]
     if not permissions.allow(Right.PATHS):
         volumes = [_read_only(volume, environment.where, permissions) for volume in volumes]
@@ -68,6 +71,18 @@ def _check_store_variables(environment: DockerEnvironment, permissions: Permissi
             Right.VARIABLES,
             f"{environment.where}, key 'environment'",
             f"sets {', '.join(set_)}, by which the store of the run is reached",
+        )
+
+
+def _check_expected(environment: DockerEnvironment, given: Mapping[str, str]) -> None:
+    """Refuse a project whose variables are missing, as MLflow does."""
+    missing = [name for name in environment.variables if "=" not in name and name not in given]
+    if missing:
+        raise InvalidProject(
+            f"{environment.where}, key 'environment': the project expects {', '.join(missing)}, which "
+            f"{'is' if len(missing) == 1 else 'are'} not set.",
+            remedy="Set what it expects, or pass it: "
+            + " ".join(f"-A env={name}=…" for name in missing),
         )
 
 

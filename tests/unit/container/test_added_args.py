@@ -80,3 +80,15 @@ def test_a_folder_of_the_project_is_not_written_to_unless_it_is_trusted(tmp_path
     assert f"-A volume={tmp_path}:/w" in caplog.text
     trusted = asked_args(parse_docker_args({}), environment, tmp_path, TRUSTED_FOLDER)
     assert trusted.binds == [f"{tmp_path}:/w", f"{data}:/data:rw", f"{data}:/other:ro,z"]
+
+
+def test_a_variable_that_a_project_expects_is_not_left_out(tmp_path, monkeypatch):
+    """https://mlflow.org/docs/latest/ml/projects/#docker-container-environments: copied from the host."""
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("GONE", raising=False)
+    environment = DockerEnvironment("x", "MLproject", variables=("SET=1", "EMPTY", "GONE"))
+    with pytest.raises(InvalidProject, match="the project expects GONE, which is not set"):
+        asked_args(parse_docker_args({}), environment, tmp_path, TRUSTED_FOLDER)
+    given = parse_docker_args({"env": "GONE=typed"})
+    asked = asked_args(given, environment, tmp_path, TRUSTED_FOLDER)
+    assert asked.environment == {"SET": "1", "EMPTY": ""}
