@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -10,8 +11,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MASK: Final = b"***"
-# Parts of the names of variables with secret values.
-_SECRET_WORDS: Final = ("PASSWORD", "TOKEN", "SECRET", "KEY", "CREDENTIAL", "CONNECTION_STRING")
+# A name is read as words: `apiKey`, `API_KEY` and `x-api-key` have the same ones.
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# Ends of words that name a secret: `DBPASSWORD` is one, `MAX_TOKENS` and `KEYWORDS` are none.
+_SECRETS: Final = (
+    "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "SECRETS", "CREDENTIAL", "CREDENTIALS",
+    "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY",
+)  # fmt: skip
+_SEVERAL: Final = "CONNECTION STRING"
+# A last word that says that the value is about a secret, and none.
+_ABOUT: Final = frozenset(
+    {"COLUMN", "COLUMNS", "COL", "COUNT", "DIR", "ENDPOINT", "FIELD", "FILE", "FOLDER", "FORMAT",
+     "HOST", "INDEX", "LEN", "LENGTH", "LIMIT", "NAME", "NUM", "PATH", "POLICY", "SIZE", "TTL", "TYPE",
+     "URI", "URL"}
+)  # fmt: skip
+# Words before KEY and TOKEN that name a part of data: PRIMARY_KEY=customer, PAD_TOKEN=<pad>.
+_OF_DATA: Final = frozenset(
+    {"BOS", "CACHE", "CLS", "END", "EOS", "FOREIGN", "GROUP", "HASH", "JOIN", "LOOKUP", "MASK", "MAX",
+     "MERGE", "MIN", "OBJECT", "PAD", "PARTITION", "PRIMARY", "PUBLIC", "ROW", "SEP", "SORT", "SPECIAL",
+     "START", "STOP", "UNIQUE", "UNK"}
+)  # fmt: skip
 _SECRET_PARAMETERS: Final = frozenset({"pwd", "passwd", "sig", "x-amz-signature"})
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
 # `user:password@` of an address. A database's password may contain a slash, a port may not.
@@ -21,28 +40,46 @@ _USER: Final = re.compile(
     r"((?:[^\s/?#]*)(?=@)|[^\s:/?#@\[]*:(?!\d*(?:[/?#\s]|$))[^\s@]*(?=@))@"
 )
 _PARAMETER: Final = re.compile(r"(?<=[?&;])([A-Za-z0-9_.-]+)=([^&;#\s'\"<>]+)")
-# Shorter secrets occur in ordinary text: masking them would reveal them.
+# Shorter secrets occur in ordinary text, shorter numbers in every log: masking them would reveal them.
 _SHORTEST: Final = 4
+_SHORTEST_NUMBER: Final = 8
+_NUMBER: Final = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?")
+# Secrets that could be parts of words and numbers are masked only where they are whole.
+_PLAIN: Final = re.compile(rb"[A-Za-z]{1,15}|[0-9.,+-]+")
+_BEFORE_PLAIN: Final = rb"(?<![A-Za-z0-9_.\x80-\xff])"
+_AFTER_PLAIN: Final = rb"(?![A-Za-z0-9_\x80-\xff]|\.[0-9])"
+# So many bytes after it tell whether a secret is whole.
+_AHEAD: Final = 2
 
 
 def is_secret(name: str) -> bool:
     """True if a variable's name shows that its value is a secret."""
-    return any(word in name.upper() for word in _SECRET_WORDS)
+    words = [word.upper() for word in _WORD.findall(name)]
+    if not words or words[-1] in _ABOUT:
+        return False
+    of_data = {word for before, word in pairwise(words) if before in _OF_DATA} & {"KEY", "TOKEN"}
+    named = [word for word in words if word == "KEY" or word.endswith(_SECRETS)]
+    return bool({*named} - of_data) or _SEVERAL in " ".join(words)
 
 
 def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> frozenset[bytes]:
     """The values of variables with secret names, and the passwords in addresses.
 
     Args:
-        shortest: Leave out secrets with fewer characters.
+        shortest: Leave out secrets with fewer characters; and, unless this is 1, short numbers.
     """
+    shortest_number = max(shortest, _SHORTEST_NUMBER) if shortest > 1 else shortest
     found = set()
     for name, value in environment.items():
         if is_secret(name):
             found.add(value)
         for password in _passwords(value):
             found |= {password, unquote(password)}
-    return frozenset(value.encode() for value in found if len(value) >= shortest)
+    return frozenset(
+        value.encode()
+        for value in found
+        if len(value) >= (shortest_number if _NUMBER.fullmatch(value) else shortest)
+    )
 
 
 def masked(text: str, secrets: Iterable[bytes]) -> str:
@@ -94,30 +131,53 @@ class Masker:
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._secrets = sorted(secrets, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._secrets)))
+        self._plain = {secret for secret in self._secrets if _PLAIN.fullmatch(secret)}
+        self._pattern = re.compile(b"|".join(map(self._pattern_of, self._secrets)))
+        self._before = b""  # the last byte that was passed on, which may make a word longer
         self._held = b""
+
+    def _pattern_of(self, secret: bytes) -> bytes:
+        pattern = re.escape(secret)
+        return _BEFORE_PLAIN + pattern + _AFTER_PLAIN if secret in self._plain else pattern
 
     def mask(self, data: bytes) -> bytes:
         """Earlier and new data, masked, up to the first byte that may begin a secret."""
         if not self._secrets:
             return data
-        data = self._held + data
-        cut = self._cut(data)
-        self._held = data[cut:]
-        return self._pattern.sub(MASK, data[:cut])
+        data = self._before + self._held + data
+        return self._masked(data, self._cut(data))
 
     def rest(self) -> bytes:
         """The data held back at the end of the stream, masked."""
-        rest, self._held = self._held, b""
-        return self._pattern.sub(MASK, rest) if rest else b""
+        data = self._before + self._held
+        return self._masked(data, len(data))
+
+    def _masked(self, data: bytes, cut: int) -> bytes:
+        """What follows the byte of before, up to an index, masked; the rest is held back."""
+        pieces, at = [], len(self._before)
+        for found in self._pattern.finditer(data, at):
+            if found.start() >= cut:
+                break
+            pieces += [data[at : found.start()], MASK]
+            at = found.end()
+        pieces.append(data[at:cut])
+        self._before, self._held = data[max(0, cut - 1) : cut], data[cut:]
+        return b"".join(pieces)
 
     def _cut(self, data: bytes) -> int:
         """The index of the first byte that may begin a secret; never inside a whole secret."""
-        longest = min(len(data), len(self._secrets[0]) - 1)
-        for cut in range(len(data) - longest, len(data)):
+        longest = len(self._secrets[0]) - 1 + _AHEAD
+        first = max(len(self._before), len(data) - longest)
+        for cut in range(first, len(data)):
             end = data[cut:]
-            if any(len(end) < len(secret) and secret.startswith(end) for secret in self._secrets):
-                inside = (found.end() for found in self._pattern.finditer(data)
+            if any(self._may_begin(secret, end) for secret in self._secrets):
+                inside = (found.end() for found in self._pattern.finditer(data, len(self._before))
                           if found.start() < cut < found.end())  # fmt: skip
                 return next(inside, cut)
         return len(data)
+
+    def _may_begin(self, secret: bytes, end: bytes) -> bool:
+        """True if the end of the data is the beginning of a secret, or one that may not be whole."""
+        if len(end) < len(secret):
+            return secret.startswith(end)
+        return secret in self._plain and len(end) < len(secret) + _AHEAD and end.startswith(secret)
