@@ -35,9 +35,20 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
         None for an experiment that is missing and not created.
 
     Raises:
-        InvalidConfig: Both id and name are given, the variables name two experiments, or there is no
-            experiment of that id.
+        InvalidConfig: Both id and name are given, the variables name two experiments, there is no
+            experiment of that id, or it is deleted.
     """
+    found = _find_or_create(store, wanted, create=create)
+    if found is not None and found.is_deleted:
+        raise InvalidConfig(
+            f"The experiment '{found.name}' is deleted.",
+            remedy=f"Restore it (`mlflow experiments restore -x {found.experiment_id}`), or use another "
+            "name.",
+        )
+    return found
+
+
+def _find_or_create(store: Store, wanted: Experiment, *, create: bool) -> StoredExperiment | None:
     if wanted.id and wanted.name:
         raise InvalidConfig(
             "Both the id and the name of an experiment are given.", remedy="Give one of them."

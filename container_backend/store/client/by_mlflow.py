@@ -131,7 +131,10 @@ def _stored_run(run: mlflow.entities.Run) -> StoredRun:
 
 def _stored_experiment(experiment: mlflow.entities.Experiment) -> StoredExperiment:
     return StoredExperiment(
-        str(experiment.experiment_id), str(experiment.name), str(experiment.artifact_location)
+        str(experiment.experiment_id),
+        str(experiment.name),
+        str(experiment.artifact_location),
+        is_deleted=experiment.lifecycle_stage == "deleted",
     )
 
 

@@ -192,4 +192,5 @@ def _stored_experiment(experiment: Mapping[str, Any]) -> StoredExperiment:
         str(experiment["experiment_id"]),
         str(experiment["name"]),
         str(experiment["artifact_location"]),
+        is_deleted=experiment.get("lifecycle_stage") == "deleted",
     )

@@ -37,6 +37,7 @@ class StoredExperiment:
     experiment_id: str
     name: str
     artifact_uri: str
+    is_deleted: bool = False
 
 
 class Metric(NamedTuple):

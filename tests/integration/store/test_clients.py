@@ -22,7 +22,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from container_backend import labels_and_tags
-from container_backend.errors import TrackingUnreachable
+from container_backend.errors import InvalidConfig, TrackingUnreachable
 from container_backend.runs import open_store
 from container_backend.runs.tracking.start import Proxy, proxy_of
 from container_backend.store import (
@@ -77,6 +77,15 @@ def test_what_is_missing_is_none_and_what_is_deleted_says_so(store):
     made = store.create_run("0", {})
     MlflowClient(store.tracking_uri).delete_run(made.run_id)
     assert store.find_run(made.run_id).is_deleted
+
+
+def test_a_run_does_not_go_to_a_deleted_experiment(store):
+    gone = store.create_experiment("gone").experiment_id
+    MlflowClient(store.tracking_uri).delete_experiment(gone)
+    for wanted in (Experiment(name="gone"), Experiment(id=gone)):
+        with pytest.raises(InvalidConfig, match="The experiment 'gone' is deleted") as caught:
+            find_experiment(store, wanted, create=True)
+        assert f"mlflow experiments restore -x {gone}" in str(caught.value)
 
 
 def test_runs_are_found_in_every_experiment(store):
