@@ -24,6 +24,7 @@ PASSED_ON = {
     "--pre": _NOTHING,
     "--prefer-binary": _NOTHING,
     "--require-hashes": _NOTHING,
+    "--no-index": _NOTHING,
 }
 # Options that may be repeated → the attribute of `Requirements` that collects their values.
 COLLECTED = {
@@ -37,6 +38,8 @@ INCLUDES = CONSTRAINTS | {"-r", "--requirement"}
 INDEX = frozenset({"-i", "--index-url", "--pypi-url"})
 EDITABLE = frozenset({"-e", "--editable"})
 FIND_LINKS = frozenset({"-f", "--find-links"})
+_OPTION = re.compile(r"-[a-zA-Z]|--[a-z0-9-]+")
+_EDITABLE = re.compile(r"(-e|--editable)(?:\s*=\s*|\s+|(?<=-e)(?=\S)|$)(.*)")
 _WITH_VALUE = INCLUDES | INDEX | EDITABLE | frozenset(COLLECTED)
 IGNORED = frozenset({"--use-pep517", "--use-feature", "--no-use-pep517"})
 
@@ -48,24 +51,46 @@ def passed_on(option: str, value: str, line: Line) -> str:
     return f"{option} {value}".strip()
 
 
-def split_option(text: str, line: Line) -> tuple[str, str]:
-    """Name and value of ``--name value``, ``--name=value``, ``-r value``, ``-rvalue``.
+def split_options(text: str, line: Line) -> list[tuple[str, str]]:
+    """Name and value of each option in ``--name value``, ``--name=value``, ``-r value``, ``-rvalue``.
+
+    pip splits a line as a shell does, and takes any number of options:
+    ``-i https://index.test/simple --trusted-host index.test``.
 
     Raises:
-        InvalidEnvironment: The line is no option, or lacks a value.
+        InvalidEnvironment: The line is no option, or one lacks a value.
     """
-    if not text.startswith("--"):
-        option, value = text[:2], text[2:].strip()
+    if editable := _EDITABLE.fullmatch(text):  # a marker has quotes of its own
+        if not editable[2]:
+            raise InvalidEnvironment(f"{line.where}: the option '{editable[1]}' needs a value.")
+        value, quote = editable[2], editable[2][:1]
+        is_quoted = quote in {"'", '"'} and value.endswith(quote)
+        return [(editable[1], value[1:-1] if is_quoted else value)]
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
+    found: list[tuple[str, str]] = []
+    while words:
+        option, value = _first_option(words, line)
+        if option in _WITH_VALUE and not value:
+            raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
+        found.append((option, value))
+    return found
+
+
+def _first_option(words: list[str], line: Line) -> tuple[str, str]:
+    """Take the first option, and what belongs to it, from the words of a line."""
+    word = words.pop(0)
+    if word.startswith("--"):
+        option, _, value = word.partition("=")
     else:
-        match = re.match(r"(--[a-z0-9-]+)(?:\s*=\s*|\s+|$)(.*)", text)
-        if match is None:
-            raise InvalidEnvironment(f"{line.where}: '{text}' is not an option.")
-        option, value = match.group(1), match.group(2).strip()
-    if value[:1] in {"'", '"'}:
-        try:
-            value = " ".join(shlex.split(value))
-        except ValueError as error:
-            raise InvalidEnvironment(f"{line.where}: '{text}': {error}.") from error
-    if not value and option in _WITH_VALUE:
-        raise InvalidEnvironment(f"{line.where}: the option '{option}' needs a value.")
-    return option, value
+        option, value = word[:2], word[2:].removeprefix("=")
+    if not _OPTION.fullmatch(option):
+        raise InvalidEnvironment(f"{line.where}: '{word}' is not an option.")
+    if words[:1] == ["="]:  # --name = value
+        words.pop(0)
+    taken = [value] if value else []
+    while words and not words[0].startswith("-"):  # also of a path with spaces and without quotes
+        taken.append(words.pop(0))
+    return option, " ".join(taken)

@@ -31,7 +31,7 @@ from container_backend.environment.options import (
     INDEX,
     PASSED_ON,
     passed_on,
-    split_option,
+    split_options,
 )
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import read_text
@@ -49,7 +49,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _COMMENT = re.compile(r"(^|(?<=\s))#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VCS = re.compile(r"(git|hg|svn|bzr)\+\S+://\S+|(git|hg|svn|bzr)\+\S+@\S+")
-_CONDA_PIN = re.compile(r"^[A-Za-z0-9][\w.-]*\s*=\s*\d[\w.*]*(=\S+)?$")
+_CONDA_PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*={1,2}\s*(\d[\w.*]*)(=\S+)?$")
 
 
 @dataclass
@@ -148,7 +148,12 @@ class _Reader:
         if not text.startswith("-"):
             into.append(replace(line, text=self._requirement(text, line)))
             return
-        option, value = split_option(text, line)
+        for option, value in split_options(text, line):
+            self._read_option(option, value, line, including, into)
+
+    def _read_option(
+        self, option: str, value: str, line: Line, including: tuple[Path, ...], into: list[Line]
+    ) -> None:
         if option in INCLUDES:
             target = self.found.constraints if option in CONSTRAINTS else into
             self._read_file(_included(value, line, self.root), line, including, target)
@@ -161,7 +166,7 @@ class _Reader:
         elif option in PASSED_ON:
             into.append(replace(line, text=passed_on(option, value, line)))
         elif option in EDITABLE:
-            into.append(replace(line, text=f"--editable {self._local_requirement(value, line)}"))
+            into.append(replace(line, text=self._editable(value, line)))
         elif option not in IGNORED:
             raise InvalidEnvironment(
                 f"{line.where}: the option '{option}' is not supported in a requirements file."
@@ -211,8 +216,8 @@ class _Reader:
             parsed = Requirement(requirement)
         except InvalidRequirement as error:
             remedy = None
-            if _CONDA_PIN.match(requirement):
-                remedy = f"That is conda's way; write '{requirement.replace('=', '==', 1)}'."
+            if pin := _CONDA_PIN.match(requirement):
+                remedy = f"That is conda's way; write '{pin[1]}=={pin[2]}'."
             first = str(error).splitlines()[0]
             raise InvalidEnvironment(
                 f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
@@ -220,6 +225,18 @@ class _Reader:
         if parsed.url and parsed.url.startswith("file:"):
             parsed.url = address_in_container(self._local(parsed.url, line))
         return " ".join([_spell(parsed), *(option.strip() for option in options)])
+
+    def _editable(self, value: str, line: Line) -> str:
+        """A package of a repository is installed as any other: there is no checkout to edit."""
+        if not _VCS.match(value):
+            return f"--editable {self._local_requirement(value, line)}"
+        url, _, marker = value.partition(" ;")
+        address, _, fragment = url.strip().partition("#")
+        pairs = [pair.partition("=") for pair in fragment.split("&") if pair]
+        name = next((text for key, _, text in pairs if key == "egg"), "")
+        kept = "&".join(f"{key}={text}" for key, _, text in pairs if key != "egg")
+        requirement = f"{name} @ " * bool(name) + address + f"#{kept}" * bool(kept)
+        return f"{requirement} ; {marker.strip()}" if marker.strip() else requirement
 
     def _local_requirement(self, value: str, line: Line) -> str:
         """``./package[extra] ; marker`` → the same with the address in the container."""
@@ -241,6 +258,7 @@ def _included(value: str, line: Line, root: Path) -> Path:
     In a YAML file, the project's folder comes first: MLflow writes these lines into a
     requirements file there (``mlflow.utils.virtualenv._create_virtualenv``).
     """
+    value = re.sub(r"^file:(//(?=/))?", "", value)  # conda's users are told to write `-r file:NAME`
     if "://" in value:
         raise InvalidEnvironment(
             f"{line.where}: '{value}' is an address; only files of the project are included.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -16,6 +18,14 @@ _MOST_BYTES: Final = 512 * 1024
 # The limit of nodes after expansion of aliases (`*name`).
 _MOST_NODES: Final = 100_000
 _MOST_DEPTH: Final = 64
+# Of a value in a message, in characters.
+_MOST_SHOWN: Final = 60
+# The longer marks first: that of UTF-32 begins as that of UTF-16.
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_CODING: Final = re.compile(rb"coding[:=]\s*([-\w.]+)")
 # Both loaders build plain values only; the loaders in C are ten times as fast.
 _SAFE_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -55,16 +65,38 @@ def load_mapping(
 
 
 def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYTES) -> str:
-    """Read a UTF-8 file; raises ``error`` if the file is too big, not UTF-8, or cannot be read."""
+    """Read a file of text, with the line ends of this machine.
+
+    A byte order mark says the encoding, as in what PowerShell's ``>`` writes; then a line like
+    ``# coding: latin-1``; else the text is UTF-8. These are pip's rules and, for the mark, conda's.
+    https://pip.pypa.io/en/stable/reference/requirements-file-format/#encoding
+
+    Raises:
+        InvalidInput: As ``error``: the file is too big, in another encoding, or cannot be read.
+    """
     try:
         size = file.stat().st_size
         if size > most_bytes:
             raise error(f"{file}: {size:,} bytes are too many; at most {most_bytes:,} are read.")
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise error(f"{file}: not UTF-8 text.") from problem
+        data = file.read_bytes()
     except OSError as problem:
         raise error(f"{file}: cannot be read: {problem.strerror}.") from problem
+    encoding = _encoding_of(data)
+    try:
+        text = data.decode(encoding).removeprefix("\ufeff")
+    except (UnicodeDecodeError, LookupError) as problem:
+        raise error(f"{file}: not {encoding.upper()} text.") from problem
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding_of(data: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    for line in data.split(b"\n", 2)[:2]:
+        if line.lstrip().startswith(b"#") and (found := _CODING.search(line)):
+            return found[1].decode("ascii")
+    return "utf-8"
 
 
 def kind_of(value: object) -> str:
@@ -75,7 +107,8 @@ def kind_of(value: object) -> str:
         return "a list"
     if isinstance(value, dict):
         return "a mapping"
-    return f"'{value}'"
+    text = str(value)
+    return f"'{text}'" if len(text) <= _MOST_SHOWN else f"'{text[:_MOST_SHOWN]}…'"
 
 
 def _depth(text: str) -> int:

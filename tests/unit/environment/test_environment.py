@@ -212,6 +212,13 @@ dependencies:
         ("numpy >=1.2", "numpy>=1.2"),
         ("conda-forge::numpy", "numpy"),
         ("Scikit-Learn=1.5", "scikit-learn==1.5.*"),
+        ("numpy=1.26.4=py311h64a7726_0", "numpy==1.26.4"),
+        ("alembic=1.7.7=pypi_0", "alembic==1.7.7"),
+        ("some_thing=0.1=pypi_0", "some-thing==0.1"),
+        ("pytorch=2.1", "torch==2.1.*"),
+        ("msgpack-python=1.0.3=py311hdb19cb5_0", "msgpack==1.0.3"),
+        ("typing_extensions", "typing-extensions"),
+        ("tzdata=2024a=h04d1e81_0", "tzdata"),
     ],
 )
 def test_conda_packages_that_are_on_the_index_become_requirements(
@@ -234,11 +241,39 @@ def test_a_conda_file_of_python_and_pip_needs_no_warning(tmp_path, caplog):
     assert caplog.messages == []
 
 
+def test_what_every_python_brings_is_left_out_of_an_export(tmp_path, caplog):
+    """As `conda env export` writes."""
+    exported = (
+        "name: x\nchannels: [defaults]\ndependencies:\n"
+        "  - _libgcc_mutex=0.1=main\n  - ca-certificates=2024.3.11=h06a4308_0\n  - ld_impl_linux-64=2.38\n"
+        "  - libffi=3.4.4=h6a678d5_0\n  - openssl=3.0.13=h7f8727e_0\n  - pip=24.0=py311h06a4308_0\n"
+        "  - python=3.11.8=h955ad1f_0\n  - sqlite=3.41.2=h5eee18b_0\n  - numpy=1.26.4=py311h24aa872_0\n"
+        "  - blas=1.0=mkl\n  - pip:\n    - mlflow==2.14.1\nprefix: /home/me/x\n"
+    )
+    spec = environment(tmp_path, conda__yaml=exported)
+    assert (spec.conda, spec.python) == (None, "3.11.8")
+    assert spec.requirements == ("mlflow==2.14.1", "numpy==1.26.4", "pip==24.0")
+
+
+@pytest.mark.parametrize("nothing", ["- python=3", "- pip", "- pip:", "- python"])
+def test_what_everybody_writes_in_a_conda_file(tmp_path, caplog, nothing):
+    spec = environment(tmp_path, conda__yaml=f"dependencies:\n{nothing}\n- pip:\n  - numpy\n")
+    assert (spec.conda, spec.python) == (None, OWN_VERSION)
+    assert caplog.messages == []
+
+
+def test_an_export_of_windows_is_refused_by_what_is_of_windows(tmp_path):
+    with pytest.raises(InvalidEnvironment, match="line 3: vs2015_runtime: packages of Windows"):
+        environment(tmp_path, conda__yaml="dependencies:\n- numpy\n- vs2015_runtime=14.27\n")
+
+
 @pytest.mark.parametrize(
-    "package", ["pytorch", "numpy=1.26=py311_0", "numpy 1.26|1.27", "cudatoolkit=11.8", "r-base"]
+    "package",
+    ["pytorch=1.13=py3.9_cuda11.7_0", "numpy 1.26|1.27", "cudatoolkit=11.8", "r-base", "redis"],
 )
-def test_anything_else_stays_with_conda(tmp_path, package):
+def test_anything_else_stays_with_conda(tmp_path, caplog, package):
     spec = environment(tmp_path, conda__yaml=CONDA.format(package=package))
+    assert f"conda (micromamba) is needed for {package}:" in caplog.text
     assert spec.conda.channels == ("conda-forge",)
     assert spec.conda.packages == tuple(sorted(["python=3.11", "pip<25", package]))
     assert spec.requirements == ("mlflow>=3",)

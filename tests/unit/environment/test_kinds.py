@@ -52,7 +52,10 @@ PROJECTS = {
         "apt.txt": "libgomp1 git\n",
     },
     "python_env.yaml": {"python_env.yaml": "dependencies: [numpy==2.0]\n"},
-    "conda_env": {"MLproject": "conda_env: c.yml\n", "c.yml": CONDA.format(package="pytorch=2")},
+    "conda_env": {
+        "MLproject": "conda_env: c.yml\n",
+        "c.yml": CONDA.format(package="cudatoolkit=11"),
+    },
     "conda.yaml": {"conda.yaml": CONDA.format(package="r-base")},
     "conda.yaml, all of it on the index": {"conda.yaml": CONDA.format(package="numpy=1.26")},
     "requirements.txt": {"requirements.txt": "numpy==2.0\n-e ./lib\n", "lib/pyproject.toml": BUILD},
@@ -77,7 +80,7 @@ PROJECTS = {
 HASHES = {
     "python_env": "6d65943965774d2a",
     "python_env.yaml": "0d119130ff4c74ad",
-    "conda_env": "01625c1ca3749a82",
+    "conda_env": "36237fa062f1c1a2",
     "conda.yaml": "09c85a4e7304b2ba",
     "conda.yaml, all of it on the index": "efc083ba67350459",
     "requirements.txt": "db2f1da170eeaa47",

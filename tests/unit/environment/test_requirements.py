@@ -73,6 +73,65 @@ def test_index_options_in_all_spellings(tmp_path):
     assert texts(found.requirements) == ["--no-binary :all:"]
 
 
+def test_several_options_on_one_line(tmp_path):
+    """https://pip.pypa.io/en/stable/reference/requirements-file-format/: split as a shell does."""
+    found = read(
+        tmp_path,
+        "-i https://one.test/simple --trusted-host one.test --extra-index-url https://two.test/s\n"
+        "--index-url 'https://three.test/s' --pre --no-binary=a,b --find-links https://four.test\n",
+    )
+    assert found.index_url == "https://three.test/s"
+    assert found.extra_index_urls == ["https://two.test/s"]
+    assert (found.trusted_hosts, found.find_links) == (["one.test"], ["https://four.test"])
+    assert texts(found.requirements) == ["--pre", "--no-binary a,b"]
+
+
+@pytest.mark.parametrize(
+    ("line", "requirement"),
+    [
+        ("-e git+https://x.test/a/lib@0123#egg=lib", "lib @ git+https://x.test/a/lib@0123"),
+        ("--editable=git+ssh://git@x.test/a/b.git@main", "git+ssh://git@x.test/a/b.git@main"),
+        (
+            "-e git+https://x.test/a.git@v1#egg=My_Lib&subdirectory=src/lib",
+            "My_Lib @ git+https://x.test/a.git@v1#subdirectory=src/lib",
+        ),
+        (
+            "-e git+https://x.test/a#subdirectory=b&egg=b ; python_version > '3'",
+            "b @ git+https://x.test/a#subdirectory=b ; python_version > '3'",
+        ),
+    ],
+)
+def test_an_editable_package_of_a_repository_is_installed(tmp_path, line, requirement):
+    """As `pip freeze` writes one. There is no checkout in an image to edit."""
+    assert texts(read(tmp_path, f"{line}\n").requirements) == [requirement]
+
+
+ENCODINGS = {
+    "of PowerShell": "numpy  # für\r\nscipy\r\n".encode("utf-16"),
+    "UTF-16, the other way round": b"\xfe\xff" + "numpy\nscipy".encode("utf-16-be"),
+    "UTF-32": "numpy\nscipy\n".encode("utf-32"),
+    "UTF-8 with a mark": "numpy\nscipy\n".encode("utf-8-sig"),
+    "a line that says so": "# -*- coding: latin-1 -*-\nnumpy  # f\u00fcr\nscipy\n".encode("latin-1"),
+    "lines of old Macs": b"numpy\rscipy\r",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_is_read_in_its_encoding(tmp_path, encoding):
+    (tmp_path / "other.txt").write_bytes(ENCODINGS[encoding])
+    assert texts(read(tmp_path, "-r other.txt\n").requirements) == ["numpy", "scipy"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfen", b"# coding: nonsense\nnumpy\n", b"numpy\xff\n", b"# coding: hex\n61\n"],
+)
+def test_a_file_in_no_encoding_is_named(tmp_path, content):
+    (tmp_path / "other.txt").write_bytes(content)
+    with pytest.raises(InvalidEnvironment, match=r"other\.txt: not .* text"):
+        read(tmp_path, "-r other.txt\n")
+
+
 def test_hashes_stay_with_their_requirement(tmp_path):
     found = read(tmp_path, "pip==24.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n")
     assert texts(found.requirements) == ["pip==24.0 --hash=sha256:aa --hash=sha256:bb"]
@@ -126,6 +185,9 @@ def test_pins_for_different_platforms_do_not_contradict(tmp_path):
     ("line", "message"),
     [
         ("pandas=2.1.3", "write 'pandas==2.1.3'"),
+        ("alembic=1.7.7=pypi_0", "write 'alembic==1.7.7'"),
+        ("--index-url https://x.test --extra-index-url", "'--extra-index-url' needs a value"),
+        ("--pre 'x", "No closing quotation"),
         ("pandas==2.1 oops", "is not a requirement"),
         ("./local", "there is no"),
         ("-e ..", "'..' is outside of the project"),
@@ -171,7 +233,7 @@ def test_variables_of_the_user_are_for_trusted_projects_alone(tmp_path, giver, l
 )
 def test_nothing_follows_an_option_that_the_installer_would_read_as_another(tmp_path, line):
     """It would print the user's logins."""
-    with pytest.raises(InvalidEnvironment, match=r"cannot follow|control characters"):
+    with pytest.raises(InvalidEnvironment, match=r"cannot follow|outside of|there is no file"):
         read(tmp_path, line)
     assert texts(read(tmp_path, "--no-binary six, numpy\n--pre\n").requirements) == [
         "--no-binary six, numpy", "--pre",
