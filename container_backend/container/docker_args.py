@@ -5,7 +5,6 @@ https://docs.docker.com/reference/cli/docker/container/run/
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import os
 import re
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from container_backend.container.env_file import lines_of_env_file
 from container_backend.engine import parse_size
 from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import LABEL_PREFIX
@@ -162,30 +162,9 @@ def _env(args: DockerArgs, values: Sequence[Any], environ: Mapping[str, str]) ->
 
 def _env_file(args: DockerArgs, values: Sequence[Any], environ: Mapping[str, str]) -> None:
     for value in values:
-        kept = _lines_of_env_file(Path(_text(value)).expanduser().read_bytes())
+        kept = lines_of_env_file(Path(_text(value)).expanduser().read_bytes())
         _env(args, kept, environ)
         args.unwritten |= {line.partition("=")[0] for line in kept}
-
-
-def _lines_of_env_file(content: bytes) -> list[str]:
-    """``NAME=value`` and ``NAME`` of a file. The rules are those of the docker command.
-
-    https://github.com/docker/cli/blob/master/pkg/kvfile/kvfile.go: a byte order mark and white space before
-    a name are no part of it; a value is all that follows the sign, up to the end of the line.
-    """
-    kept = []
-    for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        try:
-            line = raw.removesuffix(b"\r").decode().lstrip()
-        except UnicodeDecodeError:
-            raise ValueError(f"line {number} is not UTF-8") from None
-        if not line or line.startswith("#"):
-            continue
-        name = line.partition("=")[0]
-        if not name or " " in name or "\t" in name:
-            raise ValueError(f"line {number} has no name of a variable, or one with white space")
-        kept.append(line)
-    return kept
 
 
 def _label(args: DockerArgs, values: Sequence[Any], _environ: Mapping[str, str]) -> None:

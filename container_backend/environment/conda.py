@@ -24,7 +24,7 @@ from container_backend.environment.declared import (
     allowed_python,
     is_list_of_texts,
     own_python,
-    refuse_unknown_keys,
+    warn_of_unknown_keys,
 )
 from container_backend.environment.python_env import line_numbers
 from container_backend.errors import InvalidEnvironment
@@ -59,7 +59,7 @@ class _Package:
 def read_conda_env(file: Path, _root: Path) -> Declared:
     """Read a conda environment file."""
     content, node = load_mapping(file, InvalidEnvironment, texts_only=True)
-    refuse_unknown_keys(file, content, _KEYS)
+    warn_of_unknown_keys(file, content, _KEYS)
     items = content.get("dependencies") or []
     if not isinstance(items, list):
         raise InvalidEnvironment(f"{file}, key 'dependencies': a list is needed.")

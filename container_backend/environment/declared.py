@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import re
 import sys
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from container_backend.machine import Content
 
+_logger = logging.getLogger(__package__)
 PYTHON_VERSION: Final = re.compile(r"3(\.\d+){0,2}")
 # The versions to choose from if the launcher's own is not allowed, newest first.
 KNOWN_PYTHONS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
@@ -38,6 +41,15 @@ def allowed_python(allowed: SpecifierSet) -> str | None:
 
 def is_list_of_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def warn_of_unknown_keys(where: object, keys: Iterable[object], known: Sequence[str]) -> None:
+    """Name the keys that are ignored, as the tool does that the file is for."""
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            _logger.warning("%s, key '%s': unknown and ignored%s", where, key, hint)
 
 
 def refuse_unknown_keys(where: object, keys: Iterable[object], known: Sequence[str]) -> None:

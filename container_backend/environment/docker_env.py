@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from container_backend.config import is_image_reference
-from container_backend.environment.declared import DockerEnvironment, refuse_unknown_keys
+from container_backend.environment.declared import DockerEnvironment, warn_of_unknown_keys
 from container_backend.errors import InvalidEnvironment
 from container_backend.machine import kind_of
 
@@ -31,7 +31,7 @@ def read_docker_env(where: str, value: object) -> DockerEnvironment:
             f"{where}: a mapping with 'image' is needed, not {kind_of(value)}.",
             remedy=about + _EXAMPLE,
         )
-    refuse_unknown_keys(where, value, _KEYS)
+    warn_of_unknown_keys(where, value, _KEYS)
     image = value.get("image")
     if not isinstance(image, str) or not is_image_reference(image):
         raise InvalidEnvironment(

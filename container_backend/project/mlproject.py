@@ -137,6 +137,9 @@ def _warn_of_unknown(
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
+            before, colon, after = name.partition(":")
+            if colon and before in known:
+                hint = f" (put a space after the colon: '{before}: {after}')"
             full = f"{key}.{name}" if key else name
             _logger.warning("%s, key '%s': unknown and ignored%s", where, full, hint)
 
@@ -152,9 +155,9 @@ def _mapping(where: str, key: str, value: object) -> Mapping[str, Any]:
 def _text(where: str, key: str, value: object) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str):
+    if isinstance(value, list | Mapping):
         raise _wrong(where, key, "text", value)
-    return value
+    return str(value)  # `2024` is a number in YAML, and a name all the same
 
 
 def _wrong(where: str, key: str, meaning: str, value: object) -> InvalidProject:

@@ -115,12 +115,10 @@ def test_the_project_does_not_say_where_the_installer_comes_from(tmp_path):
         ({"MLproject": "docker_env: Dockerfile\n"}, "A Dockerfile is not built"),
         ({"MLproject": "docker_env: [x]\n"}, "key 'docker_env': a mapping with 'image' is needed"),
         ({"MLproject": "docker_env: {image: 'X Y'}\n"}, "is not the name of an image"),
-        ({"MLproject": "docker_env: {image: x, volume: []}\n"}, "unknown key 'volume'"),
         ({"MLproject": "docker_env: {image: x, volumes: [a]}\n"}, "key 'volumes': 'a' is not"),
         ({"MLproject": "docker_env: {image: x, environment: [[a]]}\n"}, "key 'environment'"),
         ({"conda__yaml": "dependencies: [python=3.11, {pip: numpy}]\n"}, "conda.yaml, line 1"),
         ({"conda__yaml": "dependencies:\n- 'a b[c'\n"}, "conda.yaml, line 2"),
-        ({"conda__yaml": "dependency: []\n"}, "unknown key 'dependency'"),
         ({"conda__yaml": "dependencies:\n- pip:\n  - pandas=2.1.3\n"}, "write 'pandas==2.1.3'"),
         ({"apt__txt": "libgomp1\n; rm -rf /\n"}, "apt.txt, line 2: ';' is not the name"),
         ({"pyproject__toml": "[project\n"}, "pyproject.toml: not TOML"),
@@ -260,6 +258,16 @@ def test_what_everybody_writes_in_a_conda_file(tmp_path, caplog, nothing):
     spec = environment(tmp_path, conda__yaml=f"dependencies:\n{nothing}\n- pip:\n  - numpy\n")
     assert (spec.conda, spec.python) == (None, OWN_VERSION)
     assert caplog.messages == []
+
+
+def test_keys_that_other_tools_ignore_are_said(tmp_path, caplog):
+    environment(tmp_path, conda__yaml="dependency: []\nvariables: {A: b}\n")
+    environment(tmp_path, MLproject="docker_env: {image: x, volume: []}\n")
+    assert [message.partition("key ")[2] for message in caplog.messages] == [
+        "'dependency': unknown and ignored (did you mean 'dependencies'?)",
+        "'variables': unknown and ignored",
+        "'docker_env', key 'volume': unknown and ignored (did you mean 'volumes'?)",
+    ]
 
 
 def test_an_export_of_windows_is_refused_by_what_is_of_windows(tmp_path):

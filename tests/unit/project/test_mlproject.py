@@ -100,6 +100,24 @@ def test_what_mlflow_ignores_is_said_once_each(tmp_path, caplog):
     assert entry_point.parameters["a"].description == "how many"
 
 
+def test_a_key_without_a_space_after_the_colon_is_explained(tmp_path, caplog):
+    project(
+        tmp_path,
+        "entry_points:\n  main:\n    command: x\n    parameters:\n      a: {type:float, default:0.1}\n",
+    )
+    assert [message.rpartition("ignored ")[2] for message in caplog.messages] == [
+        "(put a space after the colon: 'type: float')",
+        "(put a space after the colon: 'default: 0.1')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("2024", "2024"), ("1.50", "1.5"), ("2024-01-02", "2024-01-02")]
+)
+def test_a_name_may_look_like_a_number(tmp_path, written, name):
+    assert project(tmp_path, f"name: {written}\n").name == name
+
+
 def test_an_entry_point_may_have_an_environment_of_its_own(tmp_path):
     read = project(
         tmp_path,
