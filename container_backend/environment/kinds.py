@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from container_backend.environment.conda import CONDA_TEMPLATE, read_conda_env
 from container_backend.environment.declared import PYTHON_TEMPLATE
 from container_backend.environment.docker_env import read_docker_env
-from container_backend.environment.pyproject import read_pyproject
+from container_backend.environment.pyproject import read_package, read_pyproject
 from container_backend.environment.python_env import read_python_env
 from container_backend.environment.requirements import read_requirements_file
 
@@ -24,7 +25,7 @@ class FileKind:
     """A kind of file that an image is built from.
 
     Attributes:
-        file: The name to look for if MLproject names no environment.
+        file: The name to look for, in upper or lower case, if MLproject names no environment.
         read: Takes the file and the project's folder; None if the file declares no environment.
             Raises InvalidEnvironment with file and line.
         key: The key of MLproject that names such a file; empty for none.
@@ -45,13 +46,27 @@ class ImageKind:
 
 
 # If MLproject names no environment, the first existing file of this table counts: MLflow's order,
-# then the files that MLflow does not read.
+# then the files that MLflow does not read: names that conda and people write, other tools' files.
 KINDS: Final[tuple[FileKind | ImageKind, ...]] = (
     FileKind("python_env.yaml", read_python_env, key="python_env"),
     FileKind("conda.yaml", read_conda_env, CONDA_TEMPLATE, key="conda_env"),
     FileKind("requirements.txt", read_requirements_file),
     FileKind("pyproject.toml", read_pyproject),
+    FileKind("environment.yml", read_conda_env, CONDA_TEMPLATE),
+    FileKind("environment.yaml", read_conda_env, CONDA_TEMPLATE),
+    FileKind("conda.yml", read_conda_env, CONDA_TEMPLATE),
+    FileKind("conda_env.yaml", read_conda_env, CONDA_TEMPLATE),
+    FileKind("python_env.yml", read_python_env),
+    FileKind("requirement.txt", read_requirements_file),
+    FileKind("setup.py", read_package),
+    FileKind("setup.cfg", read_package),
     ImageKind("docker_env", read_docker_env),
+)
+# Files of environments that are not read.
+UNREAD: Final = re.compile(
+    r"Pipfile(\.lock)?|pixi\.(toml|lock)|pdm\.lock|environment\.lock|req(uirement)?s?.*\.(txt|in)|"
+    r"(conda|env|environment).*\.ya?ml|requirements",
+    re.IGNORECASE,
 )
 ENVIRONMENT_KEYS: Final = tuple(kind.key for kind in KINDS if kind.key)
 TEMPLATES: Final = frozenset(kind.template.name for kind in KINDS if isinstance(kind, FileKind))

@@ -20,7 +20,7 @@ from container_backend.environment.declared import (
 )
 from container_backend.environment.requirements import parse_requirement
 from container_backend.errors import InvalidEnvironment
-from container_backend.machine import read_text
+from container_backend.machine import kind_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,10 +64,11 @@ def read_pyproject(file: Path, root: Path) -> Declared | None:
     content = _load(file)
     project = content.get("project")
     if not isinstance(project, dict):
-        return None
+        return _poetry(file, root, content)
     is_package = _is_package(content)
     lines = (Line("-e .", file, 1),) if is_package else _dependencies(file, project)
-    declared = Declared(lines, *_python(root, file, project))
+    wanted = project.get("requires-python")
+    declared = Declared(lines, *_python(root, file, wanted, "project.requires-python"))
     lock = root / LOCK_FILE
     if not lock.is_file():
         if not is_package and _tool_uv(content).get("sources"):
@@ -82,6 +83,63 @@ def read_pyproject(file: Path, root: Path) -> Declared | None:
     if not is_package:
         files[PYPROJECT_FILE] = read_text(file, InvalidEnvironment).encode()
     return replace(declared, files=files, lock=LOCK_FILE)
+
+
+def read_package(file: Path, _root: Path) -> Declared:
+    """A project with a build of setuptools is installed itself, editable: setuptools reads the file."""
+    return Declared((Line("-e .", file, 1),))
+
+
+def _poetry(file: Path, root: Path, content: Mapping[str, Any]) -> Declared | None:
+    """Poetry's own table, read by Poetry's library; groups, extras and the lock are left out.
+
+    https://python-poetry.org/docs/pyproject/#dependencies
+    """
+    tool = content.get("tool")
+    table = tool.get("poetry") if isinstance(tool, dict) else None
+    listed = table.get("dependencies") if isinstance(table, dict) else None
+    if not isinstance(listed, dict) or not isinstance(table, dict):
+        return None
+    wanted = {str(name): each for name, each in listed.items() if str(name).lower() != "python"}
+    lines = [
+        Line(_poetry_requirement(file, root, name, constraint), file, _line_of(file, name))
+        for name, several in wanted.items()
+        for constraint in (several if isinstance(several, list) else [several])
+        if not (isinstance(constraint, dict) and constraint.get("optional"))
+    ]
+    sources = table.get("source")
+    lines += [
+        Line(f"--extra-index-url {each['url']}", file, _line_of(file, str(each["url"])))
+        for each in (sources if isinstance(sources, list) else [])
+        if isinstance(each, dict) and each.get("url")
+    ]
+    python = next((each for name, each in listed.items() if str(name).lower() == "python"), None)
+    key = "tool.poetry.dependencies.python"
+    return Declared(tuple(lines), *_python(root, file, _poetry_versions(file, python), key))
+
+
+def _poetry_requirement(file: Path, root: Path, name: str, constraint: Any) -> str:  # noqa: ANN401 of TOML
+    from poetry.core.factory import Factory  # takes 0.1 s, and few projects need it
+
+    try:
+        return Factory.create_dependency(name, constraint, root_dir=root).to_pep_508()
+    except Exception as error:  # of many kinds
+        raise InvalidEnvironment(
+            f"{file}, key 'tool.poetry.dependencies.{name}': {kind_of(constraint)} is not a dependency: "
+            f"{error}."
+        ) from error
+
+
+def _poetry_versions(file: Path, python: object) -> str | None:
+    """``^3.10`` → ``>=3.10,<4.0``."""
+    from poetry.core.constraints.version import parse_constraint
+
+    try:
+        return None if python is None else str(parse_constraint(str(python)))
+    except ValueError as error:
+        raise InvalidEnvironment(
+            f"{file}, key 'tool.poetry.dependencies.python': {kind_of(python)} is not a version."
+        ) from error
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -120,27 +178,25 @@ def _line_of(file: Path, text: str) -> int:
     return next((number for number, line in enumerate(lines, 1) if text in line), 1)
 
 
-def _python(root: Path, file: Path, project: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The version of ``.python-version``, or one that ``requires-python`` allows."""
+def _python(root: Path, file: Path, declared: object, key: str) -> tuple[str | None, str]:
+    """The version of ``.python-version``, or one that the value of a key allows."""
     pinned = root / _VERSION_FILE
     if pinned.is_file():
         version = read_text(pinned, InvalidEnvironment).strip()
         if PYTHON_VERSION.fullmatch(version):
             return version, str(pinned)
-    declared = project.get("requires-python")
     if declared is None:
         return None, ""
     try:
         allowed = SpecifierSet(str(declared))
     except InvalidSpecifier as error:
         raise InvalidEnvironment(
-            f"{file}, key 'project.requires-python': '{declared}' is not a version specifier."
+            f"{file}, key '{key}': '{declared}' is not a version specifier."
         ) from error
     minor = allowed_python(allowed)
     if minor is None:
         raise InvalidEnvironment(
-            f"{file}, key 'project.requires-python': '{declared}' allows none of "
-            f"{', '.join(KNOWN_PYTHONS)}."
+            f"{file}, key '{key}': '{declared}' allows none of {', '.join(KNOWN_PYTHONS)}."
         )
     return (None, "") if minor == own_python() else (minor, str(file))
 

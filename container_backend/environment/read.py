@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.environment.declared import Declared, DockerEnvironment
-from container_backend.environment.kinds import KINDS, FileKind, ImageKind
+from container_backend.environment.kinds import KINDS, UNREAD, FileKind, ImageKind
 from container_backend.environment.lock import find_lock, with_lock
 from container_backend.environment.spec import EnvironmentSpec, spec_of
 from container_backend.errors import InvalidEnvironment
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project
 
+_logger = logging.getLogger(__package__)
 APT_FILE: Final = "apt.txt"
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, and apt's `name=version`.
 _SYSTEM_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
@@ -74,10 +76,25 @@ def _read(project: Project, entry_point: EntryPoint | None) -> Declared | Docker
             return kind.read(where, value)
         file = _named_file(project.directory, where, value)
         return _by(kind, file, project.directory) or Declared()
-    root = project.directory
-    files = [kind for kind in KINDS if isinstance(kind, FileKind)]
-    found = (_by(kind, root / kind.file, root) for kind in files if (root / kind.file).is_file())
-    return next(filter(None, found), Declared())
+    return _found_in(project.directory)
+
+
+def _found_in(root: Path) -> Declared:
+    """The first environment of the table in a folder; where there is none, what is not read is named."""
+    names = sorted(path.name for path in root.iterdir())  # `requirements.txt` after `Requirements.txt`
+    files = {name.lower(): root / name for name in names if (root / name).is_file()}
+    for kind in KINDS:
+        if isinstance(kind, FileKind) and (file := files.get(kind.file)) is not None:
+            found = _by(kind, file, root)
+            if found is not None:
+                return found
+    if unread := list(filter(UNREAD.fullmatch, names)):
+        _logger.warning(
+            "%s: no file declares packages, and none are installed; not read: %s. Name one "
+            "requirements.txt, conda.yaml or python_env.yaml, or in MLproject",
+            *(root, ", ".join(unread)),
+        )
+    return Declared()
 
 
 def _by(kind: FileKind, file: Path, root: Path) -> Declared | None:

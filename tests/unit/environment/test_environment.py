@@ -270,6 +270,93 @@ def test_keys_that_other_tools_ignore_are_said(tmp_path, caplog):
     ]
 
 
+POETRY = """
+[tool.poetry.dependencies]
+python = "~3.10"
+mlflow = "^2.1"
+pandas = {version = "~1.5", extras = ["all"], markers = "sys_platform == 'linux'"}
+lib = {git = "https://x.test/a.git", rev = "abc"}
+old = [{version = "1.0", python = "<3.9"}, {version = "2.0", python = ">=3.9"}]
+left-out = {version = "1", optional = true}
+
+[[tool.poetry.source]]
+name = "ours"
+url = "https://index.test/simple"
+"""
+
+
+def test_the_table_of_poetry(tmp_path):
+    """https://python-poetry.org/docs/dependency-specification/"""
+    spec = environment(tmp_path, pyproject__toml=POETRY)
+    assert spec.python == "3.10"
+    assert spec.requirements == (
+        "lib @ git+https://x.test/a.git@abc",
+        "mlflow<3.0,>=2.1",
+        'old==1.0 ; python_version < "3.9"',
+        'old==2.0 ; python_version >= "3.9"',
+        'pandas[all]<1.6,>=1.5 ; sys_platform == "linux"',
+    )
+    assert spec.indexes.extra == ("https://index.test/simple",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[tool.poetry.dependencies]\nx = 'nonsense'\n",
+            "key 'tool.poetry.dependencies.x': 'nonsense'",
+        ),
+        (
+            "[tool.poetry.dependencies]\npython = '^x'\n",
+            "key 'tool.poetry.dependencies.python': '^x'",
+        ),
+        ("[tool.poetry.dependencies]\npython = '^2.7'\n", "allows none of"),
+    ],
+)
+def test_what_is_wrong_in_the_table_of_poetry(tmp_path, text, message):
+    with pytest.raises(InvalidEnvironment) as caught:
+        environment(tmp_path, pyproject__toml=text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["environment.yml", "environment.yaml", "conda.yml", "Environment.YML", "conda_env.yaml"],
+)
+def test_a_file_by_a_name_that_conda_writes_is_read(tmp_path, name):
+    (tmp_path / name).write_text("dependencies: [python=3.11, {pip: [mlflow]}]\n")
+    assert environment(tmp_path).requirements == ("mlflow",)
+
+
+@pytest.mark.parametrize("name", ["Requirements.txt", "REQUIREMENTS.TXT", "requirement.txt"])
+def test_a_requirements_file_by_another_spelling_is_read(tmp_path, name):
+    (tmp_path / name).write_text("mlflow\n")
+    assert environment(tmp_path).requirements == ("mlflow",)
+
+
+def test_the_name_that_mlflow_reads_comes_first(tmp_path):
+    (tmp_path / "Requirements.txt").write_text("other\n")
+    (tmp_path / "environment.yml").write_text("dependencies: [{pip: [another]}]\n")
+    assert environment(tmp_path, requirements__txt="numpy\n").requirements == ("numpy",)
+
+
+@pytest.mark.parametrize("name", ["setup.py", "setup.cfg"])
+def test_a_package_of_setuptools_is_installed(tmp_path, name):
+    (tmp_path / name).write_text("")
+    assert environment(tmp_path).requirements == ("--editable file:///mlflow/projects/code",)
+
+
+def test_what_is_there_and_not_read_is_named(tmp_path, caplog):
+    for name in ("Pipfile", "requirements-dev.txt", "pixi.toml", "train.py", "notes.txt"):
+        (tmp_path / name).touch()
+    assert environment(tmp_path).requirements == ()
+    (said,) = [message for message in caplog.messages if "not read" in message]
+    assert "not read: Pipfile, pixi.toml, requirements-dev.txt." in said
+    caplog.clear()
+    assert environment(tmp_path, requirements__txt="numpy\n").requirements == ("numpy",)
+    assert caplog.messages == []
+
+
 def test_an_export_of_windows_is_refused_by_what_is_of_windows(tmp_path):
     with pytest.raises(InvalidEnvironment, match="line 3: vs2015_runtime: packages of Windows"):
         environment(tmp_path, conda__yaml="dependencies:\n- numpy\n- vs2015_runtime=14.27\n")
