@@ -70,7 +70,7 @@ def other_machine(engine: Engine, wheel: Path, folders: list[Path]) -> Iterator[
 
 @pytest.mark.slow
 def test_the_example_is_the_same_on_every_engine_and_every_python(
-    engine, registry, logged_in, wheel, workplace, tmp_path, monkeypatch
+    engine, registry, logged_in, wheel, workplace, own_store, tmp_path, monkeypatch
 ):
     logged_in(registry)
     port = int(registry.partition(":")[2])
