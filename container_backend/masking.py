@@ -15,21 +15,22 @@ MASK: Final = b"***"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # Ends of words that name a secret: `DBPASSWORD` is one, `MAX_TOKENS` and `KEYWORDS` are none.
 _SECRETS: Final = (
-    "PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "SECRETS", "CREDENTIAL", "CREDENTIALS",
-    "APIKEY", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY",
+    "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "SECRETS", "CREDENTIAL",
+    "CREDENTIALS", "KEY", "CONNECTIONSTRING",
 )  # fmt: skip
-_SEVERAL: Final = "CONNECTION STRING"
+_SEVERAL: Final = re.compile(
+    r"CONNECTION STRING|PASS WORD|(?:API|ACCESS|AUTH|SECRET|PRIVATE|SERVICE) (?:KEYS|TOKENS)|. (?:PASS|PAT|PWD)$"
+)
+_ANIMALS: Final = frozenset({"DONKEY", "HOCKEY", "JOCKEY", "MONKEY", "TURKEY", "WHISKEY"})
 # A last word that says that the value is about a secret, and none.
 _ABOUT: Final = frozenset(
     {"COLUMN", "COLUMNS", "COL", "COUNT", "DIR", "ENDPOINT", "FIELD", "FILE", "FOLDER", "FORMAT",
-     "HOST", "INDEX", "LEN", "LENGTH", "LIMIT", "NAME", "NUM", "PATH", "POLICY", "SIZE", "TTL", "TYPE",
-     "URI", "URL"}
+     "HOST", "INDEX", "LEN", "LENGTH", "LIMIT", "NAME", "NUM", "PATH", "POLICY", "SIZE", "TTL", "TYPE"}
 )  # fmt: skip
-# Words before KEY and TOKEN that name a part of data: PRIMARY_KEY=customer, PAD_TOKEN=<pad>.
+# Words before KEY and TOKEN that name a part of data: SORT_KEY=loss, PAD_TOKEN=<pad>.
 _OF_DATA: Final = frozenset(
-    {"BOS", "CACHE", "CLS", "END", "EOS", "FOREIGN", "GROUP", "HASH", "JOIN", "LOOKUP", "MASK", "MAX",
-     "MERGE", "MIN", "OBJECT", "PAD", "PARTITION", "PRIMARY", "PUBLIC", "ROW", "SEP", "SORT", "SPECIAL",
-     "START", "STOP", "UNIQUE", "UNK"}
+    {"BOS", "CACHE", "CLS", "END", "EOS", "FOREIGN", "LOOKUP", "MASK", "MAX", "MERGE", "MIN", "OBJECT",
+     "PAD", "PARTITION", "PUBLIC", "ROW", "SEP", "SORT", "SPECIAL", "START", "STOP", "UNIQUE", "UNK"}
 )  # fmt: skip
 _SECRET_PARAMETERS: Final = frozenset({"pwd", "passwd", "sig", "x-amz-signature"})
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
@@ -43,11 +44,16 @@ _PARAMETER: Final = re.compile(r"(?<=[?&;])([A-Za-z0-9_.-]+)=([^&;#\s'\"<>]+)")
 # Shorter secrets occur in ordinary text, shorter numbers in every log: masking them would reveal them.
 _SHORTEST: Final = 4
 _SHORTEST_NUMBER: Final = 8
-_NUMBER: Final = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 # Secrets that could be parts of words and numbers are masked only where they are whole.
 _PLAIN: Final = re.compile(rb"[A-Za-z]{1,15}|[0-9.,+-]+")
-_BEFORE_PLAIN: Final = rb"(?<![A-Za-z0-9_.\x80-\xff])"
-_AFTER_PLAIN: Final = rb"(?![A-Za-z0-9_\x80-\xff]|\.[0-9])"
+# Before one, a colour, a line break in quotes, or `%3D` may end.
+_BEFORE_PLAIN: Final = (
+    rb"(?:(?<![A-Za-z0-9.\x80-\xff])|(?<=\x1b\[m)|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|"
+    rb"(?<=\\[nrt])|(?<=%[0-9A-F]{2}))"
+)
+_BEHIND: Final = 5
+_AFTER_PLAIN: Final = rb"(?![A-Za-z0-9\x80-\xff]|\.[0-9])"
 # So many bytes after it tell whether a secret is whole.
 _AHEAD: Final = 2
 
@@ -58,8 +64,8 @@ def is_secret(name: str) -> bool:
     if not words or words[-1] in _ABOUT:
         return False
     of_data = {word for before, word in pairwise(words) if before in _OF_DATA} & {"KEY", "TOKEN"}
-    named = [word for word in words if word == "KEY" or word.endswith(_SECRETS)]
-    return bool({*named} - of_data) or _SEVERAL in " ".join(words)
+    named = {word for word in words if word.endswith(_SECRETS)} - _ANIMALS
+    return bool(named - of_data) or _SEVERAL.search(" ".join(words)) is not None
 
 
 def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> frozenset[bytes]:
@@ -68,7 +74,7 @@ def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> 
     Args:
         shortest: Leave out secrets with fewer characters; and, unless this is 1, short numbers.
     """
-    shortest_number = max(shortest, _SHORTEST_NUMBER) if shortest > 1 else shortest
+    shortest_number = _SHORTEST_NUMBER if shortest > 1 else shortest
     found = set()
     for name, value in environment.items():
         if is_secret(name):
@@ -78,7 +84,8 @@ def secrets_in(environment: Mapping[str, str], *, shortest: int = _SHORTEST) -> 
     return frozenset(
         value.encode()
         for value in found
-        if len(value) >= (shortest_number if _NUMBER.fullmatch(value) else shortest)
+        if len(value) >= shortest
+        and (len(value) >= shortest_number or not _NUMBER.fullmatch(value))
     )
 
 
@@ -133,7 +140,7 @@ class Masker:
         self._secrets = sorted(secrets, key=len, reverse=True)
         self._plain = {secret for secret in self._secrets if _PLAIN.fullmatch(secret)}
         self._pattern = re.compile(b"|".join(map(self._pattern_of, self._secrets)))
-        self._before = b""  # the last byte that was passed on, which may make a word longer
+        self._before = b""  # the last bytes that were passed on, which may make a word longer
         self._held = b""
 
     def _pattern_of(self, secret: bytes) -> bytes:
@@ -153,7 +160,7 @@ class Masker:
         return self._masked(data, len(data))
 
     def _masked(self, data: bytes, cut: int) -> bytes:
-        """What follows the byte of before, up to an index, masked; the rest is held back."""
+        """What follows the bytes of before, up to an index, masked; the rest is held back."""
         pieces, at = [], len(self._before)
         for found in self._pattern.finditer(data, at):
             if found.start() >= cut:
@@ -161,7 +168,7 @@ class Masker:
             pieces += [data[at : found.start()], MASK]
             at = found.end()
         pieces.append(data[at:cut])
-        self._before, self._held = data[max(0, cut - 1) : cut], data[cut:]
+        self._before, self._held = data[max(0, cut - _BEHIND) : cut], data[cut:]
         return b"".join(pieces)
 
     def _cut(self, data: bytes) -> int:

@@ -41,10 +41,12 @@ _KEYS: Final = ("name", "channels", "dependencies", "prefix", "platforms")
 _SPECIFICATION: Final = re.compile(
     r"(?:(?P<channel>[\w./:-]+)::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?P<version>[^\[\]]*)"
 )
-_EXACT: Final = re.compile(r"[\w.!+]+")
+# `=1.2=build`: this version, in this build.
+_BUILT: Final = re.compile(r"={0,2}\s*([0-9][\w.!+]*)=([^=]+)")
+_CHANNELS_OF_ALL: Final = frozenset({"", "conda-forge", "defaults", "main", "anaconda", "pytorch"})
 # The build of a package that pip has installed, and builds for one kind of hardware.
 _FROM_INDEX: Final = re.compile(r"pypi_\d+|<pip>")
-_VARIANT: Final = re.compile(r"cuda|cudnn|gpu|cpu|rocm", re.IGNORECASE)
+_VARIANT: Final = re.compile(r"cuda|cudnn|gpu|cpu|rocm|(?:^|_)cu\d+", re.IGNORECASE)
 _CHANNEL: Final = re.compile(r"[\w.:/@%+~-]+")
 
 
@@ -54,6 +56,7 @@ class _Package:
     name: str
     version: str
     line: Line
+    channel: str = ""
 
 
 def read_conda_env(file: Path, _root: Path) -> Declared:
@@ -104,7 +107,7 @@ def _warn_of_names(file: Path, taken: Mapping[str, str | None]) -> None:
 
 
 def _refuse_windows(packages: Iterable[_Package]) -> None:
-    windows = [package for package in packages if package.name.startswith(_OF_WINDOWS)]
+    windows = [package for package in packages if _OF_WINDOWS.fullmatch(package.name)]
     if windows:
         raise InvalidEnvironment(
             f"{windows[0].line.where}: {', '.join(package.name for package in windows)}: packages of "
@@ -115,8 +118,13 @@ def _refuse_windows(packages: Iterable[_Package]) -> None:
 
 
 def _comes_with_python(package: _Package) -> bool:
-    """True for what every Python brings, in its own way: libraries, and the files of its time zones."""
-    return package.name in _WITH_PYTHON or package.name.startswith(_RUNTIMES)
+    """True for what every Python brings in its own way.
+
+    Programs and libraries without a build, which an export has, are wanted for themselves.
+    """
+    if package.name in _PROGRAMS and not _BUILT.fullmatch(package.version):
+        return False
+    return package.name in _WITH_PYTHON | _PROGRAMS or package.name.startswith(_RUNTIMES)
 
 
 def _channels(file: Path, content: dict[str, Any]) -> tuple[str, ...]:
@@ -141,22 +149,26 @@ def _pip_lines(item: object, line: Line) -> list[Line]:
 def _package(line: Line) -> _Package:
     text = line.text.strip()
     if match := _SPECIFICATION.fullmatch(text):
-        return _Package(text, match["name"].lower(), match["version"].strip(), line)
+        name, version = match["name"].lower(), match["version"].strip()
+        return _Package(text, name, version, line, match["channel"] or "")
     raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
 
 
 def _on_the_index(package: _Package) -> str | None:
     """The package as a requirement; None if the Python index may have another under that name."""
-    version, _, build = package.version.lstrip("= ").partition("=")
+    built = _BUILT.fullmatch(package.version)
+    version, build = (built[1], built[2]) if built else ("", "")
     if _FROM_INDEX.fullmatch(build):  # conda lists what pip has installed
         return f"{package.name}=={version}"
+    if package.channel not in _CHANNELS_OF_ALL:  # another channel has another package of that name
+        return None
     own = canonicalize_name(package.name)
     name = _OTHER_NAMES.get(own, own if own in SAME_ON_THE_INDEX else "")
     if not name or _VARIANT.search(build):
         return None
     if name in _OTHER_VERSIONS:
         return name
-    found = f"=={version}" if _EXACT.fullmatch(version) and build else _version(package.version)
+    found = f"=={version}" if built else _version(package.version)
     return None if found is None else f"{name}{found}"
 
 
@@ -202,7 +214,7 @@ SAME_ON_THE_INDEX: Final = frozenset(
     argon2-cffi arrow asttokens async-timeout attrs azure-core azure-identity azure-storage-blob babel
     backcall beautifulsoup4 black bleach blinker bokeh boto3 botocore bottleneck cachetools captum catboost
     category-encoders certifi cffi chardet charset-normalizer click cloudpickle colorama colorlog comm
-    contourpy coverage cryptography cycler cython dash dask databricks-cli databricks-sdk dataclasses-json
+    contourpy coverage cryptography cycler cython dash databricks-cli databricks-sdk dataclasses-json
     datasets debugpy decorator defusedxml deprecated dill distlib distributed docopt dvc dynaconf
     einops eli5 entrypoints evaluate evidently execnet executing faker fastapi fastjsonschema fastparquet
     feast featuretools filelock fire flake8 flask flask-cors flask-sqlalchemy fonttools frozenlist fsspec
@@ -213,18 +225,18 @@ SAME_ON_THE_INDEX: Final = frozenset(
     isodate isort itsdangerous jedi jinja2 jmespath joblib json5 jsonpatch jsonschema jupyter
     jupyter-client jupyter-core jupyterlab kaggle keras kiwisolver langchain langid lazy-object-proxy
     lifelines lightgbm lightning llvmlite locket loguru lxml mako markdown markdown-it-py markupsafe
-    marshmallow matplotlib matplotlib-inline mccabe mdurl missingno mistune mlflow mlflow-skinny mlxtend
+    marshmallow matplotlib matplotlib-inline mccabe mdurl missingno mistune mlflow mlflow-skinny mkl-fft mkl-random mkl-service mlxtend
     more-itertools multidict multiprocess mypy mypy-extensions nbclient nbconvert nbformat nest-asyncio
     networkx nltk nose notebook numba numexpr numpy oauthlib omegaconf onnx onnxruntime openai openpyxl
-    optuna orjson packaging pandas pandas-profiling pandera pandocfilters papermill paramiko parso partd
+    optuna orjson packaging pandas pandas-profiling pandocfilters papermill paramiko parso partd
     pathspec patsy pexpect pickleshare pillow pip platformdirs plotly pluggy pmdarima polars portalocker
     pre-commit prefect prometheus-client prompt-toolkit prophet protobuf psutil psycopg2-binary ptyprocess
-    pure-eval py4j pyarrow pyasn1 pycodestyle pycparser pydantic pydantic-core pydot pyflakes pygments
+    pure-eval py4j pyarrow pyasn1 pycodestyle pycparser pydantic pydantic-core pyflakes pygments
     pyjwt pylint pymongo pymysql pynndescent pyodbc pyopenssl pyparsing pyrsistent pyserial pysftp pysocks
     pyspark pytest pytest-cov pytest-mock pytest-xdist python-dateutil python-dotenv python-slugify
     pytorch-lightning pytz pywavelets pyyaml pyzmq querystring-parser rapidfuzz regex requests
-    requests-oauthlib rich rsa ruamel-yaml ruff s3fs s3transfer sacrebleu safetensors scikit-image
-    scikit-learn scikit-optimize scikit-plot scipy scrapy seaborn selenium send2trash sentence-transformers
+    requests-oauthlib rich rsa ruff s3fs s3transfer sacrebleu safetensors scikit-image
+    scikit-learn scikit-optimize scikit-plot scipy scrapy selenium send2trash sentence-transformers
     sentencepiece setuptools shap shapely simplejson six skl2onnx sktime slicer smart-open smmap snowballstemmer
     soupsieve spacy sphinx sqlalchemy sqlparse stack-data starlette statsmodels stevedore streamlit
     sympy tabulate tblib tenacity tensorboard tensorboardx tensorflow tensorflow-datasets termcolor
@@ -232,11 +244,12 @@ SAME_ON_THE_INDEX: Final = frozenset(
     torchaudio torchmetrics torchvision tornado tqdm traitlets transformers tweepy typer typing-extensions
     tzdata tzlocal ujson umap-learn unidecode urllib3 uvicorn uvloop virtualenv wandb watchdog wcwidth
     webencodings websocket-client websockets werkzeug wheel widgetsnbextension wordcloud wrapt xarray
-    xgboost xlrd xlsxwriter xlwt xxhash yarl yellowbrick ydata-profiling zarr zict zipp
+    xgboost xlrd xlsxwriter xlwt yarl yellowbrick ydata-profiling zarr zict zipp
     """.split()  # noqa: SIM905 a list of words reads best as one
 )
 # Packages that have another name on the Python index.
 _OTHER_NAMES: Final = {
+    "dask": "dask[complete]",
     "dask-core": "dask",
     "jupyter-lab": "jupyterlab",
     "lightgbm-base": "lightgbm",
@@ -246,6 +259,7 @@ _OTHER_NAMES: Final = {
     "python-tzdata": "tzdata",
     "python-xxhash": "xxhash",
     "pytorch": "torch",
+    "seaborn": "seaborn[stats]",
     "seaborn-base": "seaborn",
     "tensorflow-base": "tensorflow",
 }
@@ -254,14 +268,19 @@ _OTHER_VERSIONS: Final = frozenset({"tzdata"})
 # What conda has as packages, and every Python brings in its own way.
 _WITH_PYTHON: Final = frozenset(
     """
-    _libgcc_mutex _openmp_mutex blas bzip2 ca-certificates expat gettext icu intel-openmp krb5 libblas
-    libcblas libcxx libedit libexpat libffi libgcc libgcc-ng libgfortran libgfortran-ng libgfortran5 libgomp
-    libiconv liblapack liblzma libmpdec libnsl libopenblas libsqlite libstdcxx libstdcxx-ng libuuid
-    libxcrypt libzlib llvm-openmp lz4-c mkl mkl-service mkl_fft mkl_random ncurses numpy-base openblas
-    openssl python.app readline sqlite tbb tk tzcode xz yaml zlib zstd
+    _libgcc_mutex _openmp_mutex blas ca-certificates expat icu libblas libcblas libcxx libedit libexpat
+    libffi libgcc libgcc-ng libgfortran libgfortran-ng libgfortran5 libiconv liblapack liblzma libmpdec
+    libnsl libopenblas libsqlite libstdcxx libstdcxx-ng libuuid libxcrypt libzlib ncurses openblas
+    python.app pywin32-on-windows readline tk tzcode yaml zlib
+    """.split()  # noqa: SIM905 a list of words reads best as one
+)
+_PROGRAMS: Final = frozenset(
+    """
+    bzip2 gettext intel-openmp krb5 libgomp llvm-openmp lz4-c mkl numpy-base openssl sqlite tbb xz zstd
     """.split()  # noqa: SIM905 a list of words reads best as one
 )
 _RUNTIMES: Final = ("ld_impl_", "_sysroot_", "sysroot_")
-_OF_WINDOWS: Final = (
-    "vc", "vs20", "ucrt", "m2w64-", "msys2-", "wincertstore", "win_inet_pton", "pywin32", "pywinpty", "winpty",
-)  # fmt: skip
+_OF_WINDOWS: Final = re.compile(
+    r"vc|vc14_runtime|vcomp14|vs20\d\d_.*|ucrt|m2w64-.*|msys2-.*|wincertstore|win_inet_pton|pywin32|"
+    r"pywinpty|winpty"
+)

@@ -59,7 +59,6 @@ KINDS: Final[tuple[FileKind | ImageKind, ...]] = (
     FileKind("python_env.yml", read_python_env),
     FileKind("requirement.txt", read_requirements_file),
     FileKind("setup.py", read_package),
-    FileKind("setup.cfg", read_package),
     ImageKind("docker_env", read_docker_env),
 )
 # Files of environments that are not read.

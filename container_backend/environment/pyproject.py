@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,9 @@ else:
     import tomli as tomllib
 PYPROJECT_FILE: Final = "pyproject.toml"
 LOCK_FILE: Final = "uv.lock"
+# https://packaging.python.org/en/latest/specifications/name-normalization/#name-format
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_SOURCE: Final = re.compile(r"https?://[^\s${}]+")
 _VERSION_FILE: Final = ".python-version"
 # Longer than any name of a licence; some projects have its whole text here.
 _MOST_LICENCE_CHARACTERS: Final = 100
@@ -101,21 +105,41 @@ def _poetry(file: Path, root: Path, content: Mapping[str, Any]) -> Declared | No
     if not isinstance(listed, dict) or not isinstance(table, dict):
         return None
     wanted = {str(name): each for name, each in listed.items() if str(name).lower() != "python"}
+    for name in wanted:
+        if not _NAME.fullmatch(name):
+            raise InvalidEnvironment(
+                f"{file}, key 'tool.poetry.dependencies': '{name}' is no name."
+            )
     lines = [
         Line(_poetry_requirement(file, root, name, constraint), file, _line_of(file, name))
         for name, several in wanted.items()
         for constraint in (several if isinstance(several, list) else [several])
         if not (isinstance(constraint, dict) and constraint.get("optional"))
     ]
-    sources = table.get("source")
-    lines += [
-        Line(f"--extra-index-url {each['url']}", file, _line_of(file, str(each["url"])))
-        for each in (sources if isinstance(sources, list) else [])
-        if isinstance(each, dict) and each.get("url")
-    ]
+    lines += _poetry_sources(file, table.get("source"))
     python = next((each for name, each in listed.items() if str(name).lower() == "python"), None)
     key = "tool.poetry.dependencies.python"
     return Declared(tuple(lines), *_python(root, file, _poetry_versions(file, python), key))
+
+
+def _poetry_sources(file: Path, listed: object) -> list[Line]:
+    """https://python-poetry.org/docs/repositories/#package-sources."""
+    lines = []
+    for source in listed if isinstance(listed, list) else []:
+        url = source.get("url") if isinstance(source, dict) else None
+        if url is None:  # PyPI by its name
+            continue
+        if not isinstance(url, str) or not _SOURCE.fullmatch(url):
+            raise InvalidEnvironment(
+                f"{file}, key 'tool.poetry.source.url': {kind_of(url)} is no address."
+            )
+        if source.get("priority") == "explicit":
+            raise InvalidEnvironment(
+                f"{file}, key 'tool.poetry.source': '{url}' is for some packages only, which cannot be kept.",
+                remedy="Export the environment: `poetry export -o requirements.txt`.",
+            )
+        lines.append(Line(f"--extra-index-url {url}", file, _line_of(file, url)))
+    return lines
 
 
 def _poetry_requirement(file: Path, root: Path, name: str, constraint: Any) -> str:  # noqa: ANN401 of TOML
@@ -131,15 +155,20 @@ def _poetry_requirement(file: Path, root: Path, name: str, constraint: Any) -> s
 
 
 def _poetry_versions(file: Path, python: object) -> str | None:
-    """``^3.10`` → ``>=3.10,<4.0``."""
-    from poetry.core.constraints.version import parse_constraint
+    """``^3.10`` → ``==3.11.*``, if that is the version to take."""
+    from poetry.core.constraints.version import Version, parse_constraint
 
+    if python is None:
+        return None
+    where = f"{file}, key 'tool.poetry.dependencies.python': {kind_of(python)}"
     try:
-        return None if python is None else str(parse_constraint(str(python)))
+        allowed = parse_constraint(str(python))
     except ValueError as error:
-        raise InvalidEnvironment(
-            f"{file}, key 'tool.poetry.dependencies.python': {kind_of(python)} is not a version."
-        ) from error
+        raise InvalidEnvironment(f"{where} is not a version.") from error
+    for minor in (own_python(), *KNOWN_PYTHONS):
+        if any(allowed.allows(Version.parse(f"{minor}.{patch}")) for patch in (99, 0)):
+            return f"=={minor}.*"
+    raise InvalidEnvironment(f"{where} allows none of {', '.join(KNOWN_PYTHONS)}.")
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -174,7 +203,7 @@ def _dependencies(file: Path, project: Mapping[str, Any]) -> tuple[Line, ...]:
 
 
 def _line_of(file: Path, text: str) -> int:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = read_text(file, InvalidEnvironment).splitlines()
     return next((number for number, line in enumerate(lines, 1) if text in line), 1)
 
 

@@ -202,7 +202,7 @@ class _Reader:
                 f"{line.where}: there is no file '{file}'.",
                 remedy="Correct the name, or add the file to the project.",
             )
-        for inner in lines_of(file, read_text(file, InvalidEnvironment)):
+        for inner in lines_of(file, read_text(file, InvalidEnvironment, by_comment=True)):
             self.read_line(inner, including, into)
 
     def _requirement(self, text: str, line: Line) -> str:
@@ -228,13 +228,18 @@ class _Reader:
 
     def _editable(self, value: str, line: Line) -> str:
         """A package of a repository is installed as any other: there is no checkout to edit."""
+        name, at, address = value.partition(" @ ")
+        if at and _VCS.match(address.strip()):
+            return self._requirement(value, line)
         if not _VCS.match(value):
             return f"--editable {self._local_requirement(value, line)}"
-        url, _, marker = value.partition(" ;")
+        url, _, marker = value.partition(";")
         address, _, fragment = url.strip().partition("#")
         pairs = [pair.partition("=") for pair in fragment.split("&") if pair]
         name = next((text for key, _, text in pairs if key == "egg"), "")
         kept = "&".join(f"{key}={text}" for key, _, text in pairs if key != "egg")
+        if name and not parse_requirement(name):
+            raise InvalidEnvironment(f"{line.where}: '{name}' is not the name of a package.")
         requirement = f"{name} @ " * bool(name) + address + f"#{kept}" * bool(kept)
         return f"{requirement} ; {marker.strip()}" if marker.strip() else requirement
 

@@ -26,6 +26,10 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _CODING: Final = re.compile(rb"coding[:=]\s*([-\w.]+)")
+# Of texts; Python knows others, which take their time, or make other things of a file.
+_ENCODINGS: Final = re.compile(
+    r"utf-?8|latin-?1|iso-?8859-?\d+|cp125\d|windows-125\d|shift-jis|euc-(jp|kr)|gbk?|gb2312|gb18030|big5|koi8-[ru]"
+)
 # Both loaders build plain values only; the loaders in C are ten times as fast.
 _SAFE_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BASE_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -64,12 +68,21 @@ def load_mapping(
     return content, node if isinstance(node, yaml.MappingNode) else None
 
 
-def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYTES) -> str:
+def read_text(
+    file: Path,
+    error: type[InvalidInput],
+    most_bytes: int = _MOST_BYTES,
+    *,
+    by_comment: bool = False,
+) -> str:
     """Read a file of text, with the line ends of this machine.
 
-    A byte order mark says the encoding, as in what PowerShell's ``>`` writes; then a line like
-    ``# coding: latin-1``; else the text is UTF-8. These are pip's rules and, for the mark, conda's.
+    A byte order mark says the encoding, as in what PowerShell's ``>`` writes; else the text is UTF-8.
+    These are pip's rules, and conda's.
     https://pip.pypa.io/en/stable/reference/requirements-file-format/#encoding
+
+    Args:
+        by_comment: A line like ``# coding: latin-1`` says the encoding, too, as for pip.
 
     Raises:
         InvalidInput: As ``error``: the file is too big, in another encoding, or cannot be read.
@@ -81,21 +94,22 @@ def read_text(file: Path, error: type[InvalidInput], most_bytes: int = _MOST_BYT
         data = file.read_bytes()
     except OSError as problem:
         raise error(f"{file}: cannot be read: {problem.strerror}.") from problem
-    encoding = _encoding_of(data)
+    encoding = _encoding_of(data, by_comment=by_comment)
     try:
         text = data.decode(encoding).removeprefix("\ufeff")
-    except (UnicodeDecodeError, LookupError) as problem:
+    except UnicodeError as problem:
         raise error(f"{file}: not {encoding.upper()} text.") from problem
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _encoding_of(data: bytes) -> str:
+def _encoding_of(data: bytes, *, by_comment: bool) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding
-    for line in data.split(b"\n", 2)[:2]:
-        if line.lstrip().startswith(b"#") and (found := _CODING.search(line)):
-            return found[1].decode("ascii")
+    for line in data.split(b"\n", 2)[:2] if by_comment else ():
+        if line.startswith(b"#") and (found := _CODING.search(line)):
+            named = found[1].decode("ascii").lower().replace("_", "-")
+            return named if _ENCODINGS.fullmatch(named) else "utf-8"
     return "utf-8"
 
 

@@ -22,7 +22,7 @@ letters = st.text("ab*", min_size=4, max_size=8).map(str.encode)
 plain = (
     st.text("ab", min_size=1, max_size=4) | st.text("12", min_size=1, max_size=4)
 ).map(str.encode)  # fmt: skip
-outputs = st.text("ab12*._ \n", max_size=60).map(str.encode)
+outputs = st.text("ab12*._ \nm;[\x1b%\\3D", max_size=60).map(str.encode)
 
 
 def masked(secrets, pieces):
@@ -61,7 +61,9 @@ def test_no_plain_secret_is_left_where_it_is_whole(secrets, output):
     [
         (b"1024", b"loss 0.1024, step 10240, v1024 1024.5", None),
         (b"20261130", b"on 20261130. And x=20261130", b"on ***. And x=***"),
-        (b"loss", b"loss lossless my_loss loss.", b"*** lossless my_loss ***."),
+        (b"loss", b"loss lossless my_loss loss.", b"*** lossless my_*** ***."),
+        (b"hunter", b"\x1b[32mhunter\x1b[0m \x1b[1;31mhunter", b"\x1b[32m***\x1b[0m \x1b[1;31m***"),
+        (b"hunter", b"'\\nhunter' u%3Dhunter mhunter", b"'\\n***' u%3D*** mhunter"),
         (b"loss", "löss lossé".encode(), None),
         (b"s3cret", b"as3cret0", b"a***0"),
         (b"correcthorsebattery", b"xcorrecthorsebatteryx", b"x***x"),
@@ -92,7 +94,9 @@ def test_without_secrets_everything_passes_at_once():
     [
         "MY_TOKEN", "aws_secret_access_key", "Db_Password", "AWS_ACCESS_KEY_ID", "apiKey", "x-api-key",
         "DBPASSWORD", "OPENAI_APIKEY", "GITHUB_TOKEN_2", "TOKEN", "SSH_PRIVATE_KEY", "SECRETS",
-        "AZURE_STORAGE_CONNECTION_STRING", "X-Amz-Credential", "PASSPHRASE",
+        "AZURE_STORAGE_CONNECTION_STRING", "X-Amz-Credential", "PASSPHRASE", "OPENAI_API_KEYS", "PASSWORDS",
+        "MASTERKEY", "AZURE_PRIMARY_KEY", "SWARM_JOIN_TOKEN", "GROUP_TOKEN", "passWord", "DB_PASS", "MYSQL_PWD",
+        "GH_PAT", "CONNECTIONSTRING", "SECRET_URL",
     ],
 )  # fmt: skip
 def test_the_name_of_a_variable_says_that_it_is_secret(name):
@@ -102,7 +106,7 @@ def test_the_name_of_a_variable_says_that_it_is_secret(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYWORDS", "PRIMARY_KEY_COLUMN", "PRIMARY_KEY", "SORT_KEY",
+        "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYWORDS", "PRIMARY_KEY_COLUMN", "SORT_KEY", "PWD", "PASS",
         "PAD_TOKEN", "MONKEY", "KEYBOARD", "TOKEN_LIMIT", "max-token", "SECRETARY", "PASSWORD_FILE",
         "AWS_WEB_IDENTITY_TOKEN_FILE", "numTokens", "keyPath", "",
     ],

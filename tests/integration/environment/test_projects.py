@@ -144,7 +144,10 @@ def test_a_ready_image_is_used_as_it_is_with_code_volumes_and_variables(
     assert containers_of(engine, run.run_id) == []
 
 
-def test_build_image_makes_an_image_with_the_code(fixture_project, docker_env_image, engine):
+def test_build_image_makes_an_image_with_the_code(
+    fixture_project, docker_env_image, engine, monkeypatch
+):
+    monkeypatch.setenv("COPIED", "copied")
     folder = fixture_project("docker-env")
     done = run_command("mlflow", "run", str(folder), "-e", "build", "--backend", "docker",
                        "--build-image", "--backend-config", json.dumps(TRUSTED))  # fmt: skip

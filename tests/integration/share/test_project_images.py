@@ -104,7 +104,7 @@ def test_an_image_runs_its_entry_points_with_the_checks_of_the_backend(image):
     done = docker("run", "--rm", image, check=True)
     assert done.stdout == "['1', \"it's\"] 1000 mlflow /mlflow/projects/code\n"
     done = docker("run", "--rm", image, "main", "-P", "count=07", "-P", "text=a $(id) b")
-    assert done.stdout.startswith("['7', 'a $(id) b'] ")
+    assert done.stdout.startswith("['07', 'a $(id) b'] ")
     assert docker("run", "--rm", image, "fail").returncode == 7
     done = docker("run", "--rm", image, "-P", "count=many")
     assert done.returncode == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 text, count, rate, flag, data, where, odd, *more = sys.argv[1:]
 assert text == "a 'b' $(touch /tmp/x) \"c\"\nünï", text
-assert (count, rate, flag, where, odd) == ("7", "0.5", "True", "s3://bucket/key", "None")
+assert (count, rate, flag, where, odd) == ("07", "0.5", "yes", "s3://bucket/key", "None")
 assert Path(data).read_text() == "given\n"
 try:
     Path(data).write_text("changed")

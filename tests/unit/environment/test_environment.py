@@ -217,6 +217,9 @@ dependencies:
         ("msgpack-python=1.0.3=py311hdb19cb5_0", "msgpack==1.0.3"),
         ("typing_extensions", "typing-extensions"),
         ("tzdata=2024a=h04d1e81_0", "tzdata"),
+        ("numpy !=1.2", "numpy!=1.2"),
+        ("dask", "dask[complete]"),
+        ("mkl_fft=1.3.8=py311h5eee18b_0", "mkl-fft==1.3.8"),
     ],
 )
 def test_conda_packages_that_are_on_the_index_become_requirements(
@@ -246,7 +249,7 @@ def test_what_every_python_brings_is_left_out_of_an_export(tmp_path, caplog):
         "  - _libgcc_mutex=0.1=main\n  - ca-certificates=2024.3.11=h06a4308_0\n  - ld_impl_linux-64=2.38\n"
         "  - libffi=3.4.4=h6a678d5_0\n  - openssl=3.0.13=h7f8727e_0\n  - pip=24.0=py311h06a4308_0\n"
         "  - python=3.11.8=h955ad1f_0\n  - sqlite=3.41.2=h5eee18b_0\n  - numpy=1.26.4=py311h24aa872_0\n"
-        "  - blas=1.0=mkl\n  - pip:\n    - mlflow==2.14.1\nprefix: /home/me/x\n"
+        "  - blas=1.0=mkl\n  - zstd=1.5.5=hc292b87_0\n  - pip:\n    - mlflow==2.14.1\nprefix: /home/me/x\n"
     )
     spec = environment(tmp_path, conda__yaml=exported)
     assert (spec.conda, spec.python) == (None, "3.11.8")
@@ -311,6 +314,15 @@ def test_the_table_of_poetry(tmp_path):
             "key 'tool.poetry.dependencies.python': '^x'",
         ),
         ("[tool.poetry.dependencies]\npython = '^2.7'\n", "allows none of"),
+        ("[tool.poetry.dependencies]\n'a --index-url https://x' = '1'\n", "is no name"),
+        (
+            "[tool.poetry.dependencies]\n[[tool.poetry.source]]\nname='x'\nurl='https://a --index-url https://b'\n",
+            "is no address",
+        ),
+        (
+            "[tool.poetry.dependencies]\n[[tool.poetry.source]]\nname='x'\nurl='https://a/s'\npriority='explicit'\n",
+            "for some packages only",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_table_of_poetry(tmp_path, text, message):
@@ -340,10 +352,25 @@ def test_the_name_that_mlflow_reads_comes_first(tmp_path):
     assert environment(tmp_path, requirements__txt="numpy\n").requirements == ("numpy",)
 
 
-@pytest.mark.parametrize("name", ["setup.py", "setup.cfg"])
-def test_a_package_of_setuptools_is_installed(tmp_path, name):
-    (tmp_path / name).write_text("")
+def test_a_package_of_setuptools_is_installed(tmp_path):
+    (tmp_path / "setup.cfg").write_text("[flake8]\n")  # of a tool
+    assert environment(tmp_path).requirements == ()
+    (tmp_path / "setup.py").write_text("")
     assert environment(tmp_path).requirements == ("--editable file:///mlflow/projects/code",)
+
+
+@pytest.mark.parametrize(
+    ("python", "taken"),
+    [
+        ("3.10", "3.10"),
+        ("^2.7 || ^3.8", OWN_VERSION),
+        ("*", OWN_VERSION),
+        (">=3.7,!=3.8.*,<3.10", "3.9"),
+    ],
+)
+def test_the_python_of_poetry(tmp_path, python, taken):
+    text = f"[tool.poetry.dependencies]\npython = '{python}'\n"
+    assert environment(tmp_path, pyproject__toml=text).python == taken
 
 
 def test_what_is_there_and_not_read_is_named(tmp_path, caplog):
@@ -364,7 +391,18 @@ def test_an_export_of_windows_is_refused_by_what_is_of_windows(tmp_path):
 
 @pytest.mark.parametrize(
     "package",
-    ["pytorch=1.13=py3.9_cuda11.7_0", "numpy 1.26|1.27", "cudatoolkit=11.8", "r-base", "redis"],
+    [
+        "pytorch=1.13=py3.9_cuda11.7_0",
+        "torchvision=0.15.2=py310_cu118",
+        "numpy 1.26|1.27",
+        "cudatoolkit=11.8",
+        "r-base",
+        "redis",
+        "openssl",
+        "vcftools",
+        "mychan::xgboost",
+        "xxhash=0.8.0",
+    ],
 )
 def test_anything_else_stays_with_conda(tmp_path, caplog, package):
     spec = environment(tmp_path, conda__yaml=CONDA.format(package=package))

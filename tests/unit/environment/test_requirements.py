@@ -122,9 +122,14 @@ def test_a_file_is_read_in_its_encoding(tmp_path, encoding):
     assert texts(read(tmp_path, "-r other.txt\n").requirements) == ["numpy", "scipy"]
 
 
+@pytest.mark.parametrize("named", ["one-hot", "undefined", "unicode_escape", "hex", "punycode"])
+def test_a_comment_does_not_choose_what_is_no_encoding_of_texts(tmp_path, named):
+    (tmp_path / "other.txt").write_text(f"# label encoding: {named}\nnumpy\n")
+    assert texts(read(tmp_path, "-r other.txt\n").requirements) == ["numpy"]
+
+
 @pytest.mark.parametrize(
-    "content",
-    [b"\xff\xfen", b"# coding: nonsense\nnumpy\n", b"numpy\xff\n", b"# coding: hex\n61\n"],
+    "content", [b"\xff\xfen", b"numpy\xff\n", b"# coding: punycode\nnumpy\xff\n"]
 )
 def test_a_file_in_no_encoding_is_named(tmp_path, content):
     (tmp_path / "other.txt").write_bytes(content)
