@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pydantic import (
 
 from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import ENV_BASE_IMAGE
+from container_backend.machine import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,7 +236,6 @@ def read_config(text: str) -> dict[str, Any]:
 def _problem(detail: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in detail["loc"]) or "(all)"
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, BackendConfig.model_fields, n=1)
-        return f"unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else "")
+        return f"unknown key '{key}'{did_you_mean(key, BackendConfig.model_fields)}"
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"key '{key}': {message}"

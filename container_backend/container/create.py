@@ -18,7 +18,7 @@ from container_backend.labels_and_tags import (
 from container_backend.project import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from container_backend.container.shared_code import SharedCode
@@ -84,11 +84,13 @@ def create_container(
     return container_id
 
 
-def _copy(engine: Engine, container_id: str, paths: Iterable[Path]) -> None:
+def _copy(engine: Engine, container_id: str, paths: Collection[Path]) -> None:
     """Copy files and folders of this machine to the same paths of a container.
 
     Every user of the container may read them. Raises ContainerError.
     """
+    if not paths:  # as in most runs
+        return
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
         for path in paths:
@@ -99,8 +101,6 @@ def _copy(engine: Engine, container_id: str, paths: Iterable[Path]) -> None:
                     f"The file '{path}' cannot be given to the program: {error.strerror or error}.",
                     remedy="Make it readable, or unset the variable that names it.",
                 ) from error
-        if not tar.getmembers():
-            return
     packed.seek(0)
     engine.containers.put_archive(container_id, "/", packed)
 

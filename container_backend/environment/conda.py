@@ -202,7 +202,7 @@ def _python_version(package: _Package | None) -> str | None:
             f"{package.line.where}: '{package.text}' is not a version of Python.",
             remedy="Write one like 'python=3.11'.",
         ) from error
-    minor = allowed_python(allowed)
+    minor = allowed_python(allowed.contains)
     if minor is None:
         raise InvalidEnvironment(f"{package.line.where}: no version of Python is '{package.text}'.")
     return minor
@@ -225,8 +225,8 @@ SAME_ON_THE_INDEX: Final = frozenset(
     isodate isort itsdangerous jedi jinja2 jmespath joblib json5 jsonpatch jsonschema jupyter
     jupyter-client jupyter-core jupyterlab kaggle keras kiwisolver langchain langid lazy-object-proxy
     lifelines lightgbm lightning llvmlite locket loguru lxml mako markdown markdown-it-py markupsafe
-    marshmallow matplotlib matplotlib-inline mccabe mdurl missingno mistune mlflow mlflow-skinny mkl-fft mkl-random mkl-service mlxtend
-    more-itertools multidict multiprocess mypy mypy-extensions nbclient nbconvert nbformat nest-asyncio
+    marshmallow matplotlib matplotlib-inline mccabe mdurl missingno mistune mkl-fft mkl-random
+    mkl-service mlflow mlflow-skinny mlxtend more-itertools multidict multiprocess mypy mypy-extensions nbclient nbconvert nbformat nest-asyncio
     networkx nltk nose notebook numba numexpr numpy oauthlib omegaconf onnx onnxruntime openai openpyxl
     optuna orjson packaging pandas pandas-profiling pandocfilters papermill paramiko parso partd
     pathspec patsy pexpect pickleshare pillow pip platformdirs plotly pluggy pmdarima polars portalocker

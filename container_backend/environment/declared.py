@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 import sys
@@ -10,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from container_backend.errors import InvalidEnvironment
+from container_backend.machine import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-
-    from packaging.specifiers import SpecifierSet
 
     from container_backend.machine import Content
 
@@ -30,11 +28,15 @@ def own_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def allowed_python(allowed: SpecifierSet) -> str | None:
-    """The launcher's minor version if it is allowed, else the newest allowed one."""
+def allowed_python(allows: Callable[[str], bool]) -> str | None:
+    """The launcher's minor version if it is allowed, else the newest allowed one.
+
+    Args:
+        allows: Takes a version with a patch number.
+    """
     # "3.11" means its newest patch release: ">=3.11.4" allows it, and "==3.11.*" too.
     for minor in (own_python(), *KNOWN_PYTHONS):
-        if allowed.contains(f"{minor}.99") or allowed.contains(f"{minor}.0"):
+        if allows(f"{minor}.99") or allows(f"{minor}.0"):
             return minor
     return None
 
@@ -47,8 +49,7 @@ def warn_of_unknown_keys(where: object, keys: Iterable[object], known: Sequence[
     """Name the keys that are ignored, as the tool does that the file is for."""
     for key in keys:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            hint = did_you_mean(str(key), known)
             _logger.warning("%s, key '%s': unknown and ignored%s", where, key, hint)
 
 

@@ -165,10 +165,10 @@ def _poetry_versions(file: Path, python: object) -> str | None:
         allowed = parse_constraint(str(python))
     except ValueError as error:
         raise InvalidEnvironment(f"{where} is not a version.") from error
-    for minor in (own_python(), *KNOWN_PYTHONS):
-        if any(allowed.allows(Version.parse(f"{minor}.{patch}")) for patch in (99, 0)):
-            return f"=={minor}.*"
-    raise InvalidEnvironment(f"{where} allows none of {', '.join(KNOWN_PYTHONS)}.")
+    minor = allowed_python(lambda version: allowed.allows(Version.parse(version)))
+    if minor is None:
+        raise InvalidEnvironment(f"{where} allows none of {', '.join(KNOWN_PYTHONS)}.")
+    return f"=={minor}.*"
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _python(root: Path, file: Path, declared: object, key: str) -> tuple[str | N
         raise InvalidEnvironment(
             f"{file}, key '{key}': '{declared}' is not a version specifier."
         ) from error
-    minor = allowed_python(allowed)
+    minor = allowed_python(allowed.contains)
     if minor is None:
         raise InvalidEnvironment(
             f"{file}, key '{key}': '{declared}' allows none of {', '.join(KNOWN_PYTHONS)}."

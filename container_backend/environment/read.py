@@ -81,9 +81,8 @@ def _read(project: Project, entry_point: EntryPoint | None) -> Declared | Docker
 
 def _found_in(root: Path) -> Declared:
     """The first environment of the table in a folder; where there is none, what is not read is named."""
-    names = sorted(
-        path.name for path in root.iterdir()
-    )  # `requirements.txt` after `Requirements.txt`
+    names = sorted(path.name for path in root.iterdir())
+    # The last one counts: `requirements.txt` comes after `Requirements.txt`.
     files = {name.lower(): root / name for name in names if (root / name).is_file()}
     for kind in KINDS:
         if isinstance(kind, FileKind) and (file := files.get(kind.file)) is not None:

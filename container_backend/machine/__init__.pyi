@@ -36,6 +36,7 @@ from .owner import owner_id as owner_id
 from .owner import owner_key as owner_key
 from .owner import sign as sign
 from .templates import read_template as read_template
+from .text import did_you_mean as did_you_mean
 from .text import harmless as harmless
 from .text import human_age as human_age
 from .text import human_size as human_size

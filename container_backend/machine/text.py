@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 _THOUSAND: Final = 1000
@@ -34,6 +35,12 @@ def harmless(text: str, kept: str = "") -> str:
         else character
         for character in text
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint to add to a message about an unknown name: `` (did you mean 'x'?)``; empty without a near name."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def human_size(size: float) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from container_backend.errors import InvalidProject
-from container_backend.machine import kind_of, load_mapping
+from container_backend.machine import did_you_mean, kind_of, load_mapping
 from container_backend.project.entry_points import EntryPoint, Project
 from container_backend.project.parameters import Parameter
 
@@ -135,8 +134,7 @@ def _warn_of_unknown(
 ) -> None:
     for name in map(str, content):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            hint = did_you_mean(name, known)
             before, colon, after = name.partition(":")
             if colon and before in known:
                 hint = f" (put a space after the colon: '{before}: {after}')"

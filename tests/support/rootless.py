@@ -32,7 +32,7 @@ _READS = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
 
 
 class RootlessEngine(OwnEngine):
-    """A dockerd of the user ``nobody``, while the context lasts."""
+    """A dockerd of :data:`USER`, while the context lasts."""
 
     def _program(self) -> list[str]:
         subprocess.run([*inside(self._holder), "sh", "-ec", _PREPARE, "sh", _NUMBERS], check=True)

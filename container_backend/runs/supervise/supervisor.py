@@ -1,8 +1,7 @@
 """The supervisor finishes every run of its user on an engine.
 
 It watches all containers by one stream of events, without MLflow. Finishers write the ends of runs
- (:mod:`container_backend.runs.supervise.finishers`). A run whose client lives is left
-to the client, which holds the lock of the run's ledger entry.
+(:mod:`container_backend.runs.supervise.finishers`). A run whose client lives is left to the client, which holds the lock of the run's ledger entry.
 """
 
 from __future__ import annotations
