@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -25,7 +26,7 @@ from container_backend.store import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
+    from types import FrameType
 
 _logger = logging.getLogger(__package__)
 # Keys that MLflow adds to the backend config (mlflow.projects._run).
@@ -83,6 +84,7 @@ class DockerBackend(AbstractBackend):
                 experiment=Experiment(id=experiment_id),
                 storage_dir=added["STORAGE_DIR"],
                 build_image=bool(added["build_image"]),
+                run_id=_asked_run_id(),
             )
             launch = launch_and_wait if added["SYNCHRONOUS"] else launch_detached
             if _is_mlflow_run():  # MLflow prints the success of the others
@@ -90,6 +92,14 @@ class DockerBackend(AbstractBackend):
             return DockerRun(launch(submission))
         except ContainerBackendError as error:
             raise ExecutionException(str(error)) from error
+
+
+def _asked_run_id() -> str | None:
+    """The ``run_id`` that ``mlflow.projects.run`` was called with: it calls this, and does not hand it on."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not mlflow.projects.run.__code__:
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals["run_id"]
 
 
 def _is_mlflow_run() -> bool:
@@ -120,6 +130,7 @@ def run_on_local_backend(
             backend="local",
             synchronous=synchronous,
             run_name=submission.run_name,
+            run_id=submission.run_id,
             env_manager=env_manager,
             docker_auth=dict(login) if login else None,
             storage_dir=submission.storage_dir,

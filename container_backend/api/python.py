@@ -33,6 +33,7 @@ def run(
     docker_auth: Mapping[str, Any] | None = None,
     storage_dir: str | None = None,
     build_image: bool = False,
+    run_id: str | None = None,
 ) -> ContainerRun | SubmittedRun:
     """Run a project. The arguments are those of ``mlflow.projects.run``.
 
@@ -52,6 +53,7 @@ def run(
         docker_auth: Login for a registry: ``username``, ``password``, ``registry``.
         storage_dir: Folder for the downloads of parameters of type ``path``.
         build_image: With ``docker_env``, build an image that contains the code.
+        run_id: A run that exists, to go on with; default: a new run.
 
     Returns:
         The run, with ``run_id``, ``wait()``, ``get_status()`` and ``cancel()``.
@@ -75,6 +77,7 @@ def run(
         run_name=run_name,
         storage_dir=storage_dir,
         build_image=build_image,
+        run_id=run_id,
     )
     return _start(submission, env_manager, synchronous=synchronous)
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     help="Experiment of the run, by id.",
 )
 @click.option("--run-name", metavar="NAME", help="Name of the run.")
+@click.option("--run-id", metavar="ID", help="Go on with a run that exists; default: a new run.")
 @click.option(
     "--storage-dir",
     metavar="FOLDER",

@@ -35,6 +35,7 @@ from container_backend.store import (
     create_run,
     download_file,
     ending_on_error,
+    experiment_of,
     find_experiment,
 )
 
@@ -212,7 +213,8 @@ class Launch(ExitStack):
 
     def _open_store(self) -> None:
         self._store = self._tracking.open_store()
-        found = find_experiment(self._store, self._plan.experiment, create=True)
+        wanted = experiment_of(self._store, self._plan.run_id) or self._plan.experiment
+        found = find_experiment(self._store, wanted, create=True)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
 
@@ -263,6 +265,7 @@ class Launch(ExitStack):
             parameters=plan.command.parameters,
             tags={**run_tags(plan), **submission, **tags},
             run_name=self._plan.run_name,
+            run_id=self._plan.run_id,
         )
         self._until_started.enter_context(ending_on_error(record, self._entry.remove))
         self._run_files.run_id = record.run_id

@@ -68,6 +68,7 @@ class Plan:
         given_docker_args: Those of the config and the caller, not parsed.
         docker_auth: A login for a registry, in MLflow's form.
         tracking_uri: Absolute.
+        run_id: A run that exists already; None for a new one.
         storage: The folder for downloads, not yet made.
         temporary: Folders that are made for the run and removed with it; downloads stay in a folder
             that the caller names.
@@ -94,6 +95,7 @@ class Plan:
     tracking_uri: str
     experiment: Experiment
     run_name: str | None
+    run_id: str | None
     repetition: Repetition | None
     storage: Path
     temporary: tuple[Path, ...]
@@ -164,6 +166,7 @@ def make_plan(
         tracking_uri=tracking_uri,
         experiment=submission.experiment,
         run_name=submission.run_name,
+        run_id=submission.run_id,
         repetition=submission.repetition,
         storage=storage,
         temporary=tuple(folder for folder in made if folder is not None),

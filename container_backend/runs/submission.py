@@ -29,6 +29,7 @@ class Submission:
         docker_args: Override those of the config.
         docker_auth: A login for a registry, in MLflow's form.
         tracking_uri: MLflow's current store by default.
+        run_id: A run that exists already, to go on with; None for a new one.
         storage_dir: The folder for downloads; overrides that of the config.
         build_image: Put the code into the project's own image, as ``--build-image`` does.
         host: The engine that the environment names by default.
@@ -44,6 +45,7 @@ class Submission:
     tracking_uri: str | None = None
     experiment: Experiment = field(default_factory=Experiment)
     run_name: str | None = None
+    run_id: str | None = None
     storage_dir: str | None = None
     build_image: bool = False
     host: EngineHost | None = None

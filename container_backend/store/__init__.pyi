@@ -35,6 +35,7 @@ from .description import Facts as Facts
 from .description import describe_end as describe_end
 from .description import duration as duration
 from .experiment import Experiment as Experiment
+from .experiment import experiment_of as experiment_of
 from .experiment import find_experiment as find_experiment
 from .lean import import_mlflow_lean as import_mlflow_lean
 from .lean import is_mlflow_at_hand as is_mlflow_at_hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
@@ -13,6 +13,7 @@ from container_backend.container import (
     CAUSE_NOT_STARTED,
     FAILED,
     KILLED,
+    RUNNING,
     Outcome,
 )
 from container_backend.errors import ContainerBackendError, TrackingUnreachable
@@ -105,12 +106,18 @@ def create_run(
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
     run_name: str | None = None,
+    run_id: str | None = None,
 ) -> RunRecord:
     """Create a run with the status RUNNING and the tags of ``mlflow.projects.utils._create_run``.
+
+    A run that exists is RUNNING again, and gets the tags that are no part of its creation; as with
+    MLflow, its parameters stay as they are.
 
     That function itself would log parameters quoted for a shell, which nothing can change later,
     and would call git so that git runs programs that a repository names.
     """
+    if run_id is not None:
+        return _gone_on_with(store, run_id, tags)
     checkout = read_checkout(repository, directory, version)
     tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
     run = store.create_run(experiment_id, tags, run_name)
@@ -118,6 +125,16 @@ def create_run(
     with ending_on_error(record):
         store.log_parameters(run.run_id, parameters)
     return record
+
+
+def _gone_on_with(store: Store, run_id: str, tags: Mapping[str, str]) -> RunRecord:
+    run = store.find_run(run_id)
+    assert run is not None  # noqa: S101 its experiment was found
+    ended = (labels_and_tags.TAG_REASON, labels_and_tags.TAG_CAUSE, labels_and_tags.TAG_EXIT_CODE)
+    tags = {**{name: "" for name in ended if name in run.tags}, **tags}
+    store.set_status(run_id, RUNNING)
+    store.set_tags(run_id, tags)
+    return RunRecord(store, replace(run, tags={**run.tags, **tags}), RUNNING)
 
 
 def _source_tags(

@@ -557,3 +557,46 @@ def test_a_container_that_cannot_be_started(script, engine):
     assert found.info.status == "FAILED"
     assert "no-such-runtime" in found.data.tags[labels_and_tags.TAG_REASON]
     assert containers_of(engine, found.info.run_id) == []
+
+
+def _by_command(*command: str) -> None:
+    done = run_process(*command)
+    assert done.returncode == 0, done.stderr
+
+
+GOES_ON = {
+    "python": lambda folder, run_id: container_backend.run(folder, run_id=run_id),
+    "mlflow": lambda folder, run_id: mlflow.projects.run(folder, backend="docker", run_id=run_id),
+    "command": lambda folder, run_id: _by_command("container-backend", "run", folder, "--run-id", run_id),
+    "mlflow's command": lambda folder, run_id: _by_command(
+        "mlflow", "run", folder, "-b", "docker", "--run-id", run_id
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", GOES_ON)
+def test_a_run_that_exists_goes_on(script, way):
+    """https://mlflow.org/docs/latest/api_reference/cli.html#mlflow-run, --run-id."""
+    experiment = mlflow.create_experiment("of the run")
+    with mlflow.start_run(experiment_id=experiment) as made:
+        mlflow.log_param("before", 1)
+        mlflow.set_tag(labels_and_tags.TAG_REASON, "of an attempt before")
+        mlflow.end_run("FAILED")
+    run_id = made.info.run_id
+    GOES_ON[way](
+        script("import os; assert os.environ['MLFLOW_RUN_ID'] == '" + run_id + "'"), run_id
+    )
+    run = only_run()
+    assert (run.info.run_id, run.info.status) == (run_id, "FINISHED")
+    assert run.info.experiment_id == experiment
+    assert run.data.params == {"before": "1"}
+    assert run.data.tags[labels_and_tags.TAG_REASON] == ""
+    assert run.data.tags[labels_and_tags.TAG_IMAGE]
+
+
+def test_a_run_that_does_not_exist_does_not_go_on(script):
+    folder = script("pass")
+    done = run_command("container-backend", "run", folder, "--run-id", "0" * 32)
+    assert done.returncode == 2
+    assert f"There is no run '{'0' * 32}' to go on with" in done.stderr
+    assert runs() == []
