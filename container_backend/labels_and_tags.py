@@ -74,6 +74,7 @@ TAG_CODE_DIGEST: Final = TAG_PREFIX + "code_digest"
 TAG_RERUN_OF: Final = TAG_PREFIX + "rerun_of"
 # MLflow's own tags (mlflow.utils.mlflow_tags).
 MLFLOW_USER: Final = "mlflow.user"
+MLFLOW_RUN_NAME: Final = "mlflow.runName"
 MLFLOW_NOTE: Final = "mlflow.note.content"
 MLFLOW_PARENT_RUN: Final = "mlflow.parentRunId"
 MLFLOW_SOURCE_NAME: Final = "mlflow.source.name"

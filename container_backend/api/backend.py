@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +24,7 @@ from container_backend.runs import (
     launch_detached,
     run_to_end,
 )
-from container_backend.store import Experiment
+from container_backend.store import Experiment, default_experiment_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +68,7 @@ class DockerBackend(AbstractBackend):
         configure_logging()
         config = dict(backend_config)
         added = {key: config.pop(key, None) for key in _MLFLOW_KEYS}
+        call = _call_of_mlflow()
         if env_manager := added["ENV_MANAGER"]:
             _logger.warning(
                 "The environment manager '%s' is not used: the backend 'docker' makes an image",
@@ -81,10 +84,10 @@ class DockerBackend(AbstractBackend):
                 docker_args=added["DOCKER_ARGS"] or {},
                 docker_auth=added["docker_auth"],
                 tracking_uri=tracking_uri,
-                experiment=Experiment(id=experiment_id),
+                experiment=_asked_experiment(experiment_id, call),
                 storage_dir=added["STORAGE_DIR"],
                 build_image=bool(added["build_image"]),
-                run_id=_asked_run_id(),
+                run_id=call.get("run_id"),
             )
             launch = launch_and_wait if added["SYNCHRONOUS"] else launch_detached
             if _is_mlflow_run():  # MLflow prints the success of the others
@@ -94,12 +97,21 @@ class DockerBackend(AbstractBackend):
             raise ExecutionException(str(error)) from error
 
 
-def _asked_run_id() -> str | None:
-    """The ``run_id`` that ``mlflow.projects.run`` was called with: it calls this, and does not hand it on."""
+def _call_of_mlflow() -> Mapping[str, Any]:
+    """The variables of the ``mlflow.projects.run`` that calls this: it hands no ``run_id`` on to plugins."""
+    code = getattr(inspect.unwrap(mlflow.projects.run), "__code__", None)
     frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code is not mlflow.projects.run.__code__:
+    while frame is not None and frame.f_code is not code:
         frame = frame.f_back
-    return None if frame is None else frame.f_locals["run_id"]
+    return {} if frame is None else frame.f_locals
+
+
+def _asked_experiment(experiment_id: str, call: Mapping[str, Any]) -> Experiment:
+    """The experiment that the caller names: for a run that exists, the default of the environment is none."""
+    is_named = call.get("experiment_name") not in {None, os.environ.get("MLFLOW_EXPERIMENT_NAME")}
+    if call.get("run_id") and not is_named and experiment_id == default_experiment_id():
+        return Experiment()
+    return Experiment(experiment_id)
 
 
 def _is_mlflow_run() -> bool:

@@ -43,11 +43,9 @@ def run(
         version: Branch, tag or commit of a git project.
         parameters: Name → value.
         docker_args: Arguments of ``docker run``; a list for a repeated argument.
-        experiment_name: Experiment of the run; created if it is missing.
-        experiment_id: Experiment of the run, instead of its name.
+        experiment_name: Experiment of the run, created if missing; ``experiment_id``: the same by id.
         backend_config: A mapping, JSON, or the name of a JSON file.
-        synchronous: Wait for the end, and raise if the run failed; otherwise the run continues
-            even without this process.
+        synchronous: Wait for the end, and raise if it failed; otherwise the run continues by itself.
         run_name: Name of the run.
         env_manager: ``docker``, or one of MLflow's, for a run with MLflow's local backend.
         docker_auth: Login for a registry: ``username``, ``password``, ``registry``.

@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 @options.docker_args("Argument of `docker run`, e.g. -A gpus=all -A memory=4g; repeatable.")
 @click.option(
     "--experiment-name",
-    envvar="MLFLOW_EXPERIMENT_NAME",
     metavar="NAME",
     help="Experiment of the run; created if it is missing.",
 )
 @click.option(
     "--experiment-id",
-    envvar="MLFLOW_EXPERIMENT_ID",
     metavar="ID",
     help="Experiment of the run, by id.",
 )

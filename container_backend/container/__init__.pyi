@@ -7,6 +7,7 @@ from .control import cancel_program as cancel_program
 from .control import check_run_id as check_run_id
 from .control import find_container as find_container
 from .create import create_container as create_container
+from .create import give_up as give_up
 from .create import start_container as start_container
 from .described import RunContainer as RunContainer
 from .docker_args import DockerArgs as DockerArgs
@@ -24,6 +25,7 @@ from .marks import KEPT as KEPT
 from .marks import TIMED_OUT as TIMED_OUT
 from .marks import container_name as container_name
 from .marks import is_name_of as is_name_of
+from .marks import mark_of as mark_of
 from .marks import mark_run as mark_run
 from .marks import stop_run as stop_run
 from .shared_code import find_shared_code as find_shared_code

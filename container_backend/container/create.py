@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.errors import ContainerError, Refused
+from container_backend.errors import ContainerError, EngineError, InvalidConfig, Refused
 from container_backend.image import hint_for_refusal
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
@@ -15,6 +16,7 @@ from container_backend.labels_and_tags import (
     LAUNCHER_DIRECTORY,
     REACHED,
 )
+from container_backend.machine import submission_in
 from container_backend.project import ROOT
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.project import CodeArchive
 
+_logger = logging.getLogger(__package__)
 # A shell in the container runs the command: bash, as in MLflow, or sh if the image has no bash.
 _SHELL: Final = 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"'
 # The same shell, after it has created a file to show that the image's entry point started it. On a
@@ -77,11 +80,36 @@ def create_container(
         if shared is not None:
             shared.was_sent()
     except BaseException as error:
-        engine.containers.give_up(spec.name)
+        is_taken = not give_up(engine, spec)
         if isinstance(error, Refused):
-            raise _refusal("created", error) from error
+            raise (_taken(spec) if is_taken else _refusal("created", error)) from error
         raise
     return container_id
+
+
+def give_up(engine: Engine, spec: ContainerSpec) -> bool:
+    """Remove the container of this attempt, if it was created; errors of the engine are not raised.
+
+    Returns:
+        False if another container has its name: that of another process which goes on with the same run.
+    """
+    try:
+        found = engine.containers.inspect(spec.name)
+        if submission_in((found.get("Config") or {}).get("Labels") or {}) != submission_in(
+            spec.labels
+        ):
+            return False
+        engine.containers.remove(str(found["Id"]))
+    except EngineError as error:
+        _logger.debug("The container %s is not removed: %s", spec.name, error)
+    return True
+
+
+def _taken(spec: ContainerSpec) -> InvalidConfig:
+    return InvalidConfig(
+        f"The engine has a container '{spec.name}' already: another process goes on with this run.",
+        remedy="Wait for its end, or remove the container if it is no more than kept.",
+    )
 
 
 def _copy(engine: Engine, container_id: str, paths: Collection[Path]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from container_backend.container import direct_access, local_path, served_access
 from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
 from container_backend.runs.container_spec import container_spec
+from container_backend.runs.ledger import check_free, ledger_of
 from container_backend.runs.plan import Plan, make_plan
 from container_backend.runs.tracking import open_store
-from container_backend.store import await_listener, find_experiment
+from container_backend.store import await_listener, find_place
 
 if TYPE_CHECKING:
     from container_backend.container import ContainerSpec
@@ -49,10 +50,11 @@ def preview(submission: Submission) -> DryRun:
         plan, engine = make_plan(submission, needed, needed)
         experiment = None
         store = local_path(plan.tracking_uri)
-        if store is None or store.exists():  # to open a local store creates it
+        if store is None or plan.run_id or store.exists():  # to open a local store creates it
             await_listener(plan.tracking_uri)
             opened = open_store(plan.tracking_uri)
-            experiment = find_experiment(opened, plan.experiment, create=False)
+            experiment, _ = find_place(opened, plan.experiment, plan.run_id, create=False)
+            check_free(ledger_of(engine.host), engine, plan.run_id)
         artifacts = experiment.artifact_uri if experiment else None
         access = (
             served_access("<tracking proxy>", 0, "<token>", None)
@@ -65,7 +67,7 @@ def preview(submission: Submission) -> DryRun:
             engine,
             access,
             image=EnvironmentImage(reference, reference, "", plan.image.hash),
-            run_id="<run id>",
+            run_id=plan.run_id or "<run id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
         return DryRun(plan.image, spec, is_there, lock)

@@ -15,6 +15,7 @@ from container_backend.container import (
     create_container,
     find_shared_code,
     follower_of,
+    give_up,
     start_container,
 )
 from container_backend.errors import ImageUnavailable
@@ -24,7 +25,7 @@ from container_backend.project import archive_code, fetch_files
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.ending import retried
 from container_backend.runs.image_choice import held_image
-from container_backend.runs.ledger import Note, ensure_supervisor, ledger_of
+from container_backend.runs.ledger import Note, claiming, ensure_supervisor, ledger_of
 from container_backend.runs.output import Output, console
 from container_backend.runs.plan import Plan, make_plan
 from container_backend.runs.record import image_tags, run_tags
@@ -35,8 +36,7 @@ from container_backend.store import (
     create_run,
     download_file,
     ending_on_error,
-    experiment_of,
-    find_experiment,
+    find_place,
 )
 
 if TYPE_CHECKING:
@@ -212,9 +212,8 @@ class Launch(ExitStack):
         return made
 
     def _open_store(self) -> None:
-        self._store = self._tracking.open_store()
-        wanted = experiment_of(self._store, self._plan.run_id) or self._plan.experiment
-        found = find_experiment(self._store, wanted, create=True)
+        plan, self._store = self._plan, self._tracking.open_store()
+        found, self._resumed = find_place(self._store, plan.experiment, plan.run_id)
         assert found is not None  # noqa: S101 created if it was missing
         self._experiment = found
 
@@ -226,19 +225,21 @@ class Launch(ExitStack):
         self._needed.enter_context(self._entry.lock()).own()
         self._until_started.enter_context(self._until_created)
         self._undo(self._entry.remove, self._until_created)
-        self._write_note()
+        with claiming(self._ledger, self._engine, self._plan.run_id):
+            self._write_note()
         ensure_supervisor(self._engine.host)
 
     def _write_note(self, record: RunRecord | None = None, container: str = "") -> None:
         note = Note(
             without_credentials(self._plan.tracking_uri),
             self._experiment.experiment_id,
-            record.run_id if record else "",
+            record.run_id if record and (container or record.awaits is None) else "",
             temporary=tuple(map(str, self._plan.temporary)),
             artifact_uri=record.run.artifact_uri if record else "",
             container=container,
             record=dict(self._run_files.digests),
             proxy=self._tracking.proxy,
+            resumes_run=self._plan.run_id or "",
         )
         self._entry.write(note)
 
@@ -265,7 +266,7 @@ class Launch(ExitStack):
             parameters=plan.command.parameters,
             tags={**run_tags(plan), **submission, **tags},
             run_name=self._plan.run_name,
-            run_id=self._plan.run_id,
+            resumed=self._resumed,
         )
         self._until_started.enter_context(ending_on_error(record, self._entry.remove))
         self._run_files.run_id = record.run_id
@@ -286,7 +287,7 @@ class Launch(ExitStack):
             self._write_note(record, container)
             # A process that waits sets the tag later.
             known = {labels_and_tags.TAG_CONTAINER_ID: container} if self._detaches else {}
-            record.add_tags({**tags, **known})
+            record.begin({**tags, **known})
 
         location = self._experiment.artifact_uri
         access = self._tracking.access(location, record.run, self._entry, image.id)
@@ -309,7 +310,7 @@ class Launch(ExitStack):
             self._ledger.shared_code,
             has_folders=files.code.has_folders,
         )
-        self._undo(partial(self._engine.containers.give_up, self._spec.name))
+        self._undo(partial(give_up, self._engine, self._spec))
         self._container_id = create_container(self._engine, self._spec, code, created, shared)
         self._tracking.created(access, self._entry, self._container_id)
         _logger.info(

@@ -149,7 +149,6 @@ def make_plan(
     image = (opened and opened.image) or which_image(
         engine, environment, submission, project, permissions, docker_args.platform
     )
-    made = [source.temporary, storage if command.downloads and not named else None]
     return Plan(
         uri=opened.address if opened else submission.uri,
         version=submission.version,
@@ -166,10 +165,10 @@ def make_plan(
         tracking_uri=tracking_uri,
         experiment=submission.experiment,
         run_name=submission.run_name,
-        run_id=submission.run_id,
+        run_id=submission.run_id or None,
         repetition=submission.repetition,
         storage=storage,
-        temporary=tuple(folder for folder in made if folder is not None),
+        temporary=_made(source.temporary, storage if command.downloads and not named else None),
         is_fetched=source.temporary is not None,
         permissions=permissions,
         repository=source.repository,
@@ -177,6 +176,10 @@ def make_plan(
         owner=choose_owner(docker_args, is_rootless=engine.facts.is_rootless),
         is_served=served,
     ), engine
+
+
+def _made(*folders: Path | None) -> tuple[Path, ...]:
+    return tuple(folder for folder in folders if folder is not None)
 
 
 def _open_image(

@@ -27,6 +27,7 @@ from .client.files import parts_of as parts_of
 from .client.files import remove as remove
 from .client.mlflow_api import ArtifactRepository as ArtifactRepository
 from .client.mlflow_api import artifact_repository as artifact_repository
+from .client.mlflow_api import default_experiment_id as default_experiment_id
 from .client.mlflow_api import trace_ids as trace_ids
 from .client.store import Store as Store
 from .client.store import refused as refused
@@ -35,11 +36,11 @@ from .description import Facts as Facts
 from .description import describe_end as describe_end
 from .description import duration as duration
 from .experiment import Experiment as Experiment
-from .experiment import experiment_of as experiment_of
-from .experiment import find_experiment as find_experiment
 from .lean import import_mlflow_lean as import_mlflow_lean
 from .lean import is_mlflow_at_hand as is_mlflow_at_hand
 from .metrics import log_metrics as log_metrics
+from .resumed import find_place as find_place
+from .resumed import has_end as has_end
 from .run import RunRecord as RunRecord
 from .run import create_run as create_run
 from .run import ending_on_error as ending_on_error

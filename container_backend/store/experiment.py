@@ -48,23 +48,6 @@ def find_experiment(store: Store, wanted: Experiment, *, create: bool) -> Stored
     return found
 
 
-def experiment_of(store: Store, run_id: str | None) -> Experiment | None:
-    """The experiment of a run that exists; None for a run that is to be created.
-
-    Raises:
-        InvalidConfig: There is no such run.
-    """
-    if run_id is None:
-        return None
-    run = store.find_run(run_id)
-    if run is None or run.is_deleted:
-        raise InvalidConfig(
-            f"There is no run '{run_id}' to go on with.",
-            remedy="Check the id, and MLFLOW_TRACKING_URI; without an id, a new run is made.",
-        )
-    return Experiment(run.experiment_id)
-
-
 def _find_or_create(store: Store, wanted: Experiment, *, create: bool) -> StoredExperiment | None:
     if wanted.id and wanted.name:
         raise InvalidConfig(

@@ -14,12 +14,14 @@ from container_backend.container import (
     FAILED,
     KILLED,
     RUNNING,
+    TERMINAL,
     Outcome,
 )
-from container_backend.errors import ContainerBackendError, TrackingUnreachable
+from container_backend.errors import ContainerBackendError, InvalidInput, TrackingUnreachable
 from container_backend.masking import without_credentials
 from container_backend.project import read_checkout, source_name
 from container_backend.store.client import active_run_id, is_listening, user_name
+from container_backend.store.resumed import tags_without_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,11 +41,14 @@ class RunRecord:
     Attributes:
         run: The run as it was found or created.
         status: The last status that this process knows; None if unknown.
+        awaits: Tags of a run that exists and is to go on; it is not changed before :meth:`begin`. None for
+            other runs.
     """
 
     store: Store
     run: StoredRun
     status: str | None = None
+    awaits: Mapping[str, str] | None = None
 
     @property
     def run_id(self) -> str:
@@ -51,7 +56,7 @@ class RunRecord:
 
     def say_status(self, status: str) -> None:
         """Set the status of an active run; a store that does not answer is only logged."""
-        if status == self.status:
+        if status == self.status or self.awaits is not None:
             return
         try:
             if is_listening(self.store.tracking_uri):
@@ -63,10 +68,25 @@ class RunRecord:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self.store.set_tags(self.run_id, tags)
 
-    def add_tags(self, tags: Mapping[str, str]) -> None:
-        """Set the tags that the run did not have when it was found or created."""
+    def begin(self, tags: Mapping[str, str]) -> None:
+        """Set the tags that the run lacks, once its container has the run's name.
+
+        The engine has each name once: of two processes that go on with a run, one comes here. The run is
+        RUNNING again then, and its last end is no more.
+        """
+        if self.awaits is not None:
+            tags = {**tags_without_end(self.run), **self.awaits, **tags}
+            self.store.set_status(self.run_id, RUNNING)
+            self.status, self.awaits = RUNNING, None
         if missing := dict(tags.items() - self.run.tags.items()):
             self.set_tags(missing)
+            self.run = replace(self.run, tags={**self.run.tags, **missing})
+
+    def is_spared(self, error: BaseException) -> bool:
+        """True for a run that an error leaves as it was: it has not begun, and had ended or is another's."""
+        if self.awaits is None:
+            return False
+        return self.run.status in TERMINAL or isinstance(error, InvalidInput)
 
     def log_artifact(self, file: Path, folder: str) -> None:
         self.store.log_artifact(self.run, file, folder)
@@ -106,18 +126,19 @@ def create_run(
     parameters: Mapping[str, str],
     tags: Mapping[str, str],
     run_name: str | None = None,
-    run_id: str | None = None,
+    resumed: StoredRun | None = None,
 ) -> RunRecord:
     """Create a run with the status RUNNING and the tags of ``mlflow.projects.utils._create_run``.
 
-    A run that exists is RUNNING again, and gets the tags that are no part of its creation; as with
-    MLflow, its parameters stay as they are.
-
     That function itself would log parameters quoted for a shell, which nothing can change later,
     and would call git so that git runs programs that a repository names.
+
+    Args:
+        resumed: A run that exists and goes on. As with MLflow, its source and its parameters stay.
     """
-    if run_id is not None:
-        return _gone_on_with(store, run_id, tags)
+    if resumed is not None:
+        named = {labels_and_tags.MLFLOW_RUN_NAME: run_name} if run_name else {}
+        return RunRecord(store, resumed, resumed.status, awaits={**tags, **named})
     checkout = read_checkout(repository, directory, version)
     tags = {**_source_tags(uri, checkout, version, entry_point), **tags}
     run = store.create_run(experiment_id, tags, run_name)
@@ -125,16 +146,6 @@ def create_run(
     with ending_on_error(record):
         store.log_parameters(run.run_id, parameters)
     return record
-
-
-def _gone_on_with(store: Store, run_id: str, tags: Mapping[str, str]) -> RunRecord:
-    run = store.find_run(run_id)
-    assert run is not None  # noqa: S101 its experiment was found
-    ended = (labels_and_tags.TAG_REASON, labels_and_tags.TAG_CAUSE, labels_and_tags.TAG_EXIT_CODE)
-    tags = {**{name: "" for name in ended if name in run.tags}, **tags}
-    store.set_status(run_id, RUNNING)
-    store.set_tags(run_id, tags)
-    return RunRecord(store, replace(run, tags={**run.tags, **tags}), RUNNING)
 
 
 def _source_tags(
@@ -155,13 +166,14 @@ def _source_tags(
 
 @contextmanager
 def ending_on_error(record: RunRecord, then: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """End the run if an error is raised inside; then call ``then``."""
+    """End the run if an error is raised inside, and it is not spared; then call ``then``."""
     try:
         yield
     except BaseException as error:
         outcome = _outcome_of_error(error)
         try:
-            record.finish(outcome)
+            if not record.is_spared(error):
+                record.finish(outcome)
             then()
         except (TrackingUnreachable, OSError) as failure:  # must not hide the first error
             reason = without_credentials(str(failure))

@@ -30,7 +30,7 @@ from container_backend.runs.ending.artifacts import Artifacts
 from container_backend.runs.ending.output_hints import explain
 from container_backend.runs.output import collect_output, last_lines
 from container_backend.runs.tracking import end_grant
-from container_backend.store import OUTPUT, RUN, Facts, RunRecord, describe_end
+from container_backend.store import OUTPUT, RUN, Facts, RunRecord, describe_end, has_end
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +46,6 @@ _logger = logging.getLogger(__package__)
 LAST_LINES: Final = 20
 # An artifact store may delay the status of a run for this time.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
-_TAGS_OF_AN_END: Final = {labels_and_tags.TAG_EXIT_CODE, labels_and_tags.TAG_CAUSE}
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def _finished_before(
 
 def _written(run: StoredRun) -> Outcome | None:
     """The end that is written; None if only the status is, which a program may set itself."""
-    if run.status not in TERMINAL or not run.tags.keys() & _TAGS_OF_AN_END:
+    if run.status not in TERMINAL or not has_end(run):
         return None
     return outcome_in(run)
 

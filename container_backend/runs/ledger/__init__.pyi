@@ -1,3 +1,5 @@
+from .claim import check_free as check_free
+from .claim import claiming as claiming
 from .ledger import FRAMES as FRAMES
 from .ledger import METRICS as METRICS
 from .ledger import Entry as Entry

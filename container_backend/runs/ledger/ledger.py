@@ -60,6 +60,7 @@ class Note:
         container: The id of the run's container; empty before it was created.
         record: Path → digest of the files in the container's record folder.
         proxy: The folder of the tracking proxy; empty if the program does not use one.
+        resumes_run: The id of a run that exists and is to go on; empty for a new run.
     """
 
     tracking_uri: str
@@ -72,6 +73,7 @@ class Note:
     container: str = ""
     record: Mapping[str, str] = field(default_factory=dict)
     proxy: str = ""
+    resumes_run: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,14 @@ class Entry:
         if not isinstance(note.record, dict):
             return None
         texts = [note.tracking_uri, note.experiment_id, note.run_id, note.artifact_uri]
-        texts += [note.container, note.proxy, *note.temporary, *note.record, *note.record.values()]
+        texts += [
+            note.container,
+            note.proxy,
+            note.resumes_run,
+            *note.temporary,
+            *note.record,
+            *note.record.values(),
+        ]
         is_valid = isinstance(note.attempts, int) and note.attempts > 0
         return note if is_valid and all(isinstance(text, str) for text in texts) else None
 

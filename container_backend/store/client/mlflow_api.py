@@ -55,6 +55,11 @@ def chosen_experiment_id() -> str:
     return str(get_experiment_id())
 
 
+def default_experiment_id() -> str:
+    """The experiment that ``mlflow.projects.run`` takes where none is named."""
+    return str(fluent._get_experiment_id())
+
+
 def server_application(tracking_uri: str, root: str) -> Flask:
     """The application of ``mlflow server``, over a store of this machine. It is made once in a process.
 

@@ -30,9 +30,9 @@ from container_backend.store import (
     MlflowStore,
     ServedStore,
     Store,
-    find_experiment,
 )
 from container_backend.store.client import Metric
+from container_backend.store.experiment import find_experiment
 from tests.support.processes import proxies
 from tests.support.store import new_store
 from tests.support.waiting import wait_until

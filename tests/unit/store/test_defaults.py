@@ -20,10 +20,10 @@ from container_backend.store import (
     MlflowStore,
     check_parameters,
     default_address,
-    find_experiment,
     mlflow_version,
 )
 from container_backend.store.client import active_run_id, default_experiment, user_name
+from container_backend.store.experiment import find_experiment
 from tests.support.store import new_store
 
 if TYPE_CHECKING:
