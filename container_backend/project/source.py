@@ -15,9 +15,17 @@ from container_backend.errors import ContainerBackendError, InvalidProject
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
 from container_backend.machine import MOST_FILES, human_size, most_unpacked
 from container_backend.masking import without_credentials
-from container_backend.project.address import Address, parse_address
+from container_backend.project.address import Address, file_path, parse_address
 from container_backend.project.downloads import MOST_OF_OTHERS, download_over_http
-from container_backend.project.git import fetch_commit, find_repository, opened, repository_at
+from container_backend.project.git import (
+    UnknownVersion,
+    fetch_commit,
+    find_repository,
+    opened,
+    remote_address,
+    repository_at,
+    run_git,
+)
 from container_backend.project.snapshot import link_outside
 
 if TYPE_CHECKING:
@@ -85,6 +93,12 @@ def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = Fal
             _fetch_repository(address, version, root, trust=trust)
     except ContainerBackendError:
         raise
+    except UnknownVersion as error:
+        raise InvalidProject(
+            f"Unable to checkout version '{version}' of the git repository "
+            f"'{without_credentials(address.location)}': it has no such branch, tag or commit.",
+            remedy="Check the version. A commit that is in no branch any more cannot be fetched.",
+        ) from error
     except Exception as error:  # git, zipfile and requests each raise their own kind
         raise InvalidProject(
             f"The project '{without_credentials(uri)}'"
@@ -115,6 +129,12 @@ def _fetch_repository(address: Address, version: str | None, root: Path, *, trus
         )
     with opened(repository) as view:
         fetch_commit(str(path), version, root, view.directory)
+        # For MLflow's tag: it fetches into this repository, from its first remote, or else from the
+        # address as it was given.
+        given = str(path) if address.location == file_path(address.location) else address.location
+        is_bare = repository.root == repository.directory  # MLflow makes another one inside of it
+        remote = "" if is_bare else remote_address(view.settings)
+        run_git("remote", "set-url", "--", "origin", remote or given, folder=root)
 
 
 def _unzip(address: Address, root: Path) -> None:

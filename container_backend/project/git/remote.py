@@ -22,6 +22,14 @@ _FETCH_SECONDS: Final = 3600
 _SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
 # `NAME::…`: an address that the program git-remote-NAME would fetch.
 _HELPER: Final = re.compile(r"[A-Za-z0-9]+::")
+# What git says, in English, where a repository has no such branch, tag or commit.
+_NO_VERSION: Final = re.compile(
+    r"find remote ref|invalid refspec|not our ref|unadvertised object|Needed a single revision"
+)
+
+
+class UnknownVersion(GitError):
+    """The repository has no such version."""
 
 
 def fetch_commit(
@@ -42,14 +50,16 @@ def fetch_commit(
         with_logins: Submodules, whose addresses the repository chooses, get the user's logins, too.
 
     Raises:
-        GitError: Address or version are missing or refused.
+        UnknownVersion: The repository is there, and has no such version.
+        GitError: The address is missing, or address or version are refused.
     """
     for word in (address, version or ""):
         if word.startswith("-") or _HELPER.match(word):
             raise GitError(f"'{word}' is refused: it is not an address or a version")
 
     def run(*words: str) -> None:
-        run_git(*words, folder=root, seconds=_FETCH_SECONDS)
+        english = {"LC_ALL": "C", "LANGUAGE": None}
+        run_git(*words, folder=root, variables=english, seconds=_FETCH_SECONDS)
 
     run("init", "--quiet")
     run("remote", "add", "origin", address)
@@ -65,7 +75,13 @@ def fetch_commit(
         wanted, commit, checkout = ("--tags", "origin"), version, (version,)
     else:
         wanted, commit, checkout = ("--depth=1", "--tags", "origin", version), head, (version,)
-    run(*elsewhere, "fetch", "--quiet", *wanted)
+    try:
+        run(*elsewhere, "fetch", "--quiet", *wanted)
+        run("rev-parse", "--verify", f"{commit}^{{commit}}")
+    except GitError as error:
+        if version is not None and _NO_VERSION.search(str(error)):
+            raise UnknownVersion(str(error)) from error
+        raise
     _check_size(root, commit)
     run("checkout", "--quiet", *checkout)
     words = ("submodule", "--quiet", "update", "--init", "--recursive")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
+import mlflow.projects.utils as projects
 import pytest
 
 import container_backend
@@ -62,6 +63,57 @@ def test_a_version_of_a_local_repository(repository, capfd, version):
     tags = only_run().data.tags
     assert tags["mlflow.source.git.commit"] == commit
     assert tags.get("mlflow.source.git.branch") == ("release" if version == "release" else None)
+
+
+@pytest.mark.parametrize("kind", ["folder", "address", "folder with a remote"])
+def test_the_address_of_a_repository_is_that_of_mlflow(repository, tmp_path, monkeypatch, kind):
+    """The same project, from equal repositories, since MLflow changes the repository."""
+    uri = repository.as_uri().replace("%20", " ") if kind == "address" else str(repository)
+    if "remote" in kind:
+        git(repository, "remote", "add", "up", "https://me:secret@host.test/p.git")
+    container_backend.run(f"{uri}#sub", version="v1")
+    ours = only_run().data.tags
+    mlflow.delete_run(only_run().info.run_id)
+    if "remote" in kind:
+        monkeypatch.setattr(
+            projects, "_fetch_git_repo", lambda *_: git(repository, "checkout", "v1")
+        )
+    mlflow.projects.run(f"{uri}#sub", version="v1", env_manager="local")
+    theirs = only_run().data.tags
+    if kind == "address":  # MLflow takes it for a relative path here
+        del theirs["mlflow.source.name"]
+    for tag in {"mlflow.source.git.repoURL", "mlflow.source.name"} & theirs.keys():
+        assert ours[tag] == theirs[tag].replace("me:secret@", "")
+    assert ours["mlflow.source.git.commit"] == theirs["mlflow.source.git.commit"]
+    assert ours["mlflow.source.git.repoURL"].startswith(
+        {"folder": "/", "address": "file:///"}.get(kind, "https://host.test")
+    )
+
+
+UNKNOWN = ["none", "abcdef0", "v1~1", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("where", "version"),
+    # The server of these tests breaks off where one is asked for an unknown commit.
+    [(each, version) for each in ("folder", "address") for version in [*UNKNOWN, "0" * 40]]
+    + [("https", version) for version in UNKNOWN],
+)
+def test_an_unknown_version_is_said(served, tmp_path, capfd, monkeypatch, where, version):
+    monkeypatch.setenv("LANGUAGE", "de")
+    with git_over_https(served, tmp_path) as (address, certificate):
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        folder = served / "project.git"
+        uri = {"folder": str(folder), "address": f"file://{folder}"}.get(
+            where, f"{address}/project.git"
+        )
+        with pytest.raises(container_backend.InvalidProject) as raised:
+            container_backend.run(uri, version=version)
+    said = f"Unable to checkout version '{version}' of the git repository '{uri}': it has no such"
+    assert raised.value.message.startswith(said)
+    assert len(str(raised.value).splitlines()) == 2
+    assert "fatal" not in capfd.readouterr().err
+    assert runs() == []
 
 
 def test_a_working_tree_is_run_as_it_is_with_its_commit_on_record(repository, capfd):
@@ -253,7 +305,7 @@ def test_no_program_that_a_repository_in_a_zip_file_names_is_run(repository, tmp
 @pytest.mark.parametrize(
     ("uri", "version", "message"),
     [
-        ("{repository}", "no-such-version", "at version 'no-such-version' cannot be fetched"),
+        ("{repository}", "no-such-version", "Unable to checkout version 'no-such-version'"),
         ("{repository}#gone", None, "There is no folder 'gone'"),
         ("{plain}", "v1", "is not a git repository"),
         ("{plain}/file.txt", None, "is a file"),
