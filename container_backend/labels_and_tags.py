@@ -100,9 +100,10 @@ HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
 # The process that finishes the run copies these files to the run's artifacts.
 RECORD_DIRECTORY: Final = "/mlflow/record"
-# The shell creates this file, as any user, to show that the image's entry point has started it.
+# The shell empties this file, as any user, to show that the image's entry point has started it.
 MARK_DIRECTORY: Final = "/mlflow/mark"
 REACHED: Final = MARK_DIRECTORY + "/reached"
+NOT_REACHED: Final = "not reached"
 ENVIRONMENT_DIRECTORY: Final = "/mlflow/environment"
 # Paths in a project image.
 RUNNER_DIRECTORY: Final = "/mlflow/runner"

@@ -15,6 +15,7 @@ from .docker_args import is_platform as is_platform
 from .docker_args import long_name as long_name
 from .docker_args import parse_docker_args as parse_docker_args
 from .evidence import gathered as gathered
+from .evidence import start_again as start_again
 from .following import Followed as Followed
 from .following import after_loss as after_loss
 from .following import follower_of as follower_of

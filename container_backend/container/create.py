@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import io
 import logging
+import shlex
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from container_backend.errors import ContainerError, EngineError, InvalidConfig, Refused
 from container_backend.image import hint_for_refusal
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
+    HOME_DIRECTORY,
     LABEL_MOST_OUTPUT,
     LAUNCHER_DIRECTORY,
+    MARK_DIRECTORY,
     REACHED,
+    RECORD_DIRECTORY,
 )
 from container_backend.machine import submission_in
-from container_backend.project import ROOT
+from container_backend.project import ROOT, tars_below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from pathlib import Path
+    from collections.abc import Callable
 
     from container_backend.container.shared_code import SharedCode
     from container_backend.container.spec import ContainerSpec
@@ -31,9 +35,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 # A shell in the container runs the command: bash, as in MLflow, or sh if the image has no bash.
 _SHELL: Final = 'command -v bash >/dev/null && exec bash -c "$0"; exec sh -c "$0"'
-# The same shell, after it has created a file to show that the image's entry point started it. On a
-# read-only root it cannot create the file, and runs the command all the same.
-_MARKING: Final = f"{{ true >{REACHED}; }} 2>/dev/null; "
+# Before that, it empties a file to show that it was started, by the image's entry point if there is
+# one. Some of these change the folder.
+_MARKING: Final = f"{{{{ true >{REACHED}; cd {{folder}}; }}}} 2>/dev/null; "
 # Waits until a port of the loopback address is listened at (state 0A), for 30 seconds at most.
 # https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html
 _AWAITING: Final = (
@@ -45,6 +49,8 @@ _AWAITING: Final = (
 # drivers have no value for "unlimited".
 _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
 _UNLIMITED: Final = "1000t"
+# Home of a read-only container.
+_HOME: Final = "exec,mode=1777"
 
 
 def create_container(
@@ -68,14 +74,14 @@ def create_container(
     try:
         arguments = _arguments(engine, spec)
         if shared is not None and (with_code := shared.create_container(arguments)):
-            _copy(engine, with_code, spec.copies)
+            _copy(engine, with_code, spec)
             created(with_code)
             return with_code
         container_id = engine.containers.create(spec.image, **arguments)
-        _copy(engine, container_id, spec.copies)
+        _copy(engine, container_id, spec)
         with ThreadPoolExecutor(1) as meanwhile:
             told = meanwhile.submit(created, container_id)
-            engine.containers.put_archive(container_id, "/", code.whole())
+            _send(engine, container_id, spec, code.whole())
         told.result()
         if shared is not None:
             shared.was_sent()
@@ -112,12 +118,37 @@ def _taken(spec: ContainerSpec) -> InvalidConfig:
     )
 
 
-def _copy(engine: Engine, container_id: str, paths: Collection[Path]) -> None:
+def _send(engine: Engine, container_id: str, spec: ContainerSpec, packed: IO[bytes]) -> None:
+    """Unpack a tar in a container; a read-only one takes files in its volumes alone."""
+    if not spec.is_read_only:
+        engine.containers.put_archive(container_id, "/", packed)
+        return
+    for folder, below in tars_below(packed, _volumes(spec)):
+        engine.containers.put_archive(container_id, folder, below)
+
+
+def _volumes(spec: ContainerSpec) -> list[str]:
+    """The folders of a read-only container that files are sent to: volumes, removed with the container.
+
+    Volumes begin with what the image has there.
+    """
+    if not spec.is_read_only:
+        return []
+    own = [
+        str(PurePosixPath(CODE_DIRECTORY).parent),
+        LAUNCHER_DIRECTORY,
+        RECORD_DIRECTORY,
+        MARK_DIRECTORY,
+    ]
+    return list(dict.fromkeys([*own, *(str(path.parent) for path in spec.copies)]))
+
+
+def _copy(engine: Engine, container_id: str, spec: ContainerSpec) -> None:
     """Copy files and folders of this machine to the same paths of a container.
 
     Every user of the container may read them. Raises ContainerError.
     """
-    if not paths:  # as in most runs
+    if not (paths := spec.copies):  # as in most runs
         return
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
@@ -130,7 +161,7 @@ def _copy(engine: Engine, container_id: str, paths: Collection[Path]) -> None:
                     remedy="Make it readable, or unset the variable that names it.",
                 ) from error
     packed.seek(0)
-    engine.containers.put_archive(container_id, "/", packed)
+    _send(engine, container_id, spec, packed)
 
 
 def _for_every_reader(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -160,7 +191,9 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         options["group_add"] = list(spec.groups)
     if spec.network:
         options["network_mode"] = spec.network
-    script = (_MARKING if spec.leaves_mark else "") + _SHELL
+    if spec.is_read_only:
+        options["tmpfs"] = {HOME_DIRECTORY: _HOME, **options.get("tmpfs", {})}
+    script = _MARKING.format(folder=shlex.quote(spec.folder)) + _SHELL
     if spec.awaits_port:
         script = _AWAITING.format(port=spec.awaits_port) + script
     words = ["sh", "-c", script, spec.command]
@@ -178,8 +211,9 @@ def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
         "platform": spec.args.platform,
         "stop_signal": spec.stop_signal,
         "stop_timeout": spec.stop_seconds,
-        "working_dir": CODE_DIRECTORY,
+        "volumes": _volumes(spec),
         **spec.args.container,
+        "working_dir": spec.folder,
     }
 
 

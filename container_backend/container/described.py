@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,8 +29,7 @@ class RunContainer:
         has_gpu: The container has an NVIDIA GPU.
         cpus: The number of CPUs that the container may use; None for all.
         grace: Seconds between the stop signal and SIGKILL.
-        entrypoint: The image's own entry point, as JSON, if the shell must show that the entry
-            point started it; else empty.
+        entrypoint: The words before the shell; None if the shell does not show that it was started.
     """
 
     id: str
@@ -43,7 +41,7 @@ class RunContainer:
     has_gpu: bool = False
     cpus: float | None = None
     grace: int = 10
-    entrypoint: str = ""
+    entrypoint: tuple[str, ...] | None = None
 
     @property
     def run_id(self) -> str:
@@ -124,7 +122,6 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
     host = inspected.get("HostConfig") or {}
     environment = variables_in(inspected)
     words = [str(word) for word in config.get("Cmd") or [""]]
-    leaves_mark = any(labels_and_tags.REACHED in word for word in words[:-1])
     return RunContainer(
         id=str(inspected["Id"]),
         name=str(inspected["Name"]).removeprefix("/"),
@@ -135,8 +132,16 @@ def read_container(inspected: Mapping[str, Any]) -> RunContainer:
         has_gpu=_has_gpu(host, environment),
         cpus=_cpus(host),
         grace=min(max(0, int(config.get("StopTimeout") or 0)), _LONGEST_GRACE_SECONDS),
-        entrypoint=json.dumps(config.get("Entrypoint") or []) if leaves_mark else "",
+        entrypoint=_entrypoint(config, words),
     )
+
+
+def _entrypoint(config: Mapping[str, Any], command: list[str]) -> tuple[str, ...] | None:
+    """The entry point without the shell, which is its last word if it was chosen for the run."""
+    if not any(labels_and_tags.REACHED in word for word in command[:-1]):
+        return None
+    words = tuple(map(str, config.get("Entrypoint") or ()))
+    return words if command[0] == "sh" else words[:-1]
 
 
 def _has_gpu(host: Mapping[str, Any], environment: Mapping[str, str]) -> bool:

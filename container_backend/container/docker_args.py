@@ -27,7 +27,7 @@ _IMPLIED: Final = frozenset(
 )
 # Names whose values become fields of a ContainerSpec.
 _IN_FIELDS: Final = frozenset(
-    {"env", "env-file", "group-add", "network", "user", "volume", "workdir"}
+    {"entrypoint", "env", "env-file", "group-add", "network", "user", "volume", "workdir"}
 )
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
@@ -44,6 +44,7 @@ class DockerArgs:
         user: ``user[:group]``; None for the default.
         groups: Supplementary groups of the user.
         platform: ``os/architecture[/variant]`` of image and container; None for the engine's.
+        entrypoint: Replaces the image's entry point; None to keep it.
         typed: Long name and given value of each argument that does not become a field of a
             ContainerSpec.
     """
@@ -58,6 +59,7 @@ class DockerArgs:
     user: str | None = None
     groups: list[str | int] = field(default_factory=list)
     platform: str | None = None
+    entrypoint: tuple[str, ...] | None = None
     typed: list[tuple[str, Any]] = field(default_factory=list)
 
 
@@ -105,7 +107,17 @@ def parse_docker_args(
             raise InvalidConfig(
                 f"docker argument '{raw}': '{shown}' cannot be read: {error}."
             ) from error
+    _check_swap(args.host_config.get("mem_limit", 0), args.host_config.get("memswap_limit", 0))
     return args
+
+
+def _check_swap(memory: int, swap: int) -> None:
+    """What the engine would refuse once the image is built: swap is memory and swap together."""
+    if 0 < swap < memory or (swap > 0 and not memory):
+        raise InvalidConfig(
+            "docker argument 'memory-swap' is memory and swap together: it needs 'memory', of at most as much.",
+            remedy="As in -A memory=2g -A memory-swap=4g; -1 is no limit.",
+        )
 
 
 def _unknown(name: str) -> InvalidConfig:
@@ -204,6 +216,11 @@ def _mounts(values: Sequence[Any]) -> list[dict[str, Any]]:
     return mounts
 
 
+def _words(values: Sequence[Any]) -> tuple[str, ...]:
+    """``""``: none; several values are the words of one."""
+    return tuple(filter(None, map(_text, values)))
+
+
 def _platform(value: object) -> str:
     platform = _text(value)
     if not is_platform(platform):
@@ -273,6 +290,7 @@ _PARSERS: Final[dict[str, _Parser]] = {
     "cpuset-cpus": _host("cpuset_cpus", _last(_text)),
     "device": _host("devices", _list(_text)),
     "dns": _host("dns", _list(_text)),
+    "entrypoint": _field("entrypoint", _words),
     "env": _env,
     "env-file": _env_file,
     "gpus": _host("device_requests", _last(_gpus)),

@@ -1,14 +1,24 @@
-"""Asks the engine for the facts about an ended container that decide how the run ended."""
+"""Facts about an ended container that decide how the run ended; its next start."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 from contextlib import closing
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
+from container_backend.container.create import start_container
 from container_backend.container.following import with_event
-from container_backend.container.status_and_reason import CAUSE_KILLED, LOST, outcome_of
+from container_backend.container.status_and_reason import (
+    CAUSE_KILLED,
+    LOST,
+    SHELL_CODES,
+    outcome_of,
+)
+from container_backend.project import add_mark
 
 if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
@@ -32,9 +42,39 @@ def gathered(engine: Engine, found: RunContainer | None, signs: Signs) -> Signs:
         signs = _with_event(engine, found, "die", signs)
     if _may_lack_memory(found, signs):
         signs = _with_event(engine, found, "oom", signs, late=_LATE_SECONDS)
-    if found.entrypoint and engine.containers.read_file(found.id, labels_and_tags.REACHED) is None:
+    # Without an entry point, the shell is reached, unless the image has none.
+    is_asked = found.entrypoint or found.state.get("ExitCode") in SHELL_CODES
+    if found.entrypoint is not None and is_asked and not _was_reached(engine, found):
         signs = replace(signs, swallowed_by=found.entrypoint)
     return signs
+
+
+def _was_reached(engine: Engine, found: RunContainer) -> bool:
+    """True if the entry point has started the shell in the last start of the container."""
+    said = engine.containers.read_file(found.id, labels_and_tags.REACHED)
+    return said is not None and said.decode(errors="replace") in {"", _time_of_start(found)}
+
+
+def _time_of_start(found: RunContainer) -> str:
+    return str(found.state.get("StartedAt", ""))
+
+
+def start_again(engine: Engine, found: RunContainer) -> None:
+    """Start a container whose program has ended, as it was last seen.
+
+    That the program was reached holds for the start that was seen, and not for the next one.
+
+    Raises:
+        ContainerError: The engine refuses.
+        EngineUnavailable: The engine does not answer.
+    """
+    if found.entrypoint is not None and _was_reached(engine, found):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            add_mark(tar, PurePosixPath(labels_and_tags.REACHED).name, _time_of_start(found))
+        packed.seek(0)
+        engine.containers.put_archive(found.id, labels_and_tags.MARK_DIRECTORY, packed)
+    start_container(engine, found.id)
 
 
 def _may_lack_memory(found: RunContainer, signs: Signs) -> bool:

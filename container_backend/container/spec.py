@@ -42,7 +42,6 @@ class ContainerSpec:
         python_path: The image's PYTHONPATH.
         awaits_port: The shell waits until a second program listens at this port of the loopback
             address; 0 for none.
-        leaves_mark: The shell creates ``labels_and_tags.REACHED`` to show that it was started.
     """
 
     name: str
@@ -59,7 +58,6 @@ class ContainerSpec:
     stop_signal: str = "SIGTERM"
     stop_seconds: int = 10
     python_path: str = ""
-    leaves_mark: bool = False
     awaits_port: int = 0
     copies: tuple[Path, ...] = ()
 
@@ -68,12 +66,22 @@ class ContainerSpec:
         """``user[:group]`` of the program."""
         return self.args.user or f"{self.owner.uid}:{self.owner.gid}"
 
+    @property
+    def folder(self) -> str:
+        """The working directory of the program."""
+        return str(self.args.container.get("working_dir", CODE_DIRECTORY))
+
+    @property
+    def is_read_only(self) -> bool:
+        """The program may write to volumes alone."""
+        return bool(self.args.host_config.get("read_only"))
+
     def describe(self) -> str:
         """The most similar ``docker run`` command, for people; secrets are masked."""
         secrets = secrets_in(self.environment)
         words = ["docker", "run", "--rm", "--init", "--name", self.name]
         words += ["--user", self.user]
-        words += ["--workdir", self.args.container.get("working_dir", CODE_DIRECTORY)]
+        words += ["--workdir", self.folder]
         if self.network:
             words += ["--network", self.network]
         for group in self.groups:
@@ -88,7 +96,11 @@ class ContainerSpec:
             words += ["--volume", bind]
         for name, value in sorted(self.environment.items()):
             words += ["--env", f"{name}={_shown(name, value)}"]
-        return shlex.join([*words, self.image, "bash", "-c", masked(self.command, secrets)])
+        first, *others = self.entrypoint or ("",)
+        if self.entrypoint is not None:
+            words += ["--entrypoint", first or "bash"]
+        shell = [*others, *(["bash"] if first or self.entrypoint is None else []), "-c"]
+        return shlex.join([*words, self.image, *shell, masked(self.command, secrets)])
 
 
 def _shown_argument(name: str, value: object) -> str:

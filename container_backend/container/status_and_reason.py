@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,7 @@ CAUSE_CLIENT: Final = "client"
 _SIGNALS: Final = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL",
                    11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
 # https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_08_02
-_SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
+SHELL_CODES: Final = {126: "command is not executable", 127: "command not found"}
 # The engine sets this exit code for a container that it lost, without a `die` event.
 LOST: Final = 255
 # Exit codes of programs that the engine ended when it stopped or started.
@@ -51,14 +52,15 @@ class Signs:
         engine_lost: The engine was away, and the container had ended when the engine was back.
         exit_code: Exit code in the engine's ``die`` event; None without such an event, as for a
             container that the engine lost.
-        swallowed_by: The image's entry point, as JSON, if it did not run the command; else empty.
+        swallowed_by: The image's entry point if it did not run the command, with no words if the image has
+            no shell; else None.
     """
 
     out_of_memory: bool = False
     signal: int = 0
     engine_lost: bool = False
     exit_code: int | None = None
-    swallowed_by: str = ""
+    swallowed_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _never_started(error: str) -> Outcome:
 
 
 def _ended_by_itself(code: int, error: str, signs: Signs, *, out_of_memory: bool) -> Outcome:
-    if signs.swallowed_by and not (error or out_of_memory):
+    if signs.swallowed_by is not None and not (error or out_of_memory):
         return Outcome(FAILED, _swallowed(signs.swallowed_by, code), None, CAUSE_NOT_STARTED)
     if code == 0:
         return Outcome(FINISHED, "", 0)
@@ -150,11 +152,16 @@ def _ended_by_itself(code: int, error: str, signs: Signs, *, out_of_memory: bool
     return Outcome(FAILED, reason, code, cause)
 
 
-def _swallowed(entrypoint: str, code: int) -> str:
+def _swallowed(entrypoint: tuple[str, ...], code: int) -> str:
+    if not entrypoint:
+        return (
+            "the image has no shell (sh), which runs the command: the program was never started. Name "
+            "another image (docker_env: image; or base_image)"
+        )
     return (
-        f"the image's entry point {entrypoint} does not run the command: it ended with exit code "
-        f"{code}, and the program was never started. Name another image (docker_env: image; or "
-        'base_image), or one made from it with "ENTRYPOINT []"'
+        f"the image's entry point {json.dumps(entrypoint)} does not run the command: it ended with exit code "
+        f'{code}, and the program was never started. To run without it: -A entrypoint="". Or name '
+        "another image (docker_env: image; or base_image)"
     )
 
 
@@ -164,8 +171,8 @@ def _failure(code: int, error: str, signal: int, *, out_of_memory: bool) -> tupl
         return f"out of memory: the kernel ended it (exit code {code})", CAUSE_OUT_OF_MEMORY
     if error:
         return f"{error} (exit code {code})", CAUSE_NOT_STARTED
-    if code in _SHELL_CODES:
-        return f"{_SHELL_CODES[code]} (exit code {code})", CAUSE_PROGRAM
+    if code in SHELL_CODES:
+        return f"{SHELL_CODES[code]} (exit code {code})", CAUSE_PROGRAM
     name = _SIGNALS.get(code - 128)
     if name is None:
         return f"the program ended with exit code {code}", CAUSE_PROGRAM

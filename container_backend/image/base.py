@@ -40,7 +40,6 @@ class EnvironmentImage:
     hash: str
     repository_digest: str = ""
     python_path: str = ""
-    entrypoint: tuple[str, ...] = ()
 
 
 def resolve_base(

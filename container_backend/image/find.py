@@ -80,13 +80,7 @@ def image_of(
         hash=environment_hash,
         repository_digest=str(digests[0]) if digests else "",
         python_path=python_path_of(inspected),
-        entrypoint=entrypoint_of(inspected),
     )
-
-
-def entrypoint_of(inspected: Mapping[str, Any]) -> tuple[str, ...]:
-    """The entry point of an image; empty for none."""
-    return tuple((inspected.get("Config") or {}).get("Entrypoint") or ())
 
 
 def _is_of(plan: ImagePlan, inspected: Mapping[str, Any]) -> bool:

@@ -152,7 +152,7 @@ PRIVILEGES: Final = (
     Privilege("trust", user_settings=("trust_project", "privileges", "docker_args", "tracking")),
     Privilege(
         "image",
-        contained=("platform",),
+        contained=("entrypoint", "platform"),
         project=("Dockerfile.j2",),
         switch=TRUST_PROJECT,
         user_settings=(
@@ -167,7 +167,6 @@ PRIVILEGES: Final = (
             *("push", "python_match", "rebuild", "system_packages", "template"),
         ),
         refused={
-            "entrypoint": "the command is that of the project's entry point",
             "pull": "missing images are pulled",
         },
     ),

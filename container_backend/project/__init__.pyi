@@ -38,6 +38,8 @@ from .tar import CodeArchive as CodeArchive
 from .tar import Owner as Owner
 from .tar import TarPart as TarPart
 from .tar import add_launcher as add_launcher
+from .tar import add_mark as add_mark
 from .tar import add_parents as add_parents
 from .tar import add_text as add_text
 from .tar import folder_entry as folder_entry
+from .tar import tars_below as tars_below

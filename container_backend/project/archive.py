@@ -18,7 +18,12 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
-from container_backend.labels_and_tags import CODE_DIRECTORY, HOME_DIRECTORY, MARK_DIRECTORY
+from container_backend.labels_and_tags import (
+    CODE_DIRECTORY,
+    HOME_DIRECTORY,
+    MARK_DIRECTORY,
+    REACHED,
+)
 from container_backend.machine import ONE_TIME, hash_file, read_text
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import (
@@ -29,6 +34,7 @@ from container_backend.project.tar import (
     TarPart,
     add_file,
     add_launcher,
+    add_mark,
     add_parents,
     folder_entry,
 )
@@ -81,6 +87,7 @@ def archive_code(
     def add_beside(tar: tarfile.TarFile) -> None:
         tar.addfile(folder_entry(HOME_DIRECTORY, owner))
         tar.addfile(folder_entry(MARK_DIRECTORY, ROOT, FOR_EVERYBODY))
+        add_mark(tar, REACHED)
         add_launcher(tar)
         folders: set[PurePosixPath] = set()
         for path, content in more():

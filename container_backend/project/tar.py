@@ -7,16 +7,17 @@ import io
 import os
 import stat
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, cast
 
-from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY
+from container_backend.labels_and_tags import CODE_DIRECTORY, LAUNCHER_DIRECTORY, NOT_REACHED
 from container_backend.machine import ONE_TIME, read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # On the path of every Python program in the container.
 LAUNCHER: Final = "sitecustomize.py"
 _CHUNK_BYTES: Final = 256 * 1024
+_IN_MEMORY_BYTES: Final = 16 * 1024 * 1024
 # What tars end with.
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -154,12 +156,44 @@ def add_text(tar: tarfile.TarFile, path: str, text: str) -> None:
     add_file(tar, path, io.BytesIO(text.encode()))
 
 
-def add_file(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
-    """Add a file that only root may change."""
+def add_file(tar: tarfile.TarFile, path: str, content: IO[bytes], mode: int = 0o644) -> None:
+    """Add a file of root's; by default one that only root may change."""
     entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.size, entry.mode, entry.mtime = content.seek(0, os.SEEK_END), 0o644, ONE_TIME
+    entry.size, entry.mode, entry.mtime = content.seek(0, os.SEEK_END), mode, ONE_TIME
     content.seek(0)
     tar.addfile(entry, content)
+
+
+def add_mark(tar: tarfile.TarFile, path: str, said: str = NOT_REACHED) -> None:
+    """Add the file that the shell empties, as any user, when it is reached."""
+    add_file(tar, path, io.BytesIO(said.encode()), 0o666)
+
+
+def tars_below(packed: IO[bytes], folders: Collection[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """The entries of a tar below each of some folders, as a tar whose paths begin there.
+
+    A folder itself is left out, and so is what is in none of them.
+
+    Raises:
+        OSError: A tar cannot be read or written.
+    """
+    for folder in folders:
+        below = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES))  # noqa: SIM115 closed below
+        packed.seek(0)
+        with below:
+            with (
+                tarfile.open(fileobj=packed) as whole,
+                tarfile.open(fileobj=below, mode="w", format=tarfile.PAX_FORMAT) as part,
+            ):
+                for entry in whole:
+                    path = PurePosixPath("/", entry.name)
+                    if path != PurePosixPath(folder) and path.is_relative_to(folder):
+                        content = whole.extractfile(entry) if entry.isreg() else None
+                        entry.name = str(path.relative_to(folder))
+                        entry.pax_headers = {}  # they have the whole path of a long one
+                        part.addfile(entry, content)
+            below.seek(0)
+            yield folder, below
 
 
 def add_parents(tar: tarfile.TarFile) -> None:

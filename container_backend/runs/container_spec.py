@@ -57,8 +57,9 @@ def container_spec(
         InvalidConfig: A path of this machine would hide a folder of the image.
     """
     args, config, owner = plan.docker_args, plan.config, plan.owner
-    entrypoint = plan.image.entrypoint if isinstance(plan.image, ReadyImage) else None
-    starts_by = image.entrypoint if entrypoint is None else entrypoint
+    entrypoint = args.entrypoint
+    if entrypoint is None and isinstance(plan.image, ReadyImage):
+        entrypoint = plan.image.entrypoint
     logins = {*access.logins, *(args.environment.keys() & ACCESS_VARIABLES)}
     labels = {
         labels_and_tags.LABEL_LOGINS: ",".join(sorted(logins)),
@@ -87,7 +88,6 @@ def container_spec(
         python_path=image.python_path,
         awaits_port=access.forwarded_port,
         copies=access.files,
-        leaves_mark=bool(starts_by) and not args.host_config.get("read_only"),
     )
 
 

@@ -14,7 +14,7 @@ from container_backend.container import (
     Signs,
     gathered,
     inspect_container,
-    start_container,
+    start_again,
     stop_run,
 )
 from container_backend.errors import ContainerError, EngineError, EngineUnavailable
@@ -121,10 +121,12 @@ class Attended:
         if not is_fenced(self.entry):
             self.followed.wait(_SHORT_LOOK_SECONDS)
             return
+        container = self.seen.container
+        assert container is not None  # noqa: S101 it has ended
         self.display.drain()  # what follows the log would go on with the output of the next attempt
         try:
             output = Output(self.engine, self.container_id)
-            start_container(self.engine, self.container_id)
+            start_again(self.engine, container)
         except (ContainerError, EngineError) as error:
             _logger.warning("=== The program could not be started again: %s ===", error)
             self.seen = self.seen.not_started()

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from container_backend.container import gathered, inspect_container, start_container, stop_run
+from container_backend.container import gathered, inspect_container, start_again, stop_run
 from container_backend.errors import ContainerBackendError, EngineError
 from container_backend.runs.ending import (
     PROBE_SECONDS,
@@ -140,7 +140,7 @@ class Caretaker:
         if not is_fenced(entry):
             return
         try:
-            start_container(engine, container.id)
+            start_again(engine, container)
         except ContainerBackendError as error:
             _logger.info("%s: the program could not be started again: %s", watched.run_id, error)
             watched.seen = watched.seen.not_started()

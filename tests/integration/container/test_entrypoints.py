@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import io
+import json
 import signal
 import subprocess
 import sys
+import tarfile
 import uuid
 from typing import TYPE_CHECKING
 
+import mlflow
 import pytest
 
 import container_backend
 from container_backend import labels_and_tags
 from tests.support.client import client_of
+from tests.support.commands import run_process
 from tests.support.on_engine import containers_of, remove_images
-from tests.support.runs import kept_log, only_run
+from tests.support.runs import WAITED_OR_DETACHED, kept_log, only_run
 from tests.support.waiting import wait_until
 from tests.support.worker import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SWALLOWS = [["echo", "starting"], ["python"], ["sh", "-c", "exit 3"]]
+SWALLOWS = {
+    "prints": ["echo", "starting"],
+    "python": ["python"],
+    "fails": ["sh", "-c", "exit 3"],
+    "script": ["sh", "-c", "echo starting; exit 0"],
+    "shell": ["/bin/sh", "-c"],
+    "one word": ["sh", "-c", 'sh -c "$*"', "sh"],
+    "first word": ["sh", "-c", 'exec "$1"', "sh"],
+}
 # As NVIDIA's: something is done first, then the arguments are run in its place.
 PASSES_ON = ["sh", "-c", 'echo starting; exec "$@"', "sh"]
+# Runs its arguments the first time that its container starts.
+RUNS_ONCE = ["sh", "-c", 'test -e /tmp/once && exit 0; touch /tmp/once; exec "$@"', "sh"]
 
 
 @pytest.fixture
@@ -48,16 +63,18 @@ def check_swallowed(entrypoint: str) -> None:
     tags = run.data.tags
     assert (run.info.status, tags[labels_and_tags.TAG_CAUSE]) == ("FAILED", "not_started")
     assert f"entry point {entrypoint} does not run the command" in tags[labels_and_tags.TAG_REASON]
+    assert '-A entrypoint=""' in tags[labels_and_tags.TAG_REASON]
     assert "docker_env: image" in tags[labels_and_tags.TAG_REASON]
     assert labels_and_tags.TAG_EXIT_CODE not in tags
 
 
-@pytest.mark.parametrize("entrypoint", SWALLOWS, ids=lambda words: words[0])
-def test_an_entry_point_that_swallows_the_command_is_said(with_entrypoint, engine, entrypoint):
+@pytest.mark.parametrize("name", SWALLOWS)
+def test_an_entry_point_that_swallows_the_command_is_said(with_entrypoint, engine, name):
+    entrypoint = SWALLOWS[name]
     folder = with_entrypoint(entrypoint)
     with pytest.raises(container_backend.RunFailed, match="does not run the command"):
         container_backend.run(folder, backend_config={"retries": 1, "retry_program": True})
-    check_swallowed(str(entrypoint).replace("'", '"'))
+    check_swallowed(json.dumps(entrypoint))
     assert containers_of(engine, only_run().info.run_id) == []
 
 
@@ -91,6 +108,78 @@ def test_an_entry_point_that_runs_its_arguments(with_entrypoint, user):
         assert kept_log(run.run_id) == "starting\nreached\n"
 
 
+@pytest.mark.parametrize("name", SWALLOWS)
+def test_a_run_without_the_entry_point_of_the_image(with_entrypoint, name):
+    folder = with_entrypoint(SWALLOWS[name])
+    run = container_backend.run(folder, docker_args={"entrypoint": ""})
+    assert kept_log(run.run_id) == "reached\n"
+
+
+def test_the_entry_point_is_replaced_from_the_command_of_mlflow(with_entrypoint):
+    folder = with_entrypoint(SWALLOWS["prints"])
+    done = run_process("mlflow", "run", folder, "-b", "docker", "-A", "entrypoint=")
+    assert (done.returncode, done.stdout) == (0, "reached\n")
+
+
+def test_another_entry_point(with_entrypoint):
+    folder = with_entrypoint(SWALLOWS["prints"])
+    run = container_backend.run(folder, docker_args={"entrypoint": ["env", "-u", "HOME"]})
+    assert kept_log(run.run_id) == "reached\n"
+    mlflow.delete_run(run.run_id)
+    with pytest.raises(container_backend.RunFailed):
+        container_backend.run(folder, docker_args={"entrypoint": "echo"})
+    check_swallowed('["echo"]')
+
+
+@pytest.mark.parametrize("workdir", ["/mlflow/projects/code", "/usr/my lib"])
+def test_an_entry_point_that_changes_the_folder(with_entrypoint, workdir):
+    folder = with_entrypoint(["sh", "-c", 'cd /; exec "$@"', "sh"], "pwd")
+    run = container_backend.run(folder, docker_args={"workdir": workdir})
+    assert kept_log(run.run_id) == f"{workdir}\n"
+
+
+@pytest.mark.parametrize("detach", WAITED_OR_DETACHED)
+def test_a_second_attempt_that_was_not_reached_is_said(with_entrypoint, detach):
+    folder = with_entrypoint(RUNS_ONCE, "exit 3")
+    config = {"retries": 1, "retry_program": True}
+    if detach:
+        assert not container_backend.run(folder, backend_config=config, synchronous=False).wait()
+    else:
+        with pytest.raises(container_backend.RunFailed, match="does not run the command"):
+            container_backend.run(folder, backend_config=config)
+    check_swallowed(json.dumps(RUNS_ONCE))
+    assert only_run().data.tags[labels_and_tags.TAG_ATTEMPTS] == "2"
+
+
+def test_attempts_that_are_reached_have_exit_codes_of_their_own(with_entrypoint):
+    folder = with_entrypoint(PASSES_ON, "test -e /tmp/once && exit 4; touch /tmp/once; exit 3")
+    with pytest.raises(container_backend.RunFailed, match="exit code 4"):
+        container_backend.run(folder, backend_config={"retries": 1, "retry_program": True})
+    tags = only_run().data.tags
+    assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_ATTEMPTS]) == ("program", "2")
+
+
+@pytest.mark.parametrize("entrypoint", [None, ["/none"]])
+def test_an_image_without_a_shell(engine, project, entrypoint):
+    name = f"container-backend-test/empty:{uuid.uuid4().hex}"
+    with io.BytesIO() as packed:
+        tarfile.open(fileobj=packed, mode="w").close()
+        client_of(engine).api.import_image_from_data(packed.getvalue(), *name.rsplit(":", 1))
+    folder = project(
+        f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
+    )
+    args = {"entrypoint": entrypoint} if entrypoint else {}
+    try:
+        with pytest.raises(container_backend.RunFailed):
+            container_backend.run(folder, docker_args=args)
+    finally:
+        remove_images(engine, name)
+    tags = only_run().data.tags
+    assert tags[labels_and_tags.TAG_CAUSE] == "not_started"
+    assert ("no shell" if entrypoint is None else "/none") in tags[labels_and_tags.TAG_REASON]
+    assert labels_and_tags.TAG_EXIT_CODE not in tags
+
+
 def test_the_exit_code_of_a_program_that_was_reached_is_its_own(with_entrypoint):
     with pytest.raises(container_backend.RunFailed, match="ended with exit code 3"):
         container_backend.run(with_entrypoint(PASSES_ON, "exit 3"))
@@ -99,12 +188,3 @@ def test_the_exit_code_of_a_program_that_was_reached_is_its_own(with_entrypoint)
         "program",
         "3",
     )
-
-
-def test_no_mark_is_asked_for_where_the_image_has_no_entry_point(script, engine):
-    run = container_backend.run(
-        script("import time; time.sleep(600)"), synchronous=False, backend_config={"grace": 0}
-    )
-    (found,) = containers_of(engine, run.run_id)
-    assert not any(labels_and_tags.REACHED in word for word in found.attrs["Config"]["Cmd"])
-    run.cancel()

@@ -127,6 +127,8 @@ def test_a_file_with_a_login_is_copied_to_its_path_and_nothing_is_mounted(
         assert capfd.readouterr().out.startswith("of the server\n")
         (container,) = containers_of(engine, run.run_id)
         assert container.attrs["Mounts"] == []
+    container_backend.run(folder, docker_args={"read-only": True})
+    assert capfd.readouterr().out.startswith("of the server\n")
     monkeypatch.setenv(name, str(workplace / "missing.pem"))
     container_backend.run(script("print('runs')"))
 

@@ -54,6 +54,7 @@ SHOWN = {
     "cpuset-cpus": ("0-1", "--cpuset-cpus=0-1"),
     "device": ("/dev/null", "--device=/dev/null"),
     "dns": ("1.1.1.1", "--dns=1.1.1.1"),
+    "entrypoint": (["/start", "--"], "--entrypoint /start"),
     "env": ("PLAIN=1", "--env PLAIN=plain"),  # the program's variables, which this is one of then
     "env-file": ("/dev/null", "--env PLAIN=plain"),
     "gpus": ("all", "--gpus=all"),
@@ -62,7 +63,7 @@ SHOWN = {
     "ipc": ("host", "--ipc=host"),
     "label": ("A=b", "--label=A=b"),
     "memory": ("4g", "--memory=4g"),
-    "memory-swap": ("4g", "--memory-swap=4g"),
+    "memory-swap": (-1, "--memory-swap=-1"),
     "mount": ("type=tmpfs,target=/x", "--mount=type=tmpfs,target=/x"),
     "network": ("none", "--network none"),
     "pid": ("host", "--pid=host"),
@@ -85,7 +86,13 @@ SHOWN = {
 def test_each_docker_argument_is_shown(name):
     value, shown = SHOWN[name]
     args = parse_docker_args({name: value})
-    spec = replace(SPEC, args=args, network=args.network, groups=tuple(args.groups))
+    spec = replace(
+        SPEC,
+        args=args,
+        network=args.network,
+        groups=tuple(args.groups),
+        entrypoint=args.entrypoint,
+    )
     assert f" {shown}" in spec.describe()
 
 

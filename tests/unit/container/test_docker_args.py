@@ -110,7 +110,8 @@ def test_platform_and_groups():
     ("name", "value", "message"),
     [
         ("restart", "always", "'restart' is refused: a run is started once"),
-        ("entrypoint", "x", "'entrypoint' is refused"),
+        ("memory-swap", "4g", "it needs 'memory'"),
+        ("entrypoint", True, "a value is needed"),
         ("platform", "arm", "os/architecture"),
         ("mount", "type=bind", "write it as type=bind"),
         ("mount", "type=magic,target=/x", "write it as type=bind"),

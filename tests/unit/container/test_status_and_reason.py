@@ -77,13 +77,13 @@ def test_an_exit_code_is_the_programs_where_the_engine_told_of_its_end():
 
 @pytest.mark.parametrize("code", [0, 2, 127])
 def test_a_program_that_was_not_reached_has_no_exit_code(code):
-    outcome = outcome_of({"ExitCode": code}, signs=Signs(swallowed_by='["echo"]'))
+    outcome = outcome_of({"ExitCode": code}, signs=Signs(swallowed_by=("echo",)))
     assert (outcome.status, outcome.cause, outcome.exit_code) == ("FAILED", "not_started", None)
     assert 'entry point ["echo"] does not run the command' in outcome.reason
 
 
 def test_what_the_engine_ended_was_not_swallowed():
-    signs = Signs(swallowed_by='["echo"]', engine_lost=True)
+    signs = Signs(swallowed_by=("echo",), engine_lost=True)
     assert outcome_of({"ExitCode": 143}, signs=signs).cause == "engine"
     assert outcome_of({"ExitCode": 143}, ending="cancelled", signs=signs).status == "KILLED"
 
