@@ -28,9 +28,6 @@ _logger = logging.getLogger(__package__)
 _MOST_ARGUMENT_BYTES: Final = 128 * 1024
 
 
-_WHOLE: Final = "the command with its parameters"
-
-
 @dataclass(frozen=True)
 class Download:
     """A file to download before the program starts, for a parameter of type path.
@@ -109,7 +106,7 @@ def compute_command(
         for name, parameter in entry_point.parameters.items()
     }
     line = " ".join(words)
-    check_size(where, _WHOLE, line)
+    check_size(where, _whole({**passed, **extra}), line)
     return Command(line, {**logged, **extra}, tuple(paths.values()), downloads)
 
 
@@ -120,6 +117,14 @@ def check_size(where: str, what: str, text: str) -> None:
         InvalidProject: The text is longer than Linux allows.
     """
     _check_bytes(where, what, len(text.encode("utf-8", "surrogatepass")))
+
+
+def _whole(values: Mapping[str, str]) -> str:
+    """The command, for a message about its size."""
+    if not values:
+        return "the command"
+    longest = max(values, key=lambda name: len(values[name]))
+    return f"the command with the parameter '{longest}', the longest one,"
 
 
 def _check_bytes(where: str, what: str, size: int) -> None:
@@ -211,7 +216,7 @@ def _fill(where: str, command: str, values: Mapping[str, str]) -> str:
                 # `{a:>9999999999}` would be a text of that length.
                 raise ValueError(f"'{name}' has more than a name")
         # Before the text is made, which could have any length.
-        _check_bytes(where, _WHOLE, size)
+        _check_bytes(where, _whole(values), size)
         return Formatter().vformat(command, (), quoted)
     except KeyError as error:
         raise InvalidProject(

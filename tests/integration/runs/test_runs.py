@@ -550,6 +550,16 @@ def test_a_link_out_of_the_project_is_refused_before_there_is_a_run(script):
     assert runs() == []
 
 
+def test_a_value_that_no_program_can_be_handed_is_refused_before_there_is_a_run(script):
+    folder = script("pass", parameters="{small: string, big: string}")
+    with pytest.raises(
+        container_backend.InvalidProject, match="parameter 'big', the longest"
+    ) as raised:
+        container_backend.run(folder, parameters={"small": "x", "big": "y" * 140_000})
+    assert "yyy" not in str(raised.value)
+    assert runs() == []
+
+
 def test_a_container_that_cannot_be_started(script, engine):
     with pytest.raises(container_backend.ContainerError, match="could not be"):
         container_backend.run(script("pass"), docker_args={"runtime": "no-such-runtime"})

@@ -86,7 +86,10 @@ def test_a_command_that_no_program_can_be_handed_is_refused(tmp_path):
     subprocess.run(["true", made.line], check=True)
     with pytest.raises(InvalidProject, match=rf"has {most + 1} bytes.* at most {most}\.") as caught:
         typed(tmp_path, "string", v="x" * (most - len("run ") + 1))
+    assert "the command with the parameter 'v', the longest one, has" in str(caught.value)
     assert "type path" in str(caught.value)
+    with pytest.raises(InvalidProject, match="the parameter 'extra', the longest one"):
+        command(tmp_path, "entry_points: {main: {command: x}}\n", a="b", extra="x" * most)
     assert len(str(caught.value)) < 1000
     with pytest.raises(OSError, match="Argument list too long"):
         subprocess.run(["true", made.line + "x"], check=True)
