@@ -68,7 +68,7 @@ def start_again(engine: Engine, found: RunContainer) -> None:
         ContainerError: The engine refuses.
         EngineUnavailable: The engine does not answer.
     """
-    if found.entrypoint is not None and _was_reached(engine, found):
+    if found.entrypoint and _was_reached(engine, found):
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             add_mark(tar, PurePosixPath(labels_and_tags.REACHED).name, _time_of_start(found))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
 import sys
-import tarfile
 import uuid
 from typing import TYPE_CHECKING
 
@@ -159,25 +157,10 @@ def test_attempts_that_are_reached_have_exit_codes_of_their_own(with_entrypoint)
     assert (tags[labels_and_tags.TAG_CAUSE], tags[labels_and_tags.TAG_ATTEMPTS]) == ("program", "2")
 
 
-@pytest.mark.parametrize("entrypoint", [None, ["/none"]])
-def test_an_image_without_a_shell(engine, project, entrypoint):
-    name = f"container-backend-test/empty:{uuid.uuid4().hex}"
-    with io.BytesIO() as packed:
-        tarfile.open(fileobj=packed, mode="w").close()
-        client_of(engine).api.import_image_from_data(packed.getvalue(), *name.rsplit(":", 1))
-    folder = project(
-        f"docker_env: {{image: '{name}'}}\nentry_points: {{main: {{command: 'true'}}}}\n"
-    )
-    args = {"entrypoint": entrypoint} if entrypoint else {}
-    try:
-        with pytest.raises(container_backend.RunFailed):
-            container_backend.run(folder, docker_args=args)
-    finally:
-        remove_images(engine, name)
-    tags = only_run().data.tags
-    assert tags[labels_and_tags.TAG_CAUSE] == "not_started"
-    assert ("no shell" if entrypoint is None else "/none") in tags[labels_and_tags.TAG_REASON]
-    assert labels_and_tags.TAG_EXIT_CODE not in tags
+def test_an_entry_point_that_is_not_in_the_image(script):
+    with pytest.raises(container_backend.RunFailed, match="exec /none failed"):
+        container_backend.run(script("pass"), docker_args={"entrypoint": "/none"})
+    check_swallowed('["/none"]')
 
 
 def test_the_exit_code_of_a_program_that_was_reached_is_its_own(with_entrypoint):

@@ -205,15 +205,15 @@ def bare_image(engine) -> Iterator[str]:
     remove_images(engine, name)
 
 
-def test_a_command_that_is_not_in_the_image(project, engine, bare_image):
-    """There is no shell, even; the engine's own first process says so."""
+def test_an_image_without_a_shell(project, engine, bare_image):
+    """The engine's own first process says so."""
     folder = project(
         f"docker_env: {{image: '{bare_image}'}}\nentry_points: {{main: {{command: x}}}}\n"
     )
-    with pytest.raises(container_backend.RunFailed, match="command not found") as caught:
+    with pytest.raises(container_backend.RunFailed, match="the image has no shell") as caught:
         container_backend.run(folder)
     run = only_run()
-    assert said_of(run) == ("FAILED", "program", "127")
+    assert said_of(run) == ("FAILED", "not_started", None)
     assert "exec sh failed" in caught.value.last_lines[-1]
     assert "exec sh failed" in run.data.tags["mlflow.note.content"]
     assert containers_of(engine, run.info.run_id) == []

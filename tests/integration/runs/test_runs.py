@@ -551,7 +551,7 @@ def test_a_link_out_of_the_project_is_refused_before_there_is_a_run(script):
 
 
 def test_a_value_that_no_program_can_be_handed_is_refused_before_there_is_a_run(script):
-    folder = script("pass", parameters="{small: string, big: string}")
+    folder = script("pass", "{small: string, big: string}", "python main.py {small} {big}")
     with pytest.raises(
         container_backend.InvalidProject, match="parameter 'big', the longest"
     ) as raised:
