@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import sys
@@ -99,11 +98,12 @@ class DockerBackend(AbstractBackend):
 
 def _call_of_mlflow() -> Mapping[str, Any]:
     """The variables of the ``mlflow.projects.run`` that calls this: it hands no ``run_id`` on to plugins."""
-    code = getattr(inspect.unwrap(mlflow.projects.run), "__code__", None)
     frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code is not code:
+    while frame is not None:
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) == ("mlflow.projects", "run"):
+            return frame.f_locals
         frame = frame.f_back
-    return {} if frame is None else frame.f_locals
+    return {}
 
 
 def _asked_experiment(experiment_id: str, call: Mapping[str, Any]) -> Experiment:

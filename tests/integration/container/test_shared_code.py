@@ -27,12 +27,12 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.usefixtures("own_state")
 
 KEPT = {"keep": "always"}
-# What a program sees of its files, and may do with them.
+# What a program sees of its files, and may do with them. The shell's mark has the time of the start.
 SEES = """
     import json, os, sys
     files = {}
     for folder, folders, found in os.walk("/mlflow"):
-        folders[:] = {*folders} - {"environment", "__pycache__"}
+        folders[:] = {*folders} - {"environment", "__pycache__", "mark"}
         for name in [".", *found]:
             status = os.stat(os.path.join(folder, name))
             files[os.path.join(folder, name)] = [status.st_mode, status.st_uid, status.st_gid,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -15,6 +19,7 @@ from container_backend import labels_and_tags
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.on_engine import BASE, containers_of
+from tests.support.projects import with_steps
 from tests.support.runs import UNTIL_TOLD, kept_log, let_end, only_run, runs, status_of
 from tests.support.waiting import wait_until
 
@@ -208,3 +213,25 @@ def test_a_start_that_fails_ends_only_a_run_that_had_no_end(project, before, aft
     with pytest.raises(container_backend.ContainerBackendError):
         container_backend.run(folder, run_id=run_id)
     assert status_of(run_id) == after
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_command_that_is_killed_leaves_a_run_as_it_was(script, own_state):
+    run_id = made("FINISHED")
+    before = ends()
+    folder = with_steps(script("pass"), "final", f"RUN echo {uuid.uuid4()} && sleep 60")
+    client = subprocess.Popen(
+        [sys.executable, "-m", "container_backend", "run", folder, "--run-id", run_id],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "Building environment image" not in client.stderr.readline():
+        assert client.poll() is None
+    assert "Another process goes on with the run" in refused(folder, run_id)
+    client.send_signal(signal.SIGKILL)
+    client.communicate()
+    wait_until(lambda: not list(own_state.glob("**/run.json")))
+    assert ends() == before
+    Path(folder, "Dockerfile.j2").unlink()
+    container_backend.run(folder, run_id=run_id)
+    assert ends() != before
