@@ -85,6 +85,21 @@ def _check_experiment(
         )
 
 
+def check_unchanged(store: Store, run: StoredRun) -> None:
+    """Check that no other process goes on with a run since it was found, nor has it been deleted.
+
+    Raises:
+        InvalidConfig: One does, or it has.
+    """
+    now = store.find_run(run.run_id)
+    tag = labels_and_tags.TAG_SUBMISSION
+    if now is None or now.is_deleted or now.tags.get(tag) != run.tags.get(tag):
+        raise InvalidConfig(
+            f"The run '{run.run_id}' was deleted, or another process goes on with it by now.",
+            remedy=f"See `container-backend status {run.run_id[:12]}`.",
+        )
+
+
 def has_end(run: StoredRun) -> bool:
     """True if this package has written an end of the run, and the run did not go on after that."""
     return any(run.tags.get(name) for name in _OF_AN_END[:2])

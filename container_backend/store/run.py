@@ -21,7 +21,7 @@ from container_backend.errors import ContainerBackendError, InvalidInput, Tracki
 from container_backend.masking import without_credentials
 from container_backend.project import read_checkout, source_name
 from container_backend.store.client import active_run_id, is_listening, user_name
-from container_backend.store.resumed import tags_without_end
+from container_backend.store.resumed import check_unchanged, tags_without_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,8 +73,12 @@ class RunRecord:
 
         The engine has each name once: of two processes that go on with a run, one comes here. The run is
         RUNNING again then, and its last end is no more.
+
+        Raises:
+            InvalidConfig: A process on another engine goes on with the run since it was found.
         """
         if self.awaits is not None:
+            check_unchanged(self.store, self.run)
             tags = {**tags_without_end(self.run), **self.awaits, **tags}
             self.store.set_status(self.run_id, RUNNING)
             self.status, self.awaits = RUNNING, None

@@ -9,6 +9,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -16,6 +17,8 @@ from mlflow.tracking import MlflowClient
 
 import container_backend
 from container_backend import labels_and_tags
+from container_backend.container import create_container
+from container_backend.runs import launch
 from tests.support.client import client_of
 from tests.support.commands import run_command, run_process
 from tests.support.on_engine import BASE, containers_of
@@ -199,6 +202,24 @@ def test_of_processes_that_go_on_with_a_run_one_wins(script, engine):
     let_end(engine, run_id)
     assert winner.wait()
     assert kept_log(run_id) == "begun\n"
+    assert containers_of(engine, run_id) == []
+
+
+def test_a_run_that_another_engine_goes_on_with_meanwhile_is_left_alone(script, engine):
+    run_id = made("FINISHED")
+
+    def start_elsewhere(*arguments: Any) -> str:
+        """As a process of another machine, whose engine and notes are not seen here."""
+        mlflow.tracking.MlflowClient().set_tag(run_id, labels_and_tags.TAG_SUBMISSION, "f" * 32)
+        mlflow.tracking.MlflowClient().update_run(run_id, "RUNNING")
+        return create_container(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:  # the moment; engine and store are the real ones
+        patch.setattr(launch, "create_container", start_elsewhere)
+        with pytest.raises(container_backend.InvalidConfig, match="another process goes on"):
+            container_backend.run(script("pass"), run_id=run_id)
+    run = only_run()
+    assert (run.info.status, run.data.tags[labels_and_tags.TAG_SUBMISSION]) == ("RUNNING", "f" * 32)
     assert containers_of(engine, run_id) == []
 
 
