@@ -24,8 +24,9 @@ _SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
 _HELPER: Final = re.compile(r"[A-Za-z0-9]+::")
 # What git says, in English, where a repository has no such branch, tag or commit.
 _NO_VERSION: Final = re.compile(
-    r"find remote ref|invalid refspec|not our ref|unadvertised object|Needed a single revision"
+    r"find remote ref|invalid refspec|not our ref|unadvertised object|\A.*Needed a single revision\Z"
 )
+_ENGLISH: Final = {"LC_ALL": "C", "LANGUAGE": None}
 
 
 class UnknownVersion(GitError):
@@ -58,8 +59,7 @@ def fetch_commit(
             raise GitError(f"'{word}' is refused: it is not an address or a version")
 
     def run(*words: str) -> None:
-        english = {"LC_ALL": "C", "LANGUAGE": None}
-        run_git(*words, folder=root, variables=english, seconds=_FETCH_SECONDS)
+        run_git(*words, folder=root, variables=_ENGLISH, seconds=_FETCH_SECONDS)
 
     run("init", "--quiet")
     run("remote", "add", "origin", address)
@@ -77,7 +77,7 @@ def fetch_commit(
         wanted, commit, checkout = ("--depth=1", "--tags", "origin", version), head, (version,)
     try:
         run(*elsewhere, "fetch", "--quiet", *wanted)
-        run("rev-parse", "--verify", f"{commit}^{{commit}}")
+        commit = _resolved(root, commit)
     except GitError as error:
         if version is not None and _NO_VERSION.search(str(error)):
             raise UnknownVersion(str(error)) from error
@@ -89,6 +89,15 @@ def fetch_commit(
         run(*words)
     elif (root / ".gitmodules").exists():
         _update_anonymously(root, words)
+
+
+def _resolved(root: Path, version: str) -> str:
+    """The id of a commit that was fetched; raises GitError. The name of a branch may look like a short id."""
+    with suppress(GitError):
+        branch = f"refs/remotes/origin/{version}^{{commit}}"
+        return run_git("rev-parse", "--verify", branch, folder=root).strip()
+    wanted = f"{version}^{{commit}}"
+    return run_git("rev-parse", "--verify", wanted, folder=root, variables=_ENGLISH).strip()
 
 
 def _update_anonymously(root: Path, words: Sequence[str]) -> None:

@@ -48,10 +48,11 @@ def repository(tmp_path) -> Path:
         if answer == "old":
             git(folder, "tag", "v1")
             git(folder, "branch", "release")
+            git(folder, "branch", "20240101")  # as a short id looks
     return folder
 
 
-@pytest.mark.parametrize("version", ["v1", "release", "commit", "short commit"])
+@pytest.mark.parametrize("version", ["v1", "release", "20240101", "commit", "short commit"])
 def test_a_version_of_a_local_repository(repository, capfd, version):
     commit = git(repository, "rev-parse", "v1")
     (repository / "answer.txt").write_text("edited")
@@ -62,7 +63,9 @@ def test_a_version_of_a_local_repository(repository, capfd, version):
     assert git(repository, "branch", "--show-current") == "main"
     tags = only_run().data.tags
     assert tags["mlflow.source.git.commit"] == commit
-    assert tags.get("mlflow.source.git.branch") == ("release" if version == "release" else None)
+    assert tags.get("mlflow.source.git.branch") == (
+        version if version in {"release", "20240101"} else None
+    )
 
 
 @pytest.mark.parametrize("kind", ["folder", "address", "folder with a remote"])
