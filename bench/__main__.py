@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import container_backend
-from bench import builds, peers, rerunning, runs, sharing, tracking, watching
+from bench import builds, peers, rerunning, runs, sharing, steps, tracking, watching
 from container_backend.engine import connect
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--builds", type=int, default=3, help="builds of each (default: 3)")
     parser.add_argument(
         "--only",
-        choices=("builds", "runs", "tracking", "sharing"),
+        choices=("builds", "runs", "tracking", "steps", "sharing"),
         help="only these (default: all)",
     )
     arguments = parser.parse_args()
@@ -42,6 +42,8 @@ def main() -> None:
         measured.append(_runs(connected, image, arguments.rounds))
     if arguments.only in {None, "tracking"}:
         measured.append(_tracking(connected, image, arguments.rounds))
+    if arguments.only in {None, "steps"}:
+        measured.append(steps.steps(arguments.rounds))
     if arguments.only in {None, "sharing"}:
         measured.append(sharing.sharing(connected, arguments.rounds))
     for figure in chain(*measured):

@@ -47,6 +47,9 @@ _REFERENCE = re.compile(
     rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
+_NOT_OF_STEPS = frozenset(
+    {"detach", "docker_args", "lock", "rebuild", "storage_dir", "template", "timeout"}
+)
 SecretId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
 
@@ -174,6 +177,11 @@ class BackendConfig(BaseModel):
         if self.push and self.image_repository is None:
             raise ValueError("'push' needs an 'image_repository' to push to")
         return self
+
+    def of_step(self) -> BackendConfig:
+        """The settings of a step: those of its driver, but what is about the project or the run of that."""
+        own = {name: value for name, value in self if name not in _NOT_OF_STEPS}
+        return BackendConfig.model_construct(**own)
 
 
 def is_repository(text: str) -> bool:

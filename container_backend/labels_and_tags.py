@@ -45,6 +45,8 @@ LABEL_RETRIES: Final = LABEL_PREFIX + "retries"
 LABEL_LOGINS: Final = LABEL_PREFIX + "logins"
 LABEL_MOST_OUTPUT: Final = LABEL_PREFIX + "most-output"
 LABEL_RETRY_PROGRAM: Final = LABEL_PREFIX + "retry-program"
+# Project folders that the run shares with others, by the names of their volumes.
+LABEL_VOLUMES: Final = LABEL_PREFIX + "volumes"
 # Every label, empty: a container would otherwise inherit these labels from its image.
 NO_LABELS: Final[dict[str, str]] = {
     str(value): ""
@@ -94,8 +96,15 @@ ENV_BASE_IMAGE: Final = "CONTAINER_BACKEND_BASE_IMAGE"
 # In a container that may use the engine: the owner whose supervisor finishes the runs it starts.
 ENV_OWNER: Final = "CONTAINER_BACKEND_OWNER"
 ENV_OWNER_KEY: Final = "CONTAINER_BACKEND_OWNER_KEY"
+# In a container whose program may start steps: what the launcher knows of them (JSON), and its token.
+ENV_STEPS: Final = "CONTAINER_BACKEND_STEPS"
+ENV_STEPS_TOKEN: Final = "CONTAINER_BACKEND_STEPS_TOKEN"  # noqa: S105 the name of a variable
 # Paths in a container.
 CODE_DIRECTORY: Final = "/mlflow/projects/code"
+# The project of a step that was fetched; its depth follows.
+STEP_DIRECTORY: Final = "/mlflow/projects/step"
+# What a step has downloaded for its parameters.
+DOWNLOADS_DIRECTORY: Final = "/mlflow/home/downloads"
 HOME_DIRECTORY: Final = "/mlflow/home"
 LAUNCHER_DIRECTORY: Final = "/mlflow/launcher"
 # The process that finishes the run copies these files to the run's artifacts.

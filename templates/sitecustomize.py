@@ -1,14 +1,15 @@
 """Loaded by every Python program of a run: ``mlflow.run(".", "step")`` in it stays in its container.
 
 MLflow would make an environment for the step, with tools that are not here. The container is that
-environment already: where nothing else is asked for, the step runs in it, as with
-``env_manager="local"``. Who asks for another (``env_manager="virtualenv"``) gets it.
+environment already: the step runs in it, as with ``env_manager="local"``. A step with another environment
+runs beside the container; see ``container_backend_steps.py``.
 """
 
 import os
 import sys
 
-_MODULE = "mlflow.projects.backend.local"
+_LOCAL = "mlflow.projects.backend.local"
+_LOADER = "mlflow.projects.backend.loader"
 
 
 class _Finder:
@@ -16,9 +17,9 @@ class _Finder:
 
     @classmethod
     def find_spec(cls, name: str, _path: object = None, _target: object = None) -> object:
-        if name != _MODULE:
+        change = _CHANGES.pop(name, None)
+        if change is None:
             return None
-        sys.meta_path.remove(cls)
         from importlib.util import find_spec
 
         spec = find_spec(name)
@@ -27,7 +28,7 @@ class _Finder:
 
             def exec_module(module: object) -> None:
                 execute(module)
-                _stay(module)
+                change(module)
 
             spec.loader.exec_module = exec_module
         return spec
@@ -44,6 +45,18 @@ def _stay(module) -> None:  # noqa: ANN001 MLflow's module
 
     module.load_project = load_project
     module._env_type_to_env_manager = lambda _: "local"
+    from container_backend_steps import install
+
+    install(module)
+
+
+def _replace_backend(module) -> None:  # noqa: ANN001 MLflow's module
+    from container_backend_steps import install_backend
+
+    install_backend(module)
+
+
+_CHANGES = {_LOCAL: _stay, _LOADER: _replace_backend}
 
 
 def _load_hidden() -> None:

@@ -119,6 +119,7 @@ def prune(hashes: tuple[str, ...], older_than: str, keep_last: int, dry_run: boo
     metavar="FILE.tar",
     help="Write the project image and its environment image to a file.",
 )
+@click.option("--steps", is_flag=True, help="Build the images of the projects in its folders, too.")
 @options.as_json
 def build(
     submission: Submission,
@@ -126,6 +127,7 @@ def build(
     push: bool,
     platform: str | None,
     save: Path | None,
+    steps: bool,
     as_json: bool,
 ) -> None:
     """Build an image of the project at URI, and print its reference.
@@ -136,7 +138,7 @@ def build(
     if tag is None and (push or platform or save):
         raise click.UsageError("--push, --platform and --save go with --tag NAME.")
     configure_logging()
-    answer: dict[str, str | None]
+    answer: dict[str, object]
     if tag is None:
         from container_backend.runs import build_environment
 
@@ -156,6 +158,12 @@ def build(
             "environment_hash": built.environment.hash,
             "file": None if built.saved is None else str(built.saved),
         }
+    if steps:
+        from container_backend.runs import build_steps
+
+        built_steps = {folder: each.reference for folder, each in build_steps(submission).items()}
+        answer["steps"] = built_steps
+        reference = "\n".join([reference, *built_steps.values()])
     options.show(answer, reference, as_json=as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,7 @@ from container_backend.cli import options
 from container_backend.machine import configure_logging
 
 if TYPE_CHECKING:
-    from container_backend.runs import DryRun, Submission
+    from container_backend.runs import DryRun, PlannedStep, Submission
 
 
 @click.command()
@@ -115,10 +115,16 @@ def _as_dict(planned: DryRun) -> dict[str, Any]:
             "base_digest": image.base.digest,
             "layers": planned.lock.layers if planned.lock else {},
         }
+    if planned.steps:
+        answer["steps"] = {folder: asdict(each) for folder, each in planned.steps.items()}
     return answer | {
         "command": planned.container.command,
         "container": planned.container.describe(),
     }
+
+
+def _shown(step: PlannedStep) -> str:
+    return step.problem or f"{step.image} ({'exists' if step.is_there else 'to be made'})"
 
 
 def _as_text(planned: DryRun) -> str:
@@ -132,5 +138,9 @@ def _as_text(planned: DryRun) -> str:
         parts += ["# Packages by layer", *(layers or ["none"]), ""]
     state = "exists" if planned.is_there else "to be built" if is_built else "to be pulled"
     parts += [f"# Image ({state})", answer["image"], ""]
+    if planned.steps:
+        parts += ["# Steps (projects in its folders, which its program may start)"]
+        parts += [f"{folder}: {_shown(each)}" for folder, each in planned.steps.items()]
+        parts += [""]
     parts += ["# Container (the project's files are copied into it before it starts)"]
     return "\n".join([*parts, answer["container"]])

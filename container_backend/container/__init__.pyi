@@ -6,6 +6,8 @@ from .control import ambiguous as ambiguous
 from .control import cancel_program as cancel_program
 from .control import check_run_id as check_run_id
 from .control import find_container as find_container
+from .control import remove_container as remove_container
+from .control import volume_name as volume_name
 from .create import create_container as create_container
 from .create import give_up as give_up
 from .create import start_container as start_container
@@ -50,6 +52,7 @@ from .status_and_reason import CAUSE_NOT_STARTED as CAUSE_NOT_STARTED
 from .status_and_reason import CAUSE_OUT_OF_MEMORY as CAUSE_OUT_OF_MEMORY
 from .status_and_reason import CAUSE_PROGRAM as CAUSE_PROGRAM
 from .status_and_reason import CAUSE_SIGNAL as CAUSE_SIGNAL
+from .status_and_reason import CAUSE_TIMEOUT as CAUSE_TIMEOUT
 from .status_and_reason import FAILED as FAILED
 from .status_and_reason import FINISHED as FINISHED
 from .status_and_reason import KILLED as KILLED

@@ -9,7 +9,7 @@ from container_backend import labels_and_tags
 from container_backend.container.following import inspect_container
 from container_backend.container.marks import CANCELLED, stop_run
 from container_backend.errors import InvalidInput
-from container_backend.machine import run_id_in, submission_in
+from container_backend.machine import is_submission, run_id_in, submission_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from container_backend.container.described import RunContainer
     from container_backend.engine import Engine
 
+_VOLUME: Final = "container-backend-"
 _RUN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
 
 
@@ -62,6 +63,24 @@ def ambiguous(prefix: str, run_ids: list[str]) -> InvalidInput:
     return InvalidInput(
         f"{len(run_ids)} runs begin with '{prefix}': {shown}.", remedy="Give more of its id."
     )
+
+
+def volume_name(submission: str) -> str:
+    """The volume with the project folder of a run whose program starts steps."""
+    return f"{_VOLUME}{submission}"
+
+
+def remove_container(engine: Engine, container_id: str, labels: Mapping[str, str]) -> None:
+    """Remove the container of a run, and the project folders that no other run shares any more.
+
+    Raises:
+        EngineError: The engine refuses, or does not answer.
+    """
+    engine.containers.remove(container_id)
+    for name in labels.get(labels_and_tags.LABEL_VOLUMES, "").split():
+        # A label may say anything: only a volume that was made for a run is removed.
+        if name.startswith(_VOLUME) and is_submission(name.removeprefix(_VOLUME)):
+            engine.volumes.remove(name)
 
 
 def cancel_program(engine: Engine, container_id: str, grace: float | None = None) -> bool:

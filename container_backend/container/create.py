@@ -173,6 +173,7 @@ def _for_every_reader(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 def _arguments(engine: Engine, spec: ContainerSpec) -> dict[str, Any]:
     """The arguments of :meth:`Containers.create`, without the image."""
     binds = [f"{path}:{path}:ro" for path in spec.mounts]
+    binds += [f"{name}:{path}" for name, path in spec.volumes.items()]
     options: dict[str, Any] = {
         "init": True,
         **spec.args.host_config,

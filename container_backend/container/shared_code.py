@@ -165,6 +165,8 @@ def find_shared_code(
     """
     if has_folders or code.whiteout or code.size > MOST_BYTES or overlaps(_mounted(spec)):
         return None
+    if spec.directory in spec.volumes.values():  # which gets the code
+        return None
     if engine.facts.is_podman or spec.args.platform or environ.get(ENV_OWNER):
         return None
     return SharedCode(engine, image, code, folder)

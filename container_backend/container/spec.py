@@ -42,6 +42,8 @@ class ContainerSpec:
         python_path: The image's PYTHONPATH.
         awaits_port: The shell waits until a second program listens at this port of the loopback
             address; 0 for none.
+        volumes: Volume → path: project folders that steps see, too.
+        directory: The folder of the project, and the program's working directory.
     """
 
     name: str
@@ -60,6 +62,8 @@ class ContainerSpec:
     python_path: str = ""
     awaits_port: int = 0
     copies: tuple[Path, ...] = ()
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    directory: str = CODE_DIRECTORY
 
     @property
     def user(self) -> str:
@@ -69,7 +73,7 @@ class ContainerSpec:
     @property
     def folder(self) -> str:
         """The working directory of the program."""
-        return str(self.args.container.get("working_dir", CODE_DIRECTORY))
+        return str(self.args.container.get("working_dir", self.directory))
 
     @property
     def is_read_only(self) -> bool:
@@ -92,6 +96,8 @@ class ContainerSpec:
             )
         for path in self.mounts:
             words += ["--volume", f"{path}:{path}:ro"]
+        for volume, folder in self.volumes.items():
+            words += ["--volume", f"{volume}:{folder}"]
         for bind in self.args.binds:
             words += ["--volume", bind]
         for name, value in sorted(self.environment.items()):

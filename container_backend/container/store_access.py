@@ -95,6 +95,7 @@ class TrackingAccess:
         files: Logins and certificates of this machine, which their variables name.
         host_network: Only this machine's own network reaches the server.
         is_served: The tracking proxy is in between; ``environment`` has a token of the proxy.
+        steps: The address of the proxy, and the token, for steps alone; empty if the store is served.
         forwarded_port: The port on the loopback address of the container whose connections go to the
             proxy through the engine; 0 if the container reaches the proxy itself.
     """
@@ -105,6 +106,12 @@ class TrackingAccess:
     host_network: bool = False
     is_served: bool = False
     forwarded_port: int = 0
+    steps: tuple[str, str] = field(default=("", ""), repr=False)
+
+    @property
+    def asked_for_steps(self) -> tuple[str, str]:
+        """The address and the token by which a program asks for its steps."""
+        return (self.uri, self.environment[TRACKING_TOKEN]) if self.is_served else self.steps
 
     @property
     def logins(self) -> set[str]:

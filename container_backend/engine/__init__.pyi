@@ -4,6 +4,7 @@ from .clock import parse_time as parse_time
 from .clock import time_in_log as time_in_log
 from .connection import Engine as Engine
 from .connection import connect as connect
+from .connection import keep_facts as keep_facts
 from .container_verbs import labels_in as labels_in
 from .container_verbs import variables_in as variables_in
 from .event_reader import SHUTDOWN_SECONDS as SHUTDOWN_SECONDS

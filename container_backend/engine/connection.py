@@ -7,12 +7,12 @@ import threading
 import time
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from container_backend.engine.api import Connection, asking, reason_of
 from container_backend.engine.clock import parse_time
-from container_backend.engine.container_verbs import Containers, Networks
+from container_backend.engine.container_verbs import Containers, Networks, Volumes
 from container_backend.engine.events import Event, EventStream
 from container_backend.engine.facts import EngineFacts, facts_of, require_api
 from container_backend.engine.host import find_host
@@ -36,6 +36,7 @@ class Engine:
     containers: Containers
     images: Images
     networks: Networks
+    volumes: Volumes
     connection: Connection = field(repr=False)
 
     @asking()
@@ -109,8 +110,20 @@ def connect(host: EngineHost | None = None) -> Engine:
     require_api(host, facts)
     connection.speak(facts.api_version)
     return Engine(
-        host, facts, Containers(connection), Images(connection), Networks(connection), connection
+        host,
+        facts,
+        Containers(connection),
+        Images(connection),
+        Networks(connection),
+        Volumes(connection),
+        connection,
     )
+
+
+def keep_facts(host: EngineHost) -> None:
+    """Let the facts of an engine that this process has be valid as if it had just answered."""
+    if (known := _known.get(host.url)) is not None:
+        _known[host.url] = replace(known, at=time.monotonic())
 
 
 def _facts_of(connection: Connection) -> EngineFacts:

@@ -216,6 +216,35 @@ class Networks:
         return dict(self._api.inspect_network(network))
 
 
+class Volumes:
+    """The volumes of an engine. Errors are those of :class:`Containers`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._api = connection.questions
+
+    @asking()
+    def create(self, name: str, labels: Mapping[str, str]) -> None:
+        """Create a volume; one of the same name is fine."""
+        self._api.create_volume(name, labels=dict(labels))
+
+    @asking()
+    def find(self, *labels: str) -> list[str]:
+        """The names of volumes with all labels: ``name`` or ``name=value``."""
+        found = self._api.volumes(filters={"label": [*labels]})
+        return [str(each["Name"]) for each in found.get("Volumes") or ()]
+
+    def remove(self, name: str) -> bool:
+        """Remove a volume that no container has; a missing one is fine. False if one has it."""
+        try:
+            with suppress(NotThere), asking():
+                self._api.remove_volume(name)
+        except Refused as error:
+            if not error.is_conflict:
+                raise
+            return False
+        return True
+
+
 def _unpack(archive: tarfile.TarFile, target: Path) -> None:
     """Write the files of a folder's tar; their paths do not begin with the folder's name."""
     for member in archive:

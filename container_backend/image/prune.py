@@ -200,6 +200,14 @@ def is_noted(host: EngineHost, environment_hash: str, image_id: str) -> bool:
     return (_folder(host, environment_hash) / _IDS / _file_name(image_id)).exists()
 
 
+def has_notes(host: EngineHost, environment_hash: str) -> bool:
+    """True if this user has made, pulled or loaded an image of an environment, which may be gone."""
+    try:
+        return any((_folder(host, environment_hash) / _IDS).iterdir())
+    except OSError:
+        return False
+
+
 def use_of(host: EngineHost, environment_hash: str) -> Use:
     """The record of an image's use by this user."""
     try:

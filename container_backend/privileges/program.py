@@ -19,6 +19,10 @@ _MOST_PROCESSES: Final = 4096
 MOST_OUTPUT: Final = 1024**3
 # The same for the artifacts of one run, in bytes.
 MOST_ARTIFACTS: Final = 10 * 1024**3
+# A step of a step of a step …, and the steps of one program: in all, and at once.
+MOST_DEPTH: Final = 5
+MOST_STEPS: Final = 1000
+MOST_STEPS_AT_ONCE: Final = 16
 # What a run leaves of the engine's memory: a sixteenth, and at least this.
 _SHARE_LEFT: Final = 16
 _LEAST_LEFT: Final = 256 * 1024**2

@@ -31,6 +31,9 @@ from .snapshot import RecordedCode as RecordedCode
 from .snapshot import unpack as unpack
 from .source import Source as Source
 from .source import fetch as fetch
+from .stepping import may_start_steps as may_start_steps
+from .stepping import step_command as step_command
+from .stepping import sub_projects as sub_projects
 from .tar import ANYBODY as ANYBODY
 from .tar import FOR_EVERYBODY as FOR_EVERYBODY
 from .tar import ROOT as ROOT

@@ -71,6 +71,7 @@ def archive_code(
     owner: Owner,
     copy: CodeCopy | None = None,
     more: Callable[[], Iterable[tuple[str, IO[bytes]]]] = tuple,
+    place: str | None = CODE_DIRECTORY,
 ) -> CodeArchive:
     """A tar of a project's files, the launcher and an empty home folder.
 
@@ -79,6 +80,7 @@ def archive_code(
         owner: The owner of the files: the user of the program.
         copy: Takes the files that are sent.
         more: Called after that; returns files beside the code: path and content.
+        place: The folder of the code in the container; None if its files are there already.
 
     Raises:
         InvalidProject: A file cannot be read.
@@ -97,12 +99,12 @@ def archive_code(
                     tar.addfile(folder_entry(str(parent), ROOT))
             add_file(tar, path, content)
 
-    return _archive(directory, owner, copy, add_beside)
+    return _archive(directory, owner, copy, add_beside, place)
 
 
 def archive_of(directory: Path, owner: Owner) -> CodeArchive:
     """A tar of a project's files alone; see :func:`archive_code`."""
-    return _archive(directory, owner, None, lambda _tar: None)
+    return _archive(directory, owner, None, lambda _tar: None, CODE_DIRECTORY)
 
 
 def _archive(
@@ -110,13 +112,18 @@ def _archive(
     owner: Owner,
     copy: CodeCopy | None,
     add_beside: Callable[[tarfile.TarFile], None],
+    place: str | None,
 ) -> CodeArchive:
     spool = cast("IO[bytes]", tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))  # noqa: SIM115 the caller's
     try:
         with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as tar:
             add_parents(tar)
-            tar.addfile(folder_entry(CODE_DIRECTORY, owner))
-            whiteout = _add_files(tar, directory, owner, copy)
+            whiteout = ""
+            if place is not None:
+                tar.addfile(folder_entry(place, owner))
+                whiteout = _add_files(tar, directory, owner, copy, place)
+            elif copy is not None:
+                _take(directory, copy)
             middle = spool.tell()
             add_parents(tar)
             add_beside(tar)
@@ -138,7 +145,7 @@ def _archive(
 
 
 def _add_files(
-    tar: tarfile.TarFile, directory: Path, owner: Owner, copy: CodeCopy | None = None
+    tar: tarfile.TarFile, directory: Path, owner: Owner, copy: CodeCopy | None, place: str
 ) -> str:
     """Add a project's files, each after its folder, which a layer would hide otherwise.
 
@@ -155,19 +162,24 @@ def _add_files(
         for parent in reversed(path.parents[:-1]):
             if parent not in folders:  # ignored, but not all of its files
                 folders.add(parent)
-                _add(tar, directory, str(parent), owner, copy)
+                _add(tar, directory, str(parent), owner, copy, place)
         folders.add(path)
-        _add(tar, directory, relative, owner, copy)
+        _add(tar, directory, relative, owner, copy, place)
         if not whiteout and path.name.startswith(_WHITEOUT):
             whiteout = relative
     return whiteout
 
 
 def _add(
-    tar: tarfile.TarFile, directory: Path, relative: str, owner: Owner, copy: CodeCopy | None
+    tar: tarfile.TarFile,
+    directory: Path,
+    relative: str,
+    owner: Owner,
+    copy: CodeCopy | None,
+    place: str = CODE_DIRECTORY,
 ) -> None:
     path = directory / relative
-    name = f"{CODE_DIRECTORY.lstrip('/')}/{relative}"
+    name = f"{place.lstrip('/')}/{relative}"
     try:
         entry = tar.gettarinfo(path, name)
         if entry is None or not (entry.isreg() or entry.islnk() or entry.isdir() or entry.issym()):
@@ -228,10 +240,15 @@ def digest_of_code(directory: Path) -> str:
         InvalidProject: A file cannot be read.
     """
     copy = CodeCopy(keep=False)
+    _take(directory, copy)
+    return copy.digest
+
+
+def _take(directory: Path, copy: CodeCopy) -> None:
+    """Have a copy take a project's files, which are sent nowhere. Raises InvalidProject."""
     with tarfile.open(fileobj=_Nowhere(), mode="w|") as tar:
         for relative in included_files(directory):
             _add(tar, directory, relative, ROOT, copy)
-    return copy.digest
 
 
 class _Nowhere(io.RawIOBase):

@@ -20,6 +20,7 @@ from container_backend.project.downloads import MOST_OF_OTHERS, download_over_ht
 from container_backend.project.git import (
     UnknownVersion,
     fetch_commit,
+    fetch_publicly,
     find_repository,
     opened,
     remote_address,
@@ -52,7 +53,14 @@ class Source:
     repository: Repository | None = None
 
 
-def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = False) -> Source:
+def fetch(
+    uri: str,
+    version: str | None,
+    needed: ExitStack,
+    *,
+    trust: bool = False,
+    is_typed: bool = True,
+) -> Source:
     """Find or fetch the folder of a project.
 
     A ``version`` of a repository on this disk is fetched into a new folder; MLflow would change the
@@ -63,6 +71,8 @@ def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = Fal
         version: Branch, tag or commit of a git repository.
         needed: Removes temporary folders when it is closed.
         trust: Submodules of an address are fetched with the user's logins, too.
+        is_typed: The user has typed the address. One that a program names is fetched without the user's
+            logins, and from a public server, unless it is trusted.
 
     Raises:
         InvalidProject: There is no such project or version, or the fetch fails.
@@ -85,12 +95,27 @@ def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = Fal
     root = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
     # Errors are ignored: the program may have written files as another user.
     needed.callback(shutil.rmtree, root, ignore_errors=True)
+    _fetch_into(root, address, uri, version, trust=trust, is_typed=is_typed)
+    is_fetched = address.is_zip or not path.exists()
+    if is_fetched:
+        _check_links(root, uri)
+    directory = _inside(root, address.subdirectory, uri)
+    repository = None if address.is_zip else find_repository(directory, within=root)
+    return Source(directory, is_fetched, root, repository)
+
+
+def _fetch_into(
+    root: Path, address: Address, uri: str, version: str | None, *, trust: bool, is_typed: bool
+) -> None:
+    """Raises InvalidProject."""
     _logger.info("=== Fetching project from %s ===", without_credentials(uri))
     try:
         if address.is_zip:
-            _unzip(address, root)
-        else:
+            _unzip(address, root, is_public=not (is_typed or trust))
+        elif is_typed or trust:
             _fetch_repository(address, version, root, trust=trust)
+        else:
+            fetch_publicly(address.location, version, root)
     except ContainerBackendError:
         raise
     except UnknownVersion as error:
@@ -105,12 +130,6 @@ def fetch(uri: str, version: str | None, needed: ExitStack, *, trust: bool = Fal
             + (f" at version '{version}'" if version else "")
             + f" cannot be fetched: {_last_lines(error)}"
         ) from error
-    is_fetched = address.is_zip or not path.exists()
-    if is_fetched:
-        _check_links(root, uri)
-    directory = _inside(root, address.subdirectory, uri)
-    repository = None if address.is_zip else find_repository(directory, within=root)
-    return Source(directory, is_fetched, root, repository)
 
 
 def _local(directory: Path) -> Source:
@@ -137,12 +156,12 @@ def _fetch_repository(address: Address, version: str | None, root: Path, *, trus
         run_git("remote", "set-url", "--", "origin", remote or given, folder=root)
 
 
-def _unzip(address: Address, root: Path) -> None:
+def _unzip(address: Address, root: Path, *, is_public: bool) -> None:
     with ExitStack() as needed:
         file = address.path
         if not file.exists():
             file = Path(needed.enter_context(tempfile.NamedTemporaryFile()).name)
-            download_over_http(address.location, file, most=MOST_OF_OTHERS)
+            download_over_http(address.location, file, most=MOST_OF_OTHERS, is_public=is_public)
         archive = needed.enter_context(zipfile.ZipFile(file))
         _check_size(address, file, archive)
         for name in archive.namelist():

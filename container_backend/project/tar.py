@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-# On the path of every Python program in the container.
-LAUNCHER: Final = "sitecustomize.py"
+# On the path of every Python program in the container, which loads the first.
+LAUNCHER: Final = ("sitecustomize.py", "container_backend_steps.py")
 _CHUNK_BYTES: Final = 256 * 1024
 _IN_MEMORY_BYTES: Final = 16 * 1024 * 1024
 # What tars end with.
@@ -203,6 +203,7 @@ def add_parents(tar: tarfile.TarFile) -> None:
 
 
 def add_launcher(tar: tarfile.TarFile) -> None:
-    """Add the module that every Python program in the container loads first."""
+    """Add the module that every Python program in the container loads first, and what that needs."""
     tar.addfile(folder_entry(LAUNCHER_DIRECTORY, ROOT))
-    add_text(tar, f"{LAUNCHER_DIRECTORY}/{LAUNCHER}", read_template(LAUNCHER))
+    for name in LAUNCHER:
+        add_text(tar, f"{LAUNCHER_DIRECTORY}/{name}", read_template(name))

@@ -1,4 +1,5 @@
 from .dry_run import DryRun as DryRun
+from .dry_run import PlannedStep as PlannedStep
 from .dry_run import preview as preview
 from .find import attach as attach
 from .find import status_of as status_of
@@ -18,6 +19,7 @@ from .output.stream import console as console
 from .output.stream import read_output as read_output
 from .prepare import STANDARD_OUTPUT as STANDARD_OUTPUT
 from .prepare import build_environment as build_environment
+from .prepare import build_steps as build_steps
 from .prepare import found_project as found_project
 from .prepare import lock_environment as lock_environment
 from .record import PROJECT_FILES as PROJECT_FILES

@@ -16,6 +16,7 @@ from container_backend.container import (
     base_environment,
     container_name,
     mounted,
+    volume_name,
     writable_folders,
 )
 from container_backend.image import ReadyImage
@@ -30,6 +31,8 @@ from container_backend.privileges import (
 from container_backend.runs.ledger import signed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container_backend.container import DockerArgs
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
@@ -50,8 +53,13 @@ def container_spec(
     experiment_name: str = "",
     submission_id: str = "",
     recorded: str = "",
+    steps: Mapping[str, str] | None = None,
 ) -> ContainerSpec:
-    """The description of the container; ``recorded`` is the record of the run as JSON.
+    """The description of the container.
+
+    Args:
+        recorded: The record of the run as JSON.
+        steps: Variables for a program that may start steps.
 
     Raises:
         InvalidConfig: A path of this machine would hide a folder of the image.
@@ -60,20 +68,21 @@ def container_spec(
     entrypoint = args.entrypoint
     if entrypoint is None and isinstance(plan.image, ReadyImage):
         entrypoint = plan.image.entrypoint
-    logins = {*access.logins, *(args.environment.keys() & ACCESS_VARIABLES)}
+    volumes = shared_folders(plan, submission_id)
     labels = {
-        labels_and_tags.LABEL_LOGINS: ",".join(sorted(logins)),
+        labels_and_tags.LABEL_LOGINS: _logins(access, args),
         labels_and_tags.LABEL_RUN_ID: run_id,
         labels_and_tags.LABEL_EXPERIMENT_ID: experiment_id,
         labels_and_tags.LABEL_EXPERIMENT: experiment_name,
         labels_and_tags.LABEL_SUBMISSION: submission_id,
         labels_and_tags.LABEL_RECORD: recorded,
+        labels_and_tags.LABEL_VOLUMES: " ".join(volumes),
     }
     return ContainerSpec(
         name=container_name(run_id),
         image=image.id,
         command=plan.command.line,
-        environment=_environment(plan, access, run_id, experiment_id),
+        environment={**_environment(plan, access, run_id, experiment_id), **(steps or {})},
         labels=signed(
             {**args.labels, **labels_and_tags.NO_LABELS, **_labels(plan, image), **labels}
         ),
@@ -88,7 +97,23 @@ def container_spec(
         python_path=image.python_path,
         awaits_port=access.forwarded_port,
         copies=access.files,
+        volumes=volumes,
+        directory=plan.place,
     )
+
+
+def _logins(access: TrackingAccess, args: DockerArgs) -> str:
+    """The names of the variables by which other processes reach the stores as the program does."""
+    return ",".join(sorted({*access.logins, *(args.environment.keys() & ACCESS_VARIABLES)}))
+
+
+def shared_folders(plan: Plan, submission_id: str) -> dict[str, str]:
+    """Volume → path: the project folders that the program shares with its driver or its steps."""
+    step = plan.step
+    shared = dict(step.volumes) if step is not None else {}
+    if plan.starts_steps and not (step is not None and step.is_there):
+        shared[volume_name(submission_id)] = plan.place
+    return shared
 
 
 def _environment(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from container_backend.container import direct_access, local_path, served_access
+from container_backend.errors import ContainerBackendError
 from container_backend.image import EnvironmentImage, ReadyImage, find_image, lock_of, resolve
 from container_backend.runs.container_spec import container_spec
 from container_backend.runs.ledger import check_free, ledger_of
 from container_backend.runs.plan import Plan, make_plan
+from container_backend.runs.prepare import planned_steps
 from container_backend.runs.tracking import open_store
 from container_backend.store import await_listener, find_place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container_backend.container import ContainerSpec
     from container_backend.engine import Engine
     from container_backend.environment import Lock
@@ -36,6 +40,21 @@ class DryRun:
     container: ContainerSpec
     is_there: bool
     lock: Lock | None
+    steps: Mapping[str, PlannedStep] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A project in a folder of the project, which its program may start.
+
+    Attributes:
+        is_there: The engine has the image.
+        problem: Why it could not be started; empty if it could.
+    """
+
+    image: str = ""
+    is_there: bool = False
+    problem: str = ""
 
 
 def preview(submission: Submission) -> DryRun:
@@ -68,9 +87,20 @@ def preview(submission: Submission) -> DryRun:
             access,
             image=EnvironmentImage(reference, reference, "", plan.image.hash),
             run_id=plan.run_id or "<run id>",
+            submission_id="<id>",
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
-        return DryRun(plan.image, spec, is_there, lock)
+        steps = planned_steps(engine, submission, plan.project, plan.permissions)
+        seen = {folder: _seen(engine, each) for folder, each in steps.items()}
+        return DryRun(plan.image, spec, is_there, lock, seen)
+
+
+def _seen(engine: Engine, planned: ImagePlan | ReadyImage | ContainerBackendError) -> PlannedStep:
+    if isinstance(planned, ContainerBackendError):
+        return PlannedStep(problem=planned.message)
+    if isinstance(planned, ReadyImage):
+        return PlannedStep(planned.reference, engine.images.has(planned.reference))
+    return PlannedStep(planned.tag, find_image(engine, planned) is not None)
 
 
 def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool, Lock | None]:

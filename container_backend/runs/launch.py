@@ -30,6 +30,7 @@ from container_backend.runs.output import Output, console
 from container_backend.runs.plan import Plan, make_plan
 from container_backend.runs.record import image_tags, run_tags
 from container_backend.runs.run_files import RunFiles
+from container_backend.runs.steps import Driving
 from container_backend.runs.tracking import ProgramTracking
 from container_backend.store import (
     await_listener,
@@ -65,12 +66,16 @@ def run_to_end(
 
 
 def launch_and_wait(
-    submission: Submission, *, write: Callable[[Chunk], None] | None = None
+    submission: Submission,
+    *,
+    write: Callable[[Chunk], None] | None = None,
+    launching: Callable[[Submission], Launch] | None = None,
 ) -> ContainerRun:
     """Launch, show the output, and wait; return after the start if the config says ``detach``.
 
     Args:
         write: Takes the program's output; by default it goes to this process's standard streams.
+        launching: Makes another :class:`Launch`.
 
     Raises:
         ContainerBackendError: The run could not be started, or failed.
@@ -80,7 +85,7 @@ def launch_and_wait(
     """
     if submission.config.detach:
         return launch_detached(submission)
-    with termination_interrupts() as interrupts, Launch(submission) as launch:
+    with termination_interrupts() as interrupts, (launching or Launch)(submission) as launch:
         launch.prepare()
         followed, output = launch.watch()
         interrupts.hold()
@@ -142,19 +147,14 @@ class Launch(ExitStack):
         self._make_plan()
         self._open_store()
         self._reserve()
-        files, project = self._run_files, self._plan.project
+        files, plan = self._run_files, self._plan
         code = self._until_started.enter_context(
-            archive_code(project.directory, self._plan.owner, files.code, files.gather)
+            archive_code(plan.project.directory, plan.owner, files.code, files.gather, plan.sent_to)
         )
         image = held_image(
-            self._engine,
-            self._plan.image,
-            project,
-            self._plan.config,
-            self._plan.docker_auth,
-            code=code,
-            before_making=lambda: self._have_run().say_status(SCHEDULED),
-        )
+            self._engine, plan.image, plan.project, plan.config, plan.docker_auth,
+            code=code, before_making=lambda: self._have_run().say_status(SCHEDULED),
+        )  # fmt: skip
         self._image = self._until_started.enter_context(image)
         tags = image_tags(self._engine.host, self._image, files.digest)
         self._create_container(code, self._have_run(tags), tags)
@@ -169,6 +169,7 @@ class Launch(ExitStack):
         assert self._record is not None  # noqa: S101 created by `prepare`
         start_container(self._engine, self._container_id)
         self._until_started.close()
+        self._driving.start()
         from container_backend.runs.foreground import Started
 
         return Started(
@@ -281,7 +282,7 @@ class Launch(ExitStack):
         Args:
             tags: Set if the run was created without them.
         """
-        image, files = self._image, self._run_files
+        image, files, plan = self._image, self._run_files, self._plan
 
         def created(container: str) -> None:
             self._write_note(record, container)
@@ -291,8 +292,9 @@ class Launch(ExitStack):
 
         location = self._experiment.artifact_uri
         access = self._tracking.access(location, record.run, self._entry, image.id)
+        self._driving = driving = Driving(plan, self._engine, self._entry, record)
         self._spec = container_spec(
-            self._plan,
+            plan,
             self._engine,
             access,
             image=image,
@@ -301,15 +303,14 @@ class Launch(ExitStack):
             experiment_name=self._experiment.name,
             submission_id=self._entry.submission,
             recorded=files.recorded,
+            steps=driving.variables(access, image),
         )
         shared = find_shared_code(
-            self._engine,
-            self._spec,
-            image,
-            code,
-            self._ledger.shared_code,
-            has_folders=files.code.has_folders,
-        )
+            self._engine, self._spec, image, code, self._ledger.shared_code,
+            has_folders=plan.sent_to is not None and files.code.has_folders,
+        )  # fmt: skip
+        self._undo(driving.remove_folder)
+        driving.make_folder()
         self._undo(partial(give_up, self._engine, self._spec))
         self._container_id = create_container(self._engine, self._spec, code, created, shared)
         self._tracking.created(access, self._entry, self._container_id)

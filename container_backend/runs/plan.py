@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,18 @@ from container_backend.container import (
     with_engine,
 )
 from container_backend.engine import connect
-from container_backend.environment import ENVIRONMENT_KEYS, read_environment
+from container_backend.environment import (
+    ENVIRONMENT_KEYS,
+    DockerEnvironment,
+    EnvironmentSpec,
+    read_environment,
+)
+from container_backend.errors import InvalidProject
 from container_backend.image import is_image_address, reference_of
+from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.privileges import (
+    MOST_DEPTH,
+    Giver,
     Right,
     check_engine,
     check_special_files,
@@ -36,7 +45,9 @@ from container_backend.project import (
     compute_command,
     confine_paths,
     fetch,
+    may_start_steps,
     read_project,
+    step_command,
 )
 from container_backend.runs.image_choice import which_image
 from container_backend.runs.image_project import ImageProject, open_image
@@ -52,7 +63,7 @@ if TYPE_CHECKING:
     from container_backend.image import ImagePlan, ReadyImage
     from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Repository
-    from container_backend.runs.submission import Repetition, Submission
+    from container_backend.runs.submission import Repetition, Step, Submission
     from container_backend.store import Experiment
 
 
@@ -78,6 +89,8 @@ class Plan:
         image_project: What the image says of the project; None for a project with files.
         owner: The user of the program, whom the code belongs to.
         is_served: The program reaches its store by the tracking proxy.
+        step: What the run has of its driver; None for a run that the user has started.
+        starts_steps: The program may start steps.
     """
 
     uri: str
@@ -105,15 +118,31 @@ class Plan:
     image_project: ImageProject | None
     owner: Owner
     is_served: bool
+    step: Step | None
+    starts_steps: bool
+
+    @property
+    def place(self) -> str:
+        """The project's folder in the container."""
+        return self.step.place if self.step else CODE_DIRECTORY
+
+    @property
+    def sent_to(self) -> str | None:
+        """Where the project's files are sent to; None if they are there."""
+        return None if self.step is not None and self.step.is_there else self.place
 
     @property
     def tracking_request(self) -> TrackingRequest:
         """What is asked for the way of the program to its store."""
         recorded = self.repetition.recorded if self.repetition else frozenset()
         typed = [str(each) for name, each in self.parameters.items() if name not in recorded]
+        if self.step is not None:
+            typed = [*self.step.handed]
         network = self.docker_args.network
         is_own, way = self.permissions.allow(Right.STORE), self.config.tracking
-        return TrackingRequest(self.tracking_uri, self.is_served, way, is_own, network, typed)
+        return TrackingRequest(
+            self.tracking_uri, self.is_served, way, is_own, network, typed, self.starts_steps
+        )
 
 
 def make_plan(
@@ -128,8 +157,7 @@ def make_plan(
     Raises:
         ContainerBackendError: The project or the request is wrong, or there is no engine.
     """
-    config = submission.config
-    docker_args = parse_docker_args(submission.given_docker_args)
+    config, docker_args = submission.config, _docker_args(submission)
     storage = choose_storage(named := submission.storage_dir or config.storage_dir)
     engine, opened = _open_image(submission, connections, files)
     source = _source(submission, files, opened)
@@ -140,9 +168,8 @@ def make_plan(
     environment = (opened and opened.environment) or read_environment(
         project, entry_point, config, permissions
     )
-    check_files(project.directory)
+    _check(submission, project, environment)
     asked = asked_args(docker_args, environment, source.directory, permissions)
-    _check_variables(asked, docker_args)
     engine = engine or _connected(submission, connections)
     tracking_uri, served = _tracking(submission, command, permissions, engine.facts)
     docker_args = _with_asked(docker_args, asked, project, command, engine, config)
@@ -175,11 +202,38 @@ def make_plan(
         image_project=opened,
         owner=choose_owner(docker_args, is_rootless=engine.facts.is_rootless),
         is_served=served,
+        step=submission.step,
+        starts_steps=opened is None and not _is_deep(submission) and may_start_steps(project),
     ), engine
 
 
 def _made(*folders: Path | None) -> tuple[Path, ...]:
     return tuple(folder for folder in folders if folder is not None)
+
+
+def _check(
+    submission: Submission, project: Project, environment: EnvironmentSpec | DockerEnvironment
+) -> None:
+    """Check the files of a project, and refuse folders of this machine to a step, which has a container's."""
+    check_files(project.directory)
+    is_step = submission.step is not None
+    if is_step and isinstance(environment, DockerEnvironment) and environment.volumes:
+        raise InvalidProject(
+            f"{environment.where}, key 'volumes': a step of a program gets no folder of this machine; it "
+            "sees the project folder of its driver.",
+            remedy="Give the driver the folder, by -A volume=…: its steps get it, too.",
+        )
+
+
+def _docker_args(submission: Submission) -> DockerArgs:
+    args = parse_docker_args(submission.given_docker_args)
+    if submission.step is None:
+        return args
+    return replace(args, environment={**args.environment, **submission.step.environment})
+
+
+def _is_deep(submission: Submission) -> bool:
+    return submission.step is not None and submission.step.depth >= MOST_DEPTH
 
 
 def _open_image(
@@ -196,9 +250,17 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
     if opened is not None:
         directory = opened.project.directory
         return Source(directory, is_fetched=True, temporary=directory)
-    repeated = submission.repetition
+    repeated, step = submission.repetition, submission.step
+    if step is not None and step.directory is not None:
+        return Source(step.directory, step.giver is not Giver.OWN, step.temporary)
     if repeated is None or repeated.directory is None:
-        return fetch(submission.uri, submission.version, files, trust=submission.is_trusted)
+        return fetch(
+            submission.uri,
+            submission.version,
+            files,
+            trust=submission.is_trusted,
+            is_typed=step is None or step.trusts_address,
+        )
     return Source(repeated.directory, is_fetched=True, temporary=repeated.temporary)
 
 
@@ -232,6 +294,8 @@ def _command(
     permissions: Permissions,
 ) -> Command:
     values, repeated = submission.parameters, submission.repetition
+    if submission.step is not None:
+        return step_command(project, entry_point, values, submission.step.folder)
     typed = set(values) - (repeated.recorded if repeated else frozenset())
     confined = confine_paths(project, entry_point, values, typed, permissions)
     command = compute_command(project, confined, values, storage)
@@ -251,6 +315,7 @@ def _with_asked(
 
     The engine's socket is in none of them, unless that is allowed.
     """
+    _check_variables(asked, args)
     merged = with_defaults(beneath(asked, args), config.privileges, connected.facts)
     if config.allow_engine:
         return with_engine(merged, connected)

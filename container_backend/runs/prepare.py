@@ -6,7 +6,7 @@ import logging
 import shutil
 import uuid
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,15 +18,22 @@ from container_backend.environment import (
     Lock,
     read_environment,
 )
-from container_backend.errors import InvalidConfig, InvalidEnvironment, InvalidProject
+from container_backend.errors import (
+    ContainerBackendError,
+    InvalidConfig,
+    InvalidEnvironment,
+    InvalidProject,
+)
 from container_backend.image import is_image_address, resolve, shown_steps
-from container_backend.project import MAIN, fetch, read_project
+from container_backend.project import MAIN, fetch, read_project, sub_projects
 from container_backend.runs.image_choice import held_image, plan_environment, which_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from container_backend.image import EnvironmentImage
+    from container_backend.engine import Engine
+    from container_backend.image import EnvironmentImage, ImagePlan, ReadyImage
+    from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Source
     from container_backend.runs.submission import Submission
 
@@ -50,13 +57,58 @@ def build_environment(submission: Submission) -> EnvironmentImage:
     """
     with found_project(submission) as (source, project, entry_point):
         permissions = submission.permissions(is_fetched=source.is_fetched)
-        environment = read_environment(project, entry_point, submission.config, permissions)
-        with closing(connect()) as engine:
+        with closing(connect(submission.host)) as engine:
+            environment = read_environment(project, entry_point, submission.config, permissions)
             image = which_image(engine, environment, submission, project, permissions)
             with held_image(
                 engine, image, project, submission.config, submission.docker_auth
             ) as found:
                 return found
+
+
+def build_steps(submission: Submission) -> dict[str, EnvironmentImage]:
+    """The environment images of the projects in the folders of a project, found or built, by folder.
+
+    Raises:
+        ContainerBackendError: The project is wrong, or one of these images cannot be built; the others
+            are built all the same.
+    """
+    found: dict[str, EnvironmentImage] = {}
+    failed: list[ContainerBackendError] = []
+    with (
+        found_project(submission) as (source, project, _),
+        closing(connect(submission.host)) as engine,
+    ):
+        permissions = submission.permissions(is_fetched=source.is_fetched)
+        for folder, image in planned_steps(engine, submission, project, permissions).items():
+            try:
+                if isinstance(image, ContainerBackendError):
+                    raise image
+                config = submission.config.of_step()
+                with held_image(engine, image, project, config, submission.docker_auth) as held:
+                    found[folder] = held
+            except ContainerBackendError as error:
+                failed.append(error)
+    if failed:
+        raise failed[0]
+    return found
+
+
+def planned_steps(
+    engine: Engine, submission: Submission, project: Project, permissions: Permissions
+) -> dict[str, ImagePlan | ReadyImage | ContainerBackendError]:
+    """What the steps of a project would run in, by folder; an error for a project that is wrong."""
+    found: dict[str, ImagePlan | ReadyImage | ContainerBackendError] = {}
+    own = replace(submission, config=submission.config.of_step())
+    for folder in sub_projects(project.directory):
+        try:
+            step = read_project(project.directory / folder, ENVIRONMENT_KEYS)
+            entry_point = step.entry_point(MAIN) if MAIN in step.entry_points else None
+            environment = read_environment(step, entry_point, own.config, permissions)
+            found[folder] = which_image(engine, environment, own, step, permissions)
+        except ContainerBackendError as error:
+            found[folder] = error
+    return found
 
 
 def lock_environment(submission: Submission, output: Path | None = None) -> WrittenLock:

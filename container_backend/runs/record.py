@@ -194,6 +194,8 @@ def run_tags(plan: Plan) -> dict[str, str]:
         tags[labels_and_tags.TAG_ENVIRONMENT_HASH] = known
     if plan.image_project is not None:
         tags[labels_and_tags.TAG_BASE_DIGEST] = plan.image_project.base_digest
+    if plan.step is not None:
+        tags |= plan.step.tags
     if (repeated := plan.repetition) is not None:
         tags |= {**repeated.tags, labels_and_tags.TAG_RERUN_OF: repeated.run_id}
     return tags

@@ -50,6 +50,7 @@ class Submission:
     build_image: bool = False
     host: EngineHost | None = None
     repetition: Repetition | None = None
+    step: Step | None = None
 
     @property
     def given_docker_args(self) -> dict[str, Any]:
@@ -64,6 +65,8 @@ class Submission:
     def permissions(self, *, is_fetched: bool) -> Permissions:
         """What the project may ask for; ``is_fetched``: it is no folder of the caller."""
         trusted = self.is_trusted
+        if self.step is not None:
+            return Permissions(self.step.giver, trusted)
         if self.repetition is not None:
             return Permissions(Giver.RECORD, trusted or self.repetition.trusted)
         return Permissions(Giver.FETCHED if is_fetched else Giver.OWN, trusted)
@@ -96,3 +99,38 @@ class Repetition:
     tags: Mapping[str, str] = field(default_factory=dict)
     recorded: frozenset[str] = frozenset()
     trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a run has of the run whose program has started it, its driver.
+
+    Attributes:
+        giver: Where the project comes from; it has no more rights than that of the driver.
+        depth: 1 for a step of a run that the user has started.
+        volumes: Volume → path in the container: the project folders of drivers.
+        directory: A copy of what the environment is made of; None to fetch the project.
+        temporary: The folder made for that, which is removed with the run.
+        place: Where the program finds the project in the container.
+        is_there: The project's files are in one of the volumes.
+        folder: The working directory of the driver, for relative paths.
+        environment: Variables that the driver's program has or has set.
+        sources: Path of a project folder → where its files come from.
+        tags: Of the run.
+        trusts_address: The user has typed the address of the project's repository, for the driver.
+        handed: The values that may hand runs and models to the program.
+    """
+
+    giver: Giver
+    depth: int
+    volumes: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    temporary: Path | None = None
+    place: str = ""
+    is_there: bool = False
+    folder: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    handed: tuple[str, ...] = ()
+    trusts_address: bool = False

@@ -90,7 +90,7 @@ def test_a_submission_is_read_while_planning_alone(house):
     readers = short(each.importer for each in house.imports if each.name == "Submission")
     assert {name for name in readers if name.startswith("runs.")} == {
         "runs.dry_run", "runs.image_choice", "runs.image_project", "runs.launch", "runs.plan",
-        "runs.prepare",
+        "runs.prepare", "runs.steps.step",
     }  # fmt: skip
     kinds = {str(each.type) for each in fields(Plan)}
     assert not kinds & {"Submission", "Engine"}

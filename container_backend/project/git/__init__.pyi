@@ -1,5 +1,6 @@
 from .remote import UnknownVersion as UnknownVersion
 from .remote import fetch_commit as fetch_commit
+from .remote import fetch_publicly as fetch_publicly
 from .repository import GitError as GitError
 from .repository import Repository as Repository
 from .repository import find_repository as find_repository

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import socket
 import subprocess
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from container_backend.machine import MOST_FILES, human_size, most_unpacked
 from container_backend.privileges import TRUST_OPTION
 from container_backend.project.git.repository import OPTIONS, GitError, own_variables, run_git
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+_UPDATE: Final = ("submodule", "--quiet", "update", "--init", "--recursive")
+_ANONYMOUSLY: Final = (
+    "What a program names is fetched without your logins, from public servers only. "
+    f"If you trust the project: {TRUST_OPTION}"
+)
 _KEPT: Final = frozenset({"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"})
 _FETCH_SECONDS: Final = 3600
 _SHORT_COMMIT: Final = re.compile(r"[0-9a-f]{7,39}")
@@ -54,17 +62,62 @@ def fetch_commit(
         UnknownVersion: The repository is there, and has no such version.
         GitError: The address is missing, or address or version are refused.
     """
+    # With several `insteadOf`, the longest match wins: the whole address.
+    elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
+    _fetch(address, version, root, elsewhere, {})
+    if with_logins:
+        run_git(*_UPDATE, folder=root, seconds=_FETCH_SECONDS)
+    elif (root / ".gitmodules").exists():
+        _update_anonymously(root)
+
+
+def fetch_publicly(address: str, version: str | None, root: Path) -> None:
+    """As :func:`fetch_commit`, from a public server, and without the user's logins.
+
+    Raises:
+        GitError: As there; also for an address that is not public.
+    """
+    options = ("-c", "http.followRedirects=false", *_pinned(address))
+    with _anonymously(root) as variables:
+        try:
+            _fetch(address, version, root, options, variables)
+        except GitError as error:
+            raise GitError(f"{error}\n{_ANONYMOUSLY}") from error
+    if (root / ".gitmodules").exists():
+        _update_anonymously(root)
+
+
+def _pinned(address: str) -> tuple[str, ...]:
+    """Options of git for the public server that an address names now. Raises GitError."""
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise GitError(f"a program can name addresses of http and https, and not '{address}'")
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        found = {str(each[4][0]) for each in socket.getaddrinfo(parts.hostname, port)}
+    except OSError:  # a proxy knows names, and decides by itself what it reaches
+        return ()
+    if private := [each for each in found if not ipaddress.ip_address(each).is_global]:
+        raise GitError(f"{private[0]} is not a public address. {_ANONYMOUSLY}")
+    return ("-c", f"http.curloptResolve={parts.hostname}:{port}:{min(found)}")
+
+
+def _fetch(
+    address: str,
+    version: str | None,
+    root: Path,
+    options: Sequence[str],
+    variables: Mapping[str, str | None],
+) -> None:
     for word in (address, version or ""):
         if word.startswith("-") or _HELPER.match(word):
             raise GitError(f"'{word}' is refused: it is not an address or a version")
 
     def run(*words: str) -> None:
-        run_git(*words, folder=root, variables=_ENGLISH, seconds=_FETCH_SECONDS)
+        run_git(*words, folder=root, variables={**_ENGLISH, **variables}, seconds=_FETCH_SECONDS)
 
     run("init", "--quiet")
     run("remote", "add", "origin", address)
-    # With several `insteadOf`, the longest match wins: the whole address.
-    elsewhere = ("-c", f"url.{instead}.insteadOf={address}") if instead is not None else ()
     head = "FETCH_HEAD"
     wanted: Sequence[str]
     checkout: Sequence[str]
@@ -76,7 +129,7 @@ def fetch_commit(
     else:
         wanted, commit, checkout = ("--depth=1", "--tags", "origin", version), head, (version,)
     try:
-        run(*elsewhere, "fetch", "--quiet", *wanted)
+        run(*options, "fetch", "--quiet", *wanted)
         commit = _resolved(root, commit)
     except GitError as error:
         if version is not None and _NO_VERSION.search(str(error)):
@@ -84,11 +137,6 @@ def fetch_commit(
         raise
     _check_size(root, commit)
     run("checkout", "--quiet", *checkout)
-    words = ("submodule", "--quiet", "update", "--init", "--recursive")
-    if with_logins:
-        run(*words)
-    elif (root / ".gitmodules").exists():
-        _update_anonymously(root, words)
 
 
 def _resolved(root: Path, version: str) -> str:
@@ -100,8 +148,20 @@ def _resolved(root: Path, version: str) -> str:
     return run_git("rev-parse", "--verify", wanted, folder=root, variables=_ENGLISH).strip()
 
 
-def _update_anonymously(root: Path, words: Sequence[str]) -> None:
-    """Update submodules with nothing of the user but the certificates and proxies of the network."""
+def _update_anonymously(root: Path) -> None:
+    with _anonymously(root) as variables:
+        try:
+            run_git(*_UPDATE, folder=root, variables=variables, seconds=_FETCH_SECONDS)
+        except GitError as error:
+            raise GitError(
+                f"{error}\nSubmodules are fetched without your logins. If you trust the project: "
+                f"{TRUST_OPTION}"
+            ) from error
+
+
+@contextmanager
+def _anonymously(root: Path) -> Iterator[dict[str, str | None]]:
+    """Variables for git that leave nothing of the user but the certificates and proxies of the network."""
     kept: dict[str, str] = {}
     for key, how in (("http.sslCAInfo", ["--type=path"]), ("http.proxy", [])):
         with suppress(GitError):
@@ -113,7 +173,7 @@ def _update_anonymously(root: Path, words: Sequence[str]) -> None:
         programs = dict.fromkeys(
             ("GIT_ASKPASS", "SSH_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND"), "false"
         )
-        variables: dict[str, str | None] = {
+        yield {
             # The user's own variables for git may have tokens.
             **{name: None for name in os.environ if name.startswith("GIT_") and name not in _KEPT},
             **kept,
@@ -126,13 +186,6 @@ def _update_anonymously(root: Path, words: Sequence[str]) -> None:
             **nothing,
             **programs,
         }
-        try:
-            run_git(*words, folder=root, variables=variables, seconds=_FETCH_SECONDS)
-        except GitError as error:
-            raise GitError(
-                f"{error}\nSubmodules are fetched without your logins. If you trust the project: "
-                f"{TRUST_OPTION}"
-            ) from error
 
 
 def _check_size(root: Path, commit: str) -> None:

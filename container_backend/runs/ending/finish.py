@@ -15,6 +15,7 @@ from container_backend import labels_and_tags
 from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_PROGRAM,
+    CAUSE_TIMEOUT,
     FAILED,
     KEPT,
     KILLED,
@@ -23,6 +24,7 @@ from container_backend.container import (
     Outcome,
     mark_run,
     outcome_at,
+    remove_container,
 )
 from container_backend.errors import NotThere, RunFailed, RunKilled
 from container_backend.machine import exit_code_of
@@ -46,6 +48,8 @@ _logger = logging.getLogger(__package__)
 LAST_LINES: Final = 20
 # An artifact store may delay the status of a run for this time.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
+# A driver that was stopped ends its steps; one that ended by itself may leave some to go on.
+_ENDS_STEPS: Final = {CAUSE_CANCELLED, CAUSE_TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def finish_run(
         end_grant(entered.proxy, entry.submission)
     if run is None or run.is_deleted:
         _put_away(ending, engine, entry, keep=False)
+        entry.steps.end()
         return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
     if (written := _finished_before(ending, entered, run, store)) is not None:
         _put_away(ending, engine, entry, keep=_is_kept(ending.container, written))
@@ -106,6 +111,8 @@ def finish_run(
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.upload(ARTIFACTS_PATIENCE_SECONDS)
+    if outcome.cause in _ENDS_STEPS:
+        entry.steps.end()
     facts = _facts(ending, run, spool)
     note = describe_end(facts, outcome, lines, run.tags.get(labels_and_tags.MLFLOW_NOTE, ""))
     tags = {labels_and_tags.MLFLOW_NOTE: note, **_tags(ending, container)}
@@ -204,7 +211,7 @@ def _put_away(ending: Ending, engine: Engine, entry: Entry, *, keep: bool) -> No
         if keep:
             mark_run(engine, ending.there.id, ending.run_id, KEPT)
         else:
-            engine.containers.remove(ending.there.id)
+            remove_container(engine, ending.there.id, ending.there.labels)
     entry.remove()
 
 

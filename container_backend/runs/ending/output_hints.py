@@ -19,12 +19,28 @@ _SCHEMA: Final = re.compile(r"out-of-date database schema|Can't locate revision 
 _OTHER_EXPERIMENT: Final = re.compile(
     r"Cannot start run with ID \S+ because active (?:experiment|run) ID does not match"
 )
+# What the launcher writes of a step: see `_failed` in templates/container_backend_steps.py.
+_STEP: Final = re.compile(r"^=== Step '(.+)' failed(?:: (.*))? ===$", re.MULTILINE)
+_EXIT_CODE: Final = re.compile(r"the program ended with exit code \d+: ")
+# What Python writes at the end of a traceback.
+_NO_MODULE: Final = re.compile(r"^ModuleNotFoundError: (No module named '[^']+')", re.MULTILINE)
+_ERROR: Final = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Warning)\b:? ?.*", re.MULTILINE)
+# A traceback is the cause if no more than these lines follow.
+_LAST_LINES: Final = 5
 _VERSION: Final = re.compile(r'^VERSION\b.*= "([^"]+)"', re.MULTILINE)
 
 
 def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
     """The cause and the remedy; None if the output matches no known failure."""
-    text = tail.decode("utf-8", "replace")
+    return _explained(tail.decode("utf-8", "replace"), engine, container)
+
+
+def _explained(text: str, engine: Engine, container: RunContainer) -> str | None:
+    if steps := list(_STEP.finditer(text)):
+        name, reason = steps[-1].groups()
+        before = text[: steps[-1].start()]
+        why = reason or _explained(before, engine, container) or _last_error(before)
+        return f"step '{name}' failed" + (f": {_EXIT_CODE.sub('', why)}" if why else "")
     if _OTHER_EXPERIMENT.search(text):
         experiment = container.labels.get(LABEL_EXPERIMENT) or "its experiment"
         return (
@@ -40,7 +56,21 @@ def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
             f"mlflow=={mlflow_version()} into the requirements, or start a tracking server "
             "(`mlflow server`) and set MLFLOW_TRACKING_URI to it"
         )
+    if missing := _NO_MODULE.search(_end_of(text)):
+        return (
+            f"{missing[1]}, which neither its environment nor its project has. Add the package to "
+            "the project's requirements"
+        )
     return None
+
+
+def _end_of(text: str) -> str:
+    return "\n".join(text.rstrip().splitlines()[-_LAST_LINES:])
+
+
+def _last_error(text: str) -> str:
+    found = _ERROR.findall(_end_of(text))
+    return str(found[-1]).strip() if found else ""
 
 
 def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:

@@ -29,6 +29,7 @@ from container_backend.machine import (
     state_folder,
     write_whole,
 )
+from container_backend.runs.ledger.steps import StepsFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,6 +96,11 @@ class Entry:
     def note(self) -> Path:
         """The file that is there until the run is finished."""
         return self.folder / _NOTE
+
+    @property
+    def steps(self) -> StepsFolder:
+        """The folder of the steps that its program starts; most have none."""
+        return StepsFolder(self.folder.parents[1] / "steps" / self.submission)
 
     def lock(self) -> FileLock:
         """The lock of the entry, not yet taken."""

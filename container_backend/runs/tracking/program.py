@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from container_backend.container import (
     LOCALHOST,
@@ -14,27 +13,20 @@ from container_backend.container import (
     served_access,
 )
 from container_backend.runs.tracking.gateway import gateway_of
-from container_backend.runs.tracking.grants import Grant
+from container_backend.runs.tracking.grants import Grant, handed_by
 from container_backend.runs.tracking.reach import way_to
 from container_backend.runs.tracking.serving import Forwarding
 from container_backend.runs.tracking.start import proxy_of, served_by
 from container_backend.store import ServedStore, await_listener, is_mlflow_at_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from container_backend.container import TrackingAccess
     from container_backend.engine import Engine
     from container_backend.runs.ledger import Entry
     from container_backend.runs.tracking.start import Proxy
     from container_backend.store import Store, StoredRun
-
-# What a parameter may hand to a program: a run, a logged model, a registered model.
-_HANDED: Final = (
-    re.compile(r"(?:runs:/+)?([0-9a-f]{32})(?:/.*)?"),
-    re.compile(r"(?:models:/+)?(m-[0-9a-f]{32})(?:/.*)?"),
-    re.compile(r"models:/+([^/@]+)[/@].+"),
-)
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,7 @@ class TrackingRequest:
         is_own: The project may do what any client of the store may do.
         network: Of the container; None for the default.
         typed: The values of parameters that the user typed.
+        starts_steps: The program may start steps, which it asks the proxy for.
     """
 
     tracking_uri: str
@@ -56,6 +49,7 @@ class TrackingRequest:
     is_own: bool
     network: str | None
     typed: Sequence[str]
+    starts_steps: bool = False
 
 
 class ProgramTracking:
@@ -120,8 +114,21 @@ class ProgramTracking:
         """
         proxy, is_here = self._proxy, local_path(location) is not None
         if proxy is None and not (is_here and self._request.way is None):
-            return direct_access(self._request.tracking_uri, location, self._engine.facts)
+            direct = direct_access(self._request.tracking_uri, location, self._engine.facts)
+            if not self._request.starts_steps:
+                return direct
+            host, port, token = self._admit(self._take_proxy(), run, entry, image)
+            steps = (f"http://{host or LOCALHOST}:{port}", token)
+            return replace(direct, steps=steps, forwarded_port=0 if host else port)
         proxy = proxy or self._take_proxy()  # the server has its artifacts on this machine's disk
+        host, port, token = self._admit(proxy, run, entry, image)
+        elsewhere = location if self._request.is_own and not is_here else None
+        return served_access(host, port, token, elsewhere)
+
+    def _admit(
+        self, proxy: Proxy, run: StoredRun, entry: Entry, image: str
+    ) -> tuple[str | None, int, str]:
+        """Where the container reaches the proxy, if it does; the port; the token of the program."""
         if self._was_started_here:  # it listens there before it answers
             self._start(proxy)
             port = proxy.folder.port()
@@ -136,14 +143,14 @@ class ProgramTracking:
                 run_id=run.run_id,
                 experiment_id=run.experiment_id,
                 is_own=self._request.is_own,
-                handed=_handed(self._request.typed),
+                handed=handed_by(self._request.typed),
                 artifact_root=proxy.root,
                 way=way,
+                steps=str(entry.steps.path) if self._request.starts_steps else "",
             )
         )
         self._start(proxy)  # it may have ended just before it had a grant
-        elsewhere = location if self._request.is_own and not is_here else None
-        return served_access(host, port, token, elsewhere)
+        return host, port, token
 
     def _way(self, image: str, port: int) -> tuple[str | None, str]:
         """The address at which the container reaches the proxy, if any, and the way to that."""
@@ -158,9 +165,3 @@ class ProgramTracking:
         if self._proxy is not None and access.forwarded_port:
             forwarding = Forwarding(self._engine.host, container)
             self._proxy.forward(entry.submission, forwarding)
-
-
-def _handed(values: Iterable[str]) -> tuple[str, ...]:
-    """The runs and models that parameters hand to a program."""
-    matches = [pattern.fullmatch(value) for value in values for pattern in _HANDED]
-    return tuple(match[1] for match in matches if match is not None)

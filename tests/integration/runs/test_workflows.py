@@ -96,7 +96,17 @@ def test_steps_of_a_program_run_in_containers_beside_it_where_that_is_allowed(
 
 
 @pytest.mark.slow  # the same environment
+def test_steps_of_this_backend_run_beside_their_driver_which_has_no_engine(siblings, example_image):
+    driver = container_backend.run(str(siblings))
+    found = mlflow.get_run(driver.run_id)
+    assert (found.info.status, logged_metrics(found)) == ("FINISHED", {"result": 6.0})
+    hosts = {run.data.tags["host"] for run in steps_of(driver.run_id)}
+    assert len({*hosts, found.data.tags[labels_and_tags.TAG_CONTAINER_ID][:12]}) == 3
+
+
+@pytest.mark.slow  # the same environment
 def test_the_engine_is_out_of_reach_where_it_was_not_allowed(siblings, example_image, capfd):
+    (siblings / "driver.py").write_text("import container_backend; container_backend.run('.')")
     with pytest.raises(container_backend.RunFailed):
         container_backend.run(str(siblings))
     assert "No Docker engine answers" in capfd.readouterr().err

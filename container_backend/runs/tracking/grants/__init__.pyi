@@ -4,5 +4,6 @@ from .folder import proxy_folder as proxy_folder
 from .folder import store_behind as store_behind
 from .grant import Grant as Grant
 from .grant import Grants as Grants
+from .grant import handed_by as handed_by
 from .reached import Reached as Reached
 from .reached import way_of as way_of

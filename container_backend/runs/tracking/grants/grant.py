@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -20,9 +21,15 @@ from typing import TYPE_CHECKING, Final
 from container_backend.machine import is_submission, make_private, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _SEPARATOR: Final = "."
+# What a parameter may hand to a program: a run, a logged model, a registered model.
+_HANDED: Final = (
+    re.compile(r"(?:runs:/+)?([0-9a-f]{32})(?:/.*)?"),
+    re.compile(r"(?:models:/+)?(m-[0-9a-f]{32})(?:/.*)?"),
+    re.compile(r"models:/+([^/@]+)[/@].+"),
+)
 _SUFFIX: Final = ".json"
 _NEW_SECONDS: Final = 60.0
 
@@ -40,6 +47,7 @@ class Grant:
         handed: Ids of runs and models, and names of models, that a parameter hands to the program.
         artifact_root: Where a new experiment has its artifacts: an address, or empty for the default.
         way: The way of the container to this machine; empty if its connections are carried.
+        steps: The folder of the steps that the program may start; empty for none.
         digest: Of the secret in the token.
     """
 
@@ -51,11 +59,16 @@ class Grant:
     handed: tuple[str, ...] = ()
     artifact_root: str = ""
     way: str = ""
+    steps: str = ""
     digest: str = ""
 
     @property
     def is_valid(self) -> bool:
         return Path(self.note).exists()
+
+    @property
+    def steps_folder(self) -> Path:
+        return Path(self.steps)
 
 
 class Grants:
@@ -139,3 +152,9 @@ class Grants:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def handed_by(values: Iterable[str]) -> tuple[str, ...]:
+    """The runs and models that parameters hand to a program."""
+    matches = [pattern.fullmatch(value) for value in values for pattern in _HANDED]
+    return tuple(match[1] for match in matches if match is not None)

@@ -164,20 +164,21 @@ class Guard:
             kind, keys = listed
             said.pop("next_page_token", None)
             for key in keys & said.keys():
-                said[key] = [each for each in said[key] if self._sees(kind, _id_in(each))]
+                said[key] = [each for each in said[key] if self.sees(kind, _id_in(each))]
 
     def hand(self, ids: Iterable[str]) -> None:
         """Let the program read what a name that it was handed leads to."""
         self._handed.update(filter(None, ids))
 
-    def _sees(self, kind: str, named: str) -> bool:
+    def sees(self, kind: str, named: str) -> bool:
+        """True for what the project may read."""
         return self._family.has(kind, named) or named in self._handed
 
     def _all(self, kind: str, ids: Iterable[str], asked: Asked) -> None:
         """Raise Refused unless there is an id, and all of them are the project's."""
         named = list(ids)
         for each in named:
-            if not (self._sees if asked.route.reads else self._family.has)(kind, each):
+            if not (self.sees if asked.route.reads else self._family.has)(kind, each):
                 raise missing(f"'{each}'")
         if not named:
             raise Refused(400, "INVALID_PARAMETER_VALUE", f"'{asked.route.pattern}' needs an id.")
@@ -192,7 +193,7 @@ class Guard:
         ]
         is_input = asked.route.pattern.endswith("/log-inputs")
         for model in models:
-            if not (self._sees if is_input else self._family.has)(MODEL, str(model)):
+            if not (self.sees if is_input else self._family.has)(MODEL, str(model)):
                 raise missing(f"'{model}'")
         tags = [body, *(body.get("tags") or ())]
         for key, value in ((str(tag.get("key", "")), tag.get("value")) for tag in tags):

@@ -25,6 +25,7 @@ from container_backend.runs.tracking.serving.asgi import (
     read_body,
     send_answer,
 )
+from container_backend.runs.tracking.serving.steps import PREFIX, serve_steps
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Application:
         program = self._programs.find(token)
         if program is None:
             raise ended()
+        if (asked := inner_path(scope["path"])).startswith(PREFIX):
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            path = asked.removeprefix(PREFIX)
+            await serve_steps(program, scope["method"], path, query, receive, send)
+            return
         found = route_of(scope["method"], scope["path"])
         if found is None:
             raise Refused(404, "ENDPOINT_NOT_FOUND", f"There is no '{scope['path']}'.")

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode
 from container_backend.container import local_path
 from container_backend.machine import human_size
 from container_backend.privileges import MOST_ARTIFACTS
+from container_backend.runs.tracking.grants import handed_by
 from container_backend.runs.tracking.rules import (
     MODEL,
     REGISTERED,
@@ -31,14 +32,13 @@ from container_backend.runs.tracking.rules import (
     missing,
     place_of,
 )
-from container_backend.runs.tracking.serving.made import Made
 from container_backend.runs.tracking.serving.reading import (
     TRACES,
     read_json,
     read_spans,
     refuse_place_of_trace,
 )
-from container_backend.runs.tracking.serving.repeats import Repeats, key_of
+from container_backend.runs.tracking.serving.repeats import Made, Repeats, key_of
 from container_backend.store import Answer, Request
 
 if TYPE_CHECKING:
@@ -81,6 +81,19 @@ class Program:
         self._attempt = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def sees(self, kind: str, named: str) -> bool:
+        """True for what the program may read."""
+        return self._guard is None or self._guard.sees(kind, named)
+
+    def may_hand(self, value: str) -> bool:
+        """True for the value of a parameter that hands nothing on, or only what the program may read."""
+        kinds = (RUN, MODEL, REGISTERED)
+        return all(any(self.sees(kind, each) for kind in kinds) for each in handed_by([value]))
+
+    def adopt(self, run_id: str) -> None:
+        """Let the program read and change the run of a step that it has started."""
+        self._family.add(RUN, run_id)
 
     def take(self, size: int) -> None:
         """Count bytes of an artifact.

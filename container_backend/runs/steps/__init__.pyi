@@ -1,0 +1,1 @@
+from .driving import Driving as Driving

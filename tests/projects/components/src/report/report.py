@@ -1,0 +1,3 @@
+import os
+
+print("reported in", os.uname().nodename)
