@@ -166,7 +166,6 @@ class Launch(ExitStack):
 
     def start(self) -> Started:
         """Start the program. Later errors do not undo the run."""
-        assert self._record is not None  # noqa: S101 created by `prepare`
         start_container(self._engine, self._container_id)
         self._until_started.close()
         self._driving.start()
@@ -174,7 +173,7 @@ class Launch(ExitStack):
 
         return Started(
             self._engine,
-            self._record,
+            self._have_run(),
             self._container_id,
             self._entry,
             self._image.id,

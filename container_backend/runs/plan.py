@@ -28,7 +28,6 @@ from container_backend.errors import InvalidProject
 from container_backend.image import is_image_address, reference_of
 from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.privileges import (
-    MOST_DEPTH,
     Giver,
     Right,
     check_engine,
@@ -203,7 +202,7 @@ def make_plan(
         owner=choose_owner(docker_args, is_rootless=engine.facts.is_rootless),
         is_served=served,
         step=submission.step,
-        starts_steps=opened is None and not _is_deep(submission) and may_start_steps(project),
+        starts_steps=opened is None and submission.may_drive and may_start_steps(project),
     ), engine
 
 
@@ -230,10 +229,6 @@ def _docker_args(submission: Submission) -> DockerArgs:
     if submission.step is None:
         return args
     return replace(args, environment={**args.environment, **submission.step.environment})
-
-
-def _is_deep(submission: Submission) -> bool:
-    return submission.step is not None and submission.step.depth >= MOST_DEPTH
 
 
 def _open_image(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from container_backend.config import BackendConfig
-from container_backend.privileges import TRUSTED, Giver, Permissions
+from container_backend.privileges import MOST_DEPTH, TRUSTED, Giver, Permissions
 from container_backend.project import MAIN
 from container_backend.store import Experiment
 
@@ -70,6 +70,11 @@ class Submission:
         if self.repetition is not None:
             return Permissions(Giver.RECORD, trusted or self.repetition.trusted)
         return Permissions(Giver.FETCHED if is_fetched else Giver.OWN, trusted)
+
+    @property
+    def may_drive(self) -> bool:
+        """The program may start steps: it is not itself a step of a step of a step, and so on."""
+        return self.step is None or self.step.depth < MOST_DEPTH
 
     @property
     def repeats(self) -> str:

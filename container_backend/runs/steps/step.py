@@ -195,6 +195,7 @@ def _submission(driver: Driver, folder: StepFolder) -> Submission:
         docker_auth=driver.docker_auth,
         tracking_uri=driver.tracking_uri,
         experiment=Experiment(_experiment(driver, asked), None),
+        run_id=str(granted["run_id"]),
         host=driver.host,
         step=step,
     )

@@ -123,8 +123,8 @@ def test_a_step_whose_process_is_killed_is_finished_all_the_same(pipeline, engin
     wait_until(
         lambda: [each.status for each in containers_of(engine, step.info.run_id)] == ["running"]
     )
-    (name,) = folders_of_steps(engine)
-    for pid in pids_with(name):
+    (of_driver,) = containers_of(engine, driver.run_id)
+    for pid in pids_with(of_driver.labels[labels_and_tags.LABEL_SUBMISSION]):
         os.kill(pid, signal.SIGKILL)
     (container,) = containers_of(engine, step.info.run_id)
     assert container.exec_run(["touch", "end"]).exit_code == 0

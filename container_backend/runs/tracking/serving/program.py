@@ -82,13 +82,14 @@ class Program:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def sees(self, kind: str, named: str) -> bool:
-        """True for what the program may read."""
-        return self._guard is None or self._guard.sees(kind, named)
+    def sees(self, kind: str, named: str, *, to_change: bool = False) -> bool:
+        """True for what the program may read, or change."""
+        guard = self._guard
+        return guard is None or (self._family.has if to_change else guard.sees)(kind, named)
 
     def may_hand(self, value: str) -> bool:
-        """True for the value of a parameter that hands nothing on, or only what the program may read."""
-        kinds = (RUN, MODEL, REGISTERED)
+        """True for the value of a parameter that hands on only what the program may read."""
+        kinds = RUN, MODEL, REGISTERED
         return all(any(self.sees(kind, each) for kind in kinds) for each in handed_by([value]))
 
     def adopt(self, run_id: str) -> None:

@@ -81,12 +81,19 @@ async def serve_steps(
 
 
 def _granted(program: Program, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What the step may have of what its driver has: the run above it, what its parameters hand on."""
+    """What the step may have of what its driver has.
+
+    Returns:
+        The run above it, what its parameters hand on, and the run that it goes on with, if any.
+    """
     values = [str(value) for value in dict(asked["parameters"]).values()]
-    parent = str(asked.get("parent") or program.grant.run_id)
-    if program.sees(RUN, parent):
-        return {"parent": parent, "handed": [each for each in values if program.may_hand(each)]}
-    return {"parent": program.grant.run_id, "handed": []}
+    own = program.grant.run_id
+    parent, run_id = str(asked.get("parent") or own), str(asked.get("run_id") or "")
+    return {
+        "parent": parent if program.sees(RUN, parent) else own,
+        "handed": [each for each in values if program.may_hand(each)],
+        "run_id": run_id if run_id and program.sees(RUN, run_id, to_change=True) else "",
+    }
 
 
 async def _receive_file(file: Path, receive: Receive) -> None:
