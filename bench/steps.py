@@ -37,6 +37,7 @@ with mlflow.start_run():
     mlflow.log_metric("median", statistics.median(times[1:]))
 """
 _STEP: Final = "python_env: python_env.yaml\nentry_points: {main: {command: 'true'}}\n"
+_LOG: Final = "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metric('x', 1)\n"
 _COUNT: Final = 5
 
 
@@ -50,13 +51,18 @@ def steps(rounds: int) -> Iterator[Ratio]:
         contenders = {
             "beside": lambda: _driven(folder, "steps/0", "main"),
             "host": lambda: _hosted(step),
-            "in place": lambda: _driven(folder, ".", "nothing"),
+            "in place": lambda: _driven(folder, ".", "log"),
             "local": lambda: _local(folder),
         }
         in_turns(contenders, 1)
         times = in_turns(contenders, rounds)
         yield Ratio("a step beside its driver / from the host", times["beside"], times["host"], 1.5)
-        yield Ratio("a step in place / env_manager='local'", times["in place"], times["local"], 1.1)
+        yield Ratio(
+            "a step in place that logs a metric / env_manager='local'",
+            times["in place"],
+            times["local"],
+            1.1,
+        )
         ten, single = _project(Path(temporary) / "ten", 10), _project(Path(temporary) / "one", 1)
         contenders = {
             "ten": lambda: preview(Submission(str(ten))),
@@ -74,11 +80,12 @@ def _project(folder: Path, count: int = 1) -> Path:
         "python_env: python_env.yaml\nentry_points:\n"
         "  main:\n    parameters: {uri: {default: steps/0}, entry: {default: main}}\n"
         f"    command: python driver.py {{uri}} {{entry}} '' {_COUNT}\n"
-        "  nothing: {command: 'true'}\n"
+        "  log: {command: python log.py}\n"
     )
     for name in ("python_env.yaml", "requirements.txt"):
         shutil.copy(peers.EXAMPLE / name, folder)
     (folder / "driver.py").write_text(_DRIVER)
+    (folder / "log.py").write_text(_LOG)
     for number in range(count):
         step = folder / "steps" / str(number)
         step.mkdir(parents=True)
@@ -100,7 +107,7 @@ def _hosted(step: Path) -> float:
 
 def _local(folder: Path) -> float:
     """The same for MLflow's own `env_manager="local"`."""
-    return _median(str(folder), "nothing", "local")
+    return _median(str(folder), "log", "local")
 
 
 def _median(uri: str, entry_point: str, env_manager: str) -> float:

@@ -91,16 +91,24 @@ def preview(submission: Submission) -> DryRun:
             experiment_id=experiment.experiment_id if experiment else "<new experiment>",
         )
         steps = planned_steps(engine, submission, plan.project, plan.permissions)
-        seen = {folder: _seen(engine, each) for folder, each in steps.items()}
+        looked_for: dict[str, bool] = {}
+        seen = {folder: _seen(engine, each, looked_for) for folder, each in steps.items()}
         return DryRun(plan.image, spec, is_there, lock, seen)
 
 
-def _seen(engine: Engine, planned: ImagePlan | ReadyImage | ContainerBackendError) -> PlannedStep:
+def _seen(
+    engine: Engine,
+    planned: ImagePlan | ReadyImage | ContainerBackendError,
+    looked_for: dict[str, bool],
+) -> PlannedStep:
+    """``looked_for`` has what was found before: many steps have one environment."""
     if isinstance(planned, ContainerBackendError):
         return PlannedStep(problem=planned.message)
     if isinstance(planned, ReadyImage):
         return PlannedStep(planned.reference, engine.images.has(planned.reference))
-    return PlannedStep(planned.tag, find_image(engine, planned) is not None)
+    if planned.hash not in looked_for:
+        looked_for[planned.hash] = find_image(engine, planned) is not None
+    return PlannedStep(planned.tag, looked_for[planned.hash])
 
 
 def _look_for(plan: Plan, engine: Engine) -> tuple[str, bool, Lock | None]:
