@@ -14,11 +14,14 @@ from .indexes import Login as Login
 from .indexes import machine_indexes as machine_indexes
 from .kinds import ENVIRONMENT_KEYS as ENVIRONMENT_KEYS
 from .kinds import TEMPLATES as TEMPLATES
+from .local_packages import address_in_container as address_in_container
+from .local_packages import is_outside as is_outside
 from .lock import LOCK as LOCK
 from .lock import LOCK_IN_IMAGE as LOCK_IN_IMAGE
 from .lock import LOCK_IN_STAGE as LOCK_IN_STAGE
 from .lock import LOCK_STAGE as LOCK_STAGE
 from .lock import Lock as Lock
+from .lock import for_project as for_project
 from .lock import read_lock as read_lock
 from .pyproject import licence_of as licence_of
 from .read import read_environment as read_environment

@@ -1,10 +1,14 @@
-"""Packages that are files of the project: their paths on this machine and in the container."""
+"""Packages that are files of the project, or beside it: their paths on this machine and in the container.
+
+A build has the files of the project at the path of its code. ``../lib``, from outside of the project, is there
+as ``.outside/1/lib``: the number is that of the folders upwards.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
@@ -17,8 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from container_backend.machine import Content
+    from container_backend.privileges import Permissions
 
+OUTSIDE: Final = ".outside"
 _ARCHIVES: Final = (".whl", ".tar.gz", ".zip")
+_BUILDS: Final = ("pyproject.toml", "setup.py")
 
 
 def is_local(requirement: str, *folders: Path) -> bool:
@@ -36,8 +43,10 @@ def is_local(requirement: str, *folders: Path) -> bool:
     return os.sep in path and any((folder / path).exists() for folder in folders)
 
 
-def path_in_project(value: str, root: Path, beside: Path, *, where: str) -> str:
-    """The path of a file or folder relative to the project's folder; ``.`` for that folder.
+def path_in_build(
+    value: str, root: Path, beside: Path, permissions: Permissions, *, where: str
+) -> str:
+    """The path of a file or folder among the project's files in a build; ``.`` for the project's folder.
 
     Args:
         value: A path or a ``file:`` address, relative to ``root`` (where pip would run) or to
@@ -45,20 +54,39 @@ def path_in_project(value: str, root: Path, beside: Path, *, where: str) -> str:
         where: File and line, for messages.
 
     Raises:
-        InvalidEnvironment: The path does not exist, or is outside of the project.
+        InvalidEnvironment: The path does not exist, or the project may not reach it.
     """
     root = root.resolve()
     named = Path(unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value)
     candidates = [(folder / named).resolve() for folder in (root, beside)]
+    if is_outside(named.as_posix()):  # as a lock has it
+        candidates = [place_of(named.as_posix(), root)]
     path = next((path for path in candidates if path.exists()), candidates[0])
-    if not path.is_relative_to(root):
+    if not permissions.reaches(path, root):
         raise InvalidEnvironment(
             f"{where}: '{value}' is outside of the project '{root}'.",
             remedy="Put the package into the project, or name a released version.",
         )
     if not path.exists():
         raise InvalidEnvironment(f"{where}: there is no '{path}'.")
-    return path.relative_to(root).as_posix()
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    parts = Path(os.path.relpath(path, root)).parts
+    upwards = parts.count("..")
+    return PurePosixPath(OUTSIDE, str(upwards), *parts[upwards:]).as_posix()
+
+
+def is_outside(relative: str) -> bool:
+    """True for a path in a build whose file is not in the project."""
+    return re.match(rf"{re.escape(OUTSIDE)}/\d+(/|$)", relative) is not None
+
+
+def place_of(relative: str, root: Path) -> Path:
+    """The file or folder of a path in a build."""
+    if not is_outside(relative):
+        return root / relative
+    _, upwards, *parts = relative.split("/")
+    return root.joinpath(*[".."] * min(int(upwards), len(root.parts)), *parts).resolve()
 
 
 def path_in_container(relative: str) -> str:
@@ -71,20 +99,30 @@ def address_in_container(relative: str) -> str:
     return f"file://{quote(path_in_container(relative))}"
 
 
-def project_files(root: Path, wanted: Sequence[str]) -> dict[str, Content]:
-    """The content of files and folders of a project, without what ``.dockerignore`` leaves out.
+def project_files(
+    root: Path, wanted: Sequence[str], permissions: Permissions
+) -> dict[str, Content]:
+    """The content of files and folders, without what the ``.dockerignore`` in their project leaves out.
 
     Args:
-        wanted: Paths relative to ``root``; ``.`` for everything.
+        root: The project's folder.
+        wanted: Paths in a build; ``.`` for all of the project.
+
+    Returns:
+        Path in a build → content.
 
     Raises:
-        InvalidEnvironment: A file cannot be read, or ``.dockerignore`` leaves out a wanted path.
+        InvalidEnvironment: A file cannot be read, ``.dockerignore`` leaves out a wanted path, or a folder
+            outside of the project has no package.
     """
-    if not wanted:
-        return {}
-    included = [path for path in included_files(root) if (root / path).is_file()]
+    root = root.resolve()
     found: dict[str, Content] = {}
+    own = [name for name in wanted if not is_outside(name)]
+    included = [path for path in included_files(root) if (root / path).is_file()] if own else []
     for name in wanted:
+        if name not in own:
+            found |= _outside(name, place_of(name, root), root, permissions)
+            continue
         inside = [path for path in included if name in {".", path} or path.startswith(f"{name}/")]
         if not inside:
             raise InvalidEnvironment(
@@ -92,14 +130,42 @@ def project_files(root: Path, wanted: Sequence[str]) -> dict[str, Content]:
                 remedy=f"Add a line '!{name}' to it.",
             )
         for path in inside:
-            if not Path(os.path.realpath(root / path)).is_relative_to(root.resolve()):
-                raise InvalidEnvironment(
-                    f"'{root / path}' is to be installed, but leads to a file outside of the project."
-                )
-            try:
-                found[path] = hash_file(root / path)
-            except OSError as error:
-                raise InvalidEnvironment(
-                    f"'{root / path}' is to be installed, but cannot be read: {error.strerror}."
-                ) from error
+            if not Path(os.path.realpath(root / path)).is_relative_to(root):
+                raise _leads_outside(root / path)
+            found[path] = _content(root / path)
     return dict(sorted(found.items()))
+
+
+def _outside(name: str, place: Path, root: Path, permissions: Permissions) -> dict[str, Content]:
+    """The files of a package, or the packages in a folder: nothing else is taken from out there."""
+    if place.is_file() and place.name.endswith(_ARCHIVES):
+        return {name: _content(place)}
+    if any((place / file).is_file() for file in _BUILDS):
+        paths = [path for path in included_files(place) if (place / path).is_file()]
+    else:
+        paths = [file.name for file in place.glob("*") if file.name.endswith(_ARCHIVES)]
+    if not paths:
+        raise InvalidEnvironment(
+            f"'{place}', outside of the project '{root}', is to be installed, but is no package.",
+            remedy=f"A package is a wheel, an archive, or a folder with {' or '.join(_BUILDS)}.",
+        )
+    for path in paths:
+        real = Path(os.path.realpath(place / path))
+        if not (real.is_relative_to(place) or permissions.reaches(real, root)):
+            raise _leads_outside(place / path)
+    return {f"{name}/{path}": _content(place / path) for path in paths}
+
+
+def _leads_outside(file: Path) -> InvalidEnvironment:
+    return InvalidEnvironment(
+        f"'{file}' is to be installed, but leads to a file outside of the project."
+    )
+
+
+def _content(file: Path) -> Content:
+    try:
+        return hash_file(file)
+    except OSError as error:
+        raise InvalidEnvironment(
+            f"'{file}' is to be installed, but cannot be read: {error.strerror}."
+        ) from error

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from container_backend.environment.declared import Declared
+from container_backend.environment.local_packages import OUTSIDE
 from container_backend.environment.pyproject import MOST_LOCK_BYTES, parse_toml
 from container_backend.environment.requirements import lines_of, parse_requirement
 from container_backend.environment.spec import spec_of
@@ -34,6 +35,7 @@ LOCK_IN_IMAGE: Final = f"{ENVIRONMENT_DIRECTORY}/{LOCK}"
 LOCK_IN_STAGE: Final = f"/wheels/{LOCK}"
 LOCK_STAGE: Final = "wheels"
 _LAYER: Final = re.compile(r"# layer: (\w+)")
+_FROM_OUTSIDE: Final = re.compile(rf"^\./{re.escape(OUTSIDE)}/(\d+)(?=/|$)", re.MULTILINE)
 
 
 def find_lock(root: Path, named: str | None) -> Path | None:
@@ -95,10 +97,12 @@ def _versions_of_pylock(file: Path, text: str) -> dict[str, str | None]:
 
 
 def _versions(lines: tuple[str, ...]) -> dict[str, str | None]:
+    """Name → version; the address of a package in the project, which has no name in a lock → None."""
     found: dict[str, str | None] = {}
     for line in lines:
         parsed = parse_requirement(line)
         if parsed is None:
+            found[line] = None
             continue
         exact = [spec.version for spec in parsed.specifier if spec.operator in {"==", "==="}]
         found[canonicalize_name(parsed.name)] = exact[0] if exact else None
@@ -111,6 +115,8 @@ def _refuse_missing(file: Path, spec: EnvironmentSpec, locked: dict[str, str | N
         wanted = parse_requirement(line)
         if wanted is None or wanted.marker is not None:
             continue  # only the build can evaluate a marker
+        if wanted.url in locked:
+            continue
         name = canonicalize_name(wanted.name)
         version = locked.get(name)
         try:
@@ -148,6 +154,12 @@ class Lock:
     def packages(self) -> list[str]:
         """The packages of all layers."""
         return [package for packages in self.layers.values() for package in packages]
+
+
+def for_project(lock: Lock) -> Lock:
+    """The lock of an image for the project's folder: ``./.outside/1/lib`` of a build is ``../lib`` there."""
+    text = _FROM_OUTSIDE.sub(lambda match: "/".join([".."] * int(match[1])), lock.text)
+    return replace(lock, text=text)
 
 
 def read_lock(text: str) -> Lock:

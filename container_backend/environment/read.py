@@ -48,7 +48,7 @@ def read_environment(
         InvalidEnvironment: A file is missing or invalid.
         InvalidProject: The project may not ask for variables of the user.
     """
-    found = _read(project, entry_point)
+    found = _read(project, entry_point, permissions)
     if isinstance(found, DockerEnvironment):
         return found
     spec = spec_of(found, project.directory, permissions)
@@ -59,7 +59,9 @@ def read_environment(
     return replace(spec, system_packages=_system_packages(project, config))
 
 
-def _read(project: Project, entry_point: EntryPoint | None) -> Declared | DockerEnvironment:
+def _read(
+    project: Project, entry_point: EntryPoint | None, permissions: Permissions
+) -> Declared | DockerEnvironment:
     named, where = project.environment, project.where
     if entry_point is not None and entry_point.environment:
         named = entry_point.environment
@@ -74,7 +76,7 @@ def _read(project: Project, entry_point: EntryPoint | None) -> Declared | Docker
         where = f"{where}, key '{key}'"
         if isinstance(kind, ImageKind):
             return kind.read(where, value)
-        file = _named_file(project.directory, where, value)
+        file = _named_file(project.directory, where, value, permissions)
         return _by(kind, file, project.directory) or Declared()
     return _found_in(project.directory)
 
@@ -103,11 +105,11 @@ def _by(kind: FileKind, file: Path, root: Path) -> Declared | None:
     return found and replace(found, template=found.template or kind.template)
 
 
-def _named_file(root: Path, where: str, value: object) -> Path:
+def _named_file(root: Path, where: str, value: object, permissions: Permissions) -> Path:
     if not isinstance(value, str):
         raise InvalidEnvironment(f"{where}: the name of a file is needed, not {kind_of(value)}.")
     file = (root / value).resolve()
-    if not file.is_relative_to(root):
+    if not permissions.reaches(file, root):
         raise InvalidEnvironment(f"{where}: '{value}' is outside of the project.")
     if not file.is_file():
         raise InvalidEnvironment(

@@ -18,8 +18,9 @@ from container_backend.environment.declared import Declared, Line
 from container_backend.environment.local_packages import (
     address_in_container,
     is_local,
+    is_outside,
+    path_in_build,
     path_in_container,
-    path_in_project,
 )
 from container_backend.environment.options import (
     COLLECTED,
@@ -64,7 +65,7 @@ class Requirements:
         find_links: Addresses of pages with links to packages, or paths in the container of
             folders of the project.
         trusted_hosts: Hosts whose certificates are not checked.
-        local: Paths in the project of packages and of folders of packages.
+        local: Paths in a build of packages and of folders of packages.
     """
 
     requirements: list[Line] = field(default_factory=list)
@@ -85,7 +86,7 @@ def read_requirements(
     """Read lines of a requirements file, or of ``dependencies:`` in ``python_env.yaml``.
 
     Args:
-        root: The project's folder; files outside of it are refused.
+        root: The project's folder; ``permissions`` say if files outside of it are read.
         environ: For ``${NAME}``, which pip expands.
 
     Raises:
@@ -156,7 +157,9 @@ class _Reader:
     ) -> None:
         if option in INCLUDES:
             target = self.found.constraints if option in CONSTRAINTS else into
-            self._read_file(_included(value, line, self.root), line, including, target)
+            self._read_file(
+                _included(value, line, self.root, self.permissions), line, including, target
+            )
         elif option in INDEX:
             self.found.index_url = value
         elif option in FIND_LINKS and "://" not in value.removeprefix("file://"):
@@ -232,7 +235,9 @@ class _Reader:
         if at and _VCS.match(address.strip()):
             return self._requirement(value, line)
         if not _VCS.match(value):
-            return f"--editable {self._local_requirement(value, line)}"
+            requirement = self._local_requirement(value, line)
+            # A run has the files of its project alone: what is outside of it is installed.
+            return requirement if is_outside(self.found.local[-1]) else f"--editable {requirement}"
         url, _, marker = value.partition(";")
         address, _, fragment = url.strip().partition("#")
         pairs = [pair.partition("=") for pair in fragment.split("&") if pair]
@@ -251,13 +256,15 @@ class _Reader:
         return (address + bracket + extras + (f" ; {marker.strip()}" if semicolon else "")).strip()
 
     def _local(self, value: str, line: Line) -> str:
-        """The path in the project; the path becomes part of the environment."""
-        relative = path_in_project(value, self.root, line.file.parent, where=line.where)
+        """The path in a build; the path becomes part of the environment."""
+        relative = path_in_build(
+            value, self.root, line.file.parent, self.permissions, where=line.where
+        )
         self.found.local.append(relative)
         return relative
 
 
-def _included(value: str, line: Line, root: Path) -> Path:
+def _included(value: str, line: Line, root: Path, permissions: Permissions) -> Path:
     """The file that a line includes; the path is relative to the line's own file, as for pip.
 
     In a YAML file, the project's folder comes first: MLflow writes these lines into a
@@ -274,7 +281,7 @@ def _included(value: str, line: Line, root: Path) -> Path:
     if line.file.suffix in {".yaml", ".yml"}:
         folders.insert(0, root)
     candidates = [(folder / value).resolve() for folder in folders]
-    inside = [file for file in candidates if file.is_relative_to(root)]
+    inside = [file for file in candidates if permissions.reaches(file, root)]
     if not inside:
         raise InvalidEnvironment(f"{line.where}: '{value}' is outside of the project '{root}'.")
     return next((file for file in inside if file.is_file()), inside[0])

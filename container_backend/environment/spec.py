@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from container_backend.environment.indexes import (
     project_indexes,
     split_credentials,
 )
-from container_backend.environment.local_packages import project_files
+from container_backend.environment.local_packages import is_outside, place_of, project_files
 from container_backend.environment.requirements import parse_requirement, read_requirements
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from container_backend.machine import Content
     from container_backend.privileges import Permissions
 
+_logger = logging.getLogger(__package__)
 THIS_INTERPRETER: Final = "this interpreter"
 _URL: Final = re.compile(r"(?<![a-z0-9+.-])(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
 
@@ -73,7 +75,10 @@ class EnvironmentSpec:
 def spec_of(declared: Declared, root: Path, permissions: Permissions) -> EnvironmentSpec:
     """Read the included files and this machine's index settings, and :func:`specify`."""
     requirements = read_requirements(declared.lines, root, permissions)
-    files = project_files(root, requirements.local)
+    files = project_files(root, requirements.local, permissions)
+    if outside := sorted(filter(is_outside, requirements.local)):
+        named = ", ".join(str(place_of(path, root)) for path in outside)
+        _logger.info("=== Packages from outside of the project: %s ===", named)
     return specify(declared, requirements, files, machine_indexes())
 
 

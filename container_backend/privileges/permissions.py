@@ -36,10 +36,13 @@ class Permissions:
 
     Attributes:
         trusted: The user typed ``trust_project``, or ``--trust`` for a record.
+        fetched: The folder of all that was fetched, or sent by a program, with the project, which reaches
+            nothing outside of it; None for a folder of the user.
     """
 
     giver: Giver
     trusted: bool = False
+    fetched: Path | None = None
 
     def allow(self, right: Right) -> bool:
         allowed = ALLOWED[self.giver][right]
@@ -49,6 +52,24 @@ class Permissions:
     def is_own(self) -> bool:
         """True for a folder of the user."""
         return self.giver is Giver.OWN
+
+    def reaches(self, path: Path, project: Path) -> bool:
+        """True for a file or folder that a project may install, or read a list of packages from.
+
+        What is hidden, as ``.git`` and most files with logins, is only for the project it is in.
+
+        Args:
+            path: Resolved.
+            project: The project's folder, resolved.
+        """
+        if path.is_relative_to(project):
+            return True
+        common = next(parent for parent in (path, *path.parents) if project.is_relative_to(parent))
+        if any(part.startswith(".") for part in path.relative_to(common).parts):
+            return False
+        if self.fetched is not None:
+            return path.is_relative_to(self.fetched)
+        return self.allow(Right.NEIGHBOURS)
 
     @property
     def reason(self) -> str:

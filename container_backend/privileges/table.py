@@ -33,6 +33,7 @@ class Right(Enum):
     OUTPUT = "fill this machine's disk with output"
     LOOPBACK = "use this machine's own network for a server on it"
     PATHS = "name files and folders of this machine outside of the project"
+    NEIGHBOURS = "take packages, and lists of packages, from outside of its folder"
     ADDRESSES = "have files downloaded with the user's logins, or from a network of this machine"
     VARIABLES = "name variables of the user by name alone"
     MACHINE = "name docker arguments and settings that reach this machine"
@@ -74,6 +75,7 @@ ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
         Right.RUN: YES,
         Right.RESULTS: YES,
         Right.BUILD: YES,
+        Right.NEIGHBOURS: NO,  # but for what was fetched with it
         Right.MACHINE: NO,
         Right.ENGINE: NO,
     },
@@ -82,6 +84,7 @@ ALLOWED: Final[Mapping[Giver, Mapping[Right, str]]] = {
         Right.RUN: YES,
         Right.RESULTS: YES,
         Right.BUILD: YES,
+        Right.NEIGHBOURS: NO,
     },
     Giver.IMAGE: {**_NOTHING, Right.RUN: YES},
     Giver.LABEL: _NOTHING,

@@ -45,12 +45,14 @@ class Source:
         temporary: The temporary folder of the project; None for a folder of the user.
         repository: The repository that has the folder in its work tree; None for an archive, even
             if it contains a repository.
+        fetched: The folder of all that was fetched, with the project in it; None for a folder of the user.
     """
 
     directory: Path
     is_fetched: bool
     temporary: Path | None = None
     repository: Repository | None = None
+    fetched: Path | None = None
 
 
 def fetch(
@@ -101,7 +103,7 @@ def fetch(
         _check_links(root, uri)
     directory = _inside(root, address.subdirectory, uri)
     repository = None if address.is_zip else find_repository(directory, within=root)
-    return Source(directory, is_fetched, root, repository)
+    return Source(directory, is_fetched, root, repository, root if is_fetched else None)
 
 
 def _fetch_into(

@@ -15,6 +15,8 @@ from container_backend.environment import (
     LOCK,
     Declared,
     Indexes,
+    address_in_container,
+    is_outside,
     lines_of,
     machine_indexes,
     read_lock,
@@ -160,7 +162,7 @@ def _as_recorded(
     permissions: Permissions,
 ) -> ImagePlan:
     context = _read_context(past.context, lacks)
-    context |= _project_files(recorded, code, lacks)
+    context |= _project_files(recorded, code, context, lacks)
     digest = ""
     if past.lock is not None and recorded.is_locked:
         digest = read_lock(past.lock).digest
@@ -218,16 +220,21 @@ def _read_context(packed: bytes | None, lacks: list[str]) -> dict[str, Content]:
 
 
 def _project_files(
-    recorded: RecordedEnvironment, code: Path, lacks: list[str]
+    recorded: RecordedEnvironment, code: Path, context: Mapping[str, Content], lacks: list[str]
 ) -> dict[str, Content]:
-    """The files of the project that are installed as a package, checked by their digests."""
+    """The files of the project that are installed as a package, checked by their digests.
+
+    Those from outside of the project are in the recorded build context.
+    """
     found: dict[str, Content] = {}
     for path, digest in recorded.project_files.items():
-        file = (code / path).resolve()
-        if not file.is_relative_to(code.resolve()) or not file.is_file():
-            lacks.append(f"packages: the project's file '{path}' was installed, and is missing")
-            continue
-        content = hash_file(file)
+        content = context.get(f"{PROJECT_FILES}{path}") if is_outside(path) else None
+        if content is None:
+            file = (code / path).resolve()
+            if is_outside(path) or not file.is_relative_to(code.resolve()) or not file.is_file():
+                lacks.append(f"packages: the project's file '{path}' was installed, and is missing")
+                continue
+            content = hash_file(file)
         if digest_of(content) != digest:
             lacks.append(f"packages: the project's file '{path}' was installed, and has changed")
         found[f"{PROJECT_FILES}{path}"] = content
@@ -236,12 +243,15 @@ def _project_files(
 
 def _lock_lines(lock: str, code: Path, lacks: list[str], permissions: Permissions) -> bytes:
     """The lock for the installer: packages of the project have their paths in the build."""
+    lines = {line: line.text.removeprefix("./") for line in lines_of(code / LOCK, lock)}
+    outside = [address_in_container(path) for path in lines.values() if is_outside(path)]
+    inside = tuple(line for line, path in lines.items() if not is_outside(path))
     try:
-        spec = spec_of(Declared(tuple(lines_of(code / LOCK, lock))), code, permissions)
+        spec = spec_of(Declared(inside), code, permissions)
     except InvalidEnvironment as error:
         lacks.append(f"packages: the lock cannot be read: {error.message}")
         return b""
-    return "".join(f"{line}\n" for line in spec.requirements).encode()
+    return "".join(f"{line}\n" for line in [*spec.requirements, *outside]).encode()
 
 
 def _indexes(recorded: RecordedEnvironment) -> Indexes:

@@ -25,7 +25,7 @@ from container_backend.environment import (
     read_environment,
 )
 from container_backend.errors import InvalidProject
-from container_backend.image import is_image_address, reference_of
+from container_backend.image import ImagePlan, is_image_address, reference_of
 from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.privileges import (
     Giver,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine, EngineFacts
-    from container_backend.image import ImagePlan, ReadyImage
+    from container_backend.image import ReadyImage
     from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Repository
     from container_backend.runs.submission import Repetition, Step, Submission
@@ -161,11 +161,11 @@ def make_plan(
     engine, opened = _open_image(submission, connections, files)
     source = _source(submission, files, opened)
     project = opened.project if opened else read_project(source.directory, ENVIRONMENT_KEYS)
-    permissions = submission.permissions(is_fetched=source.is_fetched)
+    permissions = submission.permissions(source)
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
-    environment = (opened and opened.environment) or read_environment(
-        project, entry_point, config, permissions
+    environment = (opened and opened.environment) or _environment(
+        submission, project, entry_point, permissions
     )
     _check(submission, project, environment)
     asked = asked_args(docker_args, environment, source.directory, permissions)
@@ -247,7 +247,8 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
         return Source(directory, is_fetched=True, temporary=directory)
     repeated, step = submission.repetition, submission.step
     if step is not None and step.directory is not None:
-        return Source(step.directory, step.giver is not Giver.OWN, step.temporary)
+        is_fetched = step.giver is not Giver.OWN
+        return Source(step.directory, is_fetched, step.temporary, fetched=step.temporary)
     if repeated is None or repeated.directory is None:
         return fetch(
             submission.uri,
@@ -256,7 +257,22 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
             trust=submission.is_trusted,
             is_typed=step is None or step.trusts_address,
         )
-    return Source(repeated.directory, is_fetched=True, temporary=repeated.temporary)
+    return Source(
+        repeated.directory,
+        is_fetched=True,
+        temporary=repeated.temporary,
+        fetched=repeated.temporary,
+    )
+
+
+def _environment(
+    submission: Submission, project: Project, entry_point: EntryPoint, permissions: Permissions
+) -> EnvironmentSpec | DockerEnvironment:
+    """What the project declares; files of an image that is built from a record need not be there."""
+    image = submission.repetition.image if submission.repetition else None
+    if isinstance(image, ImagePlan):
+        return EnvironmentSpec(image.python, "the record")
+    return read_environment(project, entry_point, submission.config, permissions)
 
 
 def _check_variables(*given: DockerArgs) -> None:

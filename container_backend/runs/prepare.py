@@ -16,6 +16,7 @@ from container_backend.environment import (
     LOCK,
     DockerEnvironment,
     Lock,
+    for_project,
     read_environment,
 )
 from container_backend.errors import (
@@ -56,7 +57,7 @@ def build_environment(submission: Submission) -> EnvironmentImage:
         ContainerBackendError: The project or its environment is wrong, or the build fails.
     """
     with found_project(submission) as (source, project, entry_point):
-        permissions = submission.permissions(is_fetched=source.is_fetched)
+        permissions = submission.permissions(source)
         with closing(connect(submission.host)) as engine:
             environment = read_environment(project, entry_point, submission.config, permissions)
             image = which_image(engine, environment, submission, project, permissions)
@@ -79,7 +80,7 @@ def build_steps(submission: Submission) -> dict[str, EnvironmentImage]:
         found_project(submission) as (source, project, _),
         closing(connect(submission.host)) as engine,
     ):
-        permissions = submission.permissions(is_fetched=source.is_fetched)
+        permissions = submission.permissions(source)
         for folder, image in planned_steps(engine, submission, project, permissions).items():
             try:
                 if isinstance(image, ContainerBackendError):
@@ -124,7 +125,7 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
     """
     with found_project(submission) as (source, project, entry_point):
         path = _choose_output(submission, source, project, output)
-        permissions = submission.permissions(is_fetched=source.is_fetched)
+        permissions = submission.permissions(source)
         environment = read_environment(
             project, entry_point, submission.config, permissions, locked=False
         )
@@ -149,6 +150,7 @@ def lock_environment(submission: Submission, output: Path | None = None) -> Writ
             raise InvalidEnvironment(
                 f"{project.directory}: no Python packages are declared; there is nothing to lock."
             )
+        lock = for_project(lock)
         if path != STANDARD_OUTPUT:
             _write(path, lock.text)
         return WrittenLock(path, lock)

@@ -12,9 +12,10 @@ import logging
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 
+from container_backend.environment import is_outside
 from container_backend.image import ImagePlan, packed
 from container_backend.labels_and_tags import RECORD_DIRECTORY
-from container_backend.machine import digest_of_file
+from container_backend.machine import digest_of_file, size_of
 from container_backend.project import CodeCopy, GitTree, RecordedCode, included_files, read_git_tree
 from container_backend.runs.record import PROJECT_FILES, describe_run
 from container_backend.store import CODE, CONTEXT, DOCKERFILE
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 # In bytes, before compression. More than that is data, which belongs elsewhere.
 MOST_CODE_BYTES: Final = 64 * 1024 * 1024
+MOST_OUTSIDE_BYTES: Final = 32 * 1024 * 1024
 
 
 class RunFiles:
@@ -109,10 +111,16 @@ def _committed(plan: Plan) -> GitTree | None:
 
 
 def _packed_context(image: ImagePlan) -> bytes:
-    """The build context without the project's files, which are in the code."""
-    own = {
-        path: content
-        for path, content in image.context.items()
-        if not path.startswith(PROJECT_FILES)
-    }
+    """The build context without the project's files, which are in the code.
+
+    What is from outside of the project is kept, too, unless there is much of it.
+    """
+    own, outside = {}, {}
+    for path, content in image.context.items():
+        if not path.startswith(PROJECT_FILES):
+            own[path] = content
+        elif is_outside(path.removeprefix(PROJECT_FILES)):
+            outside[path] = content
+    if sum(map(size_of, outside.values())) <= MOST_OUTSIDE_BYTES:
+        own |= outside
     return gzip.compress(b"".join(packed(own)), compresslevel=1, mtime=0)

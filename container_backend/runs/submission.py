@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from container_backend.engine import EngineHost
     from container_backend.image import ImagePlan, ReadyImage
-    from container_backend.project import RecordedCode
+    from container_backend.project import RecordedCode, Source
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,17 @@ class Submission:
         """The user trusts the project."""
         return self.config.trust_project or self.config.privileges == TRUSTED
 
-    def permissions(self, *, is_fetched: bool) -> Permissions:
-        """What the project may ask for; ``is_fetched``: it is no folder of the caller."""
+    def permissions(self, source: Source) -> Permissions:
+        """What the project may ask for."""
         trusted = self.is_trusted
         if self.step is not None:
-            return Permissions(self.step.giver, trusted)
+            # What a program asks for reaches no other file of this machine.
+            return Permissions(self.step.giver, trusted, source.fetched or source.directory)
         if self.repetition is not None:
-            return Permissions(Giver.RECORD, trusted or self.repetition.trusted)
-        return Permissions(Giver.FETCHED if is_fetched else Giver.OWN, trusted)
+            trusted = trusted or self.repetition.trusted
+            return Permissions(Giver.RECORD, trusted, source.fetched)
+        giver = Giver.FETCHED if source.is_fetched else Giver.OWN
+        return Permissions(giver, trusted, source.fetched)
 
     @property
     def may_drive(self) -> bool:

@@ -80,7 +80,7 @@ def build_and_share(
     if output is not None:
         check_output(output)
     with found_project(submission) as (source, declared, entry_point):
-        permissions = submission.permissions(is_fetched=source.is_fetched)
+        permissions = submission.permissions(source)
         environment = read_environment(declared, entry_point, submission.config, permissions)
         project = _with_runnable(declared, environment, submission, permissions)
         check_files(project.directory)

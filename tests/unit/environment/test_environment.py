@@ -11,6 +11,8 @@ from container_backend.environment.indexes import Login
 from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.environment.read import read_environment
 from container_backend.errors import InvalidEnvironment
+from container_backend.machine import hash_file
+from container_backend.privileges import Giver, Permissions
 from container_backend.project.mlproject import read_project
 from tests.support.projects import TRUSTED_FOLDER
 
@@ -110,7 +112,11 @@ def test_the_project_does_not_say_where_the_installer_comes_from(tmp_path):
             "conda_env and python_env contradict",
         ),
         ({"MLproject": "python_env: gone.yaml\n"}, "key 'python_env': there is no file"),
-        ({"MLproject": "python_env: ../out.yaml\n"}, "outside of the project"),
+        ({"MLproject": "python_env: ../.out.yaml\n"}, "outside of the project"),
+        ({"MLproject": "python_env: ../out.yaml\n"}, "there is no file"),
+        ({"requirements__txt": "-e ..\n"}, "is no package"),
+        ({"requirements__txt": "-f ..\n"}, "is no package"),
+        ({"requirements__txt": "-e /\n"}, "is no package"),
         ({"MLproject": "python_env: [a]\n"}, "the name of a file is needed"),
         ({"MLproject": "docker_env: Dockerfile\n"}, "A Dockerfile is not built"),
         ({"MLproject": "docker_env: [x]\n"}, "key 'docker_env': a mapping with 'image' is needed"),
@@ -572,3 +578,77 @@ def test_a_lock_that_is_older_than_what_is_declared_is_refused(tmp_path, declare
         environment(tmp_path, requirements__txt=declared, requirements__lock="numpy==2.0\n")
     assert message in str(caught.value)
     assert "requirements.lock" in str(caught.value)
+
+
+@pytest.fixture
+def step(tmp_path):
+    """A project in a folder of a repository."""
+    folder = tmp_path / "all" / "steps" / "train"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def of_step(step, giver: Giver, fetched=None):
+    project = read_project(step, ENVIRONMENT_KEYS)
+    return read_environment(project, None, BackendConfig(), Permissions(giver, fetched=fetched))
+
+
+@pytest.mark.parametrize("key", ["conda_env", "python_env"])
+def test_the_file_of_an_environment_may_be_beside_the_project(step, tmp_path, key):
+    (step / "MLproject").write_text(f"{key}: ../env.yaml\n")
+    (step.parent / "env.yaml").write_text(
+        "dependencies: [-r ../limits.txt]\n"
+        if key == "python_env"
+        else "dependencies: [{pip: [-r ../limits.txt]}]\n"
+    )
+    (step.parents[1] / "limits.txt").write_text("six\n")
+    assert of_step(step, Giver.OWN).requirements == ("six",)
+    assert of_step(step, Giver.FETCHED, fetched=tmp_path / "all").requirements == ("six",)
+    for fetched in (step, None):
+        with pytest.raises(InvalidEnvironment, match="is outside of the project"):
+            of_step(step, Giver.FETCHED, fetched=fetched)
+
+
+@pytest.mark.parametrize(
+    "line", ["-e ../../lib", "../../lib", "x @ file:../../lib", "-f ../../lib"]
+)
+@pytest.mark.parametrize("giver", [Giver.FETCHED, Giver.RECORD])
+def test_a_project_of_another_person_takes_no_package_from_beside_what_was_fetched(
+    step, line, giver
+):
+    lib = step.parents[1] / "lib"
+    lib.mkdir()
+    (lib / "setup.py").touch()
+    (step / "requirements.txt").write_text(f"{line}\n")
+    assert of_step(step, Giver.OWN).files == {
+        ".outside/2/lib/setup.py": hash_file(lib / "setup.py")
+    }
+    assert of_step(step, giver, fetched=step.parents[1]).files
+    with pytest.raises(InvalidEnvironment, match="is outside of the project"):
+        of_step(step, giver, fetched=step.parent)
+
+
+def test_a_link_is_no_way_out_of_what_was_fetched(step, tmp_path):
+    outside = tmp_path / "of mine"
+    outside.mkdir()
+    (outside / "setup.py").touch()
+    (step.parent / "lib").mkdir()
+    (step.parent / "lib" / "setup.py").touch()
+    (step.parent / "lib" / "data").symlink_to(outside / "setup.py")
+    (step.parent / "link").symlink_to(outside)
+    for line in ("-e ../lib", "-e ../link", "-r ../link/setup.py", "-f ../link"):
+        (step / "requirements.txt").write_text(f"{line}\n")
+        with pytest.raises(InvalidEnvironment, match="outside of the project"):
+            of_step(step, Giver.FETCHED, fetched=tmp_path / "all")
+
+
+def test_of_a_folder_of_packages_beside_the_project_only_the_packages_are_taken(step):
+    shelf = step.parent / "wheels"
+    shelf.mkdir()
+    for name in ("x-1-py3-none-any.whl", "notes.txt", "y-1.tar.gz"):
+        (shelf / name).touch()
+    (step / "requirements.txt").write_text("-f ../wheels\nx\n")
+    assert set(of_step(step, Giver.OWN).files) == {
+        ".outside/1/wheels/x-1-py3-none-any.whl",
+        ".outside/1/wheels/y-1.tar.gz",
+    }

@@ -15,6 +15,8 @@ from tests.support.projects import TRUSTED_FOLDER
 if TYPE_CHECKING:
     from pathlib import Path
 
+OF_ANOTHER = Permissions(Giver.FETCHED, trusted=True)
+
 
 def read(root: Path, text: str, permissions=TRUSTED_FOLDER, **environ: str):
     file = root / "requirements.txt"
@@ -165,11 +167,12 @@ def test_files_that_include_each_other(tmp_path):
         read(tmp_path, "-r other.txt\n")
 
 
-def test_a_file_outside_of_the_project_is_not_read(tmp_path):
+def test_a_file_outside_of_a_project_of_another_person_is_not_read(tmp_path):
     (tmp_path / "outside.txt").write_text("numpy\n")
     (tmp_path / "project").mkdir()
     with pytest.raises(InvalidEnvironment, match=r"'../outside.txt' is outside of the project"):
-        read(tmp_path / "project", "-r ../outside.txt\n")
+        read(tmp_path / "project", "-r ../outside.txt\n", OF_ANOTHER)
+    assert texts(read(tmp_path / "project", "-r ../outside.txt\n").requirements) == ["numpy"]
 
 
 def test_contradicting_pins_are_both_named(tmp_path):
@@ -196,6 +199,7 @@ def test_pins_for_different_platforms_do_not_contradict(tmp_path):
         ("pandas==2.1 oops", "is not a requirement"),
         ("./local", "there is no"),
         ("-e ..", "'..' is outside of the project"),
+        ("-r ../.netrc", "'../.netrc' is outside of the project"),
         ("thing-1.0-py3-none-any.whl", "there is no"),
         ("thing @ file:///thing.whl", "'file:///thing.whl' is outside of the project"),
         ("-f ../wheels", "'../wheels' is outside of the project"),
@@ -206,7 +210,7 @@ def test_pins_for_different_platforms_do_not_contradict(tmp_path):
 )
 def test_what_cannot_be_read_is_said_with_file_and_line(tmp_path, line, message):
     with pytest.raises(InvalidEnvironment) as caught:
-        read(tmp_path, f"numpy\n{line}\n")
+        read(tmp_path, f"numpy\n{line}\n", OF_ANOTHER)
     assert message in str(caught.value)
     assert "requirements.txt, line 2" in str(caught.value)
 
