@@ -41,6 +41,7 @@ FLOORS: Final = (
 # The same inside of a room; what is not named is above all that is named.
 INNER_FLOORS: Final = {
     "runs": (("supervise",), ("ending",), ("output",), ("tracking",), ("ledger",)),
+    "container": (("logins",),),
     "image": (("progress",), ("buildkit",)),
     "store": (("client",),),
     "share": (("runner",),),

@@ -22,7 +22,7 @@ from container_backend.labels_and_tags import (
     RECORD_DIRECTORY,
 )
 from container_backend.machine import submission_in
-from container_backend.project import ROOT, tars_below
+from container_backend.project import ROOT, folder_entry, tars_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,8 @@ _ROTATING_DRIVERS: Final = frozenset({"json-file", "local"})
 _UNLIMITED: Final = "1000t"
 # Home of a read-only container.
 _HOME: Final = "exec,mode=1777"
+# In most images, no other user passes through this folder to a file that is copied below it.
+_HOME_OF_ROOT: Final = "/root"
 
 
 def create_container(
@@ -152,6 +154,8 @@ def _copy(engine: Engine, container_id: str, spec: ContainerSpec) -> None:
         return
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
+        if any(path.is_relative_to(_HOME_OF_ROOT) for path in paths):
+            tar.addfile(folder_entry(_HOME_OF_ROOT, ROOT, 0o711))
         for path in paths:
             try:
                 tar.add(path, str(path).lstrip("/"), filter=_for_every_reader)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from container_backend.container.logins import STORES, ArtifactStore, login_files
 from container_backend.errors import InvalidConfig, TrackingUnreachable
 from container_backend.labels_and_tags import ENV_SYSTEM_METRICS
 from container_backend.masking import without_credentials
@@ -52,34 +53,17 @@ _SETTINGS: Final = (
     ENV_SYSTEM_METRICS,
 )
 _DATABRICKS: Final = ("DATABRICKS_HOST", "DATABRICKS_TOKEN")
-# Scheme of the artifact store → variables that are passed too, as in MLflow's docker runs.
-_STORE_VARIABLES: Final = {
-    "s3": (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_DEFAULT_REGION",
-        "AWS_REGION",
-        "AWS_ENDPOINT_URL",
-        "MLFLOW_S3_ENDPOINT_URL",
-        "MLFLOW_S3_IGNORE_TLS",
-        "MLFLOW_S3_UPLOAD_EXTRA_ARGS",
-    ),
-    "wasbs": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
-    "abfss": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"),
-}
-# Scheme of a store → variables that name a file: the file is copied to the same path.
-_CERTIFICATES: Final = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
-_FILE_VARIABLES: Final = {
-    "http": _CERTIFICATES,
-    "https": _CERTIFICATES,
-    "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
-}
+# They name a file, which is copied to the same path.
+_SERVER: Final = ArtifactStore(
+    files=("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH")
+)
+_STORES: Final = {**STORES, "http": _SERVER, "https": _SERVER}
 ACCESS_VARIABLES: Final = frozenset(
     name
     for names in (
         *(_LOGINS, _SETTINGS, _DATABRICKS),
-        *(*_STORE_VARIABLES.values(), *_FILE_VARIABLES.values()),
+        *(store.variables for store in _STORES.values()),
+        *(store.files for store in _STORES.values()),
     )
     for name in names
 )
@@ -206,7 +190,7 @@ def served_access(
     return TrackingAccess(
         f"http://{host or LOCALHOST}:{port}",
         environment,
-        _existing(files),
+        files,
         is_served=True,
         forwarded_port=0 if host else port,
     )
@@ -224,13 +208,13 @@ def direct_access(
         tracking_uri: Absolute (see :func:`absolute_uri`).
         artifact_location: Of the experiment; None if unknown.
     """
-    environment, named = _client_of(tracking_uri, artifact_location or "", environ)
+    environment, files = _client_of(tracking_uri, artifact_location or "", environ)
     loopback = _is_loopback(tracking_uri)
     uri = _desktop_address(tracking_uri) if loopback and facts.is_desktop else tracking_uri
     return TrackingAccess(
         uri=uri,
         environment=environment,
-        files=_existing(named),
+        files=files,
         host_network=loopback and not facts.is_desktop,
     )
 
@@ -249,35 +233,27 @@ def around_http_proxies(environment: Mapping[str, str], uri: str) -> dict[str, s
 
 def _client_of(
     tracking_uri: str, artifact_location: str, environ: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, Path]]:
-    """The variables for the client of these stores, and the files among their values."""
+) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """The variables for the client of these stores, and the files that these name."""
     names = [*_LOGINS, *_SETTINGS]
     if any(address.startswith("databricks") for address in (tracking_uri, artifact_location)):
         names += _DATABRICKS
-    logins, files = _artifact_logins(artifact_location, environ)
-    files |= _named_files(urlsplit(tracking_uri).scheme, environ)
     variables = {name: environ[name] for name in names if environ.get(name)}
-    return variables | logins | {name: str(file) for name, file in files.items()}, files
+    certificates, files = login_files(
+        _STORES.get(urlsplit(tracking_uri).scheme, ArtifactStore()), environ
+    )
+    logins, more = _artifact_logins(artifact_location, environ)
+    return variables | certificates | logins, tuple(dict.fromkeys([*files, *more]))
 
 
 def _artifact_logins(
     artifact_location: str, environ: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, Path]]:
-    """The variables for the client of an artifact store, and the files among their values."""
-    scheme = urlsplit(artifact_location).scheme
-    files = _named_files(scheme, environ)
-    names = _STORE_VARIABLES.get(scheme, ())
-    variables = {name: environ[name] for name in names if environ.get(name)}
-    return variables | {name: str(file) for name, file in files.items()}, files
-
-
-def _named_files(scheme: str, environ: Mapping[str, str]) -> dict[str, Path]:
-    names = _FILE_VARIABLES.get(scheme, ())
-    return {name: Path(environ[name]).absolute() for name in names if environ.get(name)}
-
-
-def _existing(files: Mapping[str, Path]) -> tuple[Path, ...]:
-    return tuple(file for file in files.values() if file.exists())
+) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """The variables for the client of an artifact store, and the files that these name."""
+    store = _STORES.get(urlsplit(artifact_location).scheme, ArtifactStore())
+    named, files = login_files(store, environ)
+    names = (*store.variables, *store.settings)
+    return {name: environ[name] for name in names if environ.get(name)} | named, files
 
 
 def local_path(uri: str) -> Path | None:
