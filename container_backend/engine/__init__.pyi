@@ -24,6 +24,5 @@ from .logins import saved_logins as saved_logins
 from .raw_stream import STDERR as STDERR
 from .raw_stream import STDOUT as STDOUT
 from .raw_stream import frames_in as frames_in
-from .syntax import not_ignored as not_ignored
 from .syntax import parse_size as parse_size
 from .transport import dial as dial

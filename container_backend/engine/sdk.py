@@ -30,15 +30,14 @@ try:
     from docker.context import ContextAPI
     from docker.errors import APIError, DockerException, NotFound, StreamParseError
     from docker.tls import TLSConfig
-    from docker.utils import fnmatch, parse_bytes, parse_repository_tag, version_lt
-    from docker.utils.build import Pattern, PatternMatcher
+    from docker.utils import parse_bytes, parse_repository_tag, version_lt
     from docker.utils.json_stream import json_stream
 finally:
     if _is_needed:
         del sys.modules[_SSH]
 
 __all__ = [
-    "APIClient", "APIError", "ContextAPI", "DockerException", "NotFound", "Pattern", "PatternMatcher",
-    "StreamParseError", "TLSConfig", "auth", "fnmatch", "json_stream", "parse_bytes",
+    "APIClient", "APIError", "ContextAPI", "DockerException", "NotFound",
+    "StreamParseError", "TLSConfig", "auth", "json_stream", "parse_bytes",
     "parse_repository_tag", "version_lt",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from container_backend.image.dockerfile import (
     template_texts,
 )
 from container_backend.labels_and_tags import HASH_DIGITS_IN_TAG, IMAGE_REPOSITORY
-from container_backend.machine import digest_of, read_template
+from container_backend.machine import digest_of, is_program, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,7 +213,10 @@ def environment_hash(
         "find_links": spec.indexes.find_links,
         "conda": None if spec.conda is None else [spec.conda.channels, spec.conda.packages],
         "system_packages": spec.system_packages,
-        "files": {path: digest_of(content) for path, content in spec.files.items()},
+        "files": {
+            path: digest_of(content) + " program" * is_program(content)
+            for path, content in spec.files.items()
+        },
         "lock": [spec.lock, spec.lock_text],
         "templates": dict(templates),
         "layers": LAYERS,

@@ -6,6 +6,7 @@ from .content import chunks as chunks
 from .content import digest_of as digest_of
 from .content import digest_of_file as digest_of_file
 from .content import hash_file as hash_file
+from .content import is_program as is_program
 from .content import size_of as size_of
 from .interrupts import Interrupts as Interrupts
 from .interrupts import termination_interrupts as termination_interrupts

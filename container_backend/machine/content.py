@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
@@ -26,11 +27,12 @@ class FileChanged(Exception):
 
 @dataclass(frozen=True)
 class FileContent:
-    """A hashed file: its size in bytes and its sha256 digest in hex."""
+    """A hashed file: its size in bytes, its sha256 digest in hex, and if it may be executed."""
 
     path: Path
     size: int
     digest: str
+    is_program: bool = False
 
 
 Content = bytes | FileContent
@@ -39,7 +41,8 @@ Content = bytes | FileContent
 def hash_file(path: Path) -> FileContent:
     with path.open("rb") as file:
         digest = digest_of_file(file)
-        return FileContent(path, file.seek(0, os.SEEK_END), digest)
+        is_program = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+        return FileContent(path, file.seek(0, os.SEEK_END), digest, is_program)
 
 
 def digest_of_file(file: IO[bytes]) -> str:
@@ -62,6 +65,11 @@ def digest_of(content: Content) -> str:
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     return content.digest
+
+
+def is_program(content: Content) -> bool:
+    """True for a file that may be executed."""
+    return isinstance(content, FileContent) and content.is_program
 
 
 def chunks(content: Content) -> Iterator[bytes]:

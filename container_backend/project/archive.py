@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import tarfile
 import tempfile
@@ -16,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from container_backend.engine import not_ignored
 from container_backend.errors import InvalidProject
 from container_backend.labels_and_tags import (
     CODE_DIRECTORY,
@@ -25,6 +25,7 @@ from container_backend.labels_and_tags import (
     REACHED,
 )
 from container_backend.machine import ONE_TIME, hash_file, read_text
+from container_backend.project.ignored import not_ignored, patterns_of
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import (
     FOR_EVERYBODY,
@@ -40,15 +41,16 @@ from container_backend.project.tar import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from typing_extensions import Buffer
 
+_logger = logging.getLogger(__package__)
 IGNORE_FILE: Final = ".dockerignore"
 # Each pattern is compared with each path.
 _MOST_PATTERNS: Final = 2000
-# What no run needs: histories, caches, environments of this machine, and stores that the
-# container reaches at their own path. `!pattern` in .dockerignore brings one back.
+# What no run needs: histories, caches, environments of this machine (see `_is_environment`, too), and
+# stores that the container reaches at their own path. `!NAME` in .dockerignore brings one back.
 IGNORED_BY_DEFAULT: Final = (
     ".git",
     "**/__pycache__",
@@ -60,6 +62,7 @@ IGNORED_BY_DEFAULT: Final = (
     "mlflow.db",
     "mlflow.db-*",
 )
+_MOST_NAMED: Final = 3
 _SPOOL_BYTES: Final = 16 * 1024 * 1024
 _WHITEOUT: Final = ".wh."
 # Times of files are from 1980 to 1988.
@@ -259,22 +262,46 @@ class _Nowhere(io.RawIOBase):
 
 
 def check_files(directory: Path) -> None:
-    """Check that a project can be archived, without reading its files.
+    """Check that a project can be archived, without reading its files; a warning names dead links.
 
     Raises:
         InvalidProject: A file may not be read, or a link points out of the project.
     """
-    for relative in included_files(directory):
+    included = list(included_files(directory))
+    sent = {str(each) for path in map(PurePosixPath, included) for each in (path, *path.parents)}
+    dead = []
+    for relative in included:
         path = directory / relative
         try:
             if path.is_symlink():
                 _link_inside(directory, path)
+                if _is_left_out(target := Path(os.path.realpath(path)), directory.resolve(), sent):
+                    dead.append(f"'{relative}' (to '{target}')")
             elif path.is_file():
                 path.open("rb").close()
         except FileNotFoundError:
             continue  # gone since it was listed
         except OSError as error:
             raise unreadable(path, error) from error
+    if dead:
+        _logger.warning(
+            "%s: what these links lead to is left out, and the program does not find it: %s%s. Name the "
+            "files with '!' in %s, or pass them as parameters of type path",
+            *(directory, ", ".join(dead[:_MOST_NAMED])),
+            *(f" and {len(dead) - _MOST_NAMED} more" * (len(dead) > _MOST_NAMED), IGNORE_FILE),
+        )
+
+
+def _is_left_out(target: Path, root: Path, sent: Collection[str]) -> bool:
+    """True for the target of a link that is not sent: both resolved.
+
+    One that is not there either is no loss, but for the files of git-annex, which are in ``.git``.
+    """
+    if not target.is_relative_to(root):
+        return True
+    relative = target.relative_to(root)
+    is_lost = os.path.lexists(target) or relative.parts[:1] == (".git",)
+    return is_lost and relative.as_posix() not in sent
 
 
 def included_files(directory: Path) -> Iterator[str]:
@@ -283,9 +310,9 @@ def included_files(directory: Path) -> Iterator[str]:
     Raises:
         InvalidProject: ``.dockerignore`` or a folder cannot be read.
     """
-    patterns = [*IGNORED_BY_DEFAULT, *_ignore_patterns(directory)]
     try:
-        yield from sorted(not_ignored(directory, patterns))
+        patterns = _ignore_patterns(directory)
+        yield from sorted(not_ignored(directory, patterns, IGNORED_BY_DEFAULT, _is_environment))
     except OSError as error:
         raise InvalidProject(
             f"The project's folder '{error.filename or directory}' cannot be read: "
@@ -295,15 +322,19 @@ def included_files(directory: Path) -> Iterator[str]:
         raise InvalidProject(f"{directory / IGNORE_FILE}: {error}.") from error
 
 
+def _is_environment(names: Collection[str]) -> bool:
+    """True for the names in the folder of an environment of this machine, made by venv or conda."""
+    return "pyvenv.cfg" in names or "conda-meta" in names
+
+
 def _ignore_patterns(directory: Path) -> list[str]:
-    """https://docs.docker.com/build/concepts/context/#dockerignore-files."""
+    """The patterns of the project, and the file itself, which is part of the code."""
     file = directory / IGNORE_FILE
     if not file.exists():
         return []
-    lines = (line.strip() for line in read_text(file, InvalidProject).splitlines())
-    found = [line for line in lines if line and not line.startswith("#")]
+    found = patterns_of(read_text(file, InvalidProject))
     if len(found) > _MOST_PATTERNS:
         raise InvalidProject(
             f"{file}: {len(found):,} patterns; at most {_MOST_PATTERNS:,} are used."
         )
-    return found
+    return [*found, f"!{IGNORE_FILE}"]

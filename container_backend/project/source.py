@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import stat
 import tempfile
 import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import ContainerBackendError, InvalidProject
 from container_backend.labels_and_tags import TEMPORARY_PREFIX
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from container_backend.project.git import Repository
 
 _logger = logging.getLogger(__package__)
+# Of a path, in bytes: PATH_MAX of Linux.
+_LONGEST_TARGET: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -171,15 +175,32 @@ def _unzip(address: Address, root: Path, *, is_public: bool) -> None:
                 raise InvalidProject(
                     f"The archive '{address.location}' has an entry outside its folder: '{name}'."
                 )
-        archive.extractall(root)
+        unpacked = {archive.extract(info, root): info for info in archive.infolist()}
     # Git would take a repository in the archive for the user's own.
     for found in list(root.rglob(".git")):
         shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
+    for path, info in unpacked.items():
+        _restore(Path(path), info.external_attr >> 16)
     entries = list(root.iterdir())
     # Archives of GitHub and others have a single folder, named after the repository.
-    if len(entries) == 1 and entries[0].is_dir():
+    if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
         for entry in list(entries[0].iterdir()):
             shutil.move(entry, root / entry.name)
+
+
+def _restore(path: Path, mode: int) -> None:
+    """Make a file what it was on a machine of Unix: a program, or a link, whose target the file has.
+
+    https://infozip.sourceforge.net/FAQ.html: the upper half of the external attributes.
+    """
+    if not path.is_file():
+        return
+    if stat.S_ISLNK(mode) and path.stat().st_size <= _LONGEST_TARGET:
+        target = os.fsdecode(path.read_bytes())
+        path.unlink()
+        path.symlink_to(target)
+    elif mode & 0o111 and not stat.S_ISLNK(mode):
+        path.chmod(path.stat().st_mode | mode & 0o111)
 
 
 def _check_size(address: Address, file: Path, archive: zipfile.ZipFile) -> None:

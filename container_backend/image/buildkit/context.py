@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from container_backend.machine import chunks, size_of
+from container_backend.machine import chunks, is_program, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DOCKERFILE: Final = "Dockerfile"
 _CHUNK_BYTES: Final = 256 * 1024
+_FILE: Final = 0o644
+_PROGRAM: Final = 0o755
 
 
 def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
@@ -29,18 +31,26 @@ def packed(files: Mapping[str, Content]) -> Iterator[bytes]:
     if DOCKERFILE not in files:
         raise ValueError(f"a build context needs a {DOCKERFILE}")
     paths = sorted(files, key=lambda path: (path != DOCKERFILE, path))
-    return stream_tar((path, size_of(files[path]), chunks(files[path])) for path in paths)
+    return _gathered(
+        _pieces(
+            (path, size_of(files[path]), chunks(files[path]), _mode(files[path])) for path in paths
+        )
+    )
 
 
 def stream_tar(files: Iterable[tuple[str, int, Iterable[bytes]]]) -> Iterator[bytes]:
     """A tar of path, size and content, in pieces; the tar is never whole in memory."""
-    return _gathered(_pieces(files))
+    return _gathered(_pieces((*file, _FILE) for file in files))
 
 
-def _pieces(files: Iterable[tuple[str, int, Iterable[bytes]]]) -> Iterator[bytes]:
-    for path, size, content in files:
+def _mode(content: Content) -> int:
+    return _PROGRAM if is_program(content) else _FILE
+
+
+def _pieces(files: Iterable[tuple[str, int, Iterable[bytes], int]]) -> Iterator[bytes]:
+    for path, size, content, mode in files:
         entry = tarfile.TarInfo(path)
-        entry.size, entry.mode, entry.mtime = size, 0o644, 0
+        entry.size, entry.mode, entry.mtime = size, mode, 0
         yield entry.tobuf(tarfile.PAX_FORMAT)
         yield from content
         yield bytes(-size % tarfile.BLOCKSIZE)

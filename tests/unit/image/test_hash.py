@@ -24,6 +24,7 @@ from container_backend.image.hash import (
     uv_settings,
 )
 from container_backend.image.rights import has_our_steps
+from container_backend.machine import hash_file
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim@sha256:" + "1" * 64)
 SPEC = EnvironmentSpec("3.11", "python_env.yaml", ("mlflow", "numpy==2.0"))
@@ -56,6 +57,16 @@ def hash_of(spec: EnvironmentSpec = SPEC, base: BaseImage = BASE, platform: str 
 )
 def test_what_may_change_what_gets_installed_changes_the_hash(other):
     assert hash_of(other) != hash_of()
+
+
+def test_a_file_that_becomes_a_program_changes_the_hash(tmp_path):
+    hashes = set()
+    for mode in (0o600, 0o644, 0o755):
+        (tmp_path / "configure").touch()
+        (tmp_path / "configure").chmod(mode)
+        files = {"configure": hash_file(tmp_path / "configure")}
+        hashes.add(hash_of(replace(SPEC, files=files)))
+    assert len(hashes) == 2
 
 
 def test_another_base_or_platform_changes_the_hash():

@@ -204,6 +204,47 @@ def test_a_link_out_of_the_project_is_refused(tmp_path, target):
     check_files(root)
 
 
+def test_a_link_to_what_is_left_out_is_named_once(tmp_path, caplog):
+    files(tmp_path, ".git/annex/objects/x", "big.bin", "data/a.csv", "kept/b")
+    for name, target in {
+        "annexed": ".git/annex/objects/x",
+        "gone": ".git/annex/objects/y",
+        "link": "big.bin",
+        "to folder": "data",
+        "fine": "kept/b",
+        "fine too": "kept",
+        "here": ".",
+        ".#editor": "me@host.1:2",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / ".dockerignore").write_text("*.bin\ndata\n")
+    check_files(tmp_path)
+    (record,) = caplog.records
+    assert "'annexed' (to '" in record.getMessage()
+    assert "and 1 more" in record.getMessage()
+    (tmp_path / ".dockerignore").write_text("!.git/annex\nto*\nlink\ngone\n")
+    check_files(tmp_path)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history"])
+def test_an_environment_of_this_machine_is_left_out_whatever_its_name(tmp_path, mark):
+    files(tmp_path, "main.py", f"my env/{mark}", "my env/lib/six.py", f"sub/venv/{mark}")
+    (tmp_path / "my env" / "python").symlink_to("/usr/bin/python3")
+    check_files(tmp_path)
+    assert list(included_files(tmp_path)) == ["main.py", "sub"]
+    (tmp_path / ".dockerignore").write_text("!**/*.py\n")
+    assert list(included_files(tmp_path)) == [".dockerignore", "main.py", "sub"]
+    (tmp_path / ".dockerignore").write_text("!my env/lib\n")
+    assert "my env/lib/six.py" in set(included_files(tmp_path))
+
+
+def test_a_pattern_for_all_folders_brings_back_no_environment_and_no_history(tmp_path):
+    files(tmp_path, ".venv/lib/six.py", ".git/hooks/x.py", "src/a.py", "src/b.txt", "c.txt")
+    (tmp_path / ".dockerignore").write_text("*\n!**/*.py\n")
+    assert set(included_files(tmp_path)) == {".dockerignore", "src/a.py"}
+
+
 def test_a_full_disk_is_called_that(tmp_path, monkeypatch):
     """A real file on which everything is too much."""
     full = Path("/dev/full").open("r+b", 0)  # noqa: SIM115 closed by what is tested

@@ -202,6 +202,19 @@ def test_the_first_header_is_a_plain_one_whatever_follows():
     assert sent[:10] == b"Dockerfile"
 
 
+def test_a_program_of_the_project_may_be_executed_in_a_build(tmp_path):
+    (tmp_path / "configure").touch(0o700)
+    (tmp_path / "a.c").touch(0o600)
+    files = {
+        "Dockerfile": b"",
+        "project/configure": hash_file(tmp_path / "configure"),
+        "project/a.c": hash_file(tmp_path / "a.c"),
+    }
+    with tarfile.open(fileobj=io.BytesIO(b"".join(packed(files)))) as tar:
+        modes = {entry.name: entry.mode for entry in tar}
+    assert modes == {"Dockerfile": 0o644, "project/a.c": 0o644, "project/configure": 0o755}
+
+
 def test_a_context_without_a_dockerfile():
     with pytest.raises(ValueError, match="Dockerfile"):
         packed({"a": b""})
