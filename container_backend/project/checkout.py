@@ -13,7 +13,7 @@ from container_backend.project.address import file_path
 from container_backend.project.git import GitError, find_repository, opened, remote_address
 
 if TYPE_CHECKING:
-    from container_backend.project.git import Repository
+    from container_backend.project.git import Repository, View
 
 _logger = logging.getLogger(__package__)
 
@@ -36,7 +36,9 @@ class Checkout:
 def read_checkout(
     repository: Repository | None, directory: Path, version: str | None = None
 ) -> Checkout:
-    """Ask git for commit, address and branch; they are empty if git fails.
+    """Ask git for commit, address and branch; they are empty, with a warning, if git fails.
+
+    Whose the repository is does not matter: git reads a view of it, and none of its settings.
 
     Args:
         repository: The repository that has the folder in its work tree.
@@ -47,7 +49,7 @@ def read_checkout(
         return Checkout()
     try:
         with opened(repository) as view:
-            commit = view.tells("rev-parse", "--verify", "--quiet", "HEAD^{commit}") or ""
+            commit = _commit(view)
             if (
                 commit
                 and directory != repository.root
@@ -61,8 +63,22 @@ def read_checkout(
                 bool(version and view.tells("rev-parse", "--verify", "--quiet", branch)),
             )
     except GitError as error:
-        _logger.debug("git failed in '%s': %s", directory, error)
+        _logger.warning(
+            "'%s' is in a git repository, whose commit cannot be read, so it is no tag of the run: %s",
+            directory,
+            without_credentials(str(error)),
+        )
         return Checkout()
+
+
+def _commit(view: View) -> str:
+    """The full id of the current commit; empty in a repository without one.
+
+    Raises:
+        GitError: The commit cannot be read.
+    """
+    named = view.tells("rev-parse", "--verify", "--quiet", "HEAD")
+    return view.ask("rev-parse", "--verify", f"{named}^{{commit}}").strip() if named else ""
 
 
 def source_name(uri: str) -> str:

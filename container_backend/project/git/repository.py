@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,9 +102,18 @@ def _repository(root: Path, directory: Path) -> Repository | None:
             directory = (root / said).resolve()
         common = _text(directory / "commondir").strip()
     except OSError as error:
-        _logger.debug("'%s' cannot be read: %s", directory, error)
+        _warn_of_unreadable(directory, error.strerror or str(error))
         return None
     return Repository(root, directory, (directory / common).resolve() if common else directory)
+
+
+@cache  # said once for each repository
+def _warn_of_unreadable(directory: Path, why: str) -> None:
+    _logger.warning(
+        "The git repository '%s' cannot be read, so its commit is no tag of the run: %s",
+        directory,
+        why,
+    )
 
 
 def _text(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -407,3 +408,43 @@ def test_a_submodule_is_fetched_with_the_keys_of_the_user_only_if_that_is_allowe
         fetch_commit(str(folder), None, tmp_path / "root", with_logins=with_logins)
     assert mark.exists() == with_logins
     assert ("without your logins" in str(caught.value)) != with_logins
+
+
+def test_a_repository_of_another_user_is_read_and_none_of_its_settings(
+    tmp_path, user, monkeypatch, caplog
+):
+    folder = make_repository(tmp_path / "project")
+    commit = git(folder, "rev-parse", "HEAD").strip()
+    git(folder, "config", "core.fsmonitor", f"touch {tmp_path}/ran")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(subprocess.CalledProcessError):  # the control: "dubious ownership"
+        git(folder, "status")
+    repository = find_repository(folder)
+    assert read_checkout(repository, folder).commit == commit
+    assert read_git_tree(repository, folder).commit == commit
+    assert not caplog.records
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_commit_that_cannot_be_read_is_said(tmp_path, user, monkeypatch, caplog):
+    folder = make_repository(tmp_path / "project")
+    repository = find_repository(folder)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        assert read_checkout(repository, folder).commit == ""
+    assert "whose commit cannot be read, so it is no tag of the run: git is not installed" in (
+        caplog.text
+    )
+    caplog.clear()
+    shutil.rmtree(folder / ".git" / "objects")
+    (folder / ".git" / "objects").mkdir()
+    assert read_checkout(repository, folder).commit == ""
+    assert "whose commit cannot be read" in caplog.text
+
+
+def test_a_repository_without_a_commit_is_nothing_to_warn_of(tmp_path, user, caplog):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    assert read_checkout(find_repository(folder), folder).commit == ""
+    assert not caplog.records
