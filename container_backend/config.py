@@ -232,7 +232,7 @@ def read_config(text: str) -> dict[str, Any]:
             ) from error
     try:
         values = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidConfig(f"In {source}: not JSON: {error}.") from error
     if not isinstance(values, dict):
         raise InvalidConfig(

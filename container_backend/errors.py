@@ -25,12 +25,23 @@ The number is the exit code of the command ``container-backend``.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# Of a message, in characters: an input of any length may be quoted.
+_MOST_SHOWN: Final = 10_000
+
+
+def _shown(text: str) -> str:
+    """Messages of a store, an index or git may contain addresses with passwords."""
+    # An address that is cut in two is not recognised, so there is more than is kept.
+    shown = without_credentials(text[: 2 * _MOST_SHOWN])
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
 
 
 class ContainerBackendError(Exception):
@@ -44,9 +55,8 @@ class ContainerBackendError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        # Messages of a store, an index or git may contain addresses with passwords.
-        self.message = message = without_credentials(message)
-        self.remedy = remedy = None if remedy is None else without_credentials(remedy)
+        self.message = message = _shown(message)
+        self.remedy = remedy = None if remedy is None else _shown(remedy)
         super().__init__(message if remedy is None else f"{message}\n{remedy}")
 
 

@@ -33,11 +33,13 @@ _OF_DATA: Final = frozenset(
      "PAD", "PARTITION", "PUBLIC", "ROW", "SEP", "SORT", "SPECIAL", "START", "STOP", "UNIQUE", "UNK"}
 )  # fmt: skip
 _SECRET_PARAMETERS: Final = frozenset({"pwd", "passwd", "sig", "x-amz-signature"})
-_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
+# No scheme is longer, and from each character of a longer word a scheme would be looked for.
+_SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]{0,63}"
+_ADDRESS: Final = re.compile(rf"{_SCHEME}://\S*")
 # `user:password@` of an address. A database's password may contain a slash, a port may not.
 # https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls
 _USER: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*)://"
+    rf"({_SCHEME})://"
     r"((?:[^\s/?#]*)(?=@)|[^\s:/?#@\[]*:(?!\d*(?:[/?#\s]|$))[^\s@]*(?=@))@"
 )
 _PARAMETER: Final = re.compile(r"(?<=[?&;])([A-Za-z0-9_.-]+)=([^&;#\s'\"<>]+)")

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from typing import Final
+
+from container_backend.machine import human_size
+
+# Linux gives a program at most a quarter of its stack for arguments and variables, and 6 MB.
+_MOST_BYTES: Final = 6 * 1024 * 1024
 
 
 def lines_of_env_file(content: bytes) -> list[str]:
@@ -11,6 +17,8 @@ def lines_of_env_file(content: bytes) -> list[str]:
     https://github.com/docker/cli/blob/master/pkg/kvfile/kvfile.go: a byte order mark and white space before
     a name are no part of it; a value is all that follows the sign, up to the end of the line.
     """
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"no program starts with {human_size(len(content))} of variables")
     kept = []
     for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
         try:

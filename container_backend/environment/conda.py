@@ -28,7 +28,7 @@ from container_backend.environment.declared import (
 )
 from container_backend.environment.python_env import line_numbers
 from container_backend.errors import InvalidEnvironment
-from container_backend.machine import load_mapping
+from container_backend.machine import load_mapping, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -151,7 +151,7 @@ def _package(line: Line) -> _Package:
     if match := _SPECIFICATION.fullmatch(text):
         name, version = match["name"].lower(), match["version"].strip()
         return _Package(text, name, version, line, match["channel"] or "")
-    raise InvalidEnvironment(f"{line.where}: '{line.text}' is not a conda package.")
+    raise InvalidEnvironment(f"{line.where}: '{shortened(line.text)}' is not a conda package.")
 
 
 def _on_the_index(package: _Package) -> str | None:
@@ -199,12 +199,14 @@ def _python_version(package: _Package | None) -> str | None:
         )
     except InvalidSpecifier as error:
         raise InvalidEnvironment(
-            f"{package.line.where}: '{package.text}' is not a version of Python.",
+            f"{package.line.where}: '{shortened(package.text)}' is not a version of Python.",
             remedy="Write one like 'python=3.11'.",
         ) from error
     minor = allowed_python(allowed.contains)
     if minor is None:
-        raise InvalidEnvironment(f"{package.line.where}: no version of Python is '{package.text}'.")
+        raise InvalidEnvironment(
+            f"{package.line.where}: no version of Python is '{shortened(package.text)}'."
+        )
     return minor
 
 

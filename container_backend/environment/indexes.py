@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from container_backend.errors import InvalidConfig, InvalidEnvironment
 from container_backend.labels_and_tags import CODE_DIRECTORY
+from container_backend.machine import read_text, shortened
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Indexes:
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
-    """Split an address from its credentials."""
+    """Split an address from its credentials; raises ValueError for what is no address."""
     parts = urlsplit(url)
     if parts.hostname is None or (parts.username is None and parts.password is None):
         return url, None
@@ -95,7 +96,10 @@ def machine_indexes(environ: Mapping[str, str] = os.environ, home: Path | None =
     """
     home = home or Path.home()
     pip = _pip_settings(environ, home)
-    uv = _uv_settings(environ, home)
+    try:
+        uv = _uv_settings(environ, home)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidConfig(f"uv's settings of this machine are not valid: {error}.") from error
     # pip, too, prefers variables to files key by key.
     return _clean(
         Indexes(
@@ -155,7 +159,12 @@ def _clean(raw: Indexes) -> Indexes:
     def reachable(urls: Sequence[str]) -> tuple[str, ...]:
         kept = []
         for url in urls:
-            address, login = split_credentials(url)
+            try:
+                address, login = split_credentials(url)
+            except ValueError as error:
+                raise InvalidEnvironment(
+                    f"'{shortened(url)}' is not the address of an index: {error}."
+                ) from error
             in_project = address.startswith(CODE_DIRECTORY)
             if urlsplit(address).scheme not in {"http", "https"} and not in_project:
                 _logger.debug(
@@ -228,11 +237,11 @@ def _uv_settings(environ: Mapping[str, str], home: Path) -> Indexes:
     own = environ.get("UV_CONFIG_FILE")
     files = [Path(own)] if own else [Path("/etc/uv/uv.toml"), config / "uv/uv.toml"]
     for file in files:
-        try:
-            content |= tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not file.exists():
             continue
-        except (OSError, ValueError) as error:
+        try:
+            content |= tomllib.loads(read_text(file, InvalidConfig))
+        except (ValueError, RecursionError) as error:
             raise InvalidConfig(f"uv's settings '{file}' cannot be read: {error}.") from error
     content |= content.get("pip", {})
     listed = [index for index in content.get("index", []) if "url" in index]

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from container_backend.errors import InvalidEnvironment
 from container_backend.labels_and_tags import CODE_DIRECTORY
-from container_backend.machine import hash_file
+from container_backend.machine import hash_file, named_path, shortened
 from container_backend.project import included_files
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def is_local(requirement: str, *folders: Path) -> bool:
     path = re.split(r"[@;\[]", requirement, maxsplit=1)[0].strip()
     if path.endswith(_ARCHIVES) and "://" not in requirement:
         return True
-    return os.sep in path and any((folder / path).exists() for folder in folders)
+    return os.sep in path and any(os.path.exists(folder / path) for folder in folders)  # noqa: PTH110 of any length
 
 
 def path_in_build(
@@ -57,14 +57,14 @@ def path_in_build(
         InvalidEnvironment: The path does not exist, or the project may not reach it.
     """
     root = root.resolve()
-    named = Path(unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value)
-    candidates = [(folder / named).resolve() for folder in (root, beside)]
-    if is_outside(named.as_posix()):  # as a lock has it
-        candidates = [place_of(named.as_posix(), root)]
+    named = unquote(re.sub(r"^file:(//(?=/))?", "", value)) if "file:" in value else value
+    candidates = [named_path(named, folder, InvalidEnvironment, where) for folder in (root, beside)]
+    if is_outside(inside := PurePosixPath(named).as_posix()):  # as a lock has it
+        candidates = [place_of(inside, root)]
     path = next((path for path in candidates if path.exists()), candidates[0])
     if not permissions.reaches(path, root):
         raise InvalidEnvironment(
-            f"{where}: '{value}' is outside of the project '{root}'.",
+            f"{where}: '{shortened(value)}' is outside of the project '{root}'.",
             remedy="Put the package into the project, or name a released version.",
         )
     if not path.exists():

@@ -20,7 +20,7 @@ from container_backend.environment.requirements import lines_of, parse_requireme
 from container_backend.environment.spec import spec_of
 from container_backend.errors import InvalidEnvironment
 from container_backend.labels_and_tags import ENVIRONMENT_DIRECTORY
-from container_backend.machine import read_text
+from container_backend.machine import named_path, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +45,10 @@ def find_lock(root: Path, named: str | None) -> Path | None:
         InvalidEnvironment: The named file is missing.
     """
     if named:
-        file = (root / named).resolve()
+        where = "The backend config, key 'lock'"
+        file = named_path(named, root, InvalidEnvironment, where)
         if not file.is_file():
-            raise InvalidEnvironment(f"The backend config, key 'lock': there is no file '{file}'.")
+            raise InvalidEnvironment(f"{where}: there is no file '{file}'.")
         return file
     return next((root / name for name in (LOCK, PYLOCK) if (root / name).is_file()), None)
 

@@ -40,7 +40,11 @@ _VERSION_FILE: Final = ".python-version"
 # Longer than any name of a licence; some projects have its whole text here.
 _MOST_LICENCE_CHARACTERS: Final = 100
 # A lock of a thousand packages has three megabytes.
-MOST_LOCK_BYTES: Final = 32 * 1024 * 1024
+MOST_LOCK_BYTES: Final = 8 * 1024 * 1024
+# A key of so many parts, `a.b.c`: the time to read it grows with the square of their number.
+_DEEP_KEY: Final = re.compile(
+    r"""(?<![\w."'-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}"""
+)
 
 
 def licence_of(directory: Path) -> str:
@@ -177,9 +181,11 @@ def _load(file: Path) -> dict[str, Any]:
 
 def parse_toml(file: Path, text: str) -> dict[str, Any]:
     """Parse the text of a file; raises InvalidEnvironment if the text is not TOML."""
+    if _DEEP_KEY.search(text):
+        raise InvalidEnvironment(f"{file}: nested too deeply.")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidEnvironment(f"{file}: not TOML: {error}.") from error
 
 

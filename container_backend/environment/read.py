@@ -12,7 +12,7 @@ from container_backend.environment.kinds import KINDS, UNREAD, FileKind, ImageKi
 from container_backend.environment.lock import find_lock, with_lock
 from container_backend.environment.spec import EnvironmentSpec, spec_of
 from container_backend.errors import InvalidEnvironment
-from container_backend.machine import kind_of, read_text
+from container_backend.machine import kind_of, named_path, read_text, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,12 +108,13 @@ def _by(kind: FileKind, file: Path, root: Path) -> Declared | None:
 def _named_file(root: Path, where: str, value: object, permissions: Permissions) -> Path:
     if not isinstance(value, str):
         raise InvalidEnvironment(f"{where}: the name of a file is needed, not {kind_of(value)}.")
-    file = (root / value).resolve()
+    file = named_path(value, root, InvalidEnvironment, where)
     if not permissions.reaches(file, root):
         raise InvalidEnvironment(f"{where}: '{value}' is outside of the project.")
     if not file.is_file():
         raise InvalidEnvironment(
-            f"{where}: there is no file '{file}'.", remedy="Correct the name, or add the file."
+            f"{where}: there is no file '{shortened(value)}'.",
+            remedy="Correct the name, or add the file.",
         )
     return file
 
@@ -127,5 +128,7 @@ def _system_packages(project: Project, config: BackendConfig) -> tuple[str, ...]
             named += [(name, f"{file}, line {number}") for name in line.partition("#")[0].split()]
     for name, where in named:
         if not _SYSTEM_PACKAGE.fullmatch(name):
-            raise InvalidEnvironment(f"{where}: '{name}' is not the name of a Debian package.")
+            raise InvalidEnvironment(
+                f"{where}: '{shortened(name)}' is not the name of a Debian package."
+            )
     return tuple(sorted({name for name, _ in named}))

@@ -35,7 +35,7 @@ from container_backend.environment.options import (
     split_options,
 )
 from container_backend.errors import InvalidEnvironment
-from container_backend.machine import read_text
+from container_backend.machine import named_path, read_text, shortened
 from container_backend.privileges import Right
 
 if TYPE_CHECKING:
@@ -223,7 +223,8 @@ class _Reader:
                 remedy = f"That is conda's way; write '{pin[1]}=={pin[2]}'."
             first = str(error).splitlines()[0]
             raise InvalidEnvironment(
-                f"{line.where}: '{requirement}' is not a requirement: {first}.", remedy=remedy
+                f"{line.where}: '{shortened(requirement)}' is not a requirement: {shortened(first)}.",
+                remedy=remedy,
             ) from error
         if parsed.url and parsed.url.startswith("file:"):
             parsed.url = address_in_container(self._local(parsed.url, line))
@@ -280,7 +281,7 @@ def _included(value: str, line: Line, root: Path, permissions: Permissions) -> P
     folders = [line.file.parent]
     if line.file.suffix in {".yaml", ".yml"}:
         folders.insert(0, root)
-    candidates = [(folder / value).resolve() for folder in folders]
+    candidates = [named_path(value, folder, InvalidEnvironment, line.where) for folder in folders]
     inside = [file for file in candidates if permissions.reaches(file, root)]
     if not inside:
         raise InvalidEnvironment(f"{line.where}: '{value}' is outside of the project '{root}'.")

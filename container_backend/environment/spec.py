@@ -18,6 +18,8 @@ from container_backend.environment.indexes import (
 )
 from container_backend.environment.local_packages import is_outside, place_of, project_files
 from container_backend.environment.requirements import parse_requirement, read_requirements
+from container_backend.errors import InvalidEnvironment
+from container_backend.machine import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,4 +131,12 @@ def _without_logins(lines: Sequence[Line], logins: list[Login]) -> tuple[str, ..
             logins.append(login)
         return address
 
-    return tuple(sorted({_URL.sub(apart, line.text) for line in lines}))
+    found = set()
+    for line in lines:
+        try:
+            found.add(_URL.sub(apart, line.text))
+        except ValueError as error:
+            raise InvalidEnvironment(
+                f"{line.where}: '{shortened(line.text)}' has no address: {error}."
+            ) from error
+    return tuple(sorted(found))

@@ -41,8 +41,10 @@ from .text import did_you_mean as did_you_mean
 from .text import harmless as harmless
 from .text import human_age as human_age
 from .text import human_size as human_size
+from .text import shortened as shortened
 from .text import table as table
 from .version import __version__ as __version__
 from .yaml_file import kind_of as kind_of
 from .yaml_file import load_mapping as load_mapping
+from .yaml_file import named_path as named_path
 from .yaml_file import read_text as read_text

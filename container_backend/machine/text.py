@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 _THOUSAND: Final = 1000
+_LONGEST_NAME: Final = 100
+_LONGEST_SHOWN: Final = 200
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
 # Controls (C0, C1), marks of direction and other format characters, halves of pairs, line breaks:
 # https://www.unicode.org/reports/tr44/#General_Category_Values
@@ -39,8 +41,14 @@ def harmless(text: str, kept: str = "") -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint to add to a message about an unknown name: `` (did you mean 'x'?)``; empty without a near name."""
-    near = difflib.get_close_matches(name, known, n=1)
+    # The time grows with the square of the length.
+    near = difflib.get_close_matches(name, known, n=1) if len(name) <= _LONGEST_NAME else []
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def shortened(text: str) -> str:
+    """A text of others for a message: its beginning, if it is long."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def human_size(size: float) -> str:

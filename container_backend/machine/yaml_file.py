@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from container_backend.machine.text import shortened
 
+if TYPE_CHECKING:
     from container_backend.errors import InvalidInput
 
 # A megabyte takes the parser seconds, and no person writes such a file.
@@ -111,6 +113,25 @@ def _encoding_of(data: bytes, *, by_comment: bool) -> str:
             named = found[1].decode("ascii").lower().replace("_", "-")
             return named if _ENCODINGS.fullmatch(named) else "utf-8"
     return "utf-8"
+
+
+def named_path(text: str, folder: Path, error: type[InvalidInput], where: str) -> Path:
+    """The place that a text of a project names, with links resolved; nothing may be there.
+
+    Args:
+        where: File and key or line, for the message.
+
+    Raises:
+        InvalidInput: As ``error``: no file can have this name.
+    """
+    try:
+        path = Path(os.path.realpath(folder / text))
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as problem:  # too long, a loop of links, a NUL character
+        raise error(f"{where}: '{shortened(text)}' is not the name of a file.") from problem
+    return path
 
 
 def kind_of(value: object) -> str:

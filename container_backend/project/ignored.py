@@ -12,7 +12,10 @@ import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
+
+from container_backend.machine import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,6 +28,9 @@ _MOST_FOR_EXPRESSIONS: Final = 2
 _ANYTHING: Final = ".*"
 _NAME: Final = "[^/]*"
 _FOLDERS: Final = "(.*/)?"
+_REPEATED: Final = frozenset({_ANYTHING, _NAME, _FOLDERS})
+# PATH_MAX of Linux.
+_LONGEST_PATH: Final = 4096
 _SPECIAL: Final = frozenset("*?[]\\")
 # The end of a pattern behind which there is nothing to look for.
 _TRAILING: Final = re.compile(r"/\*\*?$")
@@ -138,7 +144,7 @@ def _read(text: str) -> _Pattern:
         pattern = _Pattern(text.removeprefix("!"), text.startswith("!"))
         pattern.match("")
     except (ValueError, re.error) as error:
-        raise ValueError(f"'{text}' is no pattern: {error}") from error
+        raise ValueError(f"'{shortened(text)}' is no pattern: {error}") from error
     return pattern
 
 
@@ -152,8 +158,15 @@ class _Pattern:
         """Takes a path; in time proportional to path and pattern, however many ``*`` it has."""
         if not self.text or (self.is_exception and self.text == "/"):
             raise ValueError("a name is missing")
-        tokens = list(_tokens(self.text))
-        if sum(token in {_ANYTHING, _NAME, _FOLDERS} for token in tokens) > _MOST_FOR_EXPRESSIONS:
+        if len(self.text) > _LONGEST_PATH:
+            raise ValueError("it is longer than a path can be")
+        found = list(_tokens(self.text))
+        tokens = [  # what may be repeated already need not be
+            token
+            for before, token in pairwise(["", *found])
+            if token != before or token not in _REPEATED
+        ]
+        if sum(token in _REPEATED for token in tokens) > _MOST_FOR_EXPRESSIONS:
             return _Automaton(tokens).match
         expression = re.compile("".join(tokens), re.DOTALL)
         return lambda path: expression.fullmatch(path) is not None
