@@ -1,9 +1,7 @@
 from .address import is_git_address as is_git_address
 from .archive import archive_code as archive_code
 from .archive import archive_of as archive_of
-from .archive import check_files as check_files
 from .archive import digest_of_code as digest_of_code
-from .archive import included_files as included_files
 from .checkout import Checkout as Checkout
 from .checkout import read_checkout as read_checkout
 from .checkout import source_name as source_name
@@ -18,6 +16,8 @@ from .entry_points import EntryPoint as EntryPoint
 from .entry_points import Project as Project
 from .entry_points import as_mapping as as_mapping
 from .entry_points import entry_point_lines as entry_point_lines
+from .files import check_files as check_files
+from .files import included_files as included_files
 from .git.repository import Repository as Repository
 from .git.tree import GitTree as GitTree
 from .git.tree import read_git_tree as read_git_tree

@@ -14,7 +14,8 @@ import pytest
 
 from container_backend.errors import InvalidProject
 from container_backend.machine import ONE_TIME
-from container_backend.project.archive import archive_code, archive_of, check_files, included_files
+from container_backend.project.archive import archive_code, archive_of
+from container_backend.project.files import check_files, included_files
 from container_backend.project.snapshot import CodeCopy
 from container_backend.project.tar import ANYBODY, Owner
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from container_backend.project.archive import included_files
+from container_backend.project.files import included_files
 from container_backend.project.git import find_repository
 from container_backend.project.git.tree import GitTree, read_git_tree
 

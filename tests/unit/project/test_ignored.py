@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from container_backend.errors import InvalidProject
 from container_backend.project import ignored
-from container_backend.project.archive import included_files
+from container_backend.project.files import included_files
 from container_backend.project.ignored import _Pattern, not_ignored
 from tests.support.dockerignore import FILES, LEFT_OUT, LEFT_OUT_BY_BUILDX, REFUSED, make_files
 
