@@ -32,13 +32,13 @@ def by_pip(file: Path) -> Meaning:
     requirements, constraints = [], []
     found: Meaning = {"index": None, "extra": [], "links": [], "hosts": []}
     for line in RequirementsFileParser(None, get_line_parser(None)).parse(str(file), False):
-        if line.is_requirement:
+        if requirement := getattr(line, "requirement", None):  # older versions of pip lack it
             hashes = [
                 f"--hash={kind}:{value}"
                 for kind, values in (line.opts.hashes or {}).items()
                 for value in values
             ]
-            entry = (*spelled(line.requirement), *sorted(hashes))
+            entry = (*spelled(requirement), *sorted(hashes))
             (constraints if line.constraint else requirements).append(entry)
             continue
         found["index"] = line.opts.index_url or found["index"]
