@@ -2,9 +2,6 @@ from .address import is_git_address as is_git_address
 from .archive import archive_code as archive_code
 from .archive import archive_of as archive_of
 from .archive import digest_of_code as digest_of_code
-from .checkout import Checkout as Checkout
-from .checkout import read_checkout as read_checkout
-from .checkout import source_name as source_name
 from .command import Command as Command
 from .command import check_size as check_size
 from .command import compute_command as compute_command
@@ -18,6 +15,9 @@ from .entry_points import as_mapping as as_mapping
 from .entry_points import entry_point_lines as entry_point_lines
 from .files import check_files as check_files
 from .files import included_files as included_files
+from .git.checkout import Checkout as Checkout
+from .git.checkout import read_checkout as read_checkout
+from .git.checkout import source_name as source_name
 from .git.repository import Repository as Repository
 from .git.tree import GitTree as GitTree
 from .git.tree import read_git_tree as read_git_tree

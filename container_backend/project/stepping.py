@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from container_backend.labels_and_tags import DOWNLOADS_DIRECTORY, LAUNCHER_DIRECTORY
-from container_backend.project.archive import included_files
 from container_backend.project.command import compute_command
+from container_backend.project.files import included_files
 from container_backend.project.parameters import is_address
 
 if TYPE_CHECKING:

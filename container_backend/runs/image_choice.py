@@ -8,7 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from container_backend.environment import THIS_INTERPRETER, DockerEnvironment, EnvironmentSpec
+from container_backend.environment import (
+    THIS_INTERPRETER,
+    DockerEnvironment,
+    EnvironmentSpec,
+    read_environment,
+)
 from container_backend.errors import ImageUnavailable
 from container_backend.image import (
     ALWAYS,
@@ -37,10 +42,25 @@ if TYPE_CHECKING:
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage
     from container_backend.privileges import Permissions
-    from container_backend.project import CodeArchive, Project
+    from container_backend.project import CodeArchive, EntryPoint, Project
     from container_backend.runs.submission import Submission
 
 _logger = logging.getLogger(__package__)
+
+
+def which_environment(
+    submission: Submission, project: Project, entry_point: EntryPoint, permissions: Permissions
+) -> EnvironmentSpec | DockerEnvironment:
+    """What the project declares; files of an image that is built from a record need not be there.
+
+    Raises:
+        InvalidEnvironment: A file is missing or invalid.
+        InvalidProject: The project may not ask for variables of the user.
+    """
+    image = submission.repetition.image if submission.repetition else None
+    if isinstance(image, ImagePlan):
+        return EnvironmentSpec(image.python, "the record")
+    return read_environment(project, entry_point, submission.config, permissions)
 
 
 def which_image(

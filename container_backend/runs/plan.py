@@ -18,14 +18,9 @@ from container_backend.container import (
     with_engine,
 )
 from container_backend.engine import connect
-from container_backend.environment import (
-    ENVIRONMENT_KEYS,
-    DockerEnvironment,
-    EnvironmentSpec,
-    read_environment,
-)
+from container_backend.environment import ENVIRONMENT_KEYS, DockerEnvironment
 from container_backend.errors import InvalidProject
-from container_backend.image import ImagePlan, is_image_address, reference_of
+from container_backend.image import is_image_address, reference_of
 from container_backend.labels_and_tags import CODE_DIRECTORY
 from container_backend.privileges import (
     Giver,
@@ -48,7 +43,7 @@ from container_backend.project import (
     read_project,
     step_command,
 )
-from container_backend.runs.image_choice import which_image
+from container_backend.runs.image_choice import which_environment, which_image
 from container_backend.runs.image_project import ImageProject, open_image
 from container_backend.runs.tracking import TrackingRequest
 from container_backend.store import check_parameters, default_address
@@ -59,7 +54,8 @@ if TYPE_CHECKING:
 
     from container_backend.config import BackendConfig
     from container_backend.engine import Engine, EngineFacts
-    from container_backend.image import ReadyImage
+    from container_backend.environment import EnvironmentSpec
+    from container_backend.image import ImagePlan, ReadyImage
     from container_backend.privileges import Permissions
     from container_backend.project import EntryPoint, Project, Repository
     from container_backend.runs.submission import Repetition, Step, Submission
@@ -164,7 +160,7 @@ def make_plan(
     permissions = submission.permissions(source)
     entry_point = project.entry_point(submission.entry_point)
     command = _command(submission, project, entry_point, storage, permissions)
-    environment = (opened and opened.environment) or _environment(
+    environment = (opened and opened.environment) or which_environment(
         submission, project, entry_point, permissions
     )
     _check(submission, project, environment)
@@ -257,22 +253,8 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
             trust=submission.is_trusted,
             is_typed=step is None or step.trusts_address,
         )
-    return Source(
-        repeated.directory,
-        is_fetched=True,
-        temporary=repeated.temporary,
-        fetched=repeated.temporary,
-    )
-
-
-def _environment(
-    submission: Submission, project: Project, entry_point: EntryPoint, permissions: Permissions
-) -> EnvironmentSpec | DockerEnvironment:
-    """What the project declares; files of an image that is built from a record need not be there."""
-    image = submission.repetition.image if submission.repetition else None
-    if isinstance(image, ImagePlan):
-        return EnvironmentSpec(image.python, "the record")
-    return read_environment(project, entry_point, submission.config, permissions)
+    folder = repeated.temporary
+    return Source(repeated.directory, is_fetched=True, temporary=folder, fetched=folder)
 
 
 def _check_variables(*given: DockerArgs) -> None:

@@ -117,6 +117,17 @@ def test_a_step_is_no_way_to_a_folder_of_this_machine(asking, tmp_path):
     assert steps_of(driver.run_id) == []
 
 
+def test_a_step_takes_no_package_and_no_list_of_packages_of_this_machine(asking, tmp_path):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "setup.py").write_text("six\n")
+    folder = asking([{}])
+    for line in (f"-e {secret}", f"-r {secret}/setup.py", "-e ../../../../../.."):
+        (folder / "step" / "requirements.txt").write_text(f"{line}\n")
+        (said,) = answers(container_backend.run(str(folder)).run_id)
+        assert "outside of the project" in said["reason"]
+
+
 def test_a_link_of_a_step_leads_to_no_file_of_this_machine(asking):
     folder = asking([{"directory": "/mlflow/projects/code/link"}])
     (folder / "with-link").touch()

@@ -1,9 +1,7 @@
 from .remote import UnknownVersion as UnknownVersion
 from .remote import fetch_commit as fetch_commit
 from .remote import fetch_publicly as fetch_publicly
-from .repository import GitError as GitError
 from .repository import Repository as Repository
-from .repository import View as View
 from .repository import find_repository as find_repository
 from .repository import opened as opened
 from .repository import remote_address as remote_address

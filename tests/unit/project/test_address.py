@@ -11,7 +11,7 @@ from mlflow.tracking._tracking_service.utils import _get_git_url_if_present
 
 from container_backend.errors import InvalidProject
 from container_backend.project.address import parse_address
-from container_backend.project.checkout import source_name
+from container_backend.project.git.checkout import source_name
 from tests.hostile_git import make_repository
 
 ADDRESSES = [

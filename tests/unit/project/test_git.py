@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from container_backend.errors import InvalidProject
-from container_backend.project.checkout import read_checkout
 from container_backend.project.git import (
-    GitError,
     fetch_commit,
     find_repository,
     opened,
     remote,
     repository_at,
 )
+from container_backend.project.git.checkout import read_checkout
+from container_backend.project.git.repository import GitError
 from container_backend.project.git.tree import read_git_tree
 from container_backend.project.source import fetch
 from container_backend.share.revision import revision_of

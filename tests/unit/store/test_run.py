@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from container_backend.project.checkout import read_checkout
 from container_backend.project.git import find_repository
+from container_backend.project.git.checkout import read_checkout
 from container_backend.store import MlflowStore
 from container_backend.store.run import RunRecord, _source_tags
 from tests.support.store import new_store

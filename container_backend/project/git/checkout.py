@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 
 from container_backend.masking import without_credentials
 from container_backend.project.address import file_path
-from container_backend.project.git import GitError, find_repository, opened, remote_address
+from container_backend.project.git.repository import (
+    GitError,
+    find_repository,
+    opened,
+    remote_address,
+)
 
 if TYPE_CHECKING:
-    from container_backend.project.git import Repository, View
+    from container_backend.project.git.repository import Repository, View
 
 _logger = logging.getLogger(__package__)
 
