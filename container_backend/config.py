@@ -20,13 +20,22 @@ from pydantic import (
 
 from container_backend.errors import InvalidConfig
 from container_backend.labels_and_tags import ENV_BASE_IMAGE
-from container_backend.machine import did_you_mean
+from container_backend.machine import did_you_mean, end_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_BASE_IMAGE = "python:{version}-slim"
-DEFAULT_CONDA_BASE_IMAGE = "mambaorg/micromamba:2"
+# The value of `exclude_newer` for the day of the project's commit.
+OF_COMMIT = "commit"
+# The value of `system_packages`, or one of them, for libraries that packages lack.
+AUTO = "auto"
+_DEFAULT_BASES = {
+    "base_image": "python:{version}-slim",
+    "conda_base_image": "mambaorg/micromamba:2",
+}
+# Keys of a mapping of base images: a version of Python, or all others.
+_OTHERS = "*"
+_BASE_KEY = re.compile(r"3\.\d+(\.\d+)?|\*", re.ASCII)
 # Signals that a program can understand as a request to stop.
 SIGNALS = (
     "SIGTERM",
@@ -83,7 +92,7 @@ class BackendConfig(BaseModel):
 
     Attributes:
         base_image: The base of environment images; ``{version}`` is the Python version of the
-            project. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or ``python:{version}-slim``.
+            project. Or images by version: ``{"3.8": IMAGE, "*": IMAGE}``. Default: ``CONTAINER_BACKEND_BASE_IMAGE``, or ``python:{version}-slim``.
         conda_base_image: The same for environments of conda packages; needs ``micromamba``.
         pull: Pull the base image if the engine does not have it (``missing``), ``always`` or
             ``never``.
@@ -92,8 +101,11 @@ class BackendConfig(BaseModel):
         rebuild: Build the environment image even if it exists.
         python_match: A patch version in an environment file must match (``exact``), or only its
             minor version (``minor``).
+        python_source: The Python is that of the ``base`` image, or uv fetches it (``uv``).
         lock: A ``requirements.lock`` or ``pylock.toml`` to install instead of resolving the
             declared packages; relative to the project's folder.
+        exclude_newer: Resolve as of a day: only files that were uploaded until then count. A date
+            (UTC), an RFC 3339 time, or ``commit`` for the day of the project's commit.
         template: A Jinja template that replaces blocks of the Dockerfile; relative to the
             project's folder, by default its ``Dockerfile.j2``.
         build_secrets: Id → ``{"env": NAME}`` or ``{"file": PATH}``, for the steps of a template.
@@ -122,14 +134,16 @@ class BackendConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_image: str = DEFAULT_BASE_IMAGE
-    conda_base_image: str = DEFAULT_CONDA_BASE_IMAGE
+    base_image: str | dict[str, str] = _DEFAULT_BASES["base_image"]
+    conda_base_image: str | dict[str, str] = _DEFAULT_BASES["conda_base_image"]
     pull: Literal["missing", "always", "never"] = "missing"
     image_repository: str | None = None
     push: bool = False
     rebuild: bool = False
     python_match: Literal["exact", "minor"] = "exact"
+    python_source: Literal["base", "uv"] = "base"
     lock: str | None = None
+    exclude_newer: str | None = None
     template: str | None = None
     build_secrets: dict[SecretId, SecretSource] = Field(default_factory=dict)
     system_packages: tuple[str, ...] = ()
@@ -149,15 +163,38 @@ class BackendConfig(BaseModel):
     allow_engine: bool = False
     tracking: Literal["proxy", "direct"] | None = None
 
-    @field_validator("base_image", "conda_base_image")
+    @field_validator("base_image", "conda_base_image", mode="before")
     @classmethod
-    def _is_image_reference(cls, value: str) -> str:
-        if not is_image_reference(value.replace("{version}", "3.11")):
-            raise ValueError(
-                f"'{value}' is not an image reference; one looks like "
-                "'python:3.11-slim' or 'registry.example:5000/team/python:{version}'"
-            )
+    def _are_image_references(cls, value: object) -> object:
+        for key, image in (value if isinstance(value, dict) else {_OTHERS: value}).items():
+            if not isinstance(key, str) or not _BASE_KEY.fullmatch(key):
+                raise ValueError(f"'{key}' is neither a version like '3.8' nor '{_OTHERS}'")
+            if not isinstance(image, str) or not is_image_reference(
+                image.replace("{version}", "3.11")
+            ):
+                raise ValueError(
+                    f"'{image}' is not an image reference; one looks like "
+                    "'python:3.11-slim' or 'registry.example:5000/team/python:{version}'"
+                )
         return value
+
+    @field_validator("system_packages", mode="before")
+    @classmethod
+    def _is_list_or_auto(cls, value: object) -> object:
+        return (AUTO,) if value == AUTO else value
+
+    @field_validator("exclude_newer")
+    @classmethod
+    def _is_day(cls, value: str | None) -> str | None:
+        if value in {None, OF_COMMIT}:
+            return value
+        try:
+            return end_of_day(value)
+        except ValueError as error:
+            raise ValueError(
+                f"'{value}' is neither a date like '2023-05-01', nor a time like "
+                f"'2023-05-01T12:00:00Z', nor '{OF_COMMIT}'"
+            ) from error
 
     @field_validator("stop_signal")
     @classmethod
@@ -184,6 +221,21 @@ class BackendConfig(BaseModel):
         return BackendConfig.model_construct(**own)
 
 
+def base_of(config: BackendConfig, key: str, python: str) -> str:
+    """The reference of the base image of a Python version.
+
+    Args:
+        key: ``base_image`` or ``conda_base_image``.
+        python: ``3.8`` or ``3.8.10``.
+    """
+    named: str | dict[str, str] = getattr(config, key)
+    if not isinstance(named, str):
+        minor = ".".join(python.split(".")[:2])
+        keys = (python, minor, _OTHERS)
+        named = next((named[each] for each in keys if each in named), _DEFAULT_BASES[key])
+    return named.replace("{version}", python)
+
+
 def is_repository(text: str) -> bool:
     """True for an image reference without tag and digest."""
     return is_image_reference(text) and "@" not in text and ":" not in text.rpartition("/")[2]
@@ -204,8 +256,9 @@ def parse_config(
     """
     merged = dict(values)
     source = "the backend config"
-    if (base_image := environ.get(ENV_BASE_IMAGE)) and "base_image" not in merged:
-        merged["base_image"] = base_image
+    given = merged.get("base_image", {})
+    if (base_image := environ.get(ENV_BASE_IMAGE)) and isinstance(given, dict):
+        merged["base_image"] = {_OTHERS: base_image, **given} if given else base_image
         source += f" (base_image from the variable {ENV_BASE_IMAGE})"
     try:
         return BackendConfig.model_validate(merged)

@@ -1,7 +1,7 @@
-"""build_wheels.py UV LOCK FOLDER CACHE: build the wheels of a lock's packages into FOLDER.
+"""build_wheels.py UV LOCK FOLDER CACHE SAID: build the wheels of a lock's packages into FOLDER.
 
 A wheel stays in CACHE, by what the lock says of its package, if that tells the content: builds of other
-projects have another CACHE. Programs of packages run here.
+projects have another CACHE. What uv says is kept in SAID, too. Programs of packages run here.
 """
 
 import hashlib
@@ -22,7 +22,9 @@ LOCAL = re.compile(r"^directory = |^\[packages\.directory\]", re.MULTILINE)
 
 def kept_in(cache: Path, package: str) -> Path:
     """The folder for the wheel of a package."""
-    return cache / hashlib.sha256(f"{sys.version}\n{package}".encode()).hexdigest()
+    # What it is built with depends on the day as of which it is resolved.
+    day = os.environ.get("UV_EXCLUDE_NEWER", "")
+    return cache / hashlib.sha256(f"{sys.version}\n{day}\n{package}".encode()).hexdigest()
 
 
 def copy(wheels: list, folder: Path) -> bool:
@@ -36,14 +38,23 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def build(uv: str, lock: Path, work: Path) -> dict:
+def run_and_keep(command: list, said: Path) -> None:
+    """Run a command whose standard error is kept in a file, too; raises CalledProcessError."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as running, said.open("wb") as kept:  # noqa: S603
+        for line in running.stderr:
+            kept.write(line)
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+    if running.returncode != 0:
+        raise subprocess.CalledProcessError(running.returncode, command)
+
+
+def build(uv: str, lock: Path, work: Path, said: Path) -> dict:
     """Normalised name → wheel, as uv has built them; not those of what was needed to build."""
     target, cache = work / "target", work / "cache"
     words = ("pip", "install", "--no-deps", "--index-strategy", "unsafe-best-match")
-    subprocess.run(  # noqa: S603 words of ours
-        [uv, *words, *("--python", sys.executable, "--target", target),
-         *("--cache-dir", cache, "--requirements", lock)], check=True,
-    )  # fmt: skip
+    places = ("--python", sys.executable, "--target", target, "--cache-dir", cache)
+    run_and_keep([uv, *words, *places, "--requirements", lock], said)
     found = {}
     for info in target.glob("*.dist-info"):
         stem = info.name[: -len(".dist-info")]
@@ -58,7 +69,7 @@ def build(uv: str, lock: Path, work: Path) -> dict:
     return found
 
 
-def main(uv: str, lock: Path, folder: Path, cache: Path) -> None:
+def main(uv: str, lock: Path, folder: Path, cache: Path, said: Path) -> None:
     header, *packages = lock.read_text(encoding="utf-8").split(BEGIN)
     # Paths in a lock are relative to its folder.
     place = folder.parent
@@ -73,7 +84,7 @@ def main(uv: str, lock: Path, folder: Path, cache: Path) -> None:
     lock = place / "pylock.left.toml"
     lock.write_text(header + "".join(BEGIN + package for package in left), encoding="utf-8")
     with tempfile.TemporaryDirectory() as work:
-        built = build(uv, lock, Path(work))
+        built = build(uv, lock, Path(work), said)
         copy(list(built.values()), folder)
         for package in left:
             wheel = built.get(normal(re.search(r'^name = "(.+)"$', package, re.MULTILINE)[1]))

@@ -8,7 +8,5 @@ if (found + ".").startswith(wanted + "."):
     sys.exit(0)
 sys.stderr.write(
     f"container-backend: Python {wanted} is wanted, but the base image has Python {found}.\n"
-    "container-backend: Either correct 'python:' in the environment file, or set base_image to "
-    f"an image with Python {wanted}.\n"
 )
 sys.exit(3)

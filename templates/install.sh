@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh ENVIRONMENT LAYER: install what the lock of a layer names and the wheels that were built
+# install.sh ENVIRONMENT LAYER [auto]: install what the lock of a layer names and the wheels that were built
 # for it, and compile its bytecode. No program of a package runs: uv uses an interpreter
 # in front of an empty environment, /pristine.
 # Programs of the environment, which packages bring along, are not for the steps that make it.
@@ -9,6 +9,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 environment=$1
 layer=$2
+found_later=${3:-}
 python() { /pristine/bin/python -I -S "$@"; }
 # It was written by programs of packages: a link could lead to a secret of this step.
 if ! python -c '
@@ -69,5 +70,8 @@ fi
 # The last layer has what exactly is installed, for people and for `pip install`.
 if [ -f /wheels/requirements.lock ]; then
     cp /wheels/requirements.lock "$environment/requirements.lock"
+    # With "auto", a later step installs them.
+    [ -n "$found_later" ] ||
+        python /build/missing_libraries.py "$environment" >"$environment/missing-libraries.txt"
 fi
 python /build/set_times.py "$environment"

@@ -25,6 +25,9 @@ if [ "$code" -ne 0 ] && grep -Eq "$PYTHONHOME|build backend returned an error" "
     echo "a package has to be built to tell its requirements"
     exit 0
 fi
-cat "$HOME/said" >&2
-[ "$code" -eq 0 ] || exit "$code"
+say "$HOME/said"
+if [ "$code" -ne 0 ]; then
+    why_no_wheel "$HOME/said"
+    exit "$code"
+fi
 split "$@"

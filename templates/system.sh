@@ -5,7 +5,7 @@
 
 if ! command -v apt-get >/dev/null; then
     echo "container-backend: System packages are wanted, but the base image has no apt-get." >&2
-    echo "container-backend: Set base_image to an image of Debian or Ubuntu." >&2
+    echo "container-backend: Set base_image (for conda packages, conda_base_image) to an image of Debian." >&2
     exit 3
 fi
 # Some images empty the cache after each installation; here it is kept for the next build.

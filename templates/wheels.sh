@@ -22,7 +22,13 @@ done
 locked=/lock
 if [ -f /lock/unresolved ]; then
     locked=$folder
-    lock
+    code=0
+    lock 2>"$HOME/said" || code=$?
+    say "$HOME/said"
+    if [ "$code" -ne 0 ]; then
+        why_no_wheel "$HOME/said"
+        exit "$code"
+    fi
     split "$@"
 else
     cp /lock/requirements.lock "$folder"
@@ -34,7 +40,11 @@ for layer in "$@"; do
     if [ -f "$locked/$layer/pylock.build.toml" ]; then
         built=yes
         "$python" -I -S /build/build_wheels.py /installer/uv "$locked/$layer/pylock.build.toml" \
-            "$folder/$layer" /builds
+            "$folder/$layer" /builds "$HOME/said" || {
+            code=$?
+            why_no_wheel "$HOME/said" "$locked/$layer/pylock.build.toml"
+            exit "$code"
+        }
     fi
 done
 # The last layer has the lock of all.

@@ -44,6 +44,7 @@ INNER_FLOORS: Final = {
     "container": (("logins",),),
     "image": (("progress",), ("buildkit",)),
     "store": (("client",),),
+    "environment": (("known",),),
     "share": (("runner",),),
 }
 # Modules that are copied into project images word for word: they know modules, not doors.

@@ -2,12 +2,16 @@ from .access import ca_bundle as ca_bundle
 from .access import netrc_file as netrc_file
 from .access import proxies as proxies
 from .access import proxy_file as proxy_file
+from .access import python_settings as python_settings
 from .access import with_netrc as with_netrc
 from .declared import PYTHON_TEMPLATE as PYTHON_TEMPLATE
+from .declared import THIS_INTERPRETER as THIS_INTERPRETER
 from .declared import CondaPackages as CondaPackages
 from .declared import Declared as Declared
 from .declared import DockerEnvironment as DockerEnvironment
+from .declared import PythonChoice as PythonChoice
 from .declared import Template as Template
+from .declared import own_python as own_python
 from .docker_env import read_docker_env as read_docker_env
 from .indexes import Indexes as Indexes
 from .indexes import Login as Login
@@ -26,6 +30,5 @@ from .lock import read_lock as read_lock
 from .pyproject import licence_of as licence_of
 from .read import read_environment as read_environment
 from .requirements import lines_of as lines_of
-from .spec import THIS_INTERPRETER as THIS_INTERPRETER
 from .spec import EnvironmentSpec as EnvironmentSpec
 from .spec import spec_of as spec_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import netrc
 import os
@@ -11,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from container_backend.environment.indexes import Login
+from container_backend.environment.indexes import Login, split_credentials
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 # Variables that name a file with certificates, the most important first.
 _CA_VARIABLES: Final = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PYTHON_VARIABLES: Final = {
+    "UV_PYTHON_INSTALL_MIRROR": "python-install-mirror",
+    "UV_PYTHON_DOWNLOADS_JSON_URL": "python-downloads-json-url",
+}
 # BuildKit gives these to every step, and keeps them out of the image.
 # https://docs.docker.com/reference/dockerfile/#predefined-args
 _PROXY_VARIABLES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -46,6 +51,21 @@ def with_netrc(
         if (entry := entries.hosts.get(host))
     )
     return replace(indexes, logins=(*indexes.logins, *found))
+
+
+def python_settings(environ: Mapping[str, str] = os.environ) -> str:
+    """Where uv fetches Pythons on this machine, as a ``uv.toml``; empty for its usual source.
+
+    Without credentials, and without addresses on this machine's disk, which a build cannot reach.
+
+    https://docs.astral.sh/uv/reference/settings/#python-install-mirror
+    """
+    found = {key: environ.get(name, "") for name, key in _PYTHON_VARIABLES.items()}
+    return "".join(
+        f"{key} = {json.dumps(split_credentials(address)[0])}\n"
+        for key, address in found.items()
+        if "://" in address and not address.startswith("file:")
+    )
 
 
 def netrc_file(logins: Sequence[Login]) -> bytes:

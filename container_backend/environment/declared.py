@@ -23,6 +23,38 @@ PYTHON_VERSION: Final = re.compile(r"3(\.\d+){0,2}")
 KNOWN_PYTHONS: Final = tuple(f"3.{minor}" for minor in range(14, 7, -1))
 
 
+THIS_INTERPRETER: Final = "this interpreter"
+
+
+@dataclass(frozen=True)
+class PythonChoice:
+    """Where a Python version comes from, and how to choose another one.
+
+    Attributes:
+        version: ``3.11`` or ``3.11.7``.
+        source: The file that names it, or ``THIS_INTERPRETER``.
+        form: The text that chooses another version, with ``{version}``; empty if unknown.
+    """
+
+    version: str
+    source: str = THIS_INTERPRETER
+    form: str = ""
+
+    @property
+    def reason(self) -> str:
+        """A sentence on who has chosen."""
+        if self.source == THIS_INTERPRETER:
+            return (
+                f"The project names no version of Python: {self.version} of this "
+                "interpreter was taken."
+            )
+        return f"'{self.source}' asks for Python {self.version}."
+
+    def other(self, version: str) -> str:
+        """What to write for another version, as an imperative without a full stop."""
+        return (self.form or "Choose Python {version}").replace("{version}", version)
+
+
 def own_python() -> str:
     """The minor version of the launcher's Python, like ``3.11``."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -122,6 +154,7 @@ class Declared:
         lines: The syntax is that of a requirements file.
         python: ``3.11`` or ``3.11.7``; None for the launcher's version.
         source: The file that names the Python version, for messages.
+        python_form: What to write for another version (:class:`PythonChoice`).
         files: Path in the project → content; build steps find the files in ``project/``.
         lock: The name of the lock among ``files`` that replaces ``lines``; empty for none.
         template: None for the template of the file's kind.
@@ -130,6 +163,7 @@ class Declared:
     lines: tuple[Line, ...] = ()
     python: str | None = None
     source: str = ""
+    python_form: str = ""
     conda: CondaPackages | None = None
     files: Mapping[str, Content] = field(default_factory=dict, repr=False)
     lock: str = ""

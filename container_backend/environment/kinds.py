@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from container_backend.environment.declared import Declared, DockerEnvironment, Template
 
 
+_PYTHON_ENV: Final = "Write `python: \"{version}\"` into '{file}'"
+_CONDA: Final = "Write `- python={version}` under 'dependencies' of '{file}'"
+# For files that cannot name a Python.
+_BESIDE: Final = (
+    'Write a python_env.yaml with `python: "{version}"` and `dependencies: [-r {file}]` beside '
+    "MLproject"
+)
+_PACKAGE: Final = (
+    'Write a python_env.yaml with `python: "{version}"` and `dependencies: [-e .]` beside MLproject'
+)
+_PYPROJECT: Final = "Write `requires-python = \"=={version}.*\"` into '{file}'"
+
+
 @dataclass(frozen=True)
 class FileKind:
     """A kind of file that an image is built from.
@@ -29,12 +42,23 @@ class FileKind:
         read: Takes the file and the project's folder; None if the file declares no environment.
             Raises InvalidEnvironment with file and line.
         key: The key of MLproject that names such a file; empty for none.
+        python: How to choose a Python, with ``{version}`` and ``{file}``, as an imperative.
     """
 
     file: str
     read: Callable[[Path, Path], Declared | None]
     template: Template = PYTHON_TEMPLATE
     key: str = ""
+    python: str = _BESIDE
+
+    @property
+    def above(self) -> str:
+        """What a project writes to use such a file of a folder above, with ``{file}``; empty for nothing."""
+        if self.key:
+            return f"`{self.key}: {{file}}` into MLproject"
+        if self.read is read_requirements_file:
+            return "a python_env.yaml with `dependencies: [-r {file}]`"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -48,17 +72,17 @@ class ImageKind:
 # If MLproject names no environment, the first existing file of this table counts: MLflow's order,
 # then the files that MLflow does not read: names that conda and people write, other tools' files.
 KINDS: Final[tuple[FileKind | ImageKind, ...]] = (
-    FileKind("python_env.yaml", read_python_env, key="python_env"),
-    FileKind("conda.yaml", read_conda_env, CONDA_TEMPLATE, key="conda_env"),
+    FileKind("python_env.yaml", read_python_env, key="python_env", python=_PYTHON_ENV),
+    FileKind("conda.yaml", read_conda_env, CONDA_TEMPLATE, key="conda_env", python=_CONDA),
     FileKind("requirements.txt", read_requirements_file),
-    FileKind("pyproject.toml", read_pyproject),
-    FileKind("environment.yml", read_conda_env, CONDA_TEMPLATE),
-    FileKind("environment.yaml", read_conda_env, CONDA_TEMPLATE),
-    FileKind("conda.yml", read_conda_env, CONDA_TEMPLATE),
-    FileKind("conda_env.yaml", read_conda_env, CONDA_TEMPLATE),
-    FileKind("python_env.yml", read_python_env),
+    FileKind("pyproject.toml", read_pyproject, python=_PYPROJECT),
+    FileKind("environment.yml", read_conda_env, CONDA_TEMPLATE, python=_CONDA),
+    FileKind("environment.yaml", read_conda_env, CONDA_TEMPLATE, python=_CONDA),
+    FileKind("conda.yml", read_conda_env, CONDA_TEMPLATE, python=_CONDA),
+    FileKind("conda_env.yaml", read_conda_env, CONDA_TEMPLATE, python=_CONDA),
+    FileKind("python_env.yml", read_python_env, python=_PYTHON_ENV),
     FileKind("requirement.txt", read_requirements_file),
-    FileKind("setup.py", read_package),
+    FileKind("setup.py", read_package, python=_PACKAGE),
     ImageKind("docker_env", read_docker_env),
 )
 # Files of environments that are not read.

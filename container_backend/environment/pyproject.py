@@ -37,6 +37,7 @@ LOCK_FILE: Final = "uv.lock"
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SOURCE: Final = re.compile(r"https?://[^\s${}]+")
 _VERSION_FILE: Final = ".python-version"
+_POETRY_PYTHON: Final = 'Write `python = "{version}.*"` under [tool.poetry.dependencies] of'
 # Longer than any name of a licence; some projects have its whole text here.
 _MOST_LICENCE_CHARACTERS: Final = 100
 # A lock of a thousand packages has three megabytes.
@@ -123,7 +124,8 @@ def _poetry(file: Path, root: Path, content: Mapping[str, Any]) -> Declared | No
     lines += _poetry_sources(file, table.get("source"))
     python = next((each for name, each in listed.items() if str(name).lower() == "python"), None)
     key = "tool.poetry.dependencies.python"
-    return Declared(tuple(lines), *_python(root, file, _poetry_versions(file, python), key))
+    version, source, form = _python(root, file, _poetry_versions(file, python), key)
+    return Declared(tuple(lines), version, source, form or f"{_POETRY_PYTHON} '{file}'")
 
 
 def _poetry_sources(file: Path, listed: object) -> list[Line]:
@@ -213,15 +215,19 @@ def _line_of(file: Path, text: str) -> int:
     return next((number for number, line in enumerate(lines, 1) if text in line), 1)
 
 
-def _python(root: Path, file: Path, declared: object, key: str) -> tuple[str | None, str]:
-    """The version of ``.python-version``, or one that the value of a key allows."""
+def _python(root: Path, file: Path, declared: object, key: str) -> tuple[str | None, str, str]:
+    """The version of ``.python-version``, or one that the value of a key allows.
+
+    Returns:
+        The version, its file, and how to choose another one if that is not the way of the kind.
+    """
     pinned = root / _VERSION_FILE
     if pinned.is_file():
         version = read_text(pinned, InvalidEnvironment).strip()
         if PYTHON_VERSION.fullmatch(version):
-            return version, str(pinned)
+            return version, str(pinned), f"Write `{{version}}` into '{pinned}'"
     if declared is None:
-        return None, ""
+        return None, "", ""
     try:
         allowed = SpecifierSet(str(declared))
     except InvalidSpecifier as error:
@@ -233,7 +239,7 @@ def _python(root: Path, file: Path, declared: object, key: str) -> tuple[str | N
         raise InvalidEnvironment(
             f"{file}, key '{key}': '{declared}' allows none of {', '.join(KNOWN_PYTHONS)}."
         )
-    return (None, "") if minor == own_python() else (minor, str(file))
+    return (None, "", "") if minor == own_python() else (minor, str(file), "")
 
 
 def _refuse_old_lock(file: Path, text: str, declaration: Path, project: Mapping[str, Any]) -> None:

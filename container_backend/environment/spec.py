@@ -7,15 +7,22 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from container_backend.environment.declared import PYTHON_TEMPLATE, own_python
+from container_backend.environment.declared import (
+    PYTHON_TEMPLATE,
+    THIS_INTERPRETER,
+    PythonChoice,
+    own_python,
+)
 from container_backend.environment.indexes import (
     Indexes,
     machine_indexes,
     project_indexes,
     split_credentials,
 )
+from container_backend.environment.known import unsaid_needs
 from container_backend.environment.local_packages import is_outside, place_of, project_files
 from container_backend.environment.requirements import parse_requirement, read_requirements
 from container_backend.errors import InvalidEnvironment
@@ -32,7 +39,6 @@ if TYPE_CHECKING:
     from container_backend.privileges import Permissions
 
 _logger = logging.getLogger(__package__)
-THIS_INTERPRETER: Final = "this interpreter"
 _URL: Final = re.compile(r"(?<![a-z0-9+.-])(?!file:)[a-z][a-z0-9+.-]*://[^\s;]+", re.IGNORECASE)
 
 
@@ -43,6 +49,7 @@ class EnvironmentSpec:
     Attributes:
         python: ``3.11``, or exactly ``3.11.7``.
         python_source: The file that names the version, for messages; not hashed.
+        python_form: What to write for another version, for messages; not hashed.
         requirements: Sorted lines for the installer.
         constraints: Sorted lines for the installer.
         indexes: The indexes of this machine's settings and of the project; only addresses are
@@ -50,6 +57,10 @@ class EnvironmentSpec:
         installer_indexes: Where the installer comes from: this machine's settings alone. Not
             hashed.
         system_packages: Names of Debian packages, sorted.
+        fetches_python: The base image lacks the Python; uv fetches it.
+        python_settings: Where uv fetches it, as a ``uv.toml``: of this machine, not hashed.
+        finds_libraries: Debian packages with the libraries that the packages lack are installed.
+        exclude_newer: Only files that were uploaded before that time count; empty for all.
         files: Path in the project → content, for packages that are installed from the project.
         lock: ``requirements.lock`` (its lines are the requirements), ``pylock.toml`` or
             ``uv.lock`` (one of the files); empty for none.
@@ -67,11 +78,20 @@ class EnvironmentSpec:
     installer_indexes: Indexes = field(default_factory=Indexes)
     conda: CondaPackages | None = None
     system_packages: tuple[str, ...] = ()
+    fetches_python: bool = False
+    python_settings: str = field(default="", repr=False)
+    finds_libraries: bool = False
+    exclude_newer: str = ""
     files: Mapping[str, Content] = field(default_factory=dict, repr=False)
     lock: str = ""
     lock_text: str = field(default="", repr=False)
     direct: tuple[str, ...] = ()
     template: Template = PYTHON_TEMPLATE
+    python_form: str = ""
+
+    @property
+    def python_choice(self) -> PythonChoice:
+        return PythonChoice(self.python, self.python_source, self.python_form)
 
 
 def spec_of(declared: Declared, root: Path, permissions: Permissions) -> EnvironmentSpec:
@@ -104,6 +124,7 @@ def specify(
     return EnvironmentSpec(
         python=declared.python or own_python(),
         python_source=declared.source if declared.python else THIS_INTERPRETER,
+        python_form=declared.python_form,
         requirements=() if declared.lock else wanted,
         constraints=constraints,
         indexes=replace(indexes, logins=(*indexes.logins, *logins)),
@@ -114,6 +135,28 @@ def specify(
         direct=_names(wanted),
         template=declared.template or PYTHON_TEMPLATE,
     )
+
+
+def with_unsaid_needs(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """Add what old packages among the requirements need and do not say, and say so.
+
+    Not for conda's packages, which may have the same in a version of their own.
+    """
+    if spec.conda is not None:
+        return spec
+    wanted: dict[str, SpecifierSet] = {}
+    for line in (*spec.requirements, *spec.constraints):
+        parsed = parse_requirement(line)
+        if parsed is not None:
+            name = canonicalize_name(parsed.name)
+            wanted[name] = wanted.get(name, SpecifierSet()) & parsed.specifier
+    needs = unsaid_needs(wanted)
+    for package, added in needs.items():
+        _logger.info(
+            "=== %s does not work with newer packages: adding %s ===", package, ", ".join(added)
+        )
+    more = {line for added in needs.values() for line in added}
+    return replace(spec, requirements=tuple(sorted({*spec.requirements, *more})))
 
 
 def _names(requirements: Sequence[str]) -> tuple[str, ...]:

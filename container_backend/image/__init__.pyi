@@ -2,6 +2,7 @@ from .archive import check_output as check_output
 from .archive import load_images as load_images
 from .archive import save_images as save_images
 from .base import ALWAYS as ALWAYS
+from .base import BaseWanted as BaseWanted
 from .base import EnvironmentImage as EnvironmentImage
 from .base import bases_of_images as bases_of_images
 from .base import python_path_of as python_path_of

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from container_backend.engine import Engine
+    from container_backend.environment import PythonChoice
 
 # When to ask an image's registry: the values of `pull` in the backend config.
 MISSING: Final = "missing"
@@ -42,9 +43,22 @@ class EnvironmentImage:
     python_path: str = ""
 
 
+@dataclass(frozen=True)
+class BaseWanted:
+    """A base image to look for, and for messages: why this one.
+
+    Attributes:
+        key: The key of the backend config that names it.
+    """
+
+    reference: str
+    key: str = "base_image"
+    choice: PythonChoice | None = None
+
+
 def resolve_base(
     engine: Engine,
-    reference: str,
+    wanted: BaseWanted,
     docker_auth: Mapping[str, Any] | None = None,
     *,
     pull: str = MISSING,
@@ -59,6 +73,7 @@ def resolve_base(
     Raises:
         ImageUnavailable: Neither has the image, or the registry does not answer.
     """
+    reference = wanted.reference
     _, _, digest = reference.partition("@")
     if digest:
         return BaseImage(reference, digest, reference)
@@ -67,19 +82,32 @@ def resolve_base(
             return _base_of(reference, engine.images.inspect(reference))
         except NotThere as error:
             if pull == NEVER:
-                raise ImageUnavailable(
-                    f"The base image '{reference}' is not on the engine, and 'pull' is 'never'."
-                ) from error
+                raise _unavailable(wanted, "'pull' is 'never'.") from error
     try:
         digest = engine.images.registry_digest(reference, login_for(reference, docker_auth))
     except Refused as error:
-        raise ImageUnavailable(
-            f"The base image '{reference}' is not on the engine, and its registry does not "
-            f"have it or cannot be asked: {error.message}",
-            remedy="Check the name and the login (`docker login`), or set another base_image in "
-            "the backend config.",
-        ) from error
+        why = f"its registry does not have it or cannot be asked: {error.message.rstrip('.')}."
+        raise _unavailable(wanted, why) from error
     return BaseImage(reference, digest, f"{reference}@{digest}")
+
+
+def _unavailable(wanted: BaseWanted, why: str) -> ImageUnavailable:
+    """The error, with who has asked for that Python, and the settings that help."""
+    reference, key, choice = wanted.reference, wanted.key, wanted.choice
+    message = f"The base image '{reference}' is not on the engine, and {why}"
+    remedy = "Check the name and the login (`docker login`), or "
+    fetched = ', or have uv fetch that Python: "python_source": "uv"' * (key == "base_image")
+    if choice is None or choice.version not in reference:
+        return ImageUnavailable(message, remedy=f"{remedy}set another {key} in the backend config.")
+    minor = ".".join(choice.version.split(".")[:2])
+    if minor != choice.version:
+        remedy += (
+            f'set "python_match": "minor" in the backend config if any Python {minor} will do, or '
+        )
+    return ImageUnavailable(
+        f"{message} {choice.reason}",
+        remedy=f'{remedy}name an image for it there: "{key}": {{"{choice.version}": "IMAGE"}}{fetched}.',
+    )
 
 
 def _base_of(reference: str, inspected: Mapping[str, Any]) -> BaseImage:

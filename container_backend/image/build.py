@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -19,12 +20,13 @@ from container_backend.environment import (
     LOCK_IN_STAGE,
     LOCK_STAGE,
     Lock,
+    PythonChoice,
     proxies,
     read_lock,
 )
 from container_backend.errors import BuildError, EngineError, NotThere, Refused
 from container_backend.image.buildkit import DOCKERFILE, BuildFailed, BuildRequest, build_image
-from container_backend.image.progress import describe_failure, hint_for
+from container_backend.image.progress import describe_failure, explain_python, hint_for
 from container_backend.image.rights import build_secrets, credentials, with_cache_ids
 from container_backend.image.sbom import (
     SBOM,
@@ -45,7 +47,7 @@ from container_backend.labels_and_tags import (
     TEMPORARY_PREFIX,
     UNFINISHED_REPOSITORY,
 )
-from container_backend.machine import __version__
+from container_backend.machine import __version__, harmless
 from container_backend.masking import without_credentials
 
 if TYPE_CHECKING:
@@ -62,9 +64,12 @@ _MOST_ROUNDS = 10
 _LOST_SESSION = "no active session"
 _RESOLVE_ONLY = "RESOLVE_ONLY"
 T = TypeVar("T")
+_logger = logging.getLogger(__package__)
 # The files that list an image's packages: templates/describe_packages.py, dpkg, os-release(5).
 _PACKAGES_IN_IMAGE = f"{ENVIRONMENT_DIRECTORY}/packages"
 _MOST_OF_LISTS = 64 * 1024 * 1024
+_MISSING_LIBRARIES = f"{ENVIRONMENT_DIRECTORY}/missing-libraries.txt"
+_MOST_OF_WARNING = 4096
 _DPKG = "/var/lib/dpkg/status"
 _OS_RELEASE = "/usr/lib/os-release"
 
@@ -194,12 +199,19 @@ def _read_installed(engine: Engine, image: str) -> tuple[Lock | None, Installed]
         folder = Path(temporary)
         containers.copy_folder(container, _PACKAGES_IN_IMAGE, folder, _MOST_OF_LISTS)
         lists = {file.stem: _list_in(file) for file in sorted(folder.rglob("*.json"))}
+        _warn_of_libraries(containers.read_file(container, _MISSING_LIBRARIES) or b"")
         dpkg = containers.read_file(container, _DPKG) or b""
         os_release = containers.read_file(container, _OS_RELEASE) or b""
     conda = lists.pop("conda", [])
     python = [package for packages in lists.values() for package in packages]
     installed = Installed(python, conda, dpkg.decode(), os_release.decode())
     return (None if lock is None else read_lock(lock.decode())), installed
+
+
+def _warn_of_libraries(said: bytes) -> None:
+    """Log what a step of ours has written, also if the engine took the step from its cache."""
+    if text := said[:_MOST_OF_WARNING].decode(errors="replace").strip():
+        _logger.warning("%s", harmless(text))
 
 
 def _list_in(file: Path) -> list[dict[str, str]]:
@@ -286,6 +298,9 @@ def _build_errors(plan: ImagePlan) -> Iterator[None]:
         yield
     except (BuildFailed, Refused) as error:
         failure = error if isinstance(error, BuildFailed) else BuildFailed(error.message)
+        choice = plan.python_choice or PythonChoice(plan.python)
+        if explained := explain_python(failure.output, choice, plan.base.reference):
+            raise BuildError(explained[0], remedy=explained[1]) from error
         hint = hint_for(failure, withholds_logins=plan.withholds_logins)
         raise BuildError(describe_failure(failure), remedy=hint) from error
     except EngineError as error:

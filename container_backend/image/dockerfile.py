@@ -57,6 +57,8 @@ def render(spec: EnvironmentSpec, base_image: str, user: UserTemplate | None = N
         "base_image": base_image,
         "python": spec.python,
         "system_packages": spec.system_packages,
+        "fetches_python": spec.fetches_python,
+        "finds_libraries": spec.finds_libraries,
         "requirements": has_packages(spec),
         "source": spec.lock or "requirements",
         "layers": (*LAYERS, LOCAL_LAYER) if spec.files else LAYERS,

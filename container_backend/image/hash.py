@@ -18,7 +18,13 @@ from container_backend.machine import digest_of, is_program, read_template
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from container_backend.environment import CondaPackages, EnvironmentSpec, Indexes, Login
+    from container_backend.environment import (
+        CondaPackages,
+        EnvironmentSpec,
+        Indexes,
+        Login,
+        PythonChoice,
+    )
     from container_backend.image.dockerfile import UserTemplate
     from container_backend.machine import Content
 
@@ -28,6 +34,8 @@ _PUBLIC_INDEX: Final = "https://pypi.org/simple"
 # uv asks for files by their hash, but not every index lets uv cache them.
 # https://docs.astral.sh/uv/concepts/indexes/#customizing-cache-control-headers
 _FILES_NEVER_CHANGE: Final = 'cache-control = { files = "max-age=365000000, immutable" }\n'
+# The settings of this machine for Pythons that uv fetches.
+PYTHON_SETTINGS: Final = "build/uv-python.toml"
 # The scripts of the template's steps; they are not in the image.
 SCRIPTS: Final = (
     "access.sh",
@@ -38,15 +46,20 @@ SCRIPTS: Final = (
     "conda.sh",
     "describe_packages.py",
     "install.sh",
+    "libraries.sh",
+    "libraries.txt",
     "installer.sh",
     "lock.sh",
+    "missing_libraries.py",
     "prepare.sh",
+    "python.sh",
     "resolve.sh",
     "set_times.py",
     "split_lock.py",
     "system.sh",
     "tidy_layer.py",
     "wheels.sh",
+    "why_no_wheel.py",
 )
 
 
@@ -87,6 +100,7 @@ class ImagePlan:
             those of the same hash.
         recorded_hash: The hash of the environment as a record says, which is not to be believed.
         secrets: Id → content of further secrets.
+        python_choice: For messages; None if unknown.
         lock_digest: The image must have this lock; empty for any.
         exact: The id or ``NAME@DIGEST`` of the only right image; empty for any of the hash.
     """
@@ -109,6 +123,7 @@ class ImagePlan:
     build_scope: str = ""
     recorded_hash: str = ""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    python_choice: PythonChoice | None = None
     lock_digest: str = ""
     exact: str = ""
 
@@ -135,25 +150,7 @@ def plan_image(
     templates = template_texts(spec, template)
     dockerfile = render(spec, base.pinned, template)
     digest = environment_hash(spec, base.digest, platform, {**templates, **scripts})
-    files = {
-        "Dockerfile": dockerfile,
-        **{f"build/{name}": text for name, text in scripts.items()},
-        **uv_files(spec.indexes),
-        "build/pip.conf": pip_settings(spec.installer_indexes),
-        "declared/requirements.txt": _lines(spec.requirements),
-        "declared/constraints.txt": _lines(spec.constraints),
-        "declared/direct.txt": _lines(spec.direct),
-        "declared/index.txt": _lines(
-            _common_index(
-                *(spec.indexes, spec.installer_indexes, spec.requirements),
-                has_files=bool(spec.files),
-            )
-        ),
-    }
-    if spec.lock_text:
-        files["declared/pylock.toml"] = spec.lock_text
-    if spec.conda is not None:
-        files["declared/conda.yaml"] = conda_settings(spec.conda)
+    files = {"Dockerfile": dockerfile} | _texts_for_steps(spec, scripts)
     context: dict[str, Content] = {path: text.encode() for path, text in files.items()}
     context |= {f"project/{path}": content for path, content in spec.files.items()}
     return ImagePlan(
@@ -170,9 +167,36 @@ def plan_image(
             login for login in spec.indexes.logins if login not in spec.installer_indexes.logins
         ),
         secrets=dict(secrets or {}),
+        python_choice=spec.python_choice,
         cache_scope=_cache_scope(spec, template),
         withholds_logins=_runs_programs(spec, template),
     )
+
+
+def _texts_for_steps(spec: EnvironmentSpec, scripts: Mapping[str, str]) -> dict[str, str]:
+    """Path → text of the build context: scripts, settings, and what is declared."""
+    files = {
+        **{f"build/{name}": text for name, text in scripts.items()},
+        **uv_files(spec.indexes),
+        "build/pip.conf": pip_settings(spec.installer_indexes),
+        PYTHON_SETTINGS: spec.python_settings,
+        "declared/requirements.txt": _lines(spec.requirements),
+        "declared/constraints.txt": _lines(spec.constraints),
+        "declared/direct.txt": _lines(spec.direct),
+        "declared/index.txt": _lines(
+            _common_index(
+                *(spec.indexes, spec.installer_indexes, spec.requirements),
+                has_files=bool(spec.files),
+            )
+        ),
+    }
+    if spec.exclude_newer:
+        files["declared/exclude-newer.txt"] = spec.exclude_newer
+    if spec.lock_text:
+        files["declared/pylock.toml"] = spec.lock_text
+    if spec.conda is not None:
+        files["declared/conda.yaml"] = conda_settings(spec.conda)
+    return files
 
 
 def _cache_scope(spec: EnvironmentSpec, template: UserTemplate | None) -> str:
@@ -203,7 +227,7 @@ def environment_hash(
         platform: ``os/architecture``.
         templates: Name → text of templates and scripts.
     """
-    declared = {
+    declared: dict[str, object] = {
         "schema": SCHEMA_VERSION,
         "python": spec.python,
         "requirements": spec.requirements,
@@ -223,6 +247,13 @@ def environment_hash(
         "base": base_digest,
         "platform": platform,
     }
+    # What most environments lack is left out, so that their hashes stay.
+    if spec.exclude_newer:
+        declared["exclude_newer"] = spec.exclude_newer
+    if spec.fetches_python:
+        declared["fetches_python"] = True
+    if spec.finds_libraries:
+        declared["finds_libraries"] = True
     canonical = json.dumps(declared, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return digest_of(canonical.encode())
 

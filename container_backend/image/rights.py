@@ -18,10 +18,11 @@ from container_backend.environment import (
     netrc_file,
     proxies,
     proxy_file,
+    python_settings,
     with_netrc,
 )
 from container_backend.image.dockerfile import LOCAL_LAYER, render
-from container_backend.image.hash import SCRIPTS, pip_settings, uv_files
+from container_backend.image.hash import PYTHON_SETTINGS, SCRIPTS, pip_settings, uv_files
 from container_backend.image.registry import logins_of
 from container_backend.machine import digest_of, owner_key, read_template
 
@@ -42,7 +43,7 @@ _CACHE_DIGITS: Final = 16
 def has_our_steps(plan: ImagePlan) -> bool:
     """True if a plan of a record has the steps and scripts of this version, and no others."""
     scripts = {f"build/{name}": read_template(name).encode() for name in SCRIPTS}
-    settings = {"build/pip.conf", *uv_files(plan.indexes)}
+    settings = {"build/pip.conf", PYTHON_SETTINGS, *uv_files(plan.indexes)}
     found = {path: plan.context[path] for path in plan.context if path.startswith("build/")}
     if {path: text for path, text in found.items() if path not in settings} != scripts:
         return False
@@ -60,6 +61,8 @@ def has_our_steps(plan: ImagePlan) -> bool:
         python_source="",
         requirements=("any",) if source else (),
         system_packages=tuple(system),
+        fetches_python="/build/python.sh" in plan.dockerfile,
+        finds_libraries="/build/libraries.sh" in plan.dockerfile,
         files={"any": b""} if f" {LOCAL_LAYER}\n" in plan.dockerfile else {},
         lock=lock,
     )
@@ -87,6 +90,7 @@ def settings_of_machine(plan: ImagePlan, machine: Indexes) -> dict[str, bytes]:
         **uv_files(plan.indexes),
         "build/pip.conf": pip_settings(machine),
         "declared/index.txt": "",
+        PYTHON_SETTINGS: python_settings(),
     }
     return {path: text.encode() for path, text in files.items()}
 

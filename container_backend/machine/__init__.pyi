@@ -8,6 +8,7 @@ from .content import digest_of_file as digest_of_file
 from .content import hash_file as hash_file
 from .content import is_program as is_program
 from .content import size_of as size_of
+from .days import end_of_day as end_of_day
 from .interrupts import Interrupts as Interrupts
 from .interrupts import termination_interrupts as termination_interrupts
 from .limited import MOST_FILES as MOST_FILES

@@ -163,11 +163,12 @@ PRIVILEGES: Final = (
                 "base_image",
                 "build_secrets",
                 "conda_base_image",
+                "exclude_newer",
                 "image_repository",
                 "lock",
                 "pull",
             ),
-            *("push", "python_match", "rebuild", "system_packages", "template"),
+            *("push", "python_match", "python_source", "rebuild", "system_packages", "template"),
         ),
         refused={
             "pull": "missing images are pulled",

@@ -16,6 +16,8 @@ from .entry_points import entry_point_lines as entry_point_lines
 from .files import check_files as check_files
 from .files import included_files as included_files
 from .git.checkout import Checkout as Checkout
+from .git.checkout import day_of_commit as day_of_commit
+from .git.checkout import folders_above as folders_above
 from .git.checkout import read_checkout as read_checkout
 from .git.checkout import source_name as source_name
 from .git.repository import Repository as Repository

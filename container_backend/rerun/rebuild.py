@@ -32,6 +32,7 @@ from container_backend.errors import (
 from container_backend.image import (
     DOCKERFILE,
     BaseImage,
+    BaseWanted,
     ImagePlan,
     find_image,
     has_our_steps,
@@ -280,7 +281,7 @@ def _on_its_base(engine: Engine, plan: ImagePlan, lacks: list[str], *, saved: bo
         return _from(plan, replace(base, pinned=name))
     gone = f"base image: neither the engine nor a registry has {base.reference} as of {base.digest}"
     try:
-        other = resolve_base(engine, base.reference.partition("@")[0])
+        other = resolve_base(engine, BaseWanted(base.reference.partition("@")[0]))
     except ImageUnavailable as error:
         raise NotRepeatable(
             f"The image cannot be built again: {gone}; and there is no other of that name.",

@@ -8,16 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from container_backend.config import base_of
 from container_backend.environment import (
     THIS_INTERPRETER,
     DockerEnvironment,
     EnvironmentSpec,
+    own_python,
     read_environment,
 )
 from container_backend.errors import ImageUnavailable
 from container_backend.image import (
     ALWAYS,
     BaseImage,
+    BaseWanted,
     ImagePlan,
     ReadyImage,
     add_code,
@@ -124,10 +127,13 @@ def plan_environment(
             build_scope=scope_of_builds(planned, _whose(submission, project, permissions)),
         )
 
-    named: str = getattr(config, environment.template.base)
-    reference = named.replace("{version}", environment.python)
+    key = environment.template.base
+    # A base for uv's Python needs a Python, any, to fetch uv with.
+    python = own_python() if environment.fetches_python else environment.python
+    reference = base_of(config, key, python)
+    wanted = BaseWanted(reference, key, environment.python_choice)
     try:
-        return plan(resolve_base(connected, reference, submission.docker_auth, pull=config.pull))
+        return plan(resolve_base(connected, wanted, submission.docker_auth, pull=config.pull))
     except ImageUnavailable:
         # Images that were loaded from a file came without their base images.
         if config.pull == ALWAYS or config.rebuild:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import warnings
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # While two thousand modules are imported, nothing becomes garbage: 0.3 s of 2.1 (docs/measurements.md).
 _GARBAGE_THRESHOLD: Final = 100_000
+# MLflow's warning where that of an installed package (`mlflow.dataset_constructor`) cannot be imported.
+_CONSTRUCTOR: Final = "Failure attempting to register dataset constructor"
 _LIBRARIES: Final = frozenset({"matplotlib", "pandas", "pyarrow", "scipy", "sklearn"})
 
 
@@ -30,6 +33,8 @@ def import_mlflow_lean() -> None:
     gc.set_threshold(_GARBAGE_THRESHOLD, 10, 10)
     if "mlflow" not in sys.modules:
         sys.meta_path.insert(0, _Finder())
+        # They need the libraries, and this process needs no constructors of datasets.
+        warnings.filterwarnings("ignore", _CONSTRUCTOR)
 
 
 def is_mlflow_at_hand() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import tarfile
 import textwrap
@@ -44,17 +45,17 @@ _SERVER = f"""
 
 
 def wheel(
-    name: str, version: str, files: Mapping[str, str] | None = None, requires: str = ""
+    name: str, version: str, files: Mapping[str, str | bytes] | None = None, requires: str = ""
 ) -> bytes:
     """A small wheel; always the same, for engines remember what was locked.
 
     Args:
-        files: Path → text; default: a module with its version.
+        files: Path → content; default: a module with its version.
         requires: A requirement.
     """
     info = f"{name}-{version}.dist-info"
     needed = f"Requires-Dist: {requires}\n" if requires else ""
-    content = {
+    content: dict[str, str | bytes] = {
         **(files or {f"{name}.py": f"VERSION = {version!r}\n"}),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}",
         f"{info}/WHEEL": (
@@ -79,12 +80,13 @@ def source(name: str, version: str, setup: str) -> bytes:
 def tar_of(files: Mapping[str, bytes], mode: Literal["w", "w:gz"] = "w") -> bytes:
     """An archive, as an engine takes it."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode=mode) as tar:
+    with tarfile.open(fileobj=packed, mode="w") as tar:
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    # Always the same, for engines remember what was locked: gzip writes down the time.
+    return packed.getvalue() if mode == "w" else gzip.compress(packed.getvalue(), mtime=0)
 
 
 @contextlib.contextmanager

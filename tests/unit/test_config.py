@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from container_backend.config import is_image_reference, parse_config, read_config
+from container_backend.config import base_of, is_image_reference, parse_config, read_config
 from container_backend.errors import InvalidConfig
 
 
@@ -50,6 +50,56 @@ def test_what_is_no_image_reference_never_reaches_a_dockerfile(reference):
     assert not is_image_reference(reference)
     with pytest.raises(InvalidConfig, match="key 'base_image'"):
         parse_config({"base_image": reference}, environ={})
+
+
+def test_a_base_image_may_be_for_one_version():
+    environ = {"CONTAINER_BACKEND_BASE_IMAGE": "mine:{version}"}
+    images = {"3.8": "old:{version}", "3.9.7": "exact"}
+    plain = parse_config({"base_image": images}, environ={})
+    assert base_of(plain, "base_image", "3.8") == "old:3.8"
+    assert base_of(plain, "base_image", "3.8.10") == "old:3.8.10"
+    assert base_of(plain, "base_image", "3.9.7") == "exact"
+    assert base_of(plain, "base_image", "3.9") == "python:3.9-slim"
+    mine = parse_config({"base_image": images}, environ=environ)
+    assert base_of(mine, "base_image", "3.9") == "mine:3.9"
+    others = parse_config({"base_image": {"*": "all:{version}"}}, environ=environ)
+    assert base_of(others, "base_image", "3.9") == "all:3.9"
+    conda = parse_config({"conda_base_image": {"3.8": "mamba:1"}}, environ=environ)
+    assert base_of(conda, "conda_base_image", "3.8") == "mamba:1"
+    assert base_of(conda, "conda_base_image", "3.9") == "mambaorg/micromamba:2"
+
+
+@pytest.mark.parametrize(
+    "value", [{"3": "a"}, {"3.8": "A B"}, {"three": "a"}, {"3.8": None}, 3, None, ["a"]]
+)
+def test_what_names_no_base_image_is_refused(value):
+    with pytest.raises(InvalidConfig, match="key 'base_image': '"):
+        parse_config({"base_image": value}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        ("2023-05-01", "2023-05-02T00:00:00Z"),
+        ("2024-02-28", "2024-02-29T00:00:00Z"),
+        ("2023-05-01T12:00:00Z", "2023-05-01T12:00:00Z"),
+        ("2023-05-01t12:00:00.123456789+02:00", "2023-05-01T10:00:00Z"),
+        ("0987-01-01T00:00:00Z", "0987-01-01T00:00:00Z"),
+        ("commit", "commit"),
+    ],
+)
+def test_a_day_is_the_end_of_it_in_utc(value, time):
+    assert parse_config({"exclude_newer": value}, environ={}).exclude_newer == time
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "yesterday", "2023", "2023-05", "2023-02-30", "01.05.2023", "2023-05-01 12:00", "9999-12-31",
+     "2023-05-01T12:00:00", "2023-05-01\n", "\u0662023-05-01", "HEAD", 20230501],
+)  # fmt: skip
+def test_what_is_no_day_is_refused(value):
+    with pytest.raises(InvalidConfig, match="key 'exclude_newer'"):
+        parse_config({"exclude_newer": value}, environ={})
 
 
 def test_json_and_files_of_it(tmp_path):

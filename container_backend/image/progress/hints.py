@@ -63,8 +63,18 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         f"these packages in the index; or, if you trust all of them: {TRUST_OPTION}; for a record, --trust.",
     ),
     (
-        r"container-backend: (Either correct|Set (conda_)?base_image)",
+        r"container-backend: Set (conda_)?base_image",
         "See the lines above for what to change.",
+    ),
+    (
+        r"No download found for request",
+        "uv knows no such Python for this platform. Choose another version, or set python_match to minor "
+        "in the backend config.",
+    ),
+    (
+        r"/build/python\.sh.*(Failed to download|error sending request|dns error|Failed to fetch)",
+        "The build does not reach the source of Pythons. Set UV_PYTHON_INSTALL_MIRROR to a mirror of "
+        "https://github.com/astral-sh/python-build-standalone/releases/download.",
     ),
     (
         r"Hash mismatch for|hashes declared for",
@@ -108,6 +118,16 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "has it: --extra-index-url in the requirements file, pip.conf, or UV_INDEX.",
     ),
     (
+        r"exclude_newer leaves out .*No solution found|No solution found.*exclude_newer leaves out",
+        "The index does not tell when files were uploaded, so exclude_newer finds none of them there. "
+        "Leave exclude_newer out, name another index, or use a lock.",
+    ),
+    (
+        r"filtered by .exclude-newer.",
+        "exclude_newer in the backend config leaves out what was uploaded later. Choose a later day, or "
+        "an older version.",
+    ),
+    (
         r"No solution found|ResolutionImpossible|unsatisfiable",
         "The requirements cannot all be met at once. The lines above name them.",
     ),
@@ -132,10 +152,16 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         'config: ["gcc", "libc6-dev", "python3-dev"].',
     ),
     (
+        r"pkg-config: (command )?not found",
+        f"{_NO_WHEEL}, with a library that pkg-config would find. Choose a version that has wheels, or set "
+        'system_packages in the backend config: ["pkg-config", "gcc", "libc6-dev", "python3-dev"] and the '
+        "library's Debian package, whose name ends in -dev (for mysqlclient, default-libmysqlclient-dev).",
+    ),
+    (
         r"fatal error: \S+: No such file|pg_config executable not found",
         f"{_NO_WHEEL}, with a library that the base image lacks. Choose a version that "
         "has wheels, or add the library's Debian package (its name ends in -dev) to "
-        "system_packages in the backend config.",
+        "system_packages in the backend config (for psycopg2, libpq-dev; psycopg2-binary has wheels).",
     ),
     (
         r"Unable to locate package|has no installation candidate",
@@ -145,6 +171,12 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         r"No such file or directory: 'git'|Git executable not found",
         "A requirement comes from git, but the base image has no git. Set system_packages in the "
         'backend config: ["git"].',
+    ),
+    (
+        r"The build backend returned an error",
+        "A package has no wheel, and its source cannot be built. Choose a version that has a wheel. An "
+        "old source may need the tools of its time: set exclude_newer in the backend config to a day "
+        "like '2023-05-01'.",
     ),
     (
         r"not a trusted or secure host",

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from container_backend.image.progress.steps import count_of
-from container_backend.image.progress.view import CACHED, DONE, FAILED, BuildView, duration
+from container_backend.image.progress.view import (
+    CACHED,
+    DONE,
+    FAILED,
+    BuildView,
+    duration,
+    plain_text,
+)
 from container_backend.machine import is_shown
 
 if TYPE_CHECKING:
@@ -20,19 +28,36 @@ if TYPE_CHECKING:
     from container_backend.image.buildkit import StepEvent
 
 _logger = logging.getLogger(__package__)
+_WARNING: Final = re.compile(r"container-backend: warning: (.+)", re.DOTALL)
 
 
 @contextmanager
 def shown_steps() -> Iterator[Callable[[StepEvent], None]]:
     """Yield a function that shows the events of a build."""
     if not (is_terminal(sys.stderr) and is_shown(_logger)):
-        yield log_steps()
+        yield with_warnings(log_steps())
         return
     # The import of rich is slow: a run that finds its image does without.
     from container_backend.image.progress.live import live_steps
 
     with live_steps(log_steps()) as show:
-        yield show
+        yield with_warnings(show)
+
+
+def with_warnings(show: Callable[[StepEvent], None]) -> Callable[[StepEvent], None]:
+    """The same function, which also logs the warnings of our steps."""
+    said: set[str] = set()
+
+    def show_and_warn(event: StepEvent) -> None:
+        if event.kind == "output" and (match := _WARNING.match(event.text or "")):
+            text = plain_text(match[1]).strip()
+            if text not in said:  # BuildKit repeats events
+                said.add(text)
+                _logger.warning("%s", text)
+            return
+        show(event)
+
+    return show_and_warn
 
 
 def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:

@@ -15,8 +15,10 @@ PULLING: Final = "pulling the image"
 PUSHING: Final = "pushing the image"
 _STEPS: Final[tuple[tuple[str, str | None], ...]] = (
     (r"/build/system\.sh", "installing the system packages"),
+    (r"/build/libraries\.sh", "installing missing libraries"),
     (r"/build/conda\.sh (\S+)", "installing the conda packages"),
     (r"/build/prepare\.sh (\S+)", "checking for Python {0}"),
+    (r"/build/python\.sh (\S+)", "fetching Python {0}"),
     (r"/build/installer\.sh", "fetching the installer"),
     (r"/build/resolve\.sh", "resolving the requirements"),
     (_WHEELS, "building packages without a wheel"),

@@ -33,7 +33,7 @@ _MINUTE: Final = 60
 _LEAST_SIZE: Final = 100_000
 # Lines of templates/split_lock.py, templates/install.sh and templates/wheels.sh.
 _COUNT: Final = re.compile(r"^(\w+): (\d+) packages$")
-_NOTHING: Final = ("nothing in this layer", "nothing to build")
+_NOTHING: Final = ("nothing in this layer", "nothing to build", "no library is missing")
 # BuildKit's error of a step that was stopped because another step failed.
 _CANCELED: Final = "context canceled"
 # Escape sequences and control characters, which would move the cursor.

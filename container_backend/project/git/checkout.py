@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,39 @@ def _commit(view: View) -> str:
     """
     named = view.tells("rev-parse", "--verify", "--quiet", "HEAD")
     return view.ask("rev-parse", "--verify", f"{named}^{{commit}}").strip() if named else ""
+
+
+def folders_above(directory: Path) -> list[Path]:
+    """The folders above a project's folder in its repository, the nearest first.
+
+    Args:
+        directory: The project's folder, resolved.
+    """
+    repository = find_repository(directory)
+    if repository is None:
+        return []
+    return [folder for folder in directory.parents if folder.is_relative_to(repository.root)]
+
+
+def day_of_commit(directory: Path) -> str | None:
+    """The day of the commit that a project's folder is of, ``2023-05-01``; None without a commit.
+
+    Args:
+        directory: The project's folder, resolved.
+    """
+    repository = find_repository(directory)
+    commit = read_checkout(repository, directory).commit
+    if repository is None or not commit:
+        return None
+    try:
+        with opened(repository) as view:
+            seconds = view.tells(
+                "show", "--no-patch", "--no-show-signature", "--format=%ct", commit
+            )
+    except GitError as error:
+        _logger.debug("git failed in '%s': %s", directory, error)
+        return None
+    return f"{datetime.fromtimestamp(int(seconds), tz=timezone.utc):%Y-%m-%d}" if seconds else None
 
 
 def source_name(uri: str) -> str:

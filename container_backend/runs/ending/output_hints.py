@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from container_backend.errors import EngineError
 from container_backend.labels_and_tags import ENVIRONMENT_DIRECTORY, LABEL_EXPERIMENT, LABEL_PYTHON
+from container_backend.machine import read_template
 from container_backend.store import mlflow_version
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ _SCHEMA: Final = re.compile(r"out-of-date database schema|Can't locate revision 
 _OTHER_EXPERIMENT: Final = re.compile(
     r"Cannot start run with ID \S+ because active (?:experiment|run) ID does not match"
 )
+# From the dynamic linker, by way of Python's import, ctypes, cffi or a program; from packages that look for
+# their library by its name (python-magic, pyzbar, cairocffi).
+_LIBRARY: Final = re.compile(
+    r"\b(lib[\w.+-]+\.so)[.\d]*: cannot open shared object file"
+    r"|(?:failed to find |Unable to find |no library called \"?)((?:lib)?(?:magic|zbar|cairo))\b"
+)
+# From the import of an installed package that knows only older versions of another one.
+_OLD_PACKAGE: Final = re.compile(
+    r'File "[^"]*/site-packages/(\w+)[^"]*", line \d+, in <module>\n(?:[ \t].*\n)*'
+    r"((?:ImportError: cannot import name(?!.*partially initialized)|AttributeError: "
+    r"|ModuleNotFoundError: No module named 'pkg_resources'|ValueError: numpy\.dtype size changed).*)"
+)
+_NO_PKG_RESOURCES: Final = "ModuleNotFoundError: No module named 'pkg_resources'"
+_LONGEST: Final = 200
 # What the launcher writes of a step: see `_failed` in templates/container_backend_steps.py.
 _STEP: Final = re.compile(r"^=== Step '(.+)' failed(?:: (.*))? ===$", re.MULTILINE)
 _EXIT_CODE: Final = re.compile(r"the program ended with exit code \d+: ")
@@ -56,12 +71,47 @@ def _explained(text: str, engine: Engine, container: RunContainer) -> str | None
             f"mlflow=={mlflow_version()} into the requirements, or start a tracking server "
             "(`mlflow server`) and set MLFLOW_TRACKING_URI to it"
         )
+    return _explain_import(text, engine, container)
+
+
+def _explain_import(text: str, engine: Engine, container: RunContainer) -> str | None:
+    """What is missing in the image, or too old for the rest of it."""
+    if libraries := list(_LIBRARY.finditer(text)):
+        return _explain_library(libraries[-1])
+    if outdated := _OLD_PACKAGE.search(text):
+        package = outdated[1]
+        version = _mlflow_in(engine, container) if package == "mlflow" else None
+        return (
+            f"{f'MLflow {version}' if version else package} of the image does not work with a newer version "
+            f"of another package ({outdated[2].strip()[:_LONGEST]}). Set exclude_newer in the backend config "
+            f'to "commit" or to a day soon after the release of that {package}, or pin the other package'
+        )
+    if _NO_PKG_RESOURCES in _end_of(text):
+        return (
+            "setuptools 82 and newer have no pkg_resources. Put setuptools<82 into the requirements"
+        )
     if missing := _NO_MODULE.search(_end_of(text)):
         return (
             f"{missing[1]}, which neither its environment nor its project has. Add the package to "
             "the project's requirements"
         )
     return None
+
+
+def _explain_library(found: re.Match[str]) -> str:
+    file, name = found[1], found[2]
+    library = found[0].partition(":")[0] if file else f"lib{name.removeprefix('lib')}"
+    known = dict(line.split() for line in read_template("libraries.txt").splitlines())
+    # Of a library without a version, any.
+    stem = library.partition(".so")[0]
+    package = known.get(library) or next(
+        (known[each] for each in known if each.partition(".so")[0] == stem), None
+    )
+    named = f"its Debian package, {package}," if package else "its Debian package"
+    return (
+        f"the image lacks the shared library {library}. Put {named} into the project's apt.txt, or set "
+        f'system_packages in the backend config ("auto" finds what is missing)'
+    )
 
 
 def _end_of(text: str) -> str:

@@ -131,8 +131,10 @@ def test_another_interpreter_than_the_one_declared(project, engine, fresh):
     folder = project("entry_points: {main: {command: 'true'}}", python_env__yaml="python: '3.12'\n")
     done = run_command("container-backend", "run", folder, "-c", json.dumps({"base_image": BASE}))
     assert done.returncode == 6
-    assert "Python 3.12 is wanted, but the base image has Python 3.11." in done.stderr
-    assert "set base_image to an image with Python 3.12" in done.stderr
+    assert f"The base image '{BASE}' has Python 3.11." in done.stderr
+    assert ", and not 3.12. '" in done.stderr
+    assert "python_env.yaml' asks for Python 3.12." in done.stderr
+    assert '"base_image": {"3.12": "IMAGE"}' in done.stderr
     assert only_run().info.status == "FAILED"
 
 

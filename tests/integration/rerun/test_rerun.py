@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tarfile
 import textwrap
 import uuid
 from pathlib import Path
@@ -177,6 +178,22 @@ def test_an_image_that_is_gone_is_built_again_from_its_record(folder, engine, ba
     ):
         assert (built.labels[label] == labels[label]) == is_same
     assert log_of(again) == log_of(first)
+
+
+def test_an_environment_as_of_a_day_is_built_again_as_of_that_day(folder, engine, base):
+    (folder / "requirements.txt").write_text("six\n")
+    config = {"base_image": base, "exclude_newer": "2021-05-04"}
+    first = container_backend.run(str(folder), backend_config=config).run_id
+    remove_images(engine, MlflowClient().get_run(first).data.tags[labels_and_tags.TAG_IMAGE])
+    again, verdicts = rerun(first)
+    assert verdicts.pop("image") in {"same", "built again"}
+    assert set(verdicts.values()) == {"same"}
+    assert "six 1.15.0" in log_of(again)
+    # What packages without a wheel are built with is of that day, too.
+    packed = mlflow.artifacts.download_artifacts(f"runs:/{again}/environment/build-context.tar.gz")
+    with tarfile.open(packed) as context:
+        day = context.extractfile("declared/exclude-newer.txt").read()
+    assert day == b"2021-05-05T00:00:00Z"
 
 
 def test_what_is_installed_is_what_was_locked_and_not_what_is_newest(folder, engine, base):

@@ -58,3 +58,26 @@ def test_mlflow_does_not_import_them_but_a_plugin_does(tmp_path, scheme, importe
         check=False,
     )
     assert done.stdout == f"FINISHED\n{imported}\n[]\n(1, 1)\n", done.stderr
+
+
+def test_a_package_with_constructors_of_datasets_is_not_warned_of(tmp_path):
+    (tmp_path / "plug.py").write_text(
+        "import mlflow.data.pandas_dataset\ndef from_plug(source=None): ...\n"
+    )
+    metadata = tmp_path / "plug-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text(
+        "[mlflow.dataset_constructor]\nfrom_plug=plug:from_plug"
+    )
+    program = (
+        "from container_backend.store import import_mlflow_lean as lean; lean(); import mlflow.data"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", program],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "dataset constructor" not in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -10,7 +12,7 @@ from container_backend.config import BackendConfig
 from container_backend.environment.indexes import Login
 from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.environment.read import read_environment
-from container_backend.errors import InvalidEnvironment
+from container_backend.errors import InvalidConfig, InvalidEnvironment
 from container_backend.machine import hash_file
 from container_backend.privileges import Giver, Permissions
 from container_backend.project.mlproject import read_project
@@ -172,6 +174,55 @@ def test_a_patch_version_counts_unless_only_the_minor_one_shall(tmp_path):
     assert environment(tmp_path, config={"python_match": "minor"}).python == "3.11"
 
 
+def test_packages_are_as_of_a_day_or_the_day_of_the_commit(tmp_path):
+    files = {"requirements__txt": "six\n"}
+    assert environment(tmp_path, **files).exclude_newer == ""
+    dated = environment(tmp_path, config={"exclude_newer": "2023-05-01"})
+    assert dated.exclude_newer == "2023-05-02T00:00:00Z"
+    with pytest.raises(InvalidConfig, match=r"'commit' needs a commit, and .* is in no git") as no:
+        environment(tmp_path, config={"exclude_newer": "commit"})
+    assert "2023-05-01" in no.value.remedy
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    with pytest.raises(InvalidConfig):
+        environment(tmp_path, config={"exclude_newer": "commit"})
+    dates = {"GIT_AUTHOR_DATE": "2020-01-01T00:00Z", "GIT_COMMITTER_DATE": "2022-03-04T23:30-0100"}
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "1", "--allow-empty"],
+        cwd=tmp_path, env={**os.environ, **dates}, check=True,
+    )  # fmt: skip
+    of_commit = environment(tmp_path, config={"exclude_newer": "commit"})
+    assert of_commit.exclude_newer == "2022-03-06T00:00:00Z"  # the day in UTC, whole
+
+
+@pytest.mark.parametrize(
+    ("files", "form"),
+    [
+        ({"python_env__yaml": "dependencies: [six]\n"}, 'Write `python: "{version}"` into \''),
+        ({"conda__yaml": "dependencies: [pip]\n"}, "Write `- python={version}` under 'dependenc"),
+        ({"requirements__txt": "six\n"}, "`dependencies: [-r requirements.txt]`"),
+        ({"setup__py": ""}, "`dependencies: [-e .]`"),
+        (
+            {"pyproject__toml": "[project]\nname='x'\nversion='1'\n"},
+            'Write `requires-python = "=={version}.*"` into',
+        ),
+        (
+            {"pyproject__toml": "[tool.poetry.dependencies]\nsix='*'\n"},
+            'Write `python = "{version}.*"` under [tool.poetry.dependencies] of',
+        ),
+        (
+            {"pyproject__toml": "[project]\nname='x'\nversion='1'\n", "__python-version": "3.9"},
+            "Write `{version}` into '",
+        ),
+    ],
+)
+def test_each_kind_knows_how_another_python_is_written(tmp_path, files, form):
+    said = environment(tmp_path, **files).python_form
+    assert form in said
+    choice = environment(tmp_path).python_choice
+    assert "3.7" in choice.other("3.7")
+    assert "{" not in choice.other("3.7")
+
+
 def test_system_packages_come_from_the_config_and_apt_txt(tmp_path):
     spec = environment(
         tmp_path,
@@ -179,6 +230,23 @@ def test_system_packages_come_from_the_config_and_apt_txt(tmp_path):
         apt__txt="# tools\nlibgomp1  git\n",
     )
     assert spec.system_packages == ("curl=7.88.1-10", "git", "libgomp1")
+    assert not spec.finds_libraries
+
+
+@pytest.mark.parametrize(("value", "packages"), [("auto", ()), (["auto", "git"], ("git",))])
+def test_auto_is_no_package_but_asks_for_what_is_missing(tmp_path, value, packages):
+    spec = environment(tmp_path, config={"system_packages": value}, requirements__txt="six\n")
+    assert (spec.system_packages, spec.finds_libraries) == (packages, True)
+
+
+def test_what_an_old_mlflow_needs_and_does_not_say_is_added_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    spec = environment(tmp_path, requirements__txt="mlflow==2.12.1\nsetuptools==70.0.0\n")
+    assert spec.requirements == ("mlflow==2.12.1", "setuptools==70.0.0", "sqlalchemy<2.1")
+    assert "mlflow==2.12.1 does not work with newer packages: adding sqlalchemy<2.1" in caplog.text
+    assert spec.direct == ("mlflow", "setuptools")
+    locked = environment(tmp_path, requirements__lock="mlflow==2.12.1\nsetuptools==70.0.0\n")
+    assert locked.requirements == ("mlflow==2.12.1", "setuptools==70.0.0")
 
 
 def test_docker_env_as_mlflow_describes_it(tmp_path):
@@ -259,7 +327,8 @@ def test_what_every_python_brings_is_left_out_of_an_export(tmp_path, caplog):
     )
     spec = environment(tmp_path, conda__yaml=exported)
     assert (spec.conda, spec.python) == (None, "3.11.8")
-    assert spec.requirements == ("mlflow==2.14.1", "numpy==1.26.4", "pip==24.0")
+    needs = ("setuptools<82", "sqlalchemy<2.1")  # of that MLflow
+    assert spec.requirements == ("mlflow==2.14.1", "numpy==1.26.4", "pip==24.0", *needs)
 
 
 @pytest.mark.parametrize("nothing", ["- python=3", "- pip", "- pip:", "- python"])
@@ -304,6 +373,7 @@ def test_the_table_of_poetry(tmp_path):
         'old==1.0 ; python_version < "3.9"',
         'old==2.0 ; python_version >= "3.9"',
         'pandas[all]<1.6,>=1.5 ; sys_platform == "linux"',
+        "sqlalchemy<2.1",
     )
     assert spec.indexes.extra == ("https://index.test/simple",)
 
@@ -350,6 +420,34 @@ def test_a_file_by_a_name_that_conda_writes_is_read(tmp_path, name):
 def test_a_requirements_file_by_another_spelling_is_read(tmp_path, name):
     (tmp_path / name).write_text("mlflow\n")
     assert environment(tmp_path).requirements == ("mlflow",)
+
+
+@pytest.mark.parametrize(
+    ("file", "advice"),
+    [
+        ("requirements.txt", "a python_env.yaml with `dependencies: [-r ../../requirements.txt]`"),
+        ("Requirements.txt", "a python_env.yaml with `dependencies: [-r ../../Requirements.txt]`"),
+        ("conda.yaml", "`conda_env: ../../conda.yaml` into MLproject"),
+        ("python_env.yaml", "`python_env: ../../python_env.yaml` into MLproject"),
+    ],
+)
+def test_a_file_above_the_project_in_its_repository_is_named(tmp_path, caplog, file, advice):
+    project = tmp_path / "repository" / "components" / "x"
+    project.mkdir(parents=True)
+    (tmp_path / "requirements.txt").write_text("six\n")  # of no repository
+    assert environment(project).requirements == ()
+    assert caplog.messages == []
+    (tmp_path / "repository" / ".git").mkdir()
+    assert environment(project).requirements == ()
+    assert caplog.messages == []
+    (tmp_path / "repository" / file).write_text("")
+    assert environment(project).requirements == ()
+    (message,) = caplog.messages
+    assert f"none are installed; not read: ../../{file}." in message
+    assert message.endswith(f"write {advice}")
+    caplog.clear()
+    assert environment(project, requirements__txt="six\n").requirements == ("six",)
+    assert caplog.messages == []
 
 
 def test_the_name_that_mlflow_reads_comes_first(tmp_path):
@@ -412,10 +510,48 @@ def test_an_export_of_windows_is_refused_by_what_is_of_windows(tmp_path):
 )
 def test_anything_else_stays_with_conda(tmp_path, caplog, package):
     spec = environment(tmp_path, conda__yaml=CONDA.format(package=package))
-    assert f"conda (micromamba) is needed for {package}:" in caplog.text
+    assert f"conda (micromamba) is needed for {package} (" in caplog.text
     assert spec.conda.channels == ("conda-forge",)
     assert spec.conda.packages == tuple(sorted(["python=3.11", "pip<25", package]))
     assert spec.requirements == ("mlflow>=3",)
+
+
+@pytest.mark.parametrize(
+    ("package", "why"),
+    [
+        ("pytorch=1.13=py3.9_cuda11.7_0", "a build for one kind of hardware"),
+        ("numpy 1.26|1.27", "pip has no such version"),
+        ("cudatoolkit=11.8", "the wheels of torch and tensorflow bring their own"),
+        ("cudnn", "the wheels of torch and tensorflow bring their own"),
+        ("r-base", "not known to be the same on the Python index"),
+        ("ffmpeg", "no Python package: put ffmpeg into apt.txt instead"),
+        ("gxx_linux-64", "no Python package: put g++ into apt.txt instead"),
+        ("mychan::xgboost", "of the channel 'mychan'"),
+    ],
+)
+def test_each_package_that_conda_is_needed_for_has_its_reason(tmp_path, caplog, package, why):
+    file = f"dependencies:\n- python=3.11\n- numpy\n- {package}\n- vcftools\n"
+    environment(tmp_path, conda__yaml=file)
+    said = caplog.messages[0].partition("conda (micromamba) is needed for ")[2]
+    assert said.startswith(f"{package} ({why}")
+    assert said.endswith("), vcftools (not known to be the same on the Python index)")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ydata-profiling", "ipywidgets", "imutils", "pysftp", "torchvision", "great-expectations"],
+)
+def test_packages_that_are_the_same_need_no_conda(tmp_path, name):
+    spec = environment(tmp_path, conda__yaml=f"dependencies: [python=3.11, {name}=1.2]\n")
+    assert (spec.conda, spec.requirements) == (None, (f"{name}==1.2.*",))
+
+
+@pytest.mark.parametrize(
+    "pip", ["pip", "pip=24.0", "pip>=21", "pip=24.0=py311h06a4308_0", "pip 23"]
+)
+def test_pip_as_pip_is_not_worth_a_warning(tmp_path, caplog, pip):
+    environment(tmp_path, conda__yaml=f"dependencies: [python=3.11, {pip}]\n")
+    assert caplog.messages == []
 
 
 def test_conda_gets_a_python_where_none_is_named(tmp_path):

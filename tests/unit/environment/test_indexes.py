@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from container_backend.environment.access import netrc_file, with_netrc
+from container_backend.environment.access import netrc_file, python_settings, with_netrc
 from container_backend.environment.declared import Line
 from container_backend.environment.indexes import (
     Indexes,
@@ -148,3 +148,12 @@ def test_no_login_of_the_machine_is_sent_as_plain_text(kind, tmp_path):
     with pytest.raises(InvalidEnvironment, match="would be sent as plain text"):
         project_indexes(machine, own)
     assert project_indexes(Indexes(extra=(address,)), own)
+
+
+def test_a_mirror_of_pythons_is_told_without_its_login():
+    environ = {
+        "UV_PYTHON_INSTALL_MIRROR": "https://me:s3cret@mirror.test/pythons",
+        "UV_PYTHON_DOWNLOADS_JSON_URL": "file:///opt/pythons.json",
+    }
+    assert python_settings(environ) == 'python-install-mirror = "https://mirror.test/pythons"\n'
+    assert python_settings({}) == ""

@@ -198,7 +198,7 @@ def test_a_further_kind_is_one_file_one_row_and_one_template(tmp_path):
     (rooms / "templates" / "Dockerfile.made-up.j2").write_text(TEMPLATE)
     table = rooms / "environment" / "kinds.py"
     first, row, rest = table.read_text().partition(
-        '\n    FileKind("pyproject.toml", read_pyproject),'
+        '\n    FileKind("pyproject.toml", read_pyproject'
     )
     assert row
     start, line, end = first.partition("from container_backend.environment.docker_env")

@@ -13,7 +13,7 @@ from container_backend.image.dockerfile import find_template, render_users
 from container_backend.image.hash import BaseImage, plan_image
 
 BASE = BaseImage("python:3.11-slim", "sha256:" + "1" * 64, "python:3.11-slim")
-SPEC = EnvironmentSpec("3.11", "x", ("six",), system_packages=("git",))
+SPEC = EnvironmentSpec("3.11", "x", ("six",), system_packages=("git",), finds_libraries=True)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def plan(tmp_path, text: str, spec: EnvironmentSpec = SPEC):
 
 
 @pytest.mark.parametrize(
-    "block", ["base", "system", "python", "variables", "dependencies", "final"]
+    "block", ["base", "system", "python", "variables", "dependencies", "libraries", "final"]
 )
 def test_each_block_can_be_replaced_or_added_to(tmp_path, block):
     ours = plan_image(SPEC, BASE, "linux/amd64").dockerfile

@@ -46,6 +46,10 @@ def hash_of(spec: EnvironmentSpec = SPEC, base: BaseImage = BASE, platform: str 
         replace(SPEC, indexes=Indexes(extra=("https://index.test",))),
         replace(SPEC, indexes=Indexes(find_links=("https://index.test",))),
         replace(SPEC, system_packages=("git",)),
+        replace(SPEC, finds_libraries=True),
+        replace(SPEC, fetches_python=True),
+        replace(SPEC, exclude_newer="2023-05-02T00:00:00Z"),
+        replace(SPEC, exclude_newer="2023-05-03T00:00:00Z"),
         replace(SPEC, lock="requirements.lock"),
         replace(SPEC, lock="pylock.toml", lock_text="a"),
         replace(SPEC, lock="pylock.toml", lock_text="b"),
@@ -91,6 +95,8 @@ def test_another_template_or_script_changes_the_hash(monkeypatch):
     "other",
     [
         replace(SPEC, python_source="elsewhere"),
+        replace(SPEC, python_form="elsewhere"),
+        replace(SPEC, python_settings="python-install-mirror = 'x'\n"),
         replace(SPEC, indexes=Indexes(logins=(Login("index.test", "a", "b"),))),
         replace(SPEC, installer_indexes=Indexes(default="https://index.test")),
     ],
@@ -168,6 +174,12 @@ def test_the_steps_of_what_is_declared_and_no_others():
     assert more.context["project/lib/a.py"] == b"1"
 
 
+def test_the_day_is_in_the_build_context_which_a_rerun_builds_from():
+    plan = plan_image(replace(SPEC, exclude_newer="2023-05-02T00:00:00Z"), BASE, PLATFORM)
+    assert plan.context["declared/exclude-newer.txt"] == b"2023-05-02T00:00:00Z"
+    assert plan.dockerfile == plan_image(SPEC, BASE, PLATFORM).dockerfile
+
+
 def test_conda_packages_take_the_place_of_the_bases_python():
     packages = CondaPackages(("one", "two"), ("python=3.11", "r-base"))
     spec = replace(SPEC, conda=packages, template=CONDA_TEMPLATE)
@@ -198,6 +210,8 @@ def test_every_continued_line_goes_on():
         SPEC,
         replace(SPEC, requirements=()),
         replace(SPEC, system_packages=("git", "libc6-dev=2.36-9+deb12u4"), files={"a": b"1"}),
+        replace(SPEC, finds_libraries=True, exclude_newer="2023-05-02T00:00:00Z"),
+        replace(SPEC, fetches_python=True, python_settings="python-install-mirror = 'x'\n"),
         replace(SPEC, lock="uv.lock", files={"uv.lock": b"1"}),
         replace(SPEC, conda=CondaPackages(("one",), ("r-base",)), template=CONDA_TEMPLATE),
     ],

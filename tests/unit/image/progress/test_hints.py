@@ -33,6 +33,7 @@ EXPECTED = {
     "no-library-header": ("building packages without a wheel", "its name ends in -dev"),
     "no-network": ("resolving the requirements", INDEX),
     "no-pg-config": ("building packages without a wheel", "its name ends in -dev"),
+    "no-pkg-config": ("building packages without a wheel", "default-libmysqlclient-dev"),
     "no-python-header": ("building packages without a wheel", COMPILER),
     "no-registry": ("looking up 127.0.0.1:9/python", "does not reach its registry"),
     "no-rust": ("building packages without a wheel", "a Rust compiler"),

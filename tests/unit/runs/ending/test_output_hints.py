@@ -59,6 +59,90 @@ def test_a_database_of_another_version_is_explained(text):
     assert f"mlflow=={mlflow.__version__}" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "package"),
+    [
+        ("OSError: libgomp.so.1: cannot open shared object file: No such file", ", libgomp1,"),
+        ("ImportError: libGL.so.1: cannot open shared object file: No such file", ", libgl1,"),
+        (
+            "OSError: cannot load library 'libsndfile.so': libsndfile.so: cannot open shared object "
+            "file: No such file",
+            ", libsndfile1,",
+        ),
+        (
+            "dot: error while loading shared libraries: libcairo.so.2: cannot open shared object file: "
+            "No such file",
+            ", libcairo2,",
+        ),
+        ("ImportError: failed to find libmagic.  Check your installation", ", libmagic1,"),
+        ("ImportError: Unable to find zbar shared library", ", libzbar0,"),
+        ('OSError: no library called "cairo-2" was found', ", libcairo2,"),
+        (
+            "ImportError: libfoo.so.7: cannot open shared object file: No such file",
+            "its Debian package ",
+        ),
+    ],
+)
+def test_a_shared_library_that_is_missing_is_explained(text, package):
+    said = explained(f"Traceback (most recent call last):\n{text} or directory\n")
+    assert said.startswith("the image lacks the shared library lib")
+    assert package in said
+    assert "apt.txt" in said
+
+
+IMPORT = """Traceback (most recent call last):
+  File "/mlflow/projects/code/train.py", line 1, in <module>
+    import mlflow
+  File "/mlflow/environment/lib/python3.11/site-packages/mlflow/__init__.py", line 45, in <module>
+    from mlflow import pipelines
+  File "/mlflow/environment/lib/python3.11/site-packages/{}", line 7, in <module>
+    from somewhere import something
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ImportError: cannot import name 'FallbackAsyncAdaptedQueuePool' from 'sqlalchemy.pool' (x.py)",
+        "AttributeError: module 'numpy' has no attribute 'object'.",
+        "ModuleNotFoundError: No module named 'pkg_resources'",
+        "ValueError: numpy.dtype size changed, may indicate binary incompatibility.",
+    ],
+)
+@pytest.mark.parametrize("file", ["mlflow/store/db/utils.py", "pandas/__init__.py"])
+def test_an_old_mlflow_with_newer_packages_is_explained(file, error):
+    said = explained(IMPORT.format(file, error))
+    assert f"does not work with a newer version of another package ({error})" in said
+    assert "exclude_newer" in said
+
+
+def test_any_package_that_is_too_old_for_another_is_explained():
+    said = explained(
+        'Traceback (most recent call last):\n  File "/mlflow/projects/code/a.py", line 1, in <module>\n'
+        "    import seaborn\n"
+        '  File "/mlflow/environment/lib/python3.9/site-packages/seaborn/__init__.py", line 2, in <module>\n'
+        "    from .rcmod import *\n"
+        "AttributeError: module 'numpy' has no attribute 'float'.\nnp.float was a deprecated alias\n"
+    )
+    assert said.startswith(
+        "seaborn of the image does not work with a newer version of another package"
+    )
+    own = 'Traceback …\n  File "/mlflow/projects/code/a.py", line 1, in <module>\n    import b\n'
+    assert explained(f"{own}ImportError: cannot import name 'x' from 'b' (b.py)\n") is None
+    assert "setuptools<82" in explained(
+        f"{own}ModuleNotFoundError: No module named 'pkg_resources'\n"
+    )
+
+
+def test_a_package_that_the_project_forgot_is_not_mlflows_fault():
+    error = "ModuleNotFoundError: No module named 'sklearn'"
+    said = explained(IMPORT.format("mlflow/sklearn/__init__.py", error))
+    assert said.startswith(
+        "No module named 'sklearn', which neither its environment nor its project has"
+    )
+
+
 @pytest.mark.parametrize("text", ["", "ValueError: no", "experiment ID does not match"])
 def test_other_words_have_to_do(text):
     assert explained(text) is None

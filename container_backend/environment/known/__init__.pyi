@@ -1,0 +1,9 @@
+from .conda_names import ADVICE as ADVICE
+from .conda_names import OF_WINDOWS as OF_WINDOWS
+from .conda_names import OTHER_NAMES as OTHER_NAMES
+from .conda_names import OTHER_VERSIONS as OTHER_VERSIONS
+from .conda_names import PROGRAMS as PROGRAMS
+from .conda_names import RUNTIMES as RUNTIMES
+from .conda_names import SAME_ON_THE_INDEX as SAME_ON_THE_INDEX
+from .conda_names import WITH_PYTHON as WITH_PYTHON
+from .old_packages import unsaid_needs as unsaid_needs
