@@ -17,6 +17,7 @@ from container_backend.errors import RunFailed
 from container_backend.runs import ledger_of
 from tests.hostile_git import git
 from tests.support.commands import run_command
+from tests.support.forwarding import forward
 from tests.support.on_engine import containers_of
 from tests.support.projects import EXAMPLE, ROOT, TRUSTED
 from tests.support.runs import kept_log, output_of, runs, status_of
@@ -195,6 +196,16 @@ def test_a_driver_that_reaches_its_server_itself_starts_steps_by_the_proxy(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         driver = container_backend.run(str(pipeline))
         assert len(steps_of(driver.run_id)) == 2
+
+
+@pytest.mark.slow  # the connections take their way through the engine
+def test_a_driver_without_a_network_on_an_engine_elsewhere_starts_steps(
+    pipeline, engine, monkeypatch
+):
+    with forward(engine.host.url.removeprefix("unix://")) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        driver = container_backend.run(str(pipeline), docker_args={"network": "none"})
+        assert [run.info.status for run in steps_of(driver.run_id)] == ["FINISHED"] * 2
 
 
 def test_a_dry_run_and_a_build_name_the_steps(pipeline):
