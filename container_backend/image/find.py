@@ -12,7 +12,7 @@ from container_backend.errors import ImageUnavailable, NotThere
 from container_backend.image.base import EnvironmentImage, python_path_of
 from container_backend.image.build import build
 from container_backend.image.progress import built_line, shown_steps
-from container_backend.image.prune import has_notes, is_noted, note_image
+from container_backend.image.prune import is_noted, note_image, noted_images
 from container_backend.image.registry import is_there, pull_image, push_image
 from container_backend.labels_and_tags import LABEL_ENVIRONMENT_HASH, LABEL_LOCK_DIGEST
 
@@ -35,16 +35,14 @@ def find_image(engine: Engine, plan: ImagePlan) -> EnvironmentImage | None:
         inspected = engine.images.inspect(plan.exact or plan.tag)
         if plan.exact or (_is_of(plan, inspected) and _is_noted(engine, plan, inspected)):
             return _environment_image(plan, inspected)
-    # An engine with many images takes long to look for labels.
-    if plan.exact or not has_notes(engine.host, plan.hash):
+    if plan.exact:
         return None
-    labels = [f"{LABEL_ENVIRONMENT_HASH}={plan.hash}"]
-    if plan.lock_digest:
-        labels.append(f"{LABEL_LOCK_DIGEST}={plan.lock_digest}")
-    for listed in engine.images.find(*labels):
-        if _is_noted(engine, plan, listed):
-            with suppress(NotThere):  # removed just now
-                return _environment_image(plan, engine.images.inspect(listed["Id"]))
+    # An engine with many images takes long to look for a label.
+    for noted in noted_images(engine.host, plan.hash):
+        with suppress(NotThere):
+            inspected = engine.images.inspect(noted)
+            if _is_of(plan, inspected):
+                return _environment_image(plan, inspected)
     return None
 
 

@@ -180,6 +180,10 @@ def record_use(host: EngineHost, environment_hash: str, project: str) -> None:
         _logger.debug("The use of an image is not on record: %s", error)
 
 
+# Of an image that was built again and again, earlier ones are gone.
+_MOST_NOTED: Final = 10
+
+
 def _file_name(project: str) -> str:
     """A file name for a project's name, which may have slashes and dots to reach other folders."""
     return re.sub(r"^\.", "%2E", quote(project, safe=" "))
@@ -200,12 +204,14 @@ def is_noted(host: EngineHost, environment_hash: str, image_id: str) -> bool:
     return (_folder(host, environment_hash) / _IDS / _file_name(image_id)).exists()
 
 
-def has_notes(host: EngineHost, environment_hash: str) -> bool:
-    """True if this user has made, pulled or loaded an image of an environment, which may be gone."""
+def noted_images(host: EngineHost, environment_hash: str) -> list[str]:
+    """The ids of images that this user made, pulled or loaded lately, newest first; some may be gone."""
+    folder = _folder(host, environment_hash) / _IDS
     try:
-        return any((_folder(host, environment_hash) / _IDS).iterdir())
+        files = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
     except OSError:
-        return False
+        return []
+    return [unquote(file.name) for file in files[:_MOST_NOTED]]
 
 
 def use_of(host: EngineHost, environment_hash: str) -> Use:
