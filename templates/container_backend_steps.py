@@ -6,6 +6,7 @@ Part of the launcher: the standard library and MLflow alone, Python 3.7.
 """
 
 import base64
+import http.client
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ _TOKEN = "CONTAINER_BACKEND_STEPS_TOKEN"
 # What belongs to one process or container, and not to a step.
 _OWN = {
     "_", "PWD", "OLDPWD", "SHLVL", "HOME", "HOSTNAME", "PATH", "PYTHONPATH", "VIRTUAL_ENV", "USER", "LOGNAME",
-    "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN",
+    "LD_LIBRARY_PATH", "PYTHONHOME", "JAVA_HOME", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN",
     "NO_PROXY", "no_proxy", _SAID, _TOKEN,
 }  # fmt: skip
 # Keys by which a project, or one of its entry points, declares an environment.
@@ -37,6 +38,10 @@ _MOST_IN_ALL = 64 * 1024 * 1024
 _PATIENCE_SECONDS = 120.0
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
+_OF_MLFLOW = {
+    "ENV_MANAGER", "SYNCHRONOUS", "DOCKER_ARGS", "STORAGE_DIR", "build_image", "docker_auth",
+    "_mlflow_local_backend_run_id",
+}  # fmt: skip
 _SOURCE_NAME = "mlflow.source.name"
 # The tags of the run that this thread is creating.
 _adding = threading.local()
@@ -79,6 +84,13 @@ def install(local):
         self, project_uri, entry_point, params, version, backend_config, tracking_uri, experiment_id
     ):
         name, folder = _name_of(project_uri, entry_point), _local_folder(project_uri)
+        unused = [key for key in backend_config or {} if key not in _OF_MLFLOW]
+        if unused or (backend_config or {}).get("DOCKER_ARGS"):
+            said = ", ".join(unused + ["docker_args"] * bool(backend_config.get("DOCKER_ARGS")))
+            _write(
+                ("Step '%s' has the settings of its driver, and not: %s\n" % (name, said)).encode(),
+                2,
+            )
         return driver.start(project_uri, folder, entry_point, params, version, dict(backend_config or {}),
                             experiment_id, name, is_beside=True)  # fmt: skip
 
@@ -184,10 +196,14 @@ class _Driver:
         if folder is not None:
             with tempfile.TemporaryFile() as packed:
                 _pack(packed, place or folder, folder, is_shared=place is not None)
-                self._ask("PUT", step + "/project", packed)
-        self._ask("PUT", step, json.dumps(asked).encode())
+                self.ask("PUT", step + "/project", packed)
+        self.ask("PUT", step, json.dumps(asked).encode())
         following = _Following(self, step, name)
-        begun = following.begin()
+        try:
+            begun = following.begin()
+        except BaseException:  # as Ctrl-C
+            following.cancel()
+            raise
         if begun.get("in_place"):
             return None
         if not begun.get("run_id"):
@@ -235,9 +251,6 @@ class _Driver:
         return {key: value for key, value in tags.items() if value}
 
     def ask(self, method, path, body=None):
-        return self._ask(method, path, body)
-
-    def _ask(self, method, path, body=None):
         """The answer, as JSON. Asks again while the other side is away: each request may come twice."""
         url = self._said["address"] + "/container-backend/steps/" + path
         headers = {"Authorization": "Bearer " + self._token}
@@ -255,7 +268,7 @@ class _Driver:
                 said = error.read().decode("utf-8", "replace")
                 if error.code < 500 or time.monotonic() > deadline:
                     raise _refusal(said) from None
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 if time.monotonic() > deadline:
                     raise
             time.sleep(_PAUSE_SECONDS)
@@ -374,7 +387,10 @@ def _changed_variables():
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in _OWN and first.get(name) != value
+        if name not in _OWN
+        and not name.startswith("CONDA_")
+        and first.get(name) != value
+        and (name + value).encode("utf-8", "ignore").decode() == name + value
     }
 
 
@@ -383,30 +399,39 @@ def _pack(packed, root, folder, is_shared):
 
     The step's own folder comes first: not everything of a large project is sent.
     """
-    left = _MOST_IN_ALL
+    left, inside = _MOST_IN_ALL, os.path.realpath(root) + os.sep
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
-        for top in [folder] + ([root] if root != folder else []):
-            for parent, folders, files in os.walk(top):
-                folders[:] = sorted(
-                    name for name in folders
-                    if name not in _LEFT_OUT and (top == folder or os.path.join(parent, name) != folder)
-                )  # fmt: skip
-                for name in sorted(files):
-                    path = os.path.join(parent, name)
-                    try:
-                        size = os.lstat(path).st_size
-                        most = _MOST_OF_PACKAGES if name.endswith(_PACKAGES) else _MOST_BYTES
-                        if is_shared and (size > most or size > left):
-                            continue
-                        left -= size
-                        if left < 0:
-                            raise _refusal(
-                                "The project %s is larger than %d MB, and lies outside of the driver's "
-                                "project folder: put it there." % (folder, _MOST_IN_ALL // 1024**2)
-                            )
-                        tar.add(path, os.path.relpath(path, root), recursive=False)
-                    except OSError:  # gone, or not readable
-                        continue
+        for path in _files(folder, root):
+            try:
+                if os.path.islink(path) and not os.path.realpath(path).startswith(inside):
+                    continue  # as `venv/bin/python`
+                size = os.lstat(path).st_size
+                most = _MOST_OF_PACKAGES if path.endswith(_PACKAGES) else _MOST_BYTES
+                if is_shared and (size > most or size > left):
+                    continue
+                left -= size
+                if left < 0:
+                    raise _refusal(
+                        "The project %s is larger than %d MB, and lies outside of the driver's "
+                        "project folder: put it there." % (folder, _MOST_IN_ALL // 1024**2)
+                    )
+                tar.inodes = {}  # a second name of a file is a file of its own
+                tar.add(path, os.path.relpath(path, root), recursive=False)
+            except OSError:  # gone, or not readable
+                continue
+
+
+def _files(folder, root):
+    """Files and links of a folder, and then of the rest of the folder above."""
+    for top in [folder] + ([root] if root != folder else []):
+        for parent, folders, files in os.walk(top):
+            links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+            folders[:] = sorted(
+                name for name in folders
+                if name not in _LEFT_OUT and (top == folder or os.path.join(parent, name) != folder)
+            )  # fmt: skip
+            for name in sorted(files + links):
+                yield os.path.join(parent, name)
 
 
 def _below(source, path):
@@ -422,8 +447,11 @@ def _write(data, descriptor=1):
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
-    while data:
-        data = data[os.write(descriptor, data) :]
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:  # who reads it is gone
+        return
 
 
 def _download(addresses):

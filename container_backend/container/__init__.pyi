@@ -52,7 +52,6 @@ from .status_and_reason import CAUSE_NOT_STARTED as CAUSE_NOT_STARTED
 from .status_and_reason import CAUSE_OUT_OF_MEMORY as CAUSE_OUT_OF_MEMORY
 from .status_and_reason import CAUSE_PROGRAM as CAUSE_PROGRAM
 from .status_and_reason import CAUSE_SIGNAL as CAUSE_SIGNAL
-from .status_and_reason import CAUSE_TIMEOUT as CAUSE_TIMEOUT
 from .status_and_reason import FAILED as FAILED
 from .status_and_reason import FINISHED as FINISHED
 from .status_and_reason import KILLED as KILLED

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # How long the facts of an engine stay valid.
 _KNOWN_SECONDS: Final = 10.0
+_KEPT_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ def connect(host: EngineHost | None = None) -> Engine:
 
 
 def keep_facts(host: EngineHost) -> None:
-    """Let the facts of an engine that this process has be valid as if it had just answered."""
-    if (known := _known.get(host.url)) is not None:
+    """Let the facts of an engine that this process has, from ten minutes ago or less, be valid again."""
+    known = _known.get(host.url)
+    if known is not None and time.monotonic() - known.at < _KEPT_SECONDS:
         _known[host.url] = replace(known, at=time.monotonic())
 
 

@@ -227,6 +227,14 @@ class Volumes:
         """Create a volume; one of the same name is fine."""
         self._api.create_volume(name, labels=dict(labels))
 
+    def has(self, name: str) -> bool:
+        try:
+            with asking():
+                self._api.inspect_volume(name)
+        except NotThere:
+            return False
+        return True
+
     @asking()
     def find(self, *labels: str) -> list[str]:
         """The names of volumes with all labels: ``name`` or ``name=value``."""

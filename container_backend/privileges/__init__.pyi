@@ -8,9 +8,13 @@ from .permissions import check_variables as check_variables
 from .permissions import check_volumes as check_volumes
 from .program import MOST_ARTIFACTS as MOST_ARTIFACTS
 from .program import MOST_DEPTH as MOST_DEPTH
+from .program import MOST_DEPTH_OF_OTHERS as MOST_DEPTH_OF_OTHERS
 from .program import MOST_OUTPUT as MOST_OUTPUT
+from .program import MOST_OUTPUT_OF_STEP as MOST_OUTPUT_OF_STEP
 from .program import MOST_STEPS as MOST_STEPS
 from .program import MOST_STEPS_AT_ONCE as MOST_STEPS_AT_ONCE
+from .program import MOST_STEPS_OF_OTHERS as MOST_STEPS_OF_OTHERS
+from .program import MOST_STEPS_OF_OTHERS_AT_ONCE as MOST_STEPS_OF_OTHERS_AT_ONCE
 from .program import TRUSTED as TRUSTED
 from .program import default_args as default_args
 from .program import missing_limits as missing_limits

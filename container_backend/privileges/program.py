@@ -19,10 +19,16 @@ _MOST_PROCESSES: Final = 4096
 MOST_OUTPUT: Final = 1024**3
 # The same for the artifacts of one run, in bytes.
 MOST_ARTIFACTS: Final = 10 * 1024**3
-# A step of a step of a step …, and the steps of one program: in all, and at once.
+# A step of a step of a step …, and the steps of one program: in all, and at once. A program that is not
+# trusted has fewer: each step has all that one run may have.
 MOST_DEPTH: Final = 5
 MOST_STEPS: Final = 1000
 MOST_STEPS_AT_ONCE: Final = 16
+MOST_DEPTH_OF_OTHERS: Final = 2
+MOST_STEPS_OF_OTHERS: Final = 100
+MOST_STEPS_OF_OTHERS_AT_ONCE: Final = 4
+# Of the output of such a step that the driver is shown, in bytes.
+MOST_OUTPUT_OF_STEP: Final = 64 * 1024**2
 # What a run leaves of the engine's memory: a sixteenth, and at least this.
 _SHARE_LEFT: Final = 16
 _LEAST_LEFT: Final = 256 * 1024**2

@@ -148,15 +148,19 @@ class _Taken:
         self._copy._tell(self._kind, self._name, self._digest.hexdigest())
 
 
-def unpack(packed: IO[bytes], folder: Path) -> None:
+def unpack(packed: IO[bytes], folder: Path, most: int | None = None) -> None:
     """Unpack a copy into a folder, and write nothing outside the folder.
+
+    Args:
+        most: Bytes; by default what such an archive may have.
 
     Raises:
         ValueError: The file is not such a copy, or made to fill the disk.
         OSError: The folder cannot be written to.
     """
     links: list[tuple[Path, str]] = []
-    most = most_unpacked(packed.seek(0, io.SEEK_END))
+    size = packed.seek(0, io.SEEK_END)
+    most = most_unpacked(size) if most is None else most
     packed.seek(0)
     try:
         with tarfile.open(fileobj=packed, mode="r:gz") as tar:

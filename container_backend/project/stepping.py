@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from container_backend.project.command import Command
     from container_backend.project.entry_points import EntryPoint, Project
 
-# `mlflow.run(`, `mlflow run`, `["mlflow", "run"]`, `from mlflow import run`, `mlflow.projects`: on one
-# line. A comment counts, too: to be wrong costs a volume.
-_STARTS: Final = re.compile(rb"\bmlflow\b[^\n]{0,200}?(?:\brun\b|\bprojects\b)")
+# What a line has that starts a step, or makes that possible by another name. A comment counts, too: to
+# be wrong costs a volume and a process.
+_STARTS: Final = re.compile(
+    rb"\bmlflow(?:\.projects)?\.run\b|\bmlflow\s+run\b|\bmlflow\.projects\b"
+    rb"|[\"']mlflow[\"'],\s*[\"']run[\"']|\bgetattr\(\s*mlflow\b"
+    rb"|\bimport\s+mlflow\s+as\b|\bfrom\s+mlflow\s+import\b[^\n#]*\b(?:run|projects)\b"
+)
 _CODE: Final = frozenset({".py", ".sh", ".bash", ".r", ".ipynb"})
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MLPROJECT: Final = "mlproject"

@@ -166,9 +166,9 @@ class Launch(ExitStack):
 
     def start(self) -> Started:
         """Start the program. Later errors do not undo the run."""
+        self._driving.start()
         start_container(self._engine, self._container_id)
         self._until_started.close()
-        self._driving.start()
         from container_backend.runs.foreground import Started
 
         return Started(

@@ -33,7 +33,7 @@ _CONFIG: Final = (
     "system_metrics", "image_repository", "build_secrets", "trust_project", "allow_engine",
 )  # fmt: skip
 # Docker arguments whose meaning depends on place and time.
-_RESOLVED: Final = frozenset({"env", "e", "env-file", "volume", "v"})
+_RESOLVED: Final = frozenset({"env", "e", "env-file", "mount", "volume", "v"})
 # The folder of the project's own files in the build context.
 PROJECT_FILES: Final = "project/"
 
@@ -149,8 +149,7 @@ def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Of a variable only the name, unless the value was typed and is no secret.
     """
-    kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
-    resolved = parse_docker_args(given)
+    kept, resolved = absolute_args(given), parse_docker_args(given)
     if resolved.environment:
         kept["env"] = [
             name
@@ -158,8 +157,21 @@ def _docker_args(given: Mapping[str, Any]) -> dict[str, Any]:
             else f"{name}={value}"
             for name, value in sorted(resolved.environment.items())
         ]
+    return kept
+
+
+def absolute_args(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Docker arguments without variables, which mean the same to a process in another folder."""
+    kept = {name: value for name, value in given.items() if name.lstrip("-") not in _RESOLVED}
+    resolved = parse_docker_args(given)
     if resolved.binds:
         kept["volume"] = resolved.binds
+    if mounts := resolved.host_config.get("mounts"):
+        kept["mount"] = [
+            f"type={each['Type']},source={each['Source']},target={each['Target']}"
+            + (",readonly" if each["ReadOnly"] else "")
+            for each in mounts
+        ]
     return kept
 
 

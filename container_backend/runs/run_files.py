@@ -43,7 +43,7 @@ class RunFiles:
         if self._repeats is not None:
             in_commit = bool(self._repeats.commit) and not self._repeats.archived
         keep = self._policy == "always" or (self._policy == "dirty" and not in_commit)
-        keep = keep and plan.image_project is None
+        keep = keep and plan.image_project is None and plan.sent_to is not None
         self.code = CodeCopy(
             keep=keep, most_bytes=None if self._policy == "always" else MOST_CODE_BYTES
         )
@@ -88,6 +88,8 @@ class RunFiles:
                 ".dockerignore, or set record_code to 'always'",
                 why_not,
             )
+        elif plan.sent_to is None:
+            why_not = "it is in the folder of its driver: repeat the run that has started it"
         elif plan.image_project is not None:
             why_not = "it is in the image"
         elif not archived and tree is None:

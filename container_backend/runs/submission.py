@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from container_backend.config import BackendConfig
-from container_backend.privileges import MOST_DEPTH, TRUSTED, Giver, Permissions
+from container_backend.privileges import (
+    MOST_DEPTH,
+    MOST_DEPTH_OF_OTHERS,
+    TRUSTED,
+    Giver,
+    Permissions,
+)
 from container_backend.project import MAIN
 from container_backend.store import Experiment
 
@@ -77,7 +83,11 @@ class Submission:
     @property
     def may_drive(self) -> bool:
         """The program may start steps: it is not itself a step of a step of a step, and so on."""
-        return self.step is None or self.step.depth < MOST_DEPTH
+        step = self.step
+        if step is None:
+            return True
+        is_others = step.giver is not Giver.OWN and not self.is_trusted
+        return step.depth < (MOST_DEPTH_OF_OTHERS if is_others else MOST_DEPTH)
 
     @property
     def repeats(self) -> str:

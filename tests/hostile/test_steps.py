@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import container_backend
-from container_backend import labels_and_tags
 from tests.hostile.ways import archive
 from tests.support.runs import kept_log
 
@@ -142,7 +140,30 @@ def test_a_step_gets_no_folder_of_this_machine_by_its_project(asking, monkeypatc
         "entry_points: {main: {command: env}}\n"
     )
     (said,) = answers(container_backend.run(str(asking([{}], mlproject))).run_id)
-    assert "docker_env" in said["reason"]
+    assert "no folder of this machine" in said["reason"]
+    assert not said["run_id"]
+
+
+def test_a_step_sees_the_folder_that_the_user_has_given_to_its_driver_and_no_other(
+    asking, workplace
+):
+    """A relative folder is one of the user's current folder, also for the processes of the steps."""
+    (workplace / "data").mkdir()
+    (workplace / "data" / "file").write_text("of the user")
+    folder = asking([{"parameters": {"what": "/data/file"}}])
+    driver = container_backend.run(str(folder), docker_args={"volume": "./data:/data:ro"})
+    (step,) = steps_of(driver.run_id)
+    assert "of the user" in kept_log(step.info.run_id)
+
+
+def test_a_step_gets_no_variable_of_this_machine_by_its_project(asking, monkeypatch):
+    monkeypatch.setenv("MY_SECRET", "of mine alone")
+    mlproject = (
+        "name: x\ndocker_env: {image: python:3.11-slim, environment: [MY_SECRET]}\n"
+        "entry_points: {main: {command: env}}\n"
+    )
+    (said,) = answers(container_backend.run(str(asking([{}], mlproject))).run_id)
+    assert "wants the values of MY_SECRET" in said["reason"]
     assert not said["run_id"]
 
 
@@ -190,4 +211,4 @@ def test_a_program_that_was_not_seen_to_start_steps_starts_none(asking):
     (folder / "step" / "MLproject").rename(folder / "step" / "other")
     driver = container_backend.run(str(folder))
     (said,) = answers(driver.run_id)
-    assert (said["code"], os.environ.get(labels_and_tags.ENV_STEPS)) == (REFUSED, None)
+    assert said["code"] == REFUSED

@@ -11,6 +11,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from container_backend.machine import MOST_FILES, human_size, most_unpacked
 from container_backend.privileges import TRUST_OPTION
@@ -72,22 +73,22 @@ def fetch_commit(
 
 
 def fetch_publicly(address: str, version: str | None, root: Path) -> None:
-    """As :func:`fetch_commit`, from a public server, and without the user's logins.
+    """As :func:`fetch_commit`, from a public server, without the user's logins and without submodules.
 
     Raises:
-        GitError: As there; also for an address that is not public.
+        GitError: As there; also for an address that is not public, and for submodules.
     """
-    options = ("-c", "http.followRedirects=false", *_pinned(address))
     with _anonymously(root) as variables:
+        options = ("-c", "http.followRedirects=false", *_pinned(address, variables))
         try:
             _fetch(address, version, root, options, variables)
         except GitError as error:
-            raise GitError(f"{error}\n{_ANONYMOUSLY}") from error
+            raise type(error)(f"{error}\n{_ANONYMOUSLY}") from error
     if (root / ".gitmodules").exists():
-        _update_anonymously(root)
+        raise GitError(f"its submodules may be anywhere. {_ANONYMOUSLY}")
 
 
-def _pinned(address: str) -> tuple[str, ...]:
+def _pinned(address: str, variables: Mapping[str, str | None]) -> tuple[str, ...]:
     """Options of git for the public server that an address names now. Raises GitError."""
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -95,11 +96,15 @@ def _pinned(address: str) -> tuple[str, ...]:
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     try:
         found = {str(each[4][0]) for each in socket.getaddrinfo(parts.hostname, port)}
-    except OSError:  # a proxy knows names, and decides by itself what it reaches
-        return ()
+    except OSError as error:
+        if getproxies().keys() & {"http", "https", "all"} or "http.proxy" in variables.values():
+            return ()  # a proxy knows names, and decides by itself what it reaches
+        raise GitError(f"the name '{parts.hostname}' is not known") from error
     if private := [each for each in found if not ipaddress.ip_address(each).is_global]:
         raise GitError(f"{private[0]} is not a public address. {_ANONYMOUSLY}")
-    return ("-c", f"http.curloptResolve={parts.hostname}:{port}:{min(found)}")
+    # As a list, of which the first that answers is taken; those of IPv4 come first.
+    listed = ",".join(sorted(found, key=lambda each: (":" in each, each)))
+    return ("-c", f"http.curloptResolve={parts.hostname}:{port}:{listed}")
 
 
 def _fetch(

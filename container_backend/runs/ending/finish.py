@@ -15,7 +15,6 @@ from container_backend import labels_and_tags
 from container_backend.container import (
     CAUSE_CANCELLED,
     CAUSE_PROGRAM,
-    CAUSE_TIMEOUT,
     FAILED,
     KEPT,
     KILLED,
@@ -48,8 +47,6 @@ _logger = logging.getLogger(__package__)
 LAST_LINES: Final = 20
 # An artifact store may delay the status of a run for this time.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
-# A driver that was stopped ends its steps; one that ended by itself may leave some to go on.
-_ENDS_STEPS: Final = {CAUSE_CANCELLED, CAUSE_TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,8 @@ def finish_run(
     lines = last_lines(spool.tail, LAST_LINES)
     outcome = _explained(outcome, spool.tail, ending, engine)
     artifacts.upload(ARTIFACTS_PATIENCE_SECONDS)
-    if outcome.cause in _ENDS_STEPS:
+    # A program that ended by itself may leave steps to go on, as on a user's machine.
+    if outcome.cause not in {"", CAUSE_PROGRAM}:
         entry.steps.end()
     facts = _facts(ending, run, spool)
     note = describe_end(facts, outcome, lines, run.tags.get(labels_and_tags.MLFLOW_NOTE, ""))

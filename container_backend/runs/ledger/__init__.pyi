@@ -11,6 +11,8 @@ from .signature import signed as signed
 from .start import ensure_supervisor as ensure_supervisor
 from .start import supervisor_lock as supervisor_lock
 from .steps import DRIVER as DRIVER
+from .steps import Asked as Asked
+from .steps import Granted as Granted
 from .steps import Said as Said
 from .steps import StepFolder as StepFolder
 from .steps import StepsFolder as StepsFolder

@@ -15,10 +15,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from container_backend.machine import FileLock, make_private, start_in_background, write_whole
+from container_backend.machine import (
+    FileLock,
+    FrozenModel,
+    make_private,
+    start_in_background,
+    write_whole,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 _MODULE: Final = "container_backend.runs.steps.process"
@@ -30,7 +36,48 @@ _PAUSE_SECONDS: Final = 0.5
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 # Files of a step.
 _PROJECT, _ASKED, _GRANTED = "project", "asked.json", "granted.json"
+_LOG: Final = "steps.log"
 _SAID, _OUTPUT, _CANCEL, _LOCK, _BEGUN = "said.json", "output", "cancel", "lock", "begun"
+
+
+class Asked(FrozenModel):
+    """What a program asks for.
+
+    Attributes:
+        directory: The project's folder in the container; None for an address.
+        root: The folder that the tar of the project is of.
+        folder: The working directory of the program.
+        parent: The run that the new one is to be a child of; empty for that of the driver.
+        run_id: A run to go on with; empty for a new one.
+        is_beside: Not in the container of its driver, whatever its environment is.
+    """
+
+    uri: str
+    directory: str | None
+    root: str | None
+    entry_point: str
+    version: str | None
+    folder: str
+    parameters: dict[str, str]
+    experiment_id: str
+    is_beside: bool
+    environment: dict[str, str]
+    parent: str = ""
+    run_id: str = ""
+
+
+class Granted(FrozenModel):
+    """What the proxy knows of the rights of a step.
+
+    Attributes:
+        parent: The run that the new one is a child of.
+        handed: The values of parameters that may hand runs and models on.
+        run_id: The run to go on with; empty for a new one.
+    """
+
+    parent: str
+    handed: list[str]
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -79,16 +126,36 @@ class StepFolder:
     def is_cancelled(self) -> bool:
         return (self.path / _CANCEL).exists()
 
-    def ask(self, asked: Mapping[str, Any], granted: Mapping[str, Any]) -> None:
-        """Write what the program asks for, and what the proxy knows of its rights. Raises OSError."""
-        write_whole(self.path / _GRANTED, json.dumps(granted))
-        write_whole(self.path / _ASKED, json.dumps(asked))
+    @property
+    def unpacked(self) -> Path:
+        """The files of the tar, while the step goes on."""
+        return self.path / "unpacked"
 
-    def asked(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    @property
+    def log(self) -> Path:
+        """What the process of the steps writes of itself."""
+        return self.path.parent / _LOG
+
+    def ask(self, asked: Asked, granted: Granted) -> None:
+        """Write what the program asks for, and what the proxy knows of its rights. Raises OSError."""
+        write_whole(self.path / _GRANTED, json.dumps(granted.model_dump()))
+        write_whole(self.path / _ASKED, json.dumps(asked.model_dump()))
+
+    def asked(self) -> tuple[Asked, Granted]:
         """What was asked, and granted. Raises OSError, ValueError."""
-        read = [self.path / name for name in (_ASKED, _GRANTED)]
-        asked, granted = (json.loads(file.read_text(encoding="utf-8")) for file in read)
-        return dict(asked), dict(granted)
+        asked, granted = (
+            json.loads((self.path / name).read_text(encoding="utf-8"))
+            for name in (_ASKED, _GRANTED)
+        )
+        return Asked.model_validate(asked), Granted.model_validate(granted)
+
+    @property
+    def asked_at(self) -> float:
+        """When the step was asked for, in seconds since 1970; 0 if it was not, yet."""
+        try:
+            return (self.path / _ASKED).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def begin(self) -> None:
         (self.path / _BEGUN).touch(mode=0o600)
@@ -123,13 +190,14 @@ class StepsFolder:
         return StepFolder(self.path / name)
 
     def make(self, step: StepFolder) -> None:
-        """Make the folder of a step. Raises OSError."""
-        make_private(step.path)
+        """Make the folder of a step. Raises OSError: also where the process has ended."""
+        step.path.mkdir(mode=0o700, exist_ok=True)
 
     def steps(self) -> list[StepFolder]:
+        """All steps, in the order in which they were asked for."""
         with suppress(OSError):
-            names = sorted(path.name for path in self.path.iterdir())
-            return [self.step(name) for name in names if _NAME.fullmatch(name)]
+            names = [path.name for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
+            return sorted(map(self.step, names), key=lambda step: (step.asked_at, step.path.name))
         return []
 
     def end(self) -> None:
@@ -139,9 +207,27 @@ class StepsFolder:
                 (self.path / _CANCEL).touch(mode=0o600)
                 self.wake()
 
+    def have_stopped(self) -> bool:
+        """Have the steps end that an attempt of the driver has started; true once they have ended."""
+        left = [step for step in self.steps() if step.is_asked and not step.said().has_ended]
+        if not left or not self.are_served():
+            return True
+        for step in left:
+            step.cancel()
+        self.wake()
+        return False
+
     @property
     def are_to_end(self) -> bool:
         return (self.path / _CANCEL).exists()
+
+    def are_served(self) -> bool:
+        """True while a process starts steps, or is about to be started again."""
+        with self._lock() as lock:
+            return not lock.try_to_own()
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.path / "process.lock", "the process of the steps")
 
     def start(self, driver: str) -> None:
         """Start the process of the steps, which ends with the last of them.
@@ -158,8 +244,12 @@ class StepsFolder:
         with suppress(FileExistsError):
             os.mkfifo(self._bell, 0o600)
         environ = {**os.environ, DRIVER: driver}
-        log = self.path / "steps.log"
-        start_in_background(_MODULE, [str(self.path)], log, environ, pause=_PAUSE_SECONDS)
+        with self._lock() as lock:
+            lock.own()
+            start_in_background(
+                _MODULE, [str(self.path)], self.path / _LOG, environ, pause=_PAUSE_SECONDS,
+                descriptors=lock.hand_on(),
+            )  # fmt: skip
 
     def wake(self) -> None:
         """Have the process look for what is new; without one, the next does."""

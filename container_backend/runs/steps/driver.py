@@ -36,7 +36,7 @@ class Driver(FrozenModel):
         engine: As :meth:`EngineHost.as_json` has it.
         image: What tells its image from others.
         config: The backend config, as given.
-        docker_args: As given, not parsed.
+        docker_args: As given, with absolute paths.
         environment: Variables of its program.
         volumes: Volume → path: the project folders that its steps see.
         project: The folder of its project in the container.
@@ -44,7 +44,7 @@ class Driver(FrozenModel):
         sources: Path of a project folder → where that comes from.
         giver: Where its project comes from (:class:`Giver`).
         address: The repository that the user has typed; empty for a folder.
-        handed: Values that hand runs and models to its program.
+        trusted: The user trusts the project.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class Driver(FrozenModel):
     directory: str
     sources: dict[str, Source]
     giver: str
+    trusted: bool = False
     address: str = ""
     depth: int = 0
 
@@ -74,6 +75,11 @@ class Driver(FrozenModel):
     def is_own(self) -> bool:
         """The project is a folder of the user."""
         return self.giver == Giver.OWN.name
+
+    @property
+    def is_trusted(self) -> bool:
+        """The steps may take what the user's own projects may take."""
+        return self.is_own or self.trusted
 
     def place_of(self, folder: str) -> str | None:
         """The project folder that a folder of the container is in, of those that steps see."""

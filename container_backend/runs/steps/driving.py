@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from container_backend import labels_and_tags
 from container_backend.container import volume_name
-from container_backend.errors import EngineError
+from container_backend.errors import ContainerError, EngineError
 from container_backend.machine import owner_id
-from container_backend.privileges import MOST_DEPTH
+from container_backend.privileges import MOST_DEPTH, MOST_DEPTH_OF_OTHERS
 from container_backend.project import is_git_address
 from container_backend.runs.container_spec import shared_folders
+from container_backend.runs.record import absolute_args
 from container_backend.runs.steps.driver import Driver, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container_backend.container import TrackingAccess
     from container_backend.engine import Engine
     from container_backend.image import EnvironmentImage, ImagePlan, ReadyImage
@@ -55,13 +58,26 @@ class Driving:
             self._sources[plan.place] = Source(name=name, tags=tags)
 
     def make_folder(self) -> None:
-        """Make the volume of the project's folder. Raises EngineError."""
+        """Make the volume of the project's folder. Raises EngineError, ContainerError."""
+        self.check_folders()
         if self._own in self._volumes:
             labels = {
                 labels_and_tags.LABEL_OWNER: owner_id(),
                 labels_and_tags.LABEL_RUN_ID: self._record.run_id,
             }
             self._engine.volumes.create(self._own, labels)
+
+    def check_folders(self) -> None:
+        """Raise ContainerError if a folder of a driver is gone: the engine would make an empty one."""
+        gone = [
+            name
+            for name in self._volumes
+            if name != self._own and not self._engine.volumes.has(name)
+        ]
+        if gone:
+            raise ContainerError(
+                "The driver of this step has ended, and its project folder is gone."
+            )
 
     def remove_folder(self) -> None:
         """As the run cannot be started."""
@@ -73,6 +89,8 @@ class Driving:
 
     def variables(self, access: TrackingAccess, image: EnvironmentImage) -> dict[str, str]:
         """What the launcher in the container has to know."""
+        if self._plan.image_project is not None:
+            return {}
         if not self._plan.starts_steps:
             refused = {"project": self._plan.place, "refused": self._why_not()}
             return {labels_and_tags.ENV_STEPS: json.dumps(refused)}
@@ -95,8 +113,11 @@ class Driving:
 
     def _why_not(self) -> str:
         step = self._plan.step
-        if step is not None and step.depth >= MOST_DEPTH:
-            return f"Steps are nested at most {MOST_DEPTH} deep."
+        if step is not None and step.depth >= MOST_DEPTH_OF_OTHERS:
+            return (
+                f"Steps are nested at most {MOST_DEPTH} deep, and {MOST_DEPTH_OF_OTHERS} in a project "
+                "that was fetched and is not trusted."
+            )
         return (
             "The program was not seen to start steps before it began: name `mlflow.run` in a file of "
             "its project, or give env_manager='local'."
@@ -107,7 +128,7 @@ class Driving:
         if not self._plan.starts_steps:
             return
         try:
-            self._entry.steps.start(self._driver().model_dump_json())
+            self._entry.steps.start(json.dumps(self._driver().model_dump()))
         except OSError as error:
             _logger.warning(
                 "The program can start no steps with an environment of their own: %s: '%s'",
@@ -125,14 +146,24 @@ class Driving:
             engine=self._engine.host.as_json(),
             image=identity_of(plan.image),
             config=plan.config.model_dump(mode="json"),
-            docker_args=dict(plan.given_docker_args),
+            docker_args=absolute_args(plan.given_docker_args),
             docker_auth=dict(plan.docker_auth) if plan.docker_auth else None,
-            environment=dict(plan.docker_args.environment),
+            environment=_in_utf8(plan.docker_args.environment),
             volumes=self._volumes,
             project=plan.place,
             directory=str(plan.project.directory),
             sources=self._sources,
             giver=plan.permissions.giver.name,
+            trusted=plan.permissions.trusted,
             address=plan.uri.partition("#")[0] if is_git_address(plan.uri) else "",
             depth=plan.step.depth if plan.step else 0,
         )
+
+
+def _in_utf8(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are texts: others cannot be said in JSON."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if f"{name}{value}".encode("utf-8", "ignore").decode() == f"{name}{value}"
+    }

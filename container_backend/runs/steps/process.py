@@ -6,23 +6,26 @@ process, has its own standard streams, and is interrupted as a command is.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
 import shutil
 import signal
 import sys
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from container_backend.container import KILLED
 from container_backend.engine import connect
 from container_backend.errors import ContainerBackendError
 from container_backend.machine import MaskedFormatter
-from container_backend.privileges import MOST_STEPS_AT_ONCE
+from container_backend.privileges import MOST_STEPS_AT_ONCE, MOST_STEPS_OF_OTHERS_AT_ONCE
 from container_backend.runs.ledger import DRIVER, StepsFolder
 from container_backend.runs.steps.driver import Driver
-from container_backend.runs.steps.step import conclude, prepare, run_step
+from container_backend.runs.steps.step import conclude, prepare, remove_folder, run_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__package__)
 _LOOK_SECONDS: Final = 1.0
 _BELL_BYTES: Final = 4096
+_END_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.05
 
 
 class Steps:
@@ -43,10 +48,11 @@ class Steps:
         self._children: dict[int, StepFolder] = {}
         self._interrupted: set[Path] = set()
         self._ended: set[Path] = set()
+        self._at_once = MOST_STEPS_AT_ONCE if driver.is_trusted else MOST_STEPS_OF_OTHERS_AT_ONCE
 
     def serve(self) -> None:
         """Start steps until the driver and all of its steps have ended. Raises OSError."""
-        builder = self._fork(prepare)
+        builder = self._fork(prepare) if self._driver.is_trusted else 0
         with self._folder.waking() as bell:
             while self._look():
                 if select.select([bell], [], [], _LOOK_SECONDS)[0]:
@@ -54,8 +60,8 @@ class Steps:
                 if builder and os.waitpid(builder, os.WNOHANG)[0]:
                     builder = 0
         if builder:
-            os.kill(builder, signal.SIGINT)
-            os.waitpid(builder, 0)
+            _end(builder)
+        remove_folder(self._driver)
         shutil.rmtree(self._folder.path, ignore_errors=True)
 
     def _look(self) -> bool:
@@ -83,14 +89,15 @@ class Steps:
     def _begin(self, step: StepFolder, *, going_on: bool) -> None:
         if step.has_begun:
             self._carry_out(step, conclude)
-        elif going_on and len(self._children) < MOST_STEPS_AT_ONCE:
+        elif going_on and len(self._children) < self._at_once:
             step.begin()
             self._carry_out(step, run_step)
 
     def _stop(self, step: StepFolder) -> None:
         if not step.has_begun:
-            step.say(status="KILLED", reason="cancelled before it was started", has_ended=True)
-            return
+            step.say(status=KILLED, reason="cancelled before it was started", has_ended=True)
+        elif not self._is_running(step):
+            self._carry_out(step, conclude)
         for child, known in self._children.items():
             if known.path == step.path and step.path not in self._interrupted:
                 self._interrupted.add(step.path)
@@ -100,6 +107,7 @@ class Steps:
         for child, step in list(self._children.items()):
             if os.waitpid(child, os.WNOHANG)[0]:
                 del self._children[child]
+                self._interrupted.discard(step.path)
                 if not step.said().has_ended:
                     _logger.warning("step %s: its process is gone", step.path.name)
 
@@ -107,6 +115,8 @@ class Steps:
         def begin(driver: Driver) -> None:
             with step.lock() as lock:
                 lock.own()
+                if step.said().has_ended:  # another process was told to conclude it
+                    return
                 _write_to(step.output)
                 do(driver, step)
 
@@ -121,7 +131,7 @@ class Steps:
             return child
         try:
             do(self._driver)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # before or after what takes time; then the next look goes on
             _logger.info("interrupted")
         except BaseException:
             _logger.exception("a child of this process failed")
@@ -131,8 +141,27 @@ class Steps:
             os._exit(0)
 
 
+def _end(child: int) -> None:
+    """Interrupt a child, and kill it if it goes on."""
+    os.kill(child, signal.SIGINT)
+    deadline = time.monotonic() + _END_SECONDS
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return
+        time.sleep(_PAUSE_SECONDS)
+
+
 def _write_to(file: Path) -> None:
-    """Have the standard streams of this process go to a file, which only this user may read."""
+    """Have the standard streams of this process go to a file, which only this user may read.
+
+    What this process logs of itself goes where it went: the program is shown the file.
+    """
+    log = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    for handler in _logger.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(log)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     opened = os.open(file, flags, 0o600)
     for descriptor in (1, 2):
@@ -154,7 +183,9 @@ def main() -> None:
     handler.setFormatter(MaskedFormatter("%(asctime)s %(process)d %(message)s"))
     logging.getLogger(__package__).addHandler(handler)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    driver = Driver.model_validate_json(os.environ.pop(DRIVER))
+    # Shells have commands in the background ignore it, and their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    driver = Driver.model_validate(json.loads(os.environ.pop(DRIVER)))
     _import_all()
     with suppress(ContainerBackendError), closing(connect(driver.host)):
         _logger.debug("the facts of the engine are known")

@@ -5,27 +5,33 @@ from __future__ import annotations
 import logging
 import posixpath
 import shutil
-import tempfile
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Final
 
 from container_backend import labels_and_tags
 from container_backend.config import BackendConfig
-from container_backend.container import ACCESS_VARIABLES, FAILED, FINISHED, KILLED, TERMINAL
-from container_backend.engine import keep_facts
-from container_backend.errors import ContainerBackendError, RunFailed, RunKilled
+from container_backend.container import (
+    ACCESS_VARIABLES,
+    FAILED,
+    FINISHED,
+    KILLED,
+    TERMINAL,
+    cancel_program,
+    find_container,
+)
+from container_backend.engine import connect, keep_facts
+from container_backend.errors import ContainerBackendError, EngineError, RunFailed, RunKilled
 from container_backend.image import is_image_address
-from container_backend.labels_and_tags import STEP_DIRECTORY, TEMPORARY_PREFIX
-from container_backend.machine import FrozenModel, configure_logging
-from container_backend.privileges import MOST_OUTPUT, TRUST_OPTION, Giver
-from container_backend.project import is_git_address, unpack
+from container_backend.labels_and_tags import STEP_DIRECTORY
+from container_backend.machine import configure_logging
+from container_backend.privileges import MOST_OUTPUT_OF_STEP, TRUST_OPTION, Giver
+from container_backend.project import is_git_address, sub_projects, unpack
 from container_backend.runs.launch import Launch, launch_and_wait
+from container_backend.runs.ledger import StepsFolder, is_signed
 from container_backend.runs.output import console
 from container_backend.runs.prepare import build_steps
 from container_backend.runs.steps.driving import identity_of
@@ -36,36 +42,17 @@ from container_backend.store import Experiment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from container_backend.runs.ledger import StepFolder
+    from container_backend.runs.ledger import Asked, Granted, StepFolder
     from container_backend.runs.output import Chunk
     from container_backend.runs.steps.driver import Driver
     from container_backend.store import RunRecord
 
 _logger = logging.getLogger(__package__)
 _PAUSE_SECONDS: Final = 0.5
-_ARGS_NOT_OF_STEPS: Final = {"workdir", "w", "hostname", "h"}
-
-
-class Asked(FrozenModel):
-    """What a program asks for.
-
-    Attributes:
-        directory: The project's folder in the container; None for an address.
-        root: The folder that the tar of the project is of.
-        folder: The working directory of the program.
-        is_beside: Not in the container of its driver, whatever its environment is.
-    """
-
-    uri: str
-    directory: str | None
-    root: str | None
-    entry_point: str
-    version: str | None
-    folder: str
-    parameters: dict[str, str]
-    experiment_id: str
-    is_beside: bool
-    environment: dict[str, str]
+_ARGS_NOT_OF_STEPS: Final = {"entrypoint", "hostname", "h", "label", "l", "workdir", "w"}
+# A project with more projects in it is no driver of all of them.
+_MOST_PREPARED: Final = 16
+_MOST_UNPACKED: Final = 256 * 1024**2
 
 
 class StaysInPlace(Exception):
@@ -77,7 +64,7 @@ class _Launch(Launch):
 
     def __init__(self, driver: Driver, folder: StepFolder, submission: Submission) -> None:
         super().__init__(submission)
-        self._stays_with = "" if folder.asked()[0]["is_beside"] else driver.image
+        self._stays_with = "" if folder.asked()[0].is_beside else driver.image
         self._folder = folder
 
     def _make_plan(self) -> None:
@@ -103,7 +90,7 @@ def run_step(driver: Driver, folder: StepFolder) -> None:
         submission = _submission(driver, folder)
         launch_and_wait(
             submission,
-            write=None if submission.is_trusted or driver.is_own else _within(MOST_OUTPUT),
+            write=None if driver.is_trusted else _within(MOST_OUTPUT_OF_STEP),
             launching=partial(_Launch, driver, folder),
         )
     except StaysInPlace:
@@ -115,6 +102,11 @@ def run_step(driver: Driver, folder: StepFolder) -> None:
         ended = {"status": KILLED, "reason": "cancelled"}
     except ContainerBackendError as error:
         ended = {"status": FAILED, "reason": _shown(str(error), submission)}
+    except Exception:
+        _logger.exception("step %s", folder.path.name)
+        ended = {"status": FAILED, "reason": f"it could not be run; see '{folder.log}'"}
+    finally:
+        shutil.rmtree(folder.unpacked, ignore_errors=True)
     folder.say(**ended, has_ended=True)
 
 
@@ -140,6 +132,8 @@ def _within(most: int) -> Callable[[Chunk], None]:
 
 def prepare(driver: Driver) -> None:
     """Build the images of the steps that can be seen beforehand, while the driver runs."""
+    if len(sub_projects(Path(driver.directory))) > _MOST_PREPARED:
+        return
     with suppress(ContainerBackendError):  # the step says so itself
         build_steps(
             Submission(
@@ -152,12 +146,27 @@ def prepare(driver: Driver) -> None:
         )
 
 
+def remove_folder(driver: Driver) -> None:
+    """Remove the project folder of a driver and its steps, which have ended, unless a container is kept."""
+    try:
+        with closing(connect(driver.host)) as engine:
+            for name in driver.volumes:
+                engine.volumes.remove(name)
+    except EngineError as error:
+        _logger.warning("a project folder stays: %s", error)
+
+
 def conclude(driver: Driver, folder: StepFolder) -> None:
     """Say how a step ended whose process was killed: the supervisor finishes its run."""
     said = folder.said()
     if not said.run_id:
         folder.say(status=FAILED, reason="its process was killed", has_ended=True)
         return
+    if folder.is_cancelled or StepsFolder(folder.path.parent).are_to_end:
+        with closing(connect(driver.host)) as engine:
+            found = find_container(engine, said.run_id, is_signed)
+            if found is not None:
+                cancel_program(engine, found.id)
     store = open_store(driver.tracking_uri)
     while (run := store.find_run(said.run_id)) is not None and run.status not in TERMINAL:
         time.sleep(_PAUSE_SECONDS)
@@ -174,11 +183,7 @@ def _reason(error: RunFailed) -> str:
 
 def _submission(driver: Driver, folder: StepFolder) -> Submission:
     """Raises ContainerBackendError."""
-    said, granted = folder.asked()
-    try:
-        asked = Asked.model_validate(said)
-    except ValidationError as error:
-        raise ContainerBackendError(f"This is no request for a step: {error}") from error
+    asked, granted = folder.asked()
     args = {
         name: value
         for name, value in driver.docker_args.items()
@@ -195,7 +200,7 @@ def _submission(driver: Driver, folder: StepFolder) -> Submission:
         docker_auth=driver.docker_auth,
         tracking_uri=driver.tracking_uri,
         experiment=Experiment(_experiment(driver, asked), None),
-        run_id=str(granted["run_id"]),
+        run_id=granted.run_id,
         host=driver.host,
         step=step,
     )
@@ -205,9 +210,9 @@ def _experiment(driver: Driver, asked: Asked) -> str:
     return (driver.is_own and asked.experiment_id) or driver.experiment_id
 
 
-def _step(driver: Driver, asked: Asked, folder: StepFolder, granted: Mapping[str, Any]) -> Step:
+def _step(driver: Driver, asked: Asked, folder: StepFolder, granted: Granted) -> Step:
     depth, directory = driver.depth + 1, asked.directory
-    tags = {labels_and_tags.MLFLOW_PARENT_RUN: str(granted["parent"])}
+    tags = {labels_and_tags.MLFLOW_PARENT_RUN: granted.parent}
     step = Step(
         giver=Giver[driver.giver],
         depth=depth,
@@ -217,14 +222,13 @@ def _step(driver: Driver, asked: Asked, folder: StepFolder, granted: Mapping[str
         environment=_variables(driver, asked),
         sources=driver.sources,
         tags=tags,
-        handed=tuple(map(str, granted["handed"])),
+        handed=tuple(granted.handed),
     )
     if directory is None:
         _check_address(asked.uri)
         is_drivers = asked.uri.partition("#")[0] == driver.address
         return replace(step, giver=Giver.FETCHED, trusts_address=is_drivers)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)).resolve()
-    step = replace(step, temporary=temporary, directory=_unpacked(asked, folder, temporary))
+    step = replace(step, directory=_unpacked(asked, folder))
     if driver.place_of(directory) is None:
         return step
     name, found = driver.source_of(directory)
@@ -239,31 +243,30 @@ def _check_address(uri: str) -> None:
         )
 
 
-def _unpacked(asked: Asked, folder: StepFolder, temporary: Path) -> Path:
+def _unpacked(asked: Asked, folder: StepFolder) -> Path:
     """The project, of which a copy was sent, on this machine."""
     directory, root = str(asked.directory), str(asked.root)
     try:
         if posixpath.normpath(directory) != directory:
             raise ValueError("its path is not plain")
         below = PurePosixPath(directory).relative_to(root)
+        folder.unpacked.mkdir(mode=0o700)
         with folder.project.open("rb") as packed:
-            unpack(packed, temporary)
+            unpack(packed, folder.unpacked, most=_MOST_UNPACKED)
         folder.project.unlink()
     except (OSError, ValueError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise ContainerBackendError(f"The project {directory} cannot be read: {error}") from error
-    copied = temporary / below
+    copied = folder.unpacked.resolve() / below
     copied.mkdir(parents=True, exist_ok=True)
     return copied
 
 
 def _variables(driver: Driver, asked: Asked) -> dict[str, str]:
     """Those of the driver's program, without what other processes would reach a store by."""
-    trusts = BackendConfig.model_validate(driver.config).trust_project
     kept = {
         name: value
         for name, value in asked.environment.items()
-        if trusts or name not in ACCESS_VARIABLES
+        if driver.trusted or name not in ACCESS_VARIABLES
     }
     if left := sorted(asked.environment.keys() - kept):
         _logger.warning(

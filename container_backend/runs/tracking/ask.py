@@ -48,6 +48,8 @@ def is_fenced(entry: Entry) -> bool:
     Does not wait for that, but for the answer: up to two seconds.
     """
     note = entry.read()
+    if not entry.steps.have_stopped():
+        return False
     if note is None or not note.proxy:
         return True
     folder, submission = ProxyFolder(Path(note.proxy)), entry.submission

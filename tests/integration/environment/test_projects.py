@@ -26,7 +26,9 @@ from tests.support.waiting import wait_until
 
 PROJECTS = ROOT / "tests" / "projects"
 # Those that need something beside an engine have tests of their own.
-SPECIAL = {"conda", "docker-env", "siblings", "uv-lock", "workflow"}
+SPECIAL = {
+    *("components", "conda", "docker-env", "pipeline", "siblings", "uv-lock", "workflow"),
+}
 PLAIN = sorted(path.name for path in PROJECTS.iterdir() if path.name not in SPECIAL)
 
 

@@ -16,7 +16,7 @@ from container_backend import labels_and_tags
 from container_backend.errors import RunFailed
 from container_backend.runs import ledger_of
 from tests.hostile_git import git
-from tests.support.commands import run_command
+from tests.support.commands import run_command, run_process
 from tests.support.forwarding import forward
 from tests.support.on_engine import containers_of
 from tests.support.projects import EXAMPLE, ROOT, TRUSTED
@@ -107,7 +107,12 @@ def test_the_step_that_failed_is_named_by_its_driver(pipeline):
 
 
 def test_steps_end_with_a_driver_that_is_cancelled(pipeline, engine):
-    driver = container_backend.run(str(pipeline), parameters={"what": "go_on"}, synchronous=False)
+    """Also if a shell has started the command in the background, which ignores interrupts then."""
+    done = run_process(
+        *("container-backend", "run", "--detach", str(pipeline), "-P", "what=go_on"),
+        check=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
+    driver = container_backend.attach(done.stdout.strip())
     wait_until(lambda: "the step goes on" in output_of(driver))
     (step,) = steps_of(driver.run_id)
     driver.cancel()
@@ -131,6 +136,17 @@ def test_a_step_whose_process_is_killed_is_finished_all_the_same(pipeline, engin
     assert container.exec_run(["touch", "end"]).exit_code == 0
     assert driver.wait()
     assert status_of(step.info.run_id) == "FINISHED"
+    wait_until(lambda: nothing_is_left(engine, driver.run_id))
+
+
+def test_steps_of_an_attempt_end_before_the_next_one_begins(pipeline, engine):
+    driver = container_backend.run(
+        str(pipeline),
+        parameters={"what": "again"},
+        backend_config={"retries": 1, "retry_program": True},
+    )
+    first, second = steps_of(driver.run_id)
+    assert {first.info.status, second.info.status} == {"FINISHED", "KILLED"}
     wait_until(lambda: nothing_is_left(engine, driver.run_id))
 
 

@@ -66,10 +66,6 @@ class Grant:
     def is_valid(self) -> bool:
         return Path(self.note).exists()
 
-    @property
-    def steps_folder(self) -> Path:
-        return Path(self.steps)
-
 
 class Grants:
     """The grants of a store, in a folder of this user."""

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlencode
 from container_backend.container import local_path
 from container_backend.machine import human_size
 from container_backend.privileges import MOST_ARTIFACTS
-from container_backend.runs.tracking.grants import handed_by
 from container_backend.runs.tracking.rules import (
     MODEL,
     REGISTERED,
@@ -86,11 +85,6 @@ class Program:
         """True for what the program may read, or change."""
         guard = self._guard
         return guard is None or (self._family.has if to_change else guard.sees)(kind, named)
-
-    def may_hand(self, value: str) -> bool:
-        """True for the value of a parameter that hands on only what the program may read."""
-        kinds = RUN, MODEL, REGISTERED
-        return all(any(self.sees(kind, each) for kind in kinds) for each in handed_by([value]))
 
     def adopt(self, run_id: str) -> None:
         """Let the program read and change the run of a step that it has started."""
