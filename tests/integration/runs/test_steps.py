@@ -89,6 +89,9 @@ def test_a_step_with_another_environment_runs_beside_its_driver(pipeline, engine
     name = "mlflow.docker.image.uri"
     assert in_place.data.tags[name] == tags[name] != beside.data.tags[name]
     wait_until(lambda: nothing_is_left(engine, driver.run_id))
+    # What it had of its driver's folder is not recorded with it.
+    again = run_command("container-backend", "rerun", beside.info.run_id)
+    assert (again.returncode, "repeat the run that has started it" in again.stderr) == (2, True)
 
 
 def test_steps_run_side_by_side(pipeline, engine):
