@@ -55,7 +55,7 @@ def asked_args(
     check_variables(environment.where, environment.variables, given.environment, permissions)
     _check_store_variables(environment, permissions)
     _check_expected(environment, {**os.environ, **given.environment})
-    volumes = [_resolved(directory, volume) for volume in environment.volumes]
+    volumes = [_resolved(environment.where, directory, volume) for volume in environment.volumes]
     if not permissions.allow(Right.PATHS):
         volumes = [_read_only(volume, environment.where, permissions) for volume in volumes]
     return parse_docker_args({"volume": volumes, "env": list(environment.variables)})
@@ -86,11 +86,19 @@ def _check_expected(environment: DockerEnvironment, given: Mapping[str, str]) ->
         )
 
 
-def _resolved(directory: Path, volume: str) -> str:
+def _resolved(where: str, directory: Path, volume: str) -> str:
     """A volume of the project by its real path: engines take ``link/..`` for the folder of the link."""
     source, colon, target = volume.partition(":")
     if not source.startswith("."):
-        return volume
+        # Only a trusted project gets here. MLflow's own backend leaves it to a shell.
+        source = os.path.expandvars(source)
+        if "$" in source or "`" in source:
+            raise InvalidProject(
+                f"{where}, key 'volumes': '{source}' cannot be read, because no shell reads it: only "
+                "$(pwd) and variables that are set are known.",
+                remedy="Name the folder.",
+            )
+        return f"{source}{colon}{target}"
     return f"{os.path.realpath(directory / source)}{colon}{target}"
 
 

@@ -17,6 +17,8 @@ from container_backend.machine import kind_of
 _KEYS: Final = ("image", "volumes", "environment")
 _EXAMPLE: Final = "Write 'docker_env: {image: NAME}', with the name of an image."
 _VARIABLE: Final = re.compile(r"[^=\0]+")
+# MLflow's own backend leaves volumes to a shell in the project's folder.
+_HERE: Final = re.compile(r"(\$\(pwd\)|`pwd`|\$PWD|\$\{PWD\})(?=[/:])")
 
 
 def read_docker_env(where: str, value: object) -> DockerEnvironment:
@@ -56,7 +58,8 @@ def _list(where: str, mapping: Mapping[Any, object], key: str) -> list[object]:
 
 def _volume(where: str, item: object) -> str:
     if isinstance(item, str) and re.fullmatch(r"[^:]+:/[^:]*(:[a-z,]+)?", item):
-        return item
+        here = _HERE.match(item)
+        return f".{item[here.end() :]}" if here else item
     raise InvalidEnvironment(
         f"{where}, key 'volumes': {kind_of(item)} is not '/folder/here:/folder/in/container'."
     )

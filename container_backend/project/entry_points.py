@@ -6,6 +6,7 @@ of which the same holds.
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MAIN: Final = "main"
 # Interpreters of files that are run without a declared entry point.
 # https://mlflow.org/docs/latest/ml/projects/#directory
-_INTERPRETERS: Final = {".py": "python", ".sh": "bash"}
+_INTERPRETERS: Final = {".py": "python", ".sh": "bash", ".R": "Rscript"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Project:
         return self.address or str(self.file or self.directory)
 
     def entry_point(self, name: str) -> EntryPoint:
-        """Find a declared entry point, or a ``.py`` or ``.sh`` file.
+        """Find a declared entry point, or a ``.py``, ``.sh`` or ``.R`` file.
 
         Raises:
             InvalidProject: There is neither.
@@ -72,14 +73,14 @@ class Project:
         if name in self.entry_points:
             return self.entry_points[name]
         if (interpreter := self.interpreter_of(name)) is not None:
-            return EntryPoint(name, f"{interpreter} {shlex.quote(name)}")
+            return EntryPoint(name, _script_command(interpreter, name))
         import difflib
 
         known = ", ".join(f"'{known}'" for known in self.entry_points)
         near = difflib.get_close_matches(name, self.entry_points, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise InvalidProject(
-            f"{self.where}: there is no entry point '{name}', and no .py or .sh file of that name.",
+            f"{self.where}: there is no entry point '{name}', and no .py, .sh or .R file of that name.",
             remedy=f"Declared entry points: {known or 'none'}.{hint}",
         )
 
@@ -89,6 +90,14 @@ class Project:
         file = (self.directory / name).resolve()
         is_script = interpreter and file.is_file() and self.directory in file.parents
         return interpreter if is_script else None
+
+
+def _script_command(interpreter: str, name: str) -> str:
+    command = f"{interpreter} {shlex.quote(name)}"
+    if interpreter == "Rscript":
+        # By MLflow's package for R, which reads the parameters. A text of JSON is one of R, too.
+        command = f"Rscript -e {shlex.quote(f'mlflow::mlflow_source({json.dumps(name)})')} --args"
+    return command.replace("{", "{{").replace("}", "}}")
 
 
 def as_mapping(project: Project) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _help(project: Project, wanted: Wanted, described: dict[str, Any]) -> str:
         return "\n".join([*lines, ""])
     title = f" of {project.name}" if project.name else ""
     lines += [
-        f"Entry points{title} (default: main), or a .py or .sh file of the project:",
+        f"Entry points{title} (default: main), or a .py, .sh or .R file of the project:",
         "",
         *(entry_point_lines(project.entry_points.values()) or ["  none are declared"]),
         "",

@@ -51,6 +51,24 @@ def test_a_volume_behind_a_link_is_the_folder_that_was_checked(tmp_path: Path):
         asked_args(parse_docker_args({}), environment, project, Permissions(Giver.OWN))
 
 
+def test_variables_in_a_volume_are_those_of_this_machine_for_a_trusted_project(tmp_path, monkeypatch):
+    """MLflow's own backend leaves them to a shell."""
+    monkeypatch.setenv("DATA", "/data")
+    monkeypatch.delenv("GONE", raising=False)
+
+    def binds(volume: str, permissions: Permissions) -> list[str]:
+        environment = DockerEnvironment("x", "MLproject", volumes=(volume,))
+        return asked_args(parse_docker_args({}), environment, tmp_path, permissions).binds
+
+    assert binds("$DATA/in:/in", TRUSTED_FOLDER) == ["/data/in:/in"]
+    assert binds("${DATA}:/in:ro", TRUSTED_FOLDER) == ["/data:/in:ro"]
+    with pytest.raises(InvalidProject, match=r"wants to see \$DATA/in of this machine"):
+        binds("$DATA/in:/in", Permissions(Giver.OWN))
+    for wrong in ("$GONE/in:/in", "$(git rev-parse --show-toplevel):/in", "`ls`:/in"):
+        with pytest.raises(InvalidProject, match="cannot be read, because no shell reads it"):
+            binds(wrong, TRUSTED_FOLDER)
+
+
 def test_what_is_dropped_is_dropped_beside_the_defaults():
     args = with_defaults(parse_docker_args({"cap-drop": "MKNOD"}), DEFAULT, FACTS)
     assert args.host_config["cap_drop"] == ["ALL", "MKNOD"]

@@ -261,6 +261,14 @@ def test_docker_env_as_mlflow_describes_it(tmp_path):
     assert found.variables == ("NEW=a b", "COPIED")
 
 
+@pytest.mark.parametrize("here", ["$(pwd)", "$PWD", "${PWD}", "`pwd`"])
+def test_the_folder_of_a_shell_in_a_volume_is_that_of_the_project(tmp_path, here):
+    """MLflow's own backend leaves volumes to a shell in that folder."""
+    volumes = [f"{here}/data:/data:ro", f"{here}:/all", "$PWDX/data:/x"]
+    found = environment(tmp_path, MLproject=f"docker_env: {{image: a, volumes: {volumes}}}\n")
+    assert found.volumes == ("./data:/data:ro", ".:/all", "$PWDX/data:/x")
+
+
 CONDA = """
 channels: [conda-forge]
 dependencies:

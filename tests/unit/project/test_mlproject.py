@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 
 from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.errors import InvalidProject
+from container_backend.project.command import compute_command
 from container_backend.project.mlproject import read_project
 from container_backend.project.parameters import Parameter
 
@@ -125,6 +127,22 @@ def test_an_entry_point_may_have_an_environment_of_its_own(tmp_path):
     )
     assert read.environment == {"python_env": "a.yaml"}
     assert read.entry_point("main").environment == {"python_env": "b.yaml"}
+
+
+def test_a_script_of_r_is_run_by_the_package_of_mlflow(tmp_path):
+    (tmp_path / "train it.R").touch()
+    read = read_project(tmp_path, ENVIRONMENT_KEYS)
+    command = compute_command(read, read.entry_point("train it.R"), {"n": 1}, tmp_path).line
+    assert shlex.split(command) == [
+        *("Rscript", "-e", 'mlflow::mlflow_source("train it.R")', "--args", "--n", "1")
+    ]
+
+
+def test_a_script_may_have_braces_in_its_name(tmp_path):
+    (tmp_path / "a{b}.py").touch()
+    read = read_project(tmp_path, ENVIRONMENT_KEYS)
+    command = compute_command(read, read.entry_point("a{b}.py"), {}, tmp_path).line
+    assert command == "python 'a{b}.py'"
 
 
 def test_a_script_outside_of_the_project_is_no_entry_point(tmp_path):
