@@ -51,7 +51,9 @@ def test_a_volume_behind_a_link_is_the_folder_that_was_checked(tmp_path: Path):
         asked_args(parse_docker_args({}), environment, project, Permissions(Giver.OWN))
 
 
-def test_variables_in_a_volume_are_those_of_this_machine_for_a_trusted_project(tmp_path, monkeypatch):
+def test_variables_in_a_volume_are_those_of_this_machine_for_a_trusted_project(
+    tmp_path, monkeypatch
+):
     """MLflow's own backend leaves them to a shell."""
     monkeypatch.setenv("DATA", "/data")
     monkeypatch.delenv("GONE", raising=False)
