@@ -43,6 +43,15 @@ _ERROR: Final = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Warning)\b:? ?.*",
 # A traceback is the cause if no more than these lines follow.
 _LAST_LINES: Final = 5
 _VERSION: Final = re.compile(r'^VERSION\b.*= "([^"]+)"', re.MULTILINE)
+# From MLflow's clients: of a store that does not have the run, and of a server that does not answer.
+_OTHER_STORE: Final = re.compile(
+    r"Run (?:with id=|')(?P<run>\w+)'? not found|The filesystem tracking backend \(e\.g\., "
+    r"|API request to (?P<server>https?://(?:localhost|127\.0\.0\.1)[:/]\S*) failed .*refused"
+)
+# From the shells that run commands: bash, dash, busybox.
+_NO_PROGRAM: Final = re.compile(
+    r"^(?:bash|sh): (?:line )?\d+: (\S+): (?:command )?not found$", re.MULTILINE
+)
 
 
 def explain(tail: bytes, engine: Engine, container: RunContainer) -> str | None:
@@ -62,6 +71,8 @@ def _explained(text: str, engine: Engine, container: RunContainer) -> str | None
             f"the program calls mlflow.set_experiment, but its run is in '{experiment}' already. "
             "Leave the call out, and choose the experiment at the start (--experiment-name)"
         )
+    if said := _store_or_program(text, container):
+        return said
     if _SCHEMA.search(text):
         found = _mlflow_in(engine, container)
         there = f"MLflow {found}" if found else "the MLflow"
@@ -121,6 +132,30 @@ def _end_of(text: str) -> str:
 def _last_error(text: str) -> str:
     found = _ERROR.findall(_end_of(text))
     return str(found[-1]).strip() if found else ""
+
+
+def _store_or_program(text: str, container: RunContainer) -> str | None:
+    """What a project names that is in no container."""
+    if (other := _OTHER_STORE.search(text)) and not _is_own_store(other, container):
+        return (
+            "the program names a tracking store that does not have its run, by mlflow.set_tracking_uri or "
+            "a variable. Leave that out, and choose the store at the start (MLFLOW_TRACKING_URI)"
+        )
+    if missing := _NO_PROGRAM.search(_end_of(text)):
+        return (
+            f"the image has no program '{missing[1]}'. Put its Debian package into the project's "
+            "apt.txt, or name an image that has it (docker_env, base_image)"
+        )
+    return None
+
+
+def _is_own_store(found: re.Match[str], container: RunContainer) -> bool:
+    """True if the message is of another run, or of the server of the run itself."""
+    run, server = found["run"], found["server"]
+    if run is not None:
+        return run != container.run_id
+    own = container.environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+    return bool(server and own) and server.startswith(f"{own}/")
 
 
 def _mlflow_in(engine: Engine, container: RunContainer) -> str | None:

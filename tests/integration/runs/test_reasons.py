@@ -253,3 +253,17 @@ def test_a_program_that_sets_another_experiment_than_its_runs(script, example_im
     for said in (run.data.tags[labels_and_tags.TAG_REASON], str(caught.value)):
         assert "the program calls mlflow.set_experiment, but its run is in 'mine' already" in said
     assert "Cannot start run with ID" in "\n".join(caught.value.last_lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["http://localhost:5000", "sqlite:///mlflow.db", "file:./mlruns"])
+def test_a_program_that_names_a_store_of_its_own(script, example_image, monkeypatch, store):
+    """As many do that were written for one machine; with `mlflow run` on it, they work."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    folder = script(
+        f"import mlflow\nmlflow.set_tracking_uri({store!r})\nwith mlflow.start_run(): pass"
+    )
+    for name in ("python_env.yaml", "requirements.txt"):
+        shutil.copy(EXAMPLE / name, folder)
+    with pytest.raises(container_backend.RunFailed, match="store that does not have its run"):
+        container_backend.run(folder, docker_args={"env": "MLFLOW_HTTP_REQUEST_MAX_RETRIES"})

@@ -214,8 +214,9 @@ def test_a_program_that_fails(script, engine, program, code, reason):
 
 def test_a_command_that_does_not_exist(project):
     folder = project("entry_points: {main: {command: no-such-program --x}}\n")
-    with pytest.raises(container_backend.RunFailed, match="command not found"):
+    with pytest.raises(container_backend.RunFailed, match="command not found") as caught:
         container_backend.run(folder)
+    assert "the image has no program 'no-such-program'" in str(caught.value)
     assert only_run().data.tags[labels_and_tags.TAG_EXIT_CODE] == "127"
 
 

@@ -143,6 +143,44 @@ def test_a_package_that_the_project_forgot_is_not_mlflows_fault():
     )
 
 
+RUN = "6f181dcddf764e35bdcd15cf293d3744"
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "is_explained"),
+    [
+        (f"mlflow.exceptions.MlflowException: Run with id={RUN} not found", "http://x:1", True),
+        (f"mlflow.exceptions.MlflowException: Run '{RUN}' not found", "http://x:1", True),
+        (f"Run with id={RUN.swapcase()} not found", "http://x:1", False),
+        ("The filesystem tracking backend (e.g., './mlruns') is in maintenance", "http://x:1", True),
+        ("API request to http://localhost:5000/api/2.0/mlflow/runs/get failed with exception "
+         "HTTPConnectionPool(host='localhost', port=5000): … Connection refused", "http://x:1", True),
+        ("API request to http://localhost:5000/api/2.0/mlflow/runs/get failed with exception "
+         "HTTPConnectionPool(host='localhost', port=5000): … Connection refused",
+         "http://localhost:5000", False),
+    ],
+)  # fmt: skip
+def test_a_program_that_names_another_store_is_explained(text, own, is_explained):
+    labels = {labels_and_tags.LABEL_RUN_ID: RUN}
+    said = explained(
+        text, RunContainer("id", "name", labels, {}, {"MLFLOW_TRACKING_URI": own}, "true")
+    )
+    assert (said is not None) is is_explained
+    assert said is None or "names a tracking store that does not have its run" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bash: line 1: Rscript: command not found\n",
+        "sh: 1: Rscript: not found",
+        "first\nbash: line 3: Rscript: command not found\nlast\n",
+    ],
+)
+def test_a_program_that_the_image_lacks_is_named(text):
+    assert explained(text).startswith("the image has no program 'Rscript'. Put its Debian package")
+
+
 @pytest.mark.parametrize("text", ["", "ValueError: no", "experiment ID does not match"])
 def test_other_words_have_to_do(text):
     assert explained(text) is None
