@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-unit test-all test-part test-matrix coverage lint format bench chaos clean engine
+.PHONY: help demo test test-unit test-conformance test-all test-part test-matrix coverage lint format bench chaos clean engine
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -34,6 +34,10 @@ test: $(INSTALLED) engine ## run the tests, on a real engine, but for the slow o
 
 test-unit: $(INSTALLED) ## run the tests that need no engine
 	$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal
+
+test-conformance: $(INSTALLED) engine ## run the tests that docs/coming-from-mlflow-run.md names
+	@scripts/test-packages
+	scripts/test conformance
 
 test-all: $(INSTALLED) engine ## run everything: slow tests, all faults, the oldest versions, chaos
 	@scripts/test-packages

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import re
+from pathlib import Path
 
 import pytest
+
+# Its tables name the tests of what MLflow promises of its projects: they are `conformance`.
+CONFORMANCE = Path(__file__).parents[1] / "docs" / "coming-from-mlflow-run.md"
 
 # Tests that use one of these fixtures, which cost much or have a name of their own on the engine,
 # run in one worker.
@@ -42,9 +47,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()  # what is imported and collected never becomes garbage
 
 
+def conformance_tests() -> set[str]:
+    """Names of tests, with or without the parameters of one case."""
+    return set(re.findall(r"`(test_[^`]+)`", CONFORMANCE.read_text(encoding="utf-8")))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    promised = conformance_tests()
     for item in items:
+        if not promised.isdisjoint({item.name, getattr(item, "originalname", item.name)}):
+            item.add_marker(pytest.mark.conformance)
         for name in _SHARED:
             if name in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group(name))

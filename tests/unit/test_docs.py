@@ -11,6 +11,7 @@ from container_backend.config import BackendConfig
 from container_backend.container.docker_args import _PARSERS
 from container_backend.environment.kinds import ENVIRONMENT_KEYS, KINDS, FileKind
 from tests import trust
+from tests.conftest import CONFORMANCE
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -40,6 +41,19 @@ def test_every_line_about_projects_names_a_test_that_is_there():
     for row in rows:
         assert re.search(r"`(test_[^`]+)` \|$", row), row
         assert re.search(r"`(test_[^`]+)` \|$", row)[1] in known, row
+
+
+def test_every_line_about_mlflow_says_if_it_is_the_same_and_names_a_test_that_is_there():
+    """`make test-conformance` runs what is named."""
+    rows = CONFORMANCE.read_text().partition("## Feature by feature")[2].splitlines()
+    rows = [row for row in rows if row[:2] == "| " and "---" not in row]
+    rows = [row for row in rows if not row.endswith("| test |")]
+    assert len(rows) > 70
+    known = known_tests()
+    for row in rows:
+        _, _feature, _mlflow, here, test, _ = re.split(r"(?<!\\)\|", row)
+        assert re.match(r" (same|better|different)\b", here), row
+        assert test.strip("` ") in known, row
 
 
 def test_every_line_about_security_names_a_test_that_is_there():

@@ -48,6 +48,8 @@ _OTHER_STORE: Final = re.compile(
     r"Run (?:with id=|')(?P<run>\w+)'? not found|The filesystem tracking backend \(e\.g\., "
     r"|API request to (?P<server>https?://(?:localhost|127\.0\.0\.1)[:/]\S*) failed .*refused"
 )
+# From Python's input, at the end of a traceback.
+_ASKS: Final = "EOFError: EOF when reading a line"
 # From the shells that run commands: bash, dash, busybox.
 _NO_PROGRAM: Final = re.compile(
     r"^(?:bash|sh): (?:line )?\d+: (\S+): (?:command )?not found$", re.MULTILINE
@@ -141,6 +143,8 @@ def _store_or_program(text: str, container: RunContainer) -> str | None:
             "the program names a tracking store that does not have its run, by mlflow.set_tracking_uri or "
             "a variable. Leave that out, and choose the store at the start (MLFLOW_TRACKING_URI)"
         )
+    if _ASKS in _end_of(text):
+        return "the program asks for input, and a run has none. Make it a parameter"
     if missing := _NO_PROGRAM.search(_end_of(text)):
         return (
             f"the image has no program '{missing[1]}'. Put its Debian package into the project's "
