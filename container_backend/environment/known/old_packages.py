@@ -81,8 +81,13 @@ def _is_below(specifier: SpecifierSet, limit: Version) -> bool:
         for minor in range(_LATER_MINORS)
         for patch in (0, _LATEST_PATCH)
     )
+    # A range may allow no others than these: `==3.11.1.*`, as conda's `mlflow=3.11.1` is, or `>3.11.1,<3.11.5`.
+    edges = [Version(each.version.removesuffix(".*")) for each in specifier]
+    after = [Version(f"{edge.major}.{edge.minor}.{edge.micro + 1}") for edge in edges]
     return not any(
-        specifier.contains(version, prereleases=True) for version in later if version >= limit
+        specifier.contains(version, prereleases=True)
+        for version in (*edges, *after, *later)
+        if version >= limit
     )
 
 
