@@ -16,6 +16,8 @@ _WORKS: Final = re.compile(r"container-backend: works with Python (3\.\d+)$")
 _OTHER: Final = re.compile(
     r"container-backend: Python (\S+) is wanted, but the base image has Python (\S+)\.$"
 )
+# As OLDEST of templates/why_no_wheel.py.
+_OLDEST: Final = "3.8"
 _BASE: Final = (
     'name an image with Python {0} in the backend config: "base_image": {{"{0}": "IMAGE"}}'
 )
@@ -42,8 +44,21 @@ def explain_python(
     message = "\n".join([f"There are no wheels for Python {minor} of:", *listed, choice.reason])
     works = next((match[1] for line in lines if (match := _WORKS.match(line))), None)
     if works is None:
-        return message, "No Python has wheels for all of them: choose other versions."
+        return message, _without_a_python([match[2].split() for match in missing])
     return message, f"{choice.other(works)}, or choose other versions of the packages."
+
+
+def _without_a_python(pythons: Sequence[Sequence[str]]) -> str:
+    common = set(pythons[0]).intersection(*pythons)
+    if not common:
+        return "No Python has wheels for all of them: choose other versions."
+    newest = max(common, key=lambda version: int(version.partition(".")[2]))
+    why = (
+        f"is too old to install packages for (Python {_OLDEST} is the oldest)"
+        if int(newest.partition(".")[2]) < int(_OLDEST.partition(".")[2])
+        else "does not go with the other requirements"
+    )
+    return f"Python {newest}, which has them all, {why}: choose other versions."
 
 
 def _other_python(wanted: str, found: str, choice: PythonChoice, base: str) -> tuple[str, str]:

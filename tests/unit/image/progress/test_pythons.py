@@ -48,6 +48,23 @@ def test_where_no_python_has_all_wheels_other_versions_are_the_way():
     assert remedy == "No Python has wheels for all of them: choose other versions."
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("3.6", "3.6 3.7", "Python 3.6, which has them all, is too old to install packages for (Python 3.8"),
+        ("3.6 3.7 3.9", "3.7 3.9 3.10", "Python 3.9, which has them all, does not go with the other"),
+        ("3.9 3.10", "3.9 3.10", "Python 3.10, which has them all, does not go with the other"),
+    ],
+)  # fmt: skip
+def test_a_python_that_has_all_wheels_and_cannot_be_taken_is_named_with_the_reason(
+    first, second, said
+):
+    output = [
+        f"container-backend: no wheel: {each}" for each in (f"a==1: {first}", f"b==1: {second}")
+    ]
+    assert explain_python(output, PATCH, BASE)[1].startswith(said)
+
+
 def test_another_patch_version_of_the_base_is_answered_with_python_match():
     output = ["container-backend: Python 3.11.7 is wanted, but the base image has Python 3.11.2."]
     message, remedy = explain_python(output, PATCH, BASE)
