@@ -128,6 +128,11 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "an older version.",
     ),
     (
+        r"has invalid metadata|Metadata for .+ could not be parsed",
+        "The release of a package is not valid, and today's installers refuse it (pip, too). Choose a newer "
+        "version of that package.",
+    ),
+    (
         r"No solution found|ResolutionImpossible|unsatisfiable",
         "The requirements cannot all be met at once. The lines above name them.",
     ),

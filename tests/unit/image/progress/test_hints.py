@@ -25,6 +25,7 @@ EXPECTED = {
     "installer-no-dns": ("fetching the installer", INDEX),
     "installer-no-network": ("fetching the installer", INDEX),
     "installer-refused": ("fetching the installer", "or refuses the login"),
+    "invalid-metadata": ("resolving the requirements", "Choose a newer version of that package"),
     "no-cxx": ("building packages without a wheel", '["g++", "libc6-dev", "python3-dev"]'),
     "no-debian-package": ("installing the system packages", "correct system_packages or apt.txt"),
     "no-dns": ("resolving the requirements", INDEX),
