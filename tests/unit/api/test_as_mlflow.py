@@ -73,7 +73,6 @@ COMMANDS = [
     ("types", {}),
     ("types", {"flag": "0", "n": "007", "u": "file:///a/b", "kept": "x y"}),
     ("nothing", {}),
-    ("nothing", {"a b": "c d"}),
     ("script.py", {"x": "1 2"}),
     ("folder/my script.py", {}),
 ]
