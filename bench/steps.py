@@ -114,11 +114,13 @@ def _median(uri: str, entry_point: str, env_manager: str) -> float:
     program = _DRIVER
     if env_manager == "docker":
         program = program.replace("env_manager=env_manager or None", "backend='docker'")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # for the commands of the project
     with tempfile.TemporaryDirectory() as temporary:
         times = Path(temporary) / "times.json"
         subprocess.run(
             [sys.executable, "-c", program, uri, entry_point, env_manager, str(_COUNT)],
-            check=True, capture_output=True, cwd=temporary, env={**os.environ, "TIMES": str(times)},
+            check=True, capture_output=True, cwd=temporary,
+            env={**os.environ, "TIMES": str(times), "PATH": path},
         )  # fmt: skip
         found = sorted(json.loads(times.read_text()))
     return float(found[len(found) // 2])

@@ -138,12 +138,13 @@ def project_files(
 
 def _outside(name: str, place: Path, root: Path, permissions: Permissions) -> dict[str, Content]:
     """The files of a package, or the packages in a folder: nothing else is taken from out there."""
-    if place.is_file() and place.name.endswith(_ARCHIVES):
+    if _is_archive(place):
         return {name: _content(place)}
     if any((place / file).is_file() for file in _BUILDS):
         paths = [path for path in included_files(place) if (place / path).is_file()]
     else:
-        paths = [file.name for file in place.glob("*") if file.name.endswith(_ARCHIVES)]
+        paths = [each.name for each in place.glob("*") if each.suffix and _is_archive(each)]
+    paths = [path for path in paths if not _is_hidden(path)]
     if not paths:
         raise InvalidEnvironment(
             f"'{place}', outside of the project '{root}', is to be installed, but is no package.",
@@ -151,9 +152,19 @@ def _outside(name: str, place: Path, root: Path, permissions: Permissions) -> di
         )
     for path in paths:
         real = Path(os.path.realpath(place / path))
-        if not (real.is_relative_to(place) or permissions.reaches(real, root)):
+        inside = real.is_relative_to(place) and not _is_hidden(str(real.relative_to(place)))
+        if not (inside or permissions.reaches(real, root)):
             raise _leads_outside(place / path)
     return {f"{name}/{path}": _content(place / path) for path in paths}
+
+
+def _is_archive(file: Path) -> bool:
+    return file.name.endswith(_ARCHIVES) and file.is_file()
+
+
+def _is_hidden(path: str) -> bool:
+    """True for what no package is made of: settings and logins of the user (``.env``, ``.ssh``)."""
+    return any(part.startswith(".") for part in PurePosixPath(path).parts)
 
 
 def _leads_outside(file: Path) -> InvalidEnvironment:

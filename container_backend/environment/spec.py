@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from container_backend.environment.declared import (
     PYTHON_TEMPLATE,
@@ -144,11 +145,14 @@ def with_unsaid_needs(spec: EnvironmentSpec) -> EnvironmentSpec:
     """
     if spec.conda is not None:
         return spec
-    wanted: dict[str, SpecifierSet] = {}
+    there, wanted = set(_names(spec.requirements)), dict[str, SpecifierSet]()
+    where = _markers(spec.python)
     for line in (*spec.requirements, *spec.constraints):
         parsed = parse_requirement(line)
-        if parsed is not None:
-            name = canonicalize_name(parsed.name)
+        if parsed is None or (parsed.marker is not None and not parsed.marker.evaluate(where)):
+            continue
+        name = canonicalize_name(parsed.name)
+        if name in there and all(_is_version(each.version) for each in parsed.specifier):
             wanted[name] = wanted.get(name, SpecifierSet()) & parsed.specifier
     needs = unsaid_needs(wanted)
     for package, added in needs.items():
@@ -157,6 +161,27 @@ def with_unsaid_needs(spec: EnvironmentSpec) -> EnvironmentSpec:
         )
     more = {line for added in needs.values() for line in added}
     return replace(spec, requirements=tuple(sorted({*spec.requirements, *more})))
+
+
+def _is_version(text: str) -> bool:
+    """False for what `===` may name: any text."""
+    try:
+        Version(text.removesuffix(".*"))
+    except InvalidVersion:
+        return False
+    return True
+
+
+def _markers(python: str) -> dict[str, str]:
+    """What markers are compared with, in an environment of a Python version on Linux."""
+    return {
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "extra": "",
+    }
 
 
 def _names(requirements: Sequence[str]) -> tuple[str, ...]:

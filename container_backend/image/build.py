@@ -298,7 +298,7 @@ def _build_errors(plan: ImagePlan) -> Iterator[None]:
         yield
     except (BuildFailed, Refused) as error:
         failure = error if isinstance(error, BuildFailed) else BuildFailed(error.message)
-        choice = plan.python_choice or PythonChoice(plan.python)
+        choice = plan.python_choice or PythonChoice(plan.python, source="the record of the run")
         if explained := explain_python(failure.output, choice, plan.base.reference):
             raise BuildError(explained[0], remedy=explained[1]) from error
         hint = hint_for(failure, withholds_logins=plan.withholds_logins)

@@ -107,7 +107,7 @@ def fetch(
         _check_links(root, uri)
     directory = _inside(root, address.subdirectory, uri)
     repository = None if address.is_zip else find_repository(directory, within=root)
-    return Source(directory, is_fetched, root, repository, root if is_fetched else None)
+    return Source(directory, is_fetched, root, repository, root)
 
 
 def _fetch_into(

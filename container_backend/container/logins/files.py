@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +59,7 @@ def login_files(
         if found := _found(store, name, environ):
             prefix, file = found
             variables[name] = f"{prefix}{file}"
-            if os.access(file, os.F_OK):
+            if os.access(file, os.R_OK):
                 files |= dict.fromkeys([file, *_named_in(name, file, environ)])
     return variables, tuple(files)
 
@@ -74,7 +75,18 @@ def _found(store: ArtifactStore, name: str, environ: Mapping[str, str]) -> tuple
     if default is None or not _is_read(name, environ):
         return None
     file = _expanded(default.format(uid=os.getuid()), environ)
-    return ("", file) if os.access(file, os.R_OK) and file.is_file() else None
+    return ("", file) if os.access(file, os.R_OK) and _is_of_user(file) else None
+
+
+def _is_of_user(file: Path) -> bool:
+    """True for a file that no other user can have put there, as into ``/tmp``."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return False
+    if file.is_relative_to("/tmp"):  # noqa: S108 where tickets of Kerberos are
+        return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+    return file.is_file()
 
 
 def _is_read(name: str, environ: Mapping[str, str]) -> bool:
@@ -101,7 +113,7 @@ def _named_in(name: str, file: Path, environ: Mapping[str, str]) -> Iterator[Pat
     elif name == _GOOGLE:
         named = _named_in_key(file)
     for path in named:
-        if isinstance(path, str) and os.access(found := _expanded(path, environ), os.F_OK):
+        if isinstance(path, str) and os.access(found := _expanded(path, environ), os.R_OK):
             yield found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,7 +117,11 @@ def day_of_commit(directory: Path) -> str | None:
     except GitError as error:
         _logger.debug("git failed in '%s': %s", directory, error)
         return None
-    return f"{datetime.fromtimestamp(int(seconds), tz=timezone.utc):%Y-%m-%d}" if seconds else None
+    try:
+        day = datetime.fromtimestamp(int(seconds or ""), tz=timezone.utc)
+        return f"{day + timedelta(days=1) - timedelta(days=1):%Y-%m-%d}"  # that there is a day after it
+    except (ValueError, OverflowError, OSError):  # a commit may name any time
+        return None
 
 
 def source_name(uri: str) -> str:

@@ -47,6 +47,7 @@ _logger = logging.getLogger(__package__)
 LAST_LINES: Final = 20
 # An artifact store may delay the status of a run for this time.
 ARTIFACTS_PATIENCE_SECONDS: Final = 60.0
+_DELETED: Final = "the run was deleted"
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ def finish_run(
     run = run or store.find_run(ending.run_id, entered.artifact_uri if entered else "")
     if entered is not None and entered.proxy:
         end_grant(entered.proxy, entry.submission)
-    if run is None or run.is_deleted:
+    if run is None or _is_lost(run, entry):
         _put_away(ending, engine, entry, keep=False)
         entry.steps.end()
-        return Finished(Outcome(KILLED, "the run was deleted", cause=CAUSE_CANCELLED))
+        reason = _is_lost(run, entry) if run else _DELETED
+        return Finished(Outcome(KILLED, reason, cause=CAUSE_CANCELLED))
     if (written := _finished_before(ending, entered, run, store)) is not None:
         _put_away(ending, engine, entry, keep=_is_kept(ending.container, written))
         return Finished(written)
@@ -121,6 +123,14 @@ def finish_run(
         return Finished(outcome, tuple(lines), missing)
     _put_away(ending, engine, entry, keep=_is_kept(ending.container, outcome))
     return Finished(outcome, tuple(lines))
+
+
+def _is_lost(run: StoredRun, entry: Entry) -> str:
+    """Why nothing is written to a run any more; empty if it is."""
+    if run.is_deleted:
+        return _DELETED
+    goes_on = run.tags.get(labels_and_tags.TAG_SUBMISSION, entry.submission) != entry.submission
+    return "another process goes on with the run" if goes_on else ""
 
 
 def _container_of(ending: Ending, entered: Note | None, run: StoredRun) -> str:

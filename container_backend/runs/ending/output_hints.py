@@ -26,6 +26,7 @@ _LIBRARY: Final = re.compile(
     r"\b(lib[\w.+-]+\.so)[.\d]*: cannot open shared object file"
     r"|(?:failed to find |Unable to find |no library called \"?)((?:lib)?(?:magic|zbar|cairo))\b"
 )
+_OF_DRIVER: Final = re.compile(r"lib(?:cuda|nvidia-ml|nvcuvid|nvidia-encode)\.so")
 # From the import of an installed package that knows only older versions of another one.
 _OLD_PACKAGE: Final = re.compile(
     r'File "[^"]*/site-packages/(\w+)[^"]*", line \d+, in <module>\n(?:[ \t].*\n)*'
@@ -89,7 +90,7 @@ def _explained(text: str, engine: Engine, container: RunContainer) -> str | None
 
 def _explain_import(text: str, engine: Engine, container: RunContainer) -> str | None:
     """What is missing in the image, or too old for the rest of it."""
-    if libraries := list(_LIBRARY.finditer(text)):
+    if libraries := list(_LIBRARY.finditer(_end_of(text))):
         return _explain_library(libraries[-1])
     if outdated := _OLD_PACKAGE.search(text):
         package = outdated[1]
@@ -114,6 +115,8 @@ def _explain_import(text: str, engine: Engine, container: RunContainer) -> str |
 def _explain_library(found: re.Match[str]) -> str:
     file, name = found[1], found[2]
     library = found[0].partition(":")[0] if file else f"lib{name.removeprefix('lib')}"
+    if _OF_DRIVER.match(library):
+        return f"the program needs a GPU: {library} is of its driver. Give the container one: -A gpus=all"
     known = dict(line.split() for line in read_template("libraries.txt").splitlines())
     # Of a library without a version, any.
     stem = library.partition(".so")[0]
@@ -138,7 +141,7 @@ def _last_error(text: str) -> str:
 
 def _store_or_program(text: str, container: RunContainer) -> str | None:
     """What a project names that is in no container."""
-    if (other := _OTHER_STORE.search(text)) and not _is_own_store(other, container):
+    if (other := _OTHER_STORE.search(_end_of(text))) and not _is_own_store(other, container):
         return (
             "the program names a tracking store that does not have its run, by mlflow.set_tracking_uri or "
             "a variable. Leave that out, and choose the store at the start (MLFLOW_TRACKING_URI)"
@@ -146,6 +149,11 @@ def _store_or_program(text: str, container: RunContainer) -> str | None:
     if _ASKS in _end_of(text):
         return "the program asks for input, and a run has none. Make it a parameter"
     if missing := _NO_PROGRAM.search(_end_of(text)):
+        if "/" in missing[1]:
+            return (
+                f"there is no '{missing[1]}' in the container, or its first line names a program that is not "
+                "there. Look at .dockerignore, and at the ends of its lines, which are those of Linux"
+            )
         return (
             f"the image has no program '{missing[1]}'. Put its Debian package into the project's "
             "apt.txt, or name an image that has it (docker_env, base_image)"

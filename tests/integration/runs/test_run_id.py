@@ -256,3 +256,14 @@ def test_a_command_that_is_killed_leaves_a_run_as_it_was(script, own_state):
     Path(folder, "Dockerfile.j2").unlink()
     container_backend.run(folder, run_id=run_id)
     assert ends() != before
+
+
+def test_what_has_ended_elsewhere_meanwhile_changes_no_run_that_goes_on(script, engine):
+    """As of a machine that was away: its container has ended, and another process goes on with the run."""
+    run = container_backend.run(script(f"import os, time\n{UNTIL_TOLD}"), synchronous=False)
+    MlflowClient().set_tag(run.run_id, labels_and_tags.TAG_SUBMISSION, "f" * 32)
+    let_end(engine, run.run_id)
+    wait_until(lambda: containers_of(engine, run.run_id) == [])
+    found = MlflowClient().get_run(run.run_id)
+    assert found.info.status == "RUNNING"
+    assert labels_and_tags.TAG_EXIT_CODE not in found.data.tags

@@ -786,6 +786,18 @@ def test_a_link_is_no_way_out_of_what_was_fetched(step, tmp_path):
             of_step(step, Giver.FETCHED, fetched=tmp_path / "all")
 
 
+def test_of_a_package_beside_the_project_nothing_hidden_is_taken(step):
+    """As a project may ask for `-e ../..`, which may be the user's home."""
+    above = step.parents[1]
+    for name in ("setup.py", "x.py", ".env", ".aws/credentials", "sub/.netrc"):
+        (above / name).parent.mkdir(exist_ok=True)
+        (above / name).touch()
+    (step / "requirements.txt").write_text("-e ../..\n")
+    found = {name.rpartition("outside/2/")[2] for name in of_step(step, Giver.OWN).files}
+    assert {"setup.py", "x.py"} <= found
+    assert not [name for name in found if "/." in f"/{name}"]
+
+
 def test_of_a_folder_of_packages_beside_the_project_only_the_packages_are_taken(step):
     shelf = step.parent / "wheels"
     shelf.mkdir()

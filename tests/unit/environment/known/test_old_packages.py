@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from container_backend.config import BackendConfig
+from container_backend.environment.kinds import ENVIRONMENT_KEYS
 from container_backend.environment.known.old_packages import unsaid_needs
+from container_backend.environment.read import read_environment
+from container_backend.project.mlproject import read_project
+from tests.support.projects import TRUSTED_FOLDER
 
 ALCHEMY, TOOLS = "sqlalchemy<2.1", "setuptools<82"
 OLDEST = ["numpy<1.24", "protobuf<4", "sqlalchemy<2", TOOLS]
@@ -74,3 +79,21 @@ def test_without_mlflow_nothing_is_added():
 
 def test_what_is_old_is_named():
     assert unsaid_needs({"mlflow": SpecifierSet("==2.19.0")}) == {"mlflow==2.19.0": [ALCHEMY]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "more"),
+    [
+        (["mlflow==2.19.0"], [ALCHEMY]),
+        (['mlflow==1.27.0; python_version<"3.8"', 'mlflow>=3.9; python_version>="3.8"'], []),
+        (['mlflow==2.19.0; sys_platform=="win32"'], []),
+        (["six", "-c limits.txt"], []),
+        (["mlflow===of-ours"], []),
+    ],
+)
+def test_what_is_not_installed_needs_nothing(tmp_path, lines, more):
+    (tmp_path / "limits.txt").write_text("mlflow==2.19.0\n")
+    (tmp_path / "requirements.txt").write_text("\n".join(lines))
+    project = read_project(tmp_path, ENVIRONMENT_KEYS)
+    spec = read_environment(project, None, BackendConfig(), TRUSTED_FOLDER)
+    assert [line for line in spec.requirements if line in {ALCHEMY, TOOLS, *OLDEST}] == more
