@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import mlflow
 import pytest
@@ -26,6 +27,7 @@ def committed(folder) -> str:
 
 @pytest.mark.slow  # five environments are built
 def test_a_pipeline_of_eight_steps_with_five_environments(tmp_path, engine, monkeypatch, fresh):
+    subprocess.run([ROOT / "scripts/base-image", "3.13"], check=True, capture_output=True)
     pipeline, served = tmp_path / "pipeline", tmp_path / "served" / "components"
     shutil.copytree(PROJECT, pipeline, ignore=shutil.ignore_patterns("components"))
     shutil.copytree(PROJECT / "components", served / "components")
