@@ -89,10 +89,10 @@ def finish_run(
     run = run or store.find_run(ending.run_id, entered.artifact_uri if entered else "")
     if entered is not None and entered.proxy:
         end_grant(entered.proxy, entry.submission)
-    if run is None or _is_lost(run, entry):
+    if run is None or (lost := _lost(run, entry, entered)):
         _put_away(ending, engine, entry, keep=False)
         entry.steps.end()
-        reason = _is_lost(run, entry) if run else _DELETED
+        reason = _DELETED if run is None else lost
         return Finished(Outcome(KILLED, reason, cause=CAUSE_CANCELLED))
     if (written := _finished_before(ending, entered, run, store)) is not None:
         _put_away(ending, engine, entry, keep=_is_kept(ending.container, written))
@@ -125,11 +125,12 @@ def finish_run(
     return Finished(outcome, tuple(lines))
 
 
-def _is_lost(run: StoredRun, entry: Entry) -> str:
+def _lost(run: StoredRun, entry: Entry, entered: Note | None) -> str:
     """Why nothing is written to a run any more; empty if it is."""
     if run.is_deleted:
         return _DELETED
-    goes_on = run.tags.get(labels_and_tags.TAG_SUBMISSION, entry.submission) != entry.submission
+    owner = run.tags.get(labels_and_tags.TAG_SUBMISSION, entry.submission)
+    goes_on = entered is not None and owner != entry.submission
     return "another process goes on with the run" if goes_on else ""
 
 
