@@ -85,6 +85,11 @@ def is_address(text: str) -> bool:
     return _URI.match(text) is not None and not _FILE_SCHEME.match(text)
 
 
+def without_file_scheme(text: str) -> str:
+    """The path in a ``file://`` address; another text is returned unchanged."""
+    return re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)
+
+
 def local_path(text: str, folder: Path | None = None) -> Path:
     """The absolute path of a local file or folder.
 
@@ -92,7 +97,7 @@ def local_path(text: str, folder: Path | None = None) -> Path:
         text: A path or a ``file://`` address.
         folder: The folder of a relative path; default: the current folder.
     """
-    path = Path(re.sub(r"^file:(//)?(?=/)", "", text, flags=re.IGNORECASE)).expanduser()
+    path = Path(without_file_scheme(text)).expanduser()
     return path.absolute() if folder is None else folder / path
 
 

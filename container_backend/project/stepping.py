@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from container_backend.labels_and_tags import DOWNLOADS_DIRECTORY, LAUNCHER_DIRECTORY
 from container_backend.project.command import compute_command
 from container_backend.project.files import included_files
-from container_backend.project.parameters import is_address
+from container_backend.project.parameters import is_address, without_file_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,6 @@ _STARTS: Final = re.compile(
 _CODE: Final = frozenset({".py", ".sh", ".bash", ".r", ".ipynb"})
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MLPROJECT: Final = "mlproject"
-_FILE: Final = re.compile(r"^file:(//)?(?=/)", re.IGNORECASE)
 _DOWNLOAD: Final = (
     f'"$(command -v python || command -v python3)" {LAUNCHER_DIRECTORY}/container_backend_steps.py'
 )
@@ -39,12 +38,12 @@ _DOWNLOAD: Final = (
 
 def sub_projects(directory: Path) -> list[str]:
     """The folders below a project that are projects themselves, relative and sorted."""
-    found = {
-        str(path.parent)
-        for path in map(PurePosixPath, included_files(directory))
-        if path.name.lower() == _MLPROJECT and len(path.parts) > 1
-    }
-    return sorted(found)
+    paths = map(PurePosixPath, included_files(directory))
+    return sorted({str(path.parent) for path in paths if _is_of_sub_project(path)})
+
+
+def _is_of_sub_project(path: PurePosixPath) -> bool:
+    return path.name.lower() == _MLPROJECT and len(path.parts) > 1
 
 
 def may_start_steps(project: Project) -> bool:
@@ -54,7 +53,7 @@ def may_start_steps(project: Project) -> bool:
         return True
     for relative in included_files(project.directory):
         path = PurePosixPath(relative)
-        if path.name.lower() == _MLPROJECT and len(path.parts) > 1:
+        if _is_of_sub_project(path):
             return True
         if path.suffix.lower() in _CODE and _mentions(project.directory / relative):
             return True
@@ -98,7 +97,7 @@ def step_command(
             target = f"{DOWNLOADS_DIRECTORY}/{name}/{last}"
             downloads += [value, target]
         else:
-            target = posixpath.normpath(posixpath.join(folder, _FILE.sub("", value)))
+            target = posixpath.normpath(posixpath.join(folder, without_file_scheme(value)))
         given[name] = target
     command = compute_command(
         project, replace(entry_point, parameters=parameters), given, Path(DOWNLOADS_DIRECTORY)

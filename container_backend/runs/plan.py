@@ -244,7 +244,7 @@ def _source(submission: Submission, files: ExitStack, opened: ImageProject | Non
     repeated, step = submission.repetition, submission.step
     if step is not None and step.directory is not None:
         is_fetched = step.giver is not Giver.OWN
-        return Source(step.directory, is_fetched, step.temporary, fetched=step.temporary)
+        return Source(step.directory, is_fetched, fetched=step.root)
     if repeated is None or repeated.directory is None:
         return fetch(
             submission.uri,

@@ -128,7 +128,7 @@ class Step:
         depth: 1 for a step of a run that the user has started.
         volumes: Volume → path in the container: the project folders of drivers.
         directory: A copy of what the environment is made of; None to fetch the project.
-        temporary: The folder made for that, which is removed with the run.
+        root: What was sent with that copy, which the project may name files of.
         place: Where the program finds the project in the container.
         is_there: The project's files are in one of the volumes.
         folder: The working directory of the driver, for relative paths.
@@ -143,7 +143,7 @@ class Step:
     depth: int
     volumes: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
-    temporary: Path | None = None
+    root: Path | None = None
     place: str = ""
     is_there: bool = False
     folder: str = ""

@@ -210,7 +210,7 @@ requires-dist = [{ name = "six", specifier = ">=1" }]
     Kind("uv.toml", '[[index]]\nname = "é"\nurl = "https://y.test"\ndefault = true\n', read_as_uv),
 )
 PLACES = 20
-# What somebody, or an accident, may put into a file of text.
+# What an attacker, or an accident, may put into a file of text.
 STRANGE = (
     "\0", "\x1b[2J", "\u202e", "[", "{", '"', "'", "\t", ": ", "\\", "&a *a", "!!python/name:os", "é ü",
     "${A}", "<<: *x\n", "=", "@", "~", "{a:>9}", "9" * 30, "1e999", ".inf", "-e ", "://[",

@@ -136,6 +136,10 @@ class StepFolder:
         """What the process of the steps writes of itself."""
         return self.path.parent / _LOG
 
+    def make(self) -> None:
+        """Make the folder. Raises OSError: also where the process of the steps has ended."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+
     def ask(self, asked: Asked, granted: Granted) -> None:
         """Write what the program asks for, and what the proxy knows of its rights. Raises OSError."""
         write_whole(self.path / _GRANTED, json.dumps(granted.model_dump()))
@@ -188,10 +192,6 @@ class StepsFolder:
         if not _NAME.fullmatch(name):
             raise ValueError(f"this is no name of a step: {name!r}")
         return StepFolder(self.path / name)
-
-    def make(self, step: StepFolder) -> None:
-        """Make the folder of a step. Raises OSError: also where the process has ended."""
-        step.path.mkdir(mode=0o700, exist_ok=True)
 
     def steps(self) -> list[StepFolder]:
         """All steps, in the order in which they were asked for."""

@@ -39,15 +39,13 @@ class Driver(FrozenModel):
         docker_args: As given, with absolute paths.
         environment: Variables of its program.
         volumes: Volume → path: the project folders that its steps see.
-        project: The folder of its project in the container.
-        directory: The same on this machine, which may have changed.
+        directory: Its project on this machine, which may have changed.
         sources: Path of a project folder → where that comes from.
         giver: Where its project comes from (:class:`Giver`).
         address: The repository that the user has typed; empty for a folder.
         trusted: The user trusts the project.
     """
 
-    run_id: str
     experiment_id: str
     note: str
     tracking_uri: str
@@ -58,7 +56,6 @@ class Driver(FrozenModel):
     docker_auth: dict[str, Any] | None = Field(default=None, repr=False)
     environment: dict[str, str] = Field(repr=False)
     volumes: dict[str, str]
-    project: str
     directory: str
     sources: dict[str, Source]
     giver: str

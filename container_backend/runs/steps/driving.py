@@ -139,7 +139,6 @@ class Driving:
     def _driver(self) -> Driver:
         plan, record = self._plan, self._record
         return Driver(
-            run_id=record.run_id,
             experiment_id=record.run.experiment_id,
             note=str(self._entry.note),
             tracking_uri=plan.tracking_uri,
@@ -150,7 +149,6 @@ class Driving:
             docker_auth=dict(plan.docker_auth) if plan.docker_auth else None,
             environment=_in_utf8(plan.docker_args.environment),
             volumes=self._volumes,
-            project=plan.place,
             directory=str(plan.project.directory),
             sources=self._sources,
             giver=plan.permissions.giver.name,

@@ -228,7 +228,8 @@ def _step(driver: Driver, asked: Asked, folder: StepFolder, granted: Granted) ->
         _check_address(asked.uri)
         is_drivers = asked.uri.partition("#")[0] == driver.address
         return replace(step, giver=Giver.FETCHED, trusts_address=is_drivers)
-    step = replace(step, directory=_unpacked(asked, folder))
+    root = folder.unpacked.resolve()
+    step = replace(step, directory=_unpacked(asked, folder), root=root)
     if driver.place_of(directory) is None:
         return step
     name, found = driver.source_of(directory)

@@ -188,6 +188,7 @@ def test_a_step_downloads_what_a_path_parameter_names_by_an_address(pipeline):
 def test_a_step_at_an_address_of_git(pipeline, tmp_path, monkeypatch):
     repository = tmp_path / "repositories" / "component"
     shutil.copytree(pipeline / "steps" / "look", repository / "components" / "look")
+    shutil.copy(pipeline / "steps" / "packages.txt", repository / "components")
     git(repository, "init", "--quiet", "--initial-branch=main")
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "all")

@@ -111,7 +111,7 @@ def _make(program: Program, folder: StepsFolder, step: StepFolder) -> None:
     if len(folder.steps()) >= most:
         raise forbidden(f"This program starts at most {most} steps.")
     try:
-        folder.make(step)
+        step.make()
     except FileNotFoundError:
         raise forbidden(_ENDED) from None
 
